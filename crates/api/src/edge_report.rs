@@ -1,0 +1,69 @@
+//! What an edge tells control: which table it serves, how healthy each upstream is, what is still in flight.
+//! Posted at once when anything but a counter changes, and every two seconds otherwise.
+//! Golden JSON: `tests/it/main.rs`.
+
+use serde::{Deserialize, Serialize};
+
+/// State of one edge process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeReport {
+    /// Name of the edge, stable over restarts (the node's name).
+    pub edge: String,
+    /// Random name of this process; counters restart from zero when it changes.
+    pub instance: String,
+    /// Generation that **every** worker of this edge uses; no worker can still pick from an older one.
+    pub generation: u64,
+    /// Addresses the edge listens on for users.
+    pub listeners: Vec<std::net::SocketAddr>,
+    /// One entry for each upstream of the table with this generation.
+    pub upstreams: Vec<UpstreamReport>,
+}
+
+/// What the edge knows of one upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamReport {
+    /// Name of the task (`t123`).
+    pub task: String,
+    /// Result of the probes.
+    pub health: Health,
+    /// Result of the user's own checks.
+    pub checks: Checks,
+    /// Requests, upgraded connections and streams that use this upstream now.
+    pub in_flight: u64,
+    /// Requests sent to it since this edge process started.
+    pub requests: u64,
+    /// Answers with status 5xx, and requests that failed without an answer.
+    pub errors: u64,
+}
+
+/// Result of the probes of one upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", deny_unknown_fields)]
+pub enum Health {
+    /// No probe has ended yet.
+    Unknown,
+    /// The last probe succeeded, or too few failed in a row to matter.
+    Healthy,
+    /// The probe fails; `reason` is for people (`GET /health answered 500`).
+    Unhealthy {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Result of the user's own checks of one standby upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", deny_unknown_fields)]
+pub enum Checks {
+    /// Not all have passed yet.
+    Pending,
+    /// All passed, or there are none.
+    Passed,
+    /// One answered wrongly; it is tried again until the deployment's deadline.
+    Failed {
+        /// Which and why, for people.
+        reason: String,
+    },
+}

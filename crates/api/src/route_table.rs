@@ -1,0 +1,153 @@
+//! The complete configuration of an edge, derived from rows by control and never edited by hand.
+//! It decides nothing: control derives it (`havre_core::route`), the edge obeys it.
+//! Golden JSON: `tests/it/main.rs`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of this document; an edge refuses a version it does not know and keeps its last good table.
+pub const ROUTE_TABLE_VERSION: u32 = 1;
+
+/// Everything an edge needs to serve. Swapped whole; a lower generation than the one in use is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTable {
+    /// Format of this document, see [`ROUTE_TABLE_VERSION`].
+    pub version: u32,
+    /// Ever-growing number of this content.
+    pub generation: u64,
+    /// A request that carries `Havre-Probe: <this>` is answered with `Havre-Release` even where the
+    /// service has switched that header off. Known to control and the edges only.
+    pub probe_key: String,
+    /// Host + path prefix -> where the request goes. The longest prefix of a host wins.
+    pub routes: Vec<Route>,
+    /// Services by the key that [`Target::Service`] names.
+    pub services: BTreeMap<String, ServiceUpstreams>,
+}
+
+/// One host and path prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Lower-case ASCII host name without port or trailing dot.
+    pub host: String,
+    /// Starts with `/`; matches whole path segments (`/api` matches `/api` and `/api/x`, not `/apix`).
+    pub path_prefix: String,
+    /// Where matching requests go.
+    pub target: Target,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum Target {
+    /// To the live upstreams of the service with this key.
+    Service {
+        /// Key into [`RouteTable::services`].
+        service: String,
+    },
+    /// To files of one published site, served by the edge itself.
+    Site {
+        /// Lower-case hex SHA-256 that names the folder below the edge's sites directory.
+        digest: String,
+        /// Name of the release, for `Havre-Release`.
+        release: String,
+        /// Answer unknown paths without a file extension with `/index.html`.
+        spa: bool,
+        /// Add `Havre-Release` to answers for everybody.
+        expose_release: bool,
+    },
+}
+
+/// The upstreams of one service and how to treat them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceUpstreams {
+    /// `project/environment/service`, for people, logs and metrics.
+    pub name: String,
+    /// Every task the edge should know, in a stable order.
+    pub upstreams: Vec<Upstream>,
+    /// Add `Havre-Release` to answers for everybody.
+    pub expose_release: bool,
+    /// Limits for requests to this service.
+    pub limits: Limits,
+}
+
+/// One task address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Name of the task (`t123`); never reused, so health and counters belong to exactly one task.
+    pub task: String,
+    /// Name of the release (`r7`), for `Havre-Release`.
+    pub release: String,
+    /// Where to connect: `ip:port`.
+    pub address: std::net::SocketAddr,
+    /// What the edge may do with it.
+    pub role: UpstreamRole,
+    /// How to judge its health.
+    pub probe: Probe,
+    /// Further checks run once the probe is healthy and repeated until they pass; only for standby.
+    pub checks: Vec<Check>,
+}
+
+/// What the edge may do with an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamRole {
+    /// Probed and gets requests.
+    Live,
+    /// Probed, gets no requests.
+    Standby,
+    /// Gets no new requests; those in flight go on.
+    Draining,
+}
+
+/// How the edge decides that a task is healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Path of a `GET` request; 2xx and 3xx are healthy, everything else is not.
+    pub path: String,
+    /// `Host` header to send.
+    pub host: String,
+    /// Longest wait for one answer.
+    pub timeout_ms: u64,
+    /// Pause between probes while the upstream is standby or not healthy.
+    pub starting_interval_ms: u64,
+    /// Pause between probes of a healthy live upstream.
+    pub steady_interval_ms: u64,
+    /// Failed probes in a row that turn a healthy upstream unhealthy.
+    pub unhealthy_after: u32,
+}
+
+/// A user's own check of a standby task (design section 4, `verifying`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Path of a `GET` request.
+    pub path: String,
+    /// Exact status asked for.
+    pub status: u16,
+    /// Text the first 64 KiB of the body must contain; empty means any body.
+    pub contains: String,
+}
+
+/// Limits for the requests of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Longest wait for a connection to a task.
+    pub connect_timeout_ms: u64,
+    /// Longest wait from the end of the request to the first byte of the answer.
+    pub first_byte_timeout_ms: u64,
+    /// Largest request body; 0 means no limit.
+    pub max_body_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect_timeout_ms: 5_000, first_byte_timeout_ms: 60_000, max_body_bytes: 0 }
+    }
+}
