@@ -1,1 +1,17 @@
-//! Placeholder until its room opens.
+//! Vocabulary and every decision of Havre: names, specs, states, plans, plan checks, events.
+//!
+//! A crate of its own because it enforces a ban: no I/O, no async, no clock, no randomness. Everything here
+//! is a plain function of its arguments; `now` is one of them.
+
+pub mod artifact;
+pub mod build;
+pub mod deployment;
+pub mod event;
+pub mod id;
+pub mod name;
+pub mod quantity;
+pub mod release;
+pub mod route;
+pub mod service;
+pub mod task;
+pub mod time;

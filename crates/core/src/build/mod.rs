@@ -1,0 +1,94 @@
+//! A build: one attempt to turn an uploaded context into an artifact.
+
+pub mod event;
+pub mod plan;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Artifact;
+use crate::id::{BuildId, DeploymentId, ServiceId};
+use crate::service::spec::ServiceSpec;
+use crate::time::Timestamp;
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Its id; names its context and log files.
+    pub id: BuildId,
+    /// Whose artifact it makes.
+    pub service: ServiceId,
+    /// The specification it is made for.
+    pub spec: ServiceSpec,
+    /// The service's revision at that moment.
+    pub revision: u64,
+    /// Commit the client named, empty when unknown.
+    pub commit: String,
+    /// Where it stands.
+    pub state: State,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+}
+
+/// Where a build stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum State {
+    /// Waits for its turn.
+    Queued,
+    /// At work.
+    Running {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Made an artifact.
+    Succeeded {
+        /// When.
+        at: Timestamp,
+        /// What it made.
+        artifact: Artifact,
+        /// The deployment it led to.
+        deployment: DeploymentId,
+    },
+    /// Made nothing.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// Why, for people.
+        reason: String,
+        /// The step of the Dockerfile that failed, empty when none did.
+        step: String,
+        /// Its last log lines.
+        last_lines: Vec<String>,
+    },
+    /// Somebody asked it to stop.
+    Cancelled {
+        /// When.
+        at: Timestamp,
+    },
+    /// A newer one of the same service took its place.
+    Superseded {
+        /// When.
+        at: Timestamp,
+        /// The newer one.
+        by: BuildId,
+    },
+}
+
+impl State {
+    /// Nothing will change any more.
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Queued | Self::Running { .. })
+    }
+
+    /// The state's name in text, JSON and tables.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running { .. } => "running",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Superseded { .. } => "superseded",
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Events: past-tense facts with a sequence number, written in the transaction of the change they explain.
+//! Not event sourcing: rows are the truth. Every reader keeps a cursor and is idempotent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ServiceId;
+use crate::time::Timestamp;
+use crate::{build, deployment, service, task};
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its place in the one order of all events; grows, without a promise of no gaps.
+    pub seq: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Who caused it.
+    pub actor: Actor,
+    /// What it is about.
+    pub subject: Subject,
+    /// The event that caused it, where one did.
+    pub cause: Option<u64>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// Who caused an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Actor {
+    /// One of Havre's own loops.
+    Havre,
+    /// Somebody with access to the machine's local socket.
+    Local,
+    /// Holder of an access token.
+    Token {
+        /// The token's name.
+        name: String,
+    },
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Havre => f.write_str("havre"),
+            Self::Local => f.write_str("local"),
+            Self::Token { name } => write!(f, "token {name}"),
+        }
+    }
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Subject {
+    /// One service.
+    Service {
+        /// Which.
+        id: ServiceId,
+    },
+    /// The whole installation.
+    Node,
+}
+
+/// What happened, by room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "room")]
+pub enum EventKind {
+    /// A service.
+    Service(service::event::Event),
+    /// A build.
+    Build(build::event::Event),
+    /// A deployment.
+    Deployment(deployment::event::Event),
+    /// A task.
+    Task(task::event::Event),
+    /// The route table.
+    Route(crate::route::event::Event),
+    /// Access to the API.
+    Access(AccessEvent),
+}
+
+/// What happened to access tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum AccessEvent {
+    /// A token was made.
+    TokenCreated {
+        /// Its name.
+        name: String,
+    },
+    /// A token was taken back.
+    TokenRevoked {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl std::fmt::Display for EventKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Service(event) => event.fmt(f),
+            Self::Build(event) => event.fmt(f),
+            Self::Deployment(event) => event.fmt(f),
+            Self::Task(event) => event.fmt(f),
+            Self::Route(event) => event.fmt(f),
+            Self::Access(AccessEvent::TokenCreated { name }) => write!(f, "access token {name} created"),
+            Self::Access(AccessEvent::TokenRevoked { name }) => write!(f, "access token {name} revoked"),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Names with a closed grammar: what does not parse cannot reach an engine, a path, an argv or a query.
+//! Tests at the end of the file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Text outside the grammar of a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a valid {kind}: {rule}")]
+pub struct NameError {
+    /// What was given, escaped and at most 48 characters of it.
+    pub text: String,
+    /// Kind of name that was expected.
+    pub kind: &'static str,
+    /// The grammar in words.
+    pub rule: &'static str,
+}
+
+/// Longest project, environment, service or volume name. Leaves room for all of them in one 63-byte DNS label or
+/// Docker name with ids.
+pub const NAME_MAX: usize = 32;
+
+const LABEL_RULE: &str =
+    "1 to 32 of the characters a-z, 0-9 and -, starting with a letter, not ending with - and without --";
+
+fn is_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (1..=NAME_MAX).contains(&bytes.len())
+        && bytes[0].is_ascii_lowercase()
+        && bytes[bytes.len() - 1] != b'-'
+        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && !text.contains("--")
+}
+
+const ENV_RULE: &str = "1 to 128 of the characters A-Z, a-z, 0-9 and _, not starting with a digit";
+
+fn is_env_key(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.as_bytes()[0].is_ascii_digit()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+const HOST_RULE: &str = "a lower-case host name such as api.example.org: labels of a-z, 0-9 and - joined by dots, at most 253 characters; \
+    no port, no wildcard, and international names in their xn-- form";
+
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    // A last label of digits only would be read as an IPv4 address (WHATWG URL, host parsing).
+    let last_is_number = text.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    text.len() <= 253 && !last_is_number && text.split('.').all(label)
+}
+
+const PATH_RULE: &str =
+    "an absolute path such as /api of at most 1024 visible ASCII characters, without .., //, ?, # or %";
+
+fn is_path(text: &str) -> bool {
+    text.len() <= 1024
+        && text.starts_with('/')
+        && !text.contains("//")
+        && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'%' | b'\\'))
+        && !text.split('/').any(|segment| segment == ".." || segment == ".")
+}
+
+const TARGET_RULE: &str = "an absolute path such as /health?full=1 of at most 1024 visible ASCII characters";
+
+fn is_target(text: &str) -> bool {
+    text.len() <= 1024 && text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
+const RELATIVE_RULE: &str = "a relative path such as apps/api of at most 512 characters that stays inside the repository, \
+    made of the characters A-Z, a-z, 0-9, . _ - @ + and /";
+
+fn is_relative(text: &str) -> bool {
+    let segment = |segment: &str| {
+        !segment.is_empty()
+            && segment != ".."
+            && segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'+'))
+            && !segment.starts_with('-')
+    };
+    text == "." || (text.len() <= 512 && text.split('/').all(segment))
+}
+
+const STAGE_RULE: &str = "1 to 64 of the characters a-z, 0-9, . _ and -, starting with a letter";
+
+fn is_stage(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.as_bytes()[0].is_ascii_lowercase()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+// One macro, because each of these is the same closed newtype over checked text.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident $kind:literal $check:ident $rule:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                if $check(text) {
+                    return Ok(Self(text.to_owned()));
+                }
+                let text = text.chars().take(48).flat_map(char::escape_default).collect();
+                Err(NameError { text, kind: $kind, rule: $rule })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// Name of a project.
+    ProjectName "project name" is_label LABEL_RULE;
+    /// Name of an environment, such as `production`.
+    EnvironmentName "environment name" is_label LABEL_RULE;
+    /// Name of a service or site, unique in its environment.
+    ServiceName "service name" is_label LABEL_RULE;
+    /// Name of a volume, unique in its service.
+    VolumeName "volume name" is_label LABEL_RULE;
+    /// Name of an access token.
+    TokenName "token name" is_label LABEL_RULE;
+    /// Name of an environment variable.
+    EnvKey "environment variable name" is_env_key ENV_RULE;
+    /// A host users ask for, lower case (RFC 1123, RFC 5890 for international names).
+    HostName "host" is_host HOST_RULE;
+    /// An absolute path without query: a path prefix of a route, or a folder inside a task.
+    AbsolutePath "path" is_path PATH_RULE;
+    /// An absolute path with an optional query: the target of a probe or check.
+    ProbeTarget "probe path" is_target TARGET_RULE;
+    /// A path inside a repository.
+    RelativePath "path inside the repository" is_relative RELATIVE_RULE;
+    /// A stage of a Dockerfile.
+    StageName "build stage" is_stage STAGE_RULE;
+}
+
+impl AbsolutePath {
+    /// The path `/`.
+    pub fn root() -> Self {
+        Self("/".to_owned())
+    }
+}
+
+impl ProbeTarget {
+    /// The path `/`.
+    pub fn root() -> Self {
+        Self("/".to_owned())
+    }
+}
+
+impl RelativePath {
+    /// The repository itself.
+    pub fn here() -> Self {
+        Self(".".to_owned())
+    }
+}
+
+impl EnvironmentName {
+    /// The environment used when none is named.
+    pub fn production() -> Self {
+        Self("production".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_names_are_closed() {
+        assert!("api".parse::<ServiceName>().is_ok());
+        let long = "a".repeat(64);
+        for wrong in ["", "A", "1a", "a-", "a--b", "a_b", "a;$(id)", "a b", "a/b", "a\n", "é", &long] {
+            assert!(wrong.parse::<ServiceName>().is_err(), "{wrong:?} must not parse");
+        }
+        let text = "a;$(id)\n".parse::<ServiceName>().expect_err("must not parse").to_string();
+        assert!(text.starts_with("`a;$(id)\\n` is not a valid service name"), "{text}");
+    }
+
+    #[test]
+    fn hosts() {
+        for right in ["localhost", "api.dropit.localhost", "xn--bcher-kva.example", "1.example"] {
+            assert!(right.parse::<HostName>().is_ok(), "{right:?} must parse");
+        }
+        for wrong in
+            ["*.example.org", "bücher.example", "a..b", ".a", "a.", "A.b", "a:80", "10.0.0.1", "-a.b", ""]
+        {
+            assert!(wrong.parse::<HostName>().is_err(), "{wrong:?} must not parse");
+        }
+    }
+
+    #[test]
+    fn paths_stay_inside() {
+        assert!("/api/v1".parse::<AbsolutePath>().is_ok());
+        for wrong in ["", "api", "/a/../b", "//a", "/a?b", "/a b", "/%2e%2e"] {
+            assert!(wrong.parse::<AbsolutePath>().is_err(), "{wrong:?} must not parse");
+        }
+        assert!("apps/api/Dockerfile".parse::<RelativePath>().is_ok());
+        for wrong in ["", "/etc", "../x", "a/../b", "a//b", "-v", "a b", "a\0"] {
+            assert!(wrong.parse::<RelativePath>().is_err(), "{wrong:?} must not parse");
+        }
+    }
+}

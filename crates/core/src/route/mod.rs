@@ -1,0 +1,177 @@
+//! Routes: host + path prefix -> upstreams or a site. The table is derived from rows, never edited.
+//! `derive` makes it; the wire form for edges is `havre_api::route_table`, mapped one to one by `web`.
+
+pub mod derive;
+pub mod event;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Digest;
+use crate::id::{ReleaseId, ServiceId, TaskId};
+use crate::name::{AbsolutePath, HostName, ProbeTarget};
+use crate::quantity::Span;
+use crate::service::spec::CheckSpec;
+use crate::time::Timestamp;
+
+/// Content of a route table, without its generation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Table {
+    /// Sorted by host, then path.
+    pub routes: Vec<Route>,
+    /// Upstreams of every service that has tasks with an address.
+    pub services: BTreeMap<ServiceId, ServiceUpstreams>,
+}
+
+/// One host and path prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Host name.
+    pub host: HostName,
+    /// Prefix on whole segments.
+    pub path: AbsolutePath,
+    /// Where it leads.
+    pub target: Target,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Target {
+    /// To the upstreams of a service.
+    Service {
+        /// Which.
+        service: ServiceId,
+    },
+    /// To files.
+    Site {
+        /// Which folder.
+        digest: Digest,
+        /// Which release.
+        release: ReleaseId,
+        /// Unknown paths answer `/index.html`.
+        spa: bool,
+        /// Name the release in answers.
+        expose_release: bool,
+    },
+}
+
+/// Upstreams of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceUpstreams {
+    /// `project/environment/service`.
+    pub name: String,
+    /// Name the release in answers.
+    pub expose_release: bool,
+    /// Sorted by task.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// One task address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Which task.
+    pub task: TaskId,
+    /// Which release.
+    pub release: ReleaseId,
+    /// Where to connect.
+    pub address: SocketAddrV4,
+    /// What the edge may do with it.
+    pub role: Role,
+    /// Path of the health probe.
+    pub probe_path: ProbeTarget,
+    /// `Host` header of the probe.
+    pub probe_host: String,
+    /// Longest wait for one probe.
+    pub probe_timeout: Span,
+    /// Pause between probes of a healthy task.
+    pub probe_interval: Span,
+    /// The user's checks, for standby upstreams.
+    pub checks: Vec<CheckSpec>,
+}
+
+/// What the edge may do with an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Probed and gets requests.
+    Live,
+    /// Probed, gets no requests.
+    Standby,
+    /// No new requests.
+    Draining,
+}
+
+/// What one edge last reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeView {
+    /// Name of the edge.
+    pub edge: String,
+    /// Name of its process; counters restart with it.
+    pub instance: String,
+    /// Generation every worker of it uses.
+    pub generation: u64,
+    /// Where it listens for users.
+    pub listeners: Vec<std::net::SocketAddr>,
+    /// When the report arrived.
+    pub at: Timestamp,
+    /// Its view of each upstream.
+    pub upstreams: BTreeMap<TaskId, UpstreamView>,
+}
+
+/// What an edge knows of one upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamView {
+    /// Result of the probes.
+    pub health: Health,
+    /// Result of the user's checks.
+    pub checks: Checks,
+    /// Requests and streams that use it now.
+    pub in_flight: u64,
+    /// Requests sent to it since the edge started.
+    pub requests: u64,
+    /// Failed ones among them.
+    pub errors: u64,
+}
+
+/// Result of the probes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Health {
+    /// No probe has ended.
+    Unknown,
+    /// It answers as asked.
+    Healthy,
+    /// It does not.
+    Unhealthy {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Result of the user's checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Checks {
+    /// Not all have passed.
+    Pending,
+    /// All have, or there are none.
+    Passed,
+    /// One answered wrongly.
+    Failed {
+        /// Which and why, for people.
+        reason: String,
+    },
+}
+
+/// An edge that has not reported for this long is not waited for.
+pub const EDGE_LEASE: Span = Span::seconds(10);
+
+impl EdgeView {
+    /// Whether its last report is fresh enough to count.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.at) <= EDGE_LEASE.duration()
+    }
+}

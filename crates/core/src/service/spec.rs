@@ -1,0 +1,326 @@
+//! Specification of a service as it stands in rows: complete, parsed, versioned, with every default filled in.
+//! `havre.toml` is turned into it by `havre_core::manifest`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::ImageRef;
+use crate::name::{
+    AbsolutePath, EnvKey, HostName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
+};
+use crate::quantity::{ByteSize, Cpus, Span};
+
+/// Version of [`ServiceSpec`] in rows and on the wire.
+pub const SPEC_VERSION: u32 = 1;
+
+/// Everything the user said about one service, defaults included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSpec {
+    /// See [`SPEC_VERSION`].
+    pub version: u32,
+    /// Its name.
+    pub name: ServiceName,
+    /// Where users reach it; empty for a service only other services talk to.
+    pub routes: Vec<RouteSpec>,
+    /// Answers carry `Havre-Release: r7`.
+    pub expose_release: bool,
+    /// What runs.
+    pub work: Work,
+}
+
+/// One public address of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    /// Host name users ask for.
+    pub host: HostName,
+    /// Path prefix on whole segments; `/` for everything.
+    pub path: AbsolutePath,
+}
+
+impl std::fmt::Display for RouteSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.host, self.path)
+    }
+}
+
+/// What a service is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum Work {
+    /// Processes in containers.
+    Tasks(Box<TaskWork>),
+    /// Files served by the edge.
+    Site(SiteWork),
+}
+
+/// A service that runs processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskWork {
+    /// Where the image comes from.
+    pub source: ImageSource,
+    /// Port the process listens on; `None` for a worker that listens on nothing.
+    pub port: Option<NonZeroU16>,
+    /// How to know that a task is healthy.
+    pub health: HealthSpec,
+    /// Checks on a new release before any user sees it.
+    pub checks: Vec<CheckSpec>,
+    /// Replaces the image's command.
+    pub command: Option<Argv>,
+    /// Run once, in a task of its own, before a new release starts (migrations).
+    pub release_command: Option<Argv>,
+    /// Environment variables.
+    pub env: BTreeMap<EnvKey, String>,
+    /// Number of tasks.
+    pub replicas: u32,
+    /// Most memory one task may use.
+    pub memory: ByteSize,
+    /// Most processor time one task may use.
+    pub cpus: Cpus,
+    /// Most processes and threads in one task.
+    pub pids: u32,
+    /// Folders that outlive releases. A service with a volume is deployed by `Recreate`.
+    pub volumes: Vec<VolumeSpec>,
+    /// Signal that asks a task to stop.
+    pub stop_signal: StopSignal,
+    /// Wait between the stop signal and SIGKILL.
+    pub stop_grace: Span,
+    /// Longest wait for requests in flight before an old task is stopped.
+    pub drain: Span,
+    /// Longest wait for a new release to become healthy.
+    pub start_timeout: Span,
+    /// Longest run of the release command.
+    pub release_timeout: Span,
+    /// How long a new release is watched after the switch; zero switches baking off.
+    pub bake: Span,
+}
+
+/// A service that is a folder of files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteWork {
+    /// Where the files come from.
+    pub source: SiteSource,
+    /// Unknown paths without a file extension answer `/index.html`.
+    pub spa: bool,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum ImageSource {
+    /// Built from a Dockerfile and an uploaded context.
+    Dockerfile(DockerfileSource),
+    /// Taken from a registry or from the engine as it is.
+    Image {
+        /// Its name.
+        reference: ImageRef,
+    },
+}
+
+/// A Dockerfile and its context.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DockerfileSource {
+    /// Folder that is uploaded, relative to `havre.toml`.
+    pub context: RelativePath,
+    /// The Dockerfile, relative to `havre.toml`.
+    pub dockerfile: RelativePath,
+    /// Stage to build; the last one when absent.
+    pub target: Option<StageName>,
+    /// Build arguments; never secrets, they stay in the image.
+    pub args: BTreeMap<EnvKey, String>,
+}
+
+/// Where the files of a site come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum SiteSource {
+    /// Built by a Dockerfile; the files are taken out of the image.
+    Dockerfile {
+        /// How to build.
+        #[serde(flatten)]
+        build: DockerfileSource,
+        /// Folder inside the image.
+        output: AbsolutePath,
+    },
+    /// A folder of finished files, uploaded as it is.
+    Folder {
+        /// Folder relative to `havre.toml`.
+        root: RelativePath,
+    },
+}
+
+/// How to know that a task is healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthSpec {
+    /// Path of a GET request that must answer 2xx or 3xx.
+    pub path: ProbeTarget,
+    /// The user named no path; the plan says so.
+    pub is_default: bool,
+    /// Longest wait for one answer.
+    pub timeout: Span,
+    /// Pause between probes of a healthy task.
+    pub interval: Span,
+}
+
+/// One of the user's own checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckSpec {
+    /// Path of a GET request.
+    pub path: ProbeTarget,
+    /// Exact status asked for.
+    pub status: u16,
+    /// Text the body must contain; empty for any.
+    pub contains: String,
+}
+
+/// A folder that outlives releases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeSpec {
+    /// Its name.
+    pub name: VolumeName,
+    /// Where tasks see it.
+    pub path: AbsolutePath,
+}
+
+/// Signals that may ask a task to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StopSignal {
+    /// The usual one.
+    Sigterm,
+    /// Such as PostgreSQL's fast shutdown.
+    Sigint,
+    /// Such as nginx's graceful stop.
+    Sigquit,
+    /// For programs that reserve it.
+    Sigusr1,
+}
+
+impl StopSignal {
+    /// The name the engine wants.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sigterm => "SIGTERM",
+            Self::Sigint => "SIGINT",
+            Self::Sigquit => "SIGQUIT",
+            Self::Sigusr1 => "SIGUSR1",
+        }
+    }
+}
+
+/// A command as an argument vector: never empty, no NUL, never read by a shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Argv(Vec<String>);
+
+/// A list of words that cannot be a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a command is a list of 1 to 256 words of at most 32768 bytes in all, the first not empty, without NUL"
+)]
+pub struct ArgvError;
+
+impl Argv {
+    /// The words.
+    pub fn words(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<String>> for Argv {
+    type Error = ArgvError;
+
+    fn try_from(words: Vec<String>) -> Result<Self, ArgvError> {
+        let bytes: usize = words.iter().map(String::len).sum();
+        let first_ok = words.first().is_some_and(|first| !first.is_empty());
+        if !first_ok || words.len() > 256 || bytes > 32_768 || words.iter().any(|w| w.contains('\0')) {
+            return Err(ArgvError);
+        }
+        Ok(Self(words))
+    }
+}
+
+impl From<Argv> for Vec<String> {
+    fn from(argv: Argv) -> Self {
+        argv.0
+    }
+}
+
+/// How a new release takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// New tasks beside the old ones, then one switch.
+    BlueGreen,
+    /// Old tasks stop before new ones start: two writers would corrupt a volume.
+    Recreate,
+}
+
+impl ServiceSpec {
+    /// How a release of this specification takes over.
+    pub fn strategy(&self) -> Strategy {
+        match &self.work {
+            Work::Tasks(work) if !work.volumes.is_empty() => Strategy::Recreate,
+            _ => Strategy::BlueGreen,
+        }
+    }
+
+    /// The part that runs processes, `None` for a site.
+    pub fn tasks(&self) -> Option<&TaskWork> {
+        match &self.work {
+            Work::Tasks(work) => Some(work),
+            Work::Site(_) => None,
+        }
+    }
+
+    /// Tasks this specification asks for; zero for a site.
+    pub fn replicas(&self) -> u32 {
+        self.tasks().map_or(0, |work| work.replicas)
+    }
+
+    /// Longest wait for requests in flight.
+    pub fn drain(&self) -> Span {
+        self.tasks().map_or(Span::seconds(0), |work| work.drain)
+    }
+}
+
+/// Defaults and bounds, in one place so that documentation and parser agree.
+pub mod defaults {
+    use crate::quantity::{ByteSize, Cpus, Span};
+
+    /// Memory of one task.
+    pub const MEMORY: ByteSize = ByteSize::mebibytes(512);
+    /// Least memory an engine accepts and a process can start in.
+    pub const MEMORY_MIN: ByteSize = ByteSize::mebibytes(6);
+    /// Processor time of one task.
+    pub const CPUS: Cpus = Cpus::millis(1000);
+    /// Processes and threads of one task; stops a fork bomb, leaves room for a Java program.
+    pub const PIDS: u32 = 1024;
+    /// Most tasks of one service on one machine.
+    pub const REPLICAS_MAX: u32 = 50;
+    /// Wait between the stop signal and SIGKILL.
+    pub const STOP_GRACE: Span = Span::seconds(10);
+    /// Longest wait for requests in flight.
+    pub const DRAIN: Span = Span::seconds(30);
+    /// Longest wait for a new release to become healthy.
+    pub const START_TIMEOUT: Span = Span::seconds(120);
+    /// Longest run of a release command.
+    pub const RELEASE_TIMEOUT: Span = Span::seconds(600);
+    /// Longest wait for one probe.
+    pub const HEALTH_TIMEOUT: Span = Span::seconds(2);
+    /// Pause between probes of a healthy task.
+    pub const HEALTH_INTERVAL: Span = Span::seconds(5);
+    /// Pause between probes while a task starts (design section 3).
+    pub const STARTING_INTERVAL: Span = Span::millis(100);
+    /// Failed probes in a row that turn a healthy task unhealthy.
+    pub const UNHEALTHY_AFTER: u32 = 3;
+}

@@ -1,0 +1,176 @@
+//! Everything an engine needs to run one task; derived from rows, leaves no choice to the engine.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Digest;
+use crate::id::{DeploymentId, EnvironmentId, ReleaseId, ServiceId, TaskId};
+use crate::name::{AbsolutePath, EnvKey};
+use crate::quantity::{ByteSize, Cpus, Span};
+use crate::release::Release;
+use crate::service::Place;
+use crate::service::spec::{Argv, StopSignal, TaskWork};
+use crate::task::Task;
+
+/// Name of the node-local bridge over which the edge reaches tasks.
+pub const EDGE_NETWORK: &str = "havre-edge";
+
+/// One container, completely described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// Name of the container, see [`task_container`] and [`command_container`].
+    pub name: String,
+    /// Where it belongs.
+    pub place: Place,
+    /// Whose task it is.
+    pub service: ServiceId,
+    /// Its environment, for the network.
+    pub environment: EnvironmentId,
+    /// What it runs.
+    pub release: ReleaseId,
+    /// Why it exists.
+    pub purpose: Purpose,
+    /// Image to run.
+    pub image: Digest,
+    /// Replaces the image's command.
+    pub command: Option<Argv>,
+    /// Environment variables, ours included.
+    pub env: BTreeMap<EnvKey, String>,
+    /// Address on [`EDGE_NETWORK`]; `None` keeps it off that network.
+    pub edge_address: Option<Ipv4Addr>,
+    /// Most memory.
+    pub memory: ByteSize,
+    /// Most processor time.
+    pub cpus: Cpus,
+    /// Most processes and threads.
+    pub pids: u32,
+    /// Engine's name of each volume, and where the task sees it.
+    pub volumes: Vec<(String, AbsolutePath)>,
+    /// Signal that asks it to stop.
+    pub stop_signal: StopSignal,
+    /// Wait between that signal and SIGKILL.
+    pub stop_grace: Span,
+}
+
+/// Why a container exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Purpose {
+    /// A task of a release.
+    Task {
+        /// Its row.
+        task: TaskId,
+    },
+    /// The release command of a deployment.
+    ReleaseCommand {
+        /// The deployment.
+        deployment: DeploymentId,
+    },
+}
+
+/// Container name of a task: readable, unique for ever, at most 63 bytes.
+pub fn task_container(place: &Place, release: ReleaseId, task: TaskId) -> String {
+    // The id alone makes it unique, so long names may be cut.
+    format!("havre-{task}-{release}-{}-{}-{}", place.service, place.environment, place.project)
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
+}
+
+/// Container name of a release command.
+pub fn command_container(place: &Place, deployment: DeploymentId) -> String {
+    format!("havre-{deployment}-release-{}-{}-{}", place.service, place.environment, place.project)
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
+}
+
+/// Engine's name of the private network of an environment.
+pub fn environment_network(environment: EnvironmentId) -> String {
+    format!("havre-{environment}")
+}
+
+/// Engine's name of a volume of a service.
+pub fn volume_name(service: ServiceId, volume: &crate::name::VolumeName) -> String {
+    format!("havre-{service}-{volume}")
+}
+
+/// Describes the container of a task.
+pub fn derive_task(
+    place: &Place,
+    environment: EnvironmentId,
+    release: &Release,
+    task: &Task,
+) -> Option<TaskSpec> {
+    let mut spec = derive_common(place, environment, release)?;
+    spec.name = task_container(place, release.id, task.id);
+    spec.purpose = Purpose::Task { task: task.id };
+    spec.edge_address = task.address;
+    Some(spec)
+}
+
+/// Describes the container of a release command; `None` where the release has none.
+pub fn derive_command(
+    place: &Place,
+    environment: EnvironmentId,
+    release: &Release,
+    deployment: DeploymentId,
+) -> Option<TaskSpec> {
+    let mut spec = derive_common(place, environment, release)?;
+    spec.command = Some(release.spec.tasks()?.release_command.clone()?);
+    spec.name = command_container(place, deployment);
+    spec.purpose = Purpose::ReleaseCommand { deployment };
+    // A migration must not write files of the running release's single-writer volume.
+    spec.volumes = Vec::new();
+    Some(spec)
+}
+
+fn derive_common(place: &Place, environment: EnvironmentId, release: &Release) -> Option<TaskSpec> {
+    let work = release.spec.tasks()?;
+    let crate::artifact::Artifact::Image { id, .. } = &release.artifact else { return None };
+    Some(TaskSpec {
+        name: String::new(),
+        place: place.clone(),
+        service: release.service,
+        environment,
+        release: release.id,
+        purpose: Purpose::Task { task: TaskId::new(0) },
+        image: id.clone(),
+        command: work.command.clone(),
+        env: derive_env(place, release, work),
+        edge_address: None,
+        memory: work.memory,
+        cpus: work.cpus,
+        pids: work.pids,
+        volumes: work
+            .volumes
+            .iter()
+            .map(|volume| (volume_name(release.service, &volume.name), volume.path.clone()))
+            .collect(),
+        stop_signal: work.stop_signal,
+        stop_grace: work.stop_grace,
+    })
+}
+
+/// The user's variables plus ours; ours win, so that a task can trust them.
+fn derive_env(place: &Place, release: &Release, work: &TaskWork) -> BTreeMap<EnvKey, String> {
+    let mut env = work.env.clone();
+    let ours = [
+        ("HAVRE_PROJECT", place.project.to_string()),
+        ("HAVRE_ENVIRONMENT", place.environment.to_string()),
+        ("HAVRE_SERVICE", place.service.to_string()),
+        ("HAVRE_RELEASE", release.id.to_string()),
+        ("SOURCE_COMMIT", release.commit.clone()),
+    ];
+    let port = work.port.map(|port| ("PORT", port.to_string()));
+    for (key, value) in ours.into_iter().chain(port) {
+        env.insert(key.parse().expect("our own names are valid"), value);
+    }
+    env
+}
