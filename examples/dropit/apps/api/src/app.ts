@@ -17,7 +17,7 @@ export async function createApp(config: Config): Promise<NestExpressApplication>
   app.disable("x-powered-by");
   app.enableCors(); // the web page lives on another host; there are no cookies to protect
   finishConnectionsOnShutdown(app);
-  app.enableShutdownHooks();
+  app.enableShutdownHooks([], { useProcessExit: true }); // exit 0 after a clean stop, instead of dying of the signal
   return app;
 }
 
