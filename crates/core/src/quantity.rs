@@ -84,7 +84,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, factor) = SIZE_UNITS
             .into_iter()
-            .find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0)
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
             .unwrap_or(("B", 1));
         write!(f, "{}{name}", self.0 / factor)
     }
@@ -174,7 +174,7 @@ impl fmt::Display for Span {
             return f.write_str("0s");
         }
         let (name, factor) =
-            SPAN_UNITS.into_iter().find(|(_, factor)| self.0 % factor == 0).unwrap_or(("ms", 1));
+            SPAN_UNITS.into_iter().find(|(_, factor)| self.0.is_multiple_of(*factor)).unwrap_or(("ms", 1));
         write!(f, "{}{name}", self.0 / factor)
     }
 }

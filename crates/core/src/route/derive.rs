@@ -1,1 +1,136 @@
-//! Decisions of this room; written next.
+//! Derives the route table from rows. Pure; the same rows always give the same table. Tests: `derive_tests.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
+
+use crate::artifact::Artifact;
+use crate::deployment::Deployment;
+use crate::deployment::state::State;
+use crate::id::ReleaseId;
+use crate::release::Release;
+use crate::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream};
+use crate::service::Service;
+use crate::service::spec::{RouteSpec, TaskWork};
+use crate::task::Task;
+
+/// The rows of one service.
+#[derive(Debug, Clone)]
+pub struct ServiceRows {
+    /// The service.
+    pub service: Service,
+    /// Its open deployments.
+    pub open: Vec<Deployment>,
+    /// Releases that its tasks or its live pointer name.
+    pub releases: BTreeMap<ReleaseId, Release>,
+    /// Its tasks.
+    pub tasks: Vec<Task>,
+}
+
+/// Makes the table. Where two services claim one address (a rollback may bring an old claim back), the one that
+/// claims it in its current specification wins, then the older service.
+pub fn derive(rows: &[ServiceRows]) -> Table {
+    let mut table = Table::default();
+    let mut claims: Vec<(&RouteSpec, bool, &ServiceRows)> = Vec::new();
+    for row in rows.iter().filter(|row| row.service.destroyed_at.is_none()) {
+        let current: BTreeSet<&RouteSpec> = row.service.spec.routes.iter().collect();
+        let spec = row.live().map_or(&row.service.spec, |release| &release.spec);
+        claims.extend(spec.routes.iter().map(|route| (route, !current.contains(route), row)));
+    }
+    claims.sort_by_key(|(route, is_old_claim, row)| (*route, *is_old_claim, row.service.id));
+    claims.dedup_by(|later, first| later.0 == first.0);
+    for (route, _, row) in claims {
+        if let Some(target) = row.target() {
+            table.routes.push(Route { host: route.host.clone(), path: route.path.clone(), target });
+        }
+    }
+    for row in rows {
+        let upstreams = row.upstreams();
+        let is_routed = table
+            .routes
+            .iter()
+            .any(|route| matches!(&route.target, Target::Service { service } if *service == row.service.id));
+        if is_routed || !upstreams.is_empty() {
+            let expose_release = row.spec_now().expose_release;
+            let name = row.service.place.to_string();
+            table.services.insert(row.service.id, ServiceUpstreams { name, expose_release, upstreams });
+        }
+    }
+    table
+}
+
+impl ServiceRows {
+    fn live(&self) -> Option<&Release> {
+        self.releases.get(&self.service.live?)
+    }
+
+    fn spec_now(&self) -> &crate::service::spec::ServiceSpec {
+        self.live().map_or(&self.service.spec, |release| &release.spec)
+    }
+
+    fn target(&self) -> Option<Target> {
+        if self.spec_now().tasks().is_some() {
+            return Some(Target::Service { service: self.service.id });
+        }
+        let release = self.live()?;
+        let Artifact::Site { digest } = &release.artifact else { return None };
+        let crate::service::spec::Work::Site(site) = &release.spec.work else { return None };
+        Some(Target::Site {
+            digest: digest.clone(),
+            release: release.id,
+            spa: site.spa,
+            expose_release: release.spec.expose_release,
+        })
+    }
+
+    fn upstreams(&self) -> Vec<Upstream> {
+        let mut upstreams: Vec<Upstream> = self.tasks.iter().filter_map(|task| self.upstream(task)).collect();
+        upstreams.sort_by_key(|upstream| upstream.task);
+        upstreams
+    }
+
+    fn upstream(&self, task: &Task) -> Option<Upstream> {
+        let release = self.releases.get(&task.release)?;
+        let work = release.spec.tasks()?;
+        let role = self.role(task);
+        Some(Upstream {
+            task: task.id,
+            release: task.release,
+            address: SocketAddrV4::new(task.address?, work.port?.get()),
+            role,
+            probe_path: work.health.path.clone(),
+            probe_host: probe_host(release),
+            probe_timeout: work.health.timeout,
+            probe_interval: work.health.interval,
+            checks: checks(work, role),
+        })
+    }
+
+    fn role(&self, task: &Task) -> Role {
+        let is_live = self.service.live == Some(task.release);
+        let is_candidate = self.open.iter().any(|deployment| {
+            deployment.release == task.release
+                && matches!(
+                    deployment.state,
+                    State::Starting { .. } | State::Verifying { .. } | State::Switching { .. }
+                )
+        });
+        if !task.wanted.is_run() || self.service.destroyed_at.is_some() {
+            return Role::Draining;
+        }
+        match (is_live, task.proven_at.is_some()) {
+            (true, true) => Role::Live,
+            (true, false) => Role::Standby,
+            (false, _) if is_candidate => Role::Standby,
+            (false, _) => Role::Draining,
+        }
+    }
+}
+
+/// The host users ask for, because some frameworks refuse others.
+fn probe_host(release: &Release) -> String {
+    release.spec.routes.first().map_or_else(|| release.spec.name.to_string(), |route| route.host.to_string())
+}
+
+fn checks(work: &TaskWork, role: Role) -> Vec<crate::service::spec::CheckSpec> {
+    if role == Role::Standby { work.checks.clone() } else { Vec::new() }
+}

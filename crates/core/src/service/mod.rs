@@ -4,7 +4,9 @@
 pub mod check;
 pub mod event;
 pub mod plan;
+pub mod seen;
 pub mod spec;
+pub mod step;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,1 +1,230 @@
-//! Decisions of this room; written next.
+//! Keeps the live release of a service as specified and removes every task that is neither live nor wanted by an open
+//! deployment, so that cancelled and superseded deployments need no clean-up states. Tests: `plan_tests.rs`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ReleaseId;
+use crate::quantity::Span;
+use crate::route::Health;
+use crate::service::seen::{Failures, Seen, SeenTask};
+use crate::service::spec::Strategy;
+use crate::service::step::{Blocker, Step};
+use crate::task::event::DrainReason;
+use crate::task::{EngineState, WantedTask};
+use crate::time::Timestamp;
+
+/// A proven task that stays unhealthy this long is replaced.
+pub const REPLACE_AFTER: Span = Span::seconds(30);
+
+/// Pauses before the next attempt after 1, 2, 3… tasks in a row ended by themselves; the last one stays.
+pub const BACK_OFF: [Span; 6] = [
+    Span::seconds(0),
+    Span::seconds(1),
+    Span::seconds(5),
+    Span::seconds(15),
+    Span::seconds(30),
+    Span::seconds(60),
+];
+
+/// What to do for one service now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// Why there is not more to do.
+    pub waiting_on: Vec<Blocker>,
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "- {step}")?;
+        }
+        for blocker in &self.waiting_on {
+            writeln!(f, "… {blocker}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Chooses the steps.
+pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    for task in &seen.tasks {
+        match task.task.wanted {
+            WantedTask::Drain { deadline, .. } => plan_drain(&mut plan, seen, task, deadline, now),
+            WantedTask::Run => plan_running(&mut plan, seen, task, now),
+        }
+    }
+    if seen.service.destroyed_at.is_some() {
+        if seen.tasks.is_empty() && seen.open.is_empty() {
+            plan.steps.push(Step::Dismantle);
+        }
+        return plan;
+    }
+    if let Some(live) = seen.service.live {
+        plan_replicas(&mut plan, seen, live, now);
+    }
+    plan
+}
+
+/// A task that should go: wait for its requests, then stop and remove it.
+fn plan_drain(plan: &mut Plan, seen: &Seen, task: &SeenTask, deadline: Timestamp, now: Timestamp) {
+    let id = task.task.id;
+    match task.engine {
+        EngineState::Absent | EngineState::Created | EngineState::Exited { .. } => {
+            plan.steps.push(Step::RemoveTask { task: id });
+        }
+        EngineState::Running { .. } => {
+            let requests = seen.in_flight(&task.task);
+            if requests == Some(0) || now >= deadline {
+                plan.steps.push(Step::StopTask { task: id });
+            } else {
+                plan.waiting_on.push(Blocker::InFlight { task: id, requests, deadline });
+            }
+        }
+    }
+}
+
+/// A task that should run: is it still wanted, alive, healthy?
+fn plan_running(plan: &mut Plan, seen: &Seen, task: &SeenTask, now: Timestamp) {
+    let id = task.task.id;
+    let release = task.task.release;
+    if !seen.wants_tasks_of(release) {
+        let destroyed = seen.service.destroyed_at.is_some();
+        let reason = if destroyed { DrainReason::Destroyed } else { DrainReason::Unwanted };
+        plan.steps.push(Step::DrainTask {
+            task: id,
+            deadline: drain_deadline(seen, task, now),
+            by: None,
+            reason,
+        });
+        return;
+    }
+    // Tasks of a release that is not live yet, or not any more, belong to their deployment.
+    if seen.service.live != Some(release) {
+        return;
+    }
+    match task.engine {
+        EngineState::Exited { code, out_of_memory } => {
+            plan.steps.push(Step::RecordExit { task: id, code, out_of_memory });
+            plan.steps.push(Step::RemoveTask { task: id });
+        }
+        // Somebody removed the container of a serving task: it is replaced, never made again under the same name.
+        EngineState::Absent if task.task.proven_at.is_some() => {
+            plan.steps.push(Step::RemoveTask { task: id })
+        }
+        EngineState::Absent | EngineState::Created => match back_off(seen.failures, now) {
+            Some(until) => plan.waiting_on.push(Blocker::BackOff { until }),
+            None => plan.steps.push(Step::StartTask { task: id }),
+        },
+        EngineState::Running { .. } => plan_health(plan, seen, task, now),
+    }
+}
+
+fn plan_health(plan: &mut Plan, seen: &Seen, task: &SeenTask, now: Timestamp) {
+    let id = task.task.id;
+    let proven = task.task.proven_at.is_some();
+    match (seen.health(task, now), task.task.unhealthy_since) {
+        (Health::Healthy, _) if !proven => plan.steps.push(Step::ProveTask { task: id }),
+        (Health::Healthy, Some(_)) => plan.steps.push(Step::MarkRecovered { task: id }),
+        (Health::Unhealthy { reason }, None) if proven => {
+            plan.steps.push(Step::MarkUnhealthy { task: id, reason });
+        }
+        (Health::Unhealthy { .. }, Some(since)) if now.since(since) >= REPLACE_AFTER.duration() => {
+            plan.steps.push(drain_unhealthy(seen, task, now));
+        }
+        (Health::Unhealthy { reason }, _) if !proven => {
+            if now.since(task.task.created_at) >= start_timeout(seen, task) {
+                plan.steps.push(drain_unhealthy(seen, task, now));
+            } else {
+                plan.waiting_on.push(Blocker::TaskNotHealthy { task: id, probe: reason });
+            }
+        }
+        _ => {}
+    }
+}
+
+fn drain_unhealthy(seen: &Seen, task: &SeenTask, now: Timestamp) -> Step {
+    let deadline = drain_deadline(seen, task, now);
+    Step::DrainTask { task: task.task.id, deadline, by: None, reason: DrainReason::Unhealthy }
+}
+
+/// Every slot of the live release has one task, and no task is beyond them.
+fn plan_replicas(plan: &mut Plan, seen: &Seen, live: ReleaseId, now: Timestamp) {
+    let is_site = seen.live_spec().is_none_or(|spec| spec.tasks().is_none());
+    if is_site || seen.is_recreating().is_some() {
+        return;
+    }
+    let wanted = seen.service.replicas;
+    let filled: BTreeSet<u32> = seen.running(live).map(|seen| seen.task.slot).collect();
+    let missing: Vec<u32> = (0..wanted).filter(|slot| !filled.contains(slot)).collect();
+    // One writer per volume: nothing new before everything else is gone.
+    let others_block =
+        seen.strategy() == Strategy::Recreate && seen.tasks.iter().any(|t| !is_current(t, live));
+    if !missing.is_empty() {
+        match back_off(seen.failures, now) {
+            Some(until) => plan.waiting_on.push(Blocker::BackOff { until }),
+            None if others_block => {
+                let tasks = seen.tasks.iter().map(|seen| seen.task.id).collect();
+                plan.waiting_on.push(Blocker::OldTasks { tasks });
+            }
+            None => {
+                plan.steps.extend(missing.into_iter().map(|slot| Step::AllocateTask { release: live, slot }));
+            }
+        }
+    }
+    plan_surplus(plan, seen, live, now);
+}
+
+fn is_current(task: &SeenTask, live: ReleaseId) -> bool {
+    task.task.release == live && task.task.wanted.is_run()
+}
+
+fn plan_surplus(plan: &mut Plan, seen: &Seen, live: ReleaseId, now: Timestamp) {
+    let wanted = seen.service.replicas;
+    let healthy =
+        |task: &SeenTask| task.task.proven_at.is_some() && seen.health(task, now) == Health::Healthy;
+    let one_stays = wanted == 0 || seen.running(live).any(|task| task.task.slot < wanted && healthy(task));
+    for task in seen.running(live).filter(|task| task.task.slot >= wanted) {
+        if !one_stays && healthy(task) {
+            plan.waiting_on.push(Blocker::LastHealthy { task: task.task.id });
+            continue;
+        }
+        plan.steps.push(Step::DrainTask {
+            task: task.task.id,
+            deadline: drain_deadline(seen, task, now),
+            by: None,
+            reason: DrainReason::ScaledDown,
+        });
+    }
+}
+
+/// A task that never had traffic has nothing to finish.
+pub fn drain_deadline(seen: &Seen, task: &SeenTask, now: Timestamp) -> Timestamp {
+    let spec = seen.releases.get(&task.task.release).map(|release| &release.spec);
+    match task.task.proven_at {
+        Some(_) => now.after(spec.map_or(Duration::ZERO, |spec| spec.drain().duration())),
+        None => now,
+    }
+}
+
+/// Longest wait for a task to become healthy.
+pub fn start_timeout(seen: &Seen, task: &SeenTask) -> Duration {
+    let spec = seen.releases.get(&task.task.release).map(|release| &release.spec);
+    spec.and_then(|spec| spec.tasks()).map_or(Duration::ZERO, |work| work.start_timeout.duration())
+}
+
+/// When the next attempt may start, `None` for now.
+fn back_off(failures: Option<Failures>, now: Timestamp) -> Option<Timestamp> {
+    let failures = failures?;
+    let index =
+        usize::try_from(failures.count.saturating_sub(1)).unwrap_or(usize::MAX).min(BACK_OFF.len() - 1);
+    let until = failures.last.after(BACK_OFF[index].duration());
+    // A clock that jumped back must not hold a service down for longer than the table says.
+    let longest = now.after(BACK_OFF[BACK_OFF.len() - 1].duration());
+    (now < until && until <= longest).then_some(until)
+}
