@@ -76,7 +76,7 @@ docker_start() {
 
 docker_start_failed() {
   printf '%s\n' "$1" >&2
-  die "the Docker daemon did not come up within ${HAVRE_DOCKER_WAIT} s; its last log lines are above"
+  die "the Docker daemon ended, or did not answer within ${HAVRE_DOCKER_WAIT} s; its last log lines are above"
 }
 
 # Docker refuses to start with live-restore while it is a member of a swarm, so the option must not be written then.
