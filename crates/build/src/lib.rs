@@ -1,1 +1,8 @@
-//! Placeholder until its room opens.
+//! Turns an uploaded context into an artifact: an image pinned by its id, or a site named by the digest of its files.
+//!
+//! A crate of its own because it quarantines a heavy dependency (BuildKit's protocol) and enforces a ban: nothing
+//! here decides what to build or when, it sees neither the store nor the network API. Resolving and pulling named
+//! images is the engine's work. [`builder`] is the seam, [`fake`] the one for tests.
+
+pub mod builder;
+pub mod fake;
