@@ -3,7 +3,7 @@
 #   ensure_base_images            node:22-bookworm-slim (pulled; built here where no registry can be reached) and the next one
 #   ensure_tiny_image             havre-test/tiny:1, a static busybox for engine tests (always made here)
 # What was built here is kept in <cache>/images, so that an empty Docker store is filled again in seconds.
-# It never replaces an image that is present. Proven by script/test, which runs from an empty store in CI.
+# It never replaces an image that is present. Used by script/demo and script/test.
 
 HAVRE_SCRIPT_LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 HAVRE_NODE_IMAGE=node:22-bookworm-slim

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by Havre's scripts: plain-word output, checks, and installing the Debian packages that are missing.
-# It changes nothing by being sourced. Works under `set -euo pipefail`. Proven by every script that uses it.
+# It changes nothing by being sourced. Works under `set -euo pipefail`.
 
 # Where the scripts keep what they can make again (caches), and what they need between runs (logs, pid files).
 havre_cache_dir() { printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/havre"; }

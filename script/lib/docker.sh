@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced after common.sh. Gives scripts a running Docker Engine with live-restore on: `ensure_docker`, then `docker_cli ARG...`.
 # It never removes an option from an existing daemon.json, never restarts a daemon that runs, and leaves the daemon running.
-# Proven by script/demo and script/test, which start from it.
+# Used by script/demo and script/test.
 
 HAVRE_DAEMON_JSON=${HAVRE_DAEMON_JSON:-/etc/docker/daemon.json}
 HAVRE_DOCKER_WAIT=${HAVRE_DOCKER_WAIT:-60} # seconds a starting daemon may take to answer
