@@ -1,6 +1,23 @@
 //! What crosses a process boundary: HTTP bodies, the route table, edge reports. Golden-tested JSON, no behaviour.
 //!
 //! A crate of its own because it enforces a ban: client and edge see these types and never the store or a seam.
+//! Requests refuse unknown fields, so that a misspelt option is never silently ignored; answers do not, so that a
+//! client may be older than its server. Golden JSON: `tests/it/main.rs`.
 
+pub mod access;
+pub mod build;
+pub mod deployment;
 pub mod edge_report;
+pub mod environment;
+pub mod error;
+pub mod event;
+pub mod node;
+pub mod project;
+pub mod release;
 pub mod route_table;
+pub mod service;
+pub mod task;
+
+/// Media type of streamed answers: one JSON object on each line. An empty line keeps the connection alive and
+/// means nothing.
+pub const JSON_LINES: &str = "application/x-ndjson";
