@@ -108,7 +108,7 @@ pub fn plan(deployment: &Deployment, seen: &Seen, observed: &Observed, now: Time
     if deployment.state.is_final() {
         return Plan::default();
     }
-    if let Some(ended) = plan_end(deployment, seen, observed, now) {
+    if let Some(ended) = plan_end(deployment, seen, now) {
         return ended;
     }
     let Some(release) = seen.releases.get(&deployment.release) else {
@@ -134,7 +134,7 @@ pub fn plan(deployment: &Deployment, seen: &Seen, observed: &Observed, now: Time
 }
 
 /// Cancelling and superseding, which end a deployment only before its switch.
-fn plan_end(deployment: &Deployment, seen: &Seen, observed: &Observed, now: Timestamp) -> Option<Plan> {
+fn plan_end(deployment: &Deployment, seen: &Seen, now: Timestamp) -> Option<Plan> {
     let before_switch = matches!(
         deployment.state,
         State::Pending
@@ -145,11 +145,7 @@ fn plan_end(deployment: &Deployment, seen: &Seen, observed: &Observed, now: Time
     );
     let destroyed = seen.service.destroyed_at.is_some();
     if destroyed || (deployment.cancel_requested && before_switch) {
-        let mut plan = Plan::next(State::Cancelled { at: now });
-        if observed.command != CommandSeen::Absent {
-            plan.steps.push(Step::RemoveCommand { deployment: deployment.id });
-        }
-        return Some(plan);
+        return Some(Plan::next(State::Cancelled { at: now }));
     }
     // A migration in the middle is left to end: half a migration helps nobody.
     let may_give_way = before_switch && !matches!(deployment.state, State::Migrating { .. });
@@ -207,20 +203,17 @@ impl Subject<'_> {
 
     fn migrating(&self, since: Timestamp, command: CommandSeen) -> Plan {
         let deployment = self.deployment.id;
-        let remove = vec![Step::RemoveCommand { deployment }];
         let timeout = self.work().map_or(Span::seconds(0), |work| work.release_timeout);
         match command {
             CommandSeen::Absent => Plan::steps(vec![Step::RunCommand { deployment }]),
-            CommandSeen::Exited { code: 0 } => {
-                Plan { steps: remove, ..Plan::next(State::Starting { since: self.now }) }
-            }
+            CommandSeen::Exited { code: 0 } => Plan::next(State::Starting { since: self.now }),
             CommandSeen::Exited { code: exit } => {
                 let reason = FailureReason::ReleaseCommandFailed { exit, last_lines: Vec::new() };
-                Plan { steps: remove, ..Plan::fail(self.now, reason) }
+                Plan::fail(self.now, reason)
             }
             CommandSeen::Running if self.now.since(since) >= timeout.duration() => {
                 let reason = FailureReason::ReleaseCommandTimedOut { last_lines: Vec::new() };
-                Plan { steps: remove, ..Plan::fail(self.now, reason) }
+                Plan::fail(self.now, reason)
             }
             CommandSeen::Running => Plan::wait(Blocker::ReleaseCommand),
         }

@@ -208,7 +208,42 @@ pub enum FailureReason {
     },
 }
 
+/// Whose last log lines belong into a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinesOf {
+    /// A task.
+    Task(TaskId),
+    /// The release command of the deployment.
+    Command,
+}
+
 impl FailureReason {
+    /// Whose last log lines are still missing.
+    pub fn wants_lines_of(&self) -> Option<LinesOf> {
+        match self {
+            Self::TaskExited { task, last_lines, .. } | Self::NeverHealthy { task, last_lines, .. } => {
+                last_lines.is_empty().then_some(LinesOf::Task(*task))
+            }
+            Self::ReleaseCommandFailed { last_lines, .. } | Self::ReleaseCommandTimedOut { last_lines } => {
+                last_lines.is_empty().then_some(LinesOf::Command)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same with log lines.
+    #[must_use]
+    pub fn with_lines(mut self, lines: Vec<String>) -> Self {
+        match &mut self {
+            Self::TaskExited { last_lines, .. }
+            | Self::NeverHealthy { last_lines, .. }
+            | Self::ReleaseCommandFailed { last_lines, .. }
+            | Self::ReleaseCommandTimedOut { last_lines } => *last_lines = lines,
+            _ => {}
+        }
+        self
+    }
+
     /// Log lines that belong to the failure.
     pub fn last_lines(&self) -> &[String] {
         match self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deployment::state::State;
 use crate::id::ReleaseId;
 use crate::quantity::Span;
 use crate::route::Health;
@@ -59,8 +60,9 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
             WantedTask::Run => plan_running(&mut plan, seen, task, now),
         }
     }
+    plan_commands(&mut plan, seen);
     if seen.service.destroyed_at.is_some() {
-        if seen.tasks.is_empty() && seen.open.is_empty() {
+        if seen.tasks.is_empty() && seen.open.is_empty() && seen.commands.is_empty() {
             plan.steps.push(Step::Dismantle);
         }
         return plan;
@@ -69,6 +71,16 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
         plan_replicas(&mut plan, seen, live, now);
     }
     plan
+}
+
+/// A release command's container stays until its deployment has recorded how it ended; removing it earlier could run
+/// a migration twice after a crash.
+fn plan_commands(plan: &mut Plan, seen: &Seen) {
+    let needed = |command: &crate::id::DeploymentId| {
+        seen.open.iter().any(|open| open.id == *command && matches!(open.state, State::Migrating { .. }))
+    };
+    let over = seen.commands.iter().filter(|command| !needed(command));
+    plan.steps.extend(over.map(|command| Step::RemoveCommand { deployment: *command }));
 }
 
 /// A task that should go: wait for its requests, then stop and remove it.

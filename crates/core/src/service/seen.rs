@@ -27,6 +27,8 @@ pub struct Seen {
     pub releases: BTreeMap<ReleaseId, Release>,
     /// Its tasks with what the engine says of each.
     pub tasks: Vec<SeenTask>,
+    /// Deployments whose release command has a container.
+    pub commands: Vec<DeploymentId>,
     /// Edges with a fresh report.
     pub edges: Vec<EdgeView>,
     /// Generation of the stored table that was derived from these rows.
