@@ -1,0 +1,139 @@
+//! Labels that say what is ours. Whatever lacks [`INSTALLATION`] with our own value is foreign. Tests at the end of the file.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use havre_core::id::{EnvironmentId, ReleaseId, ServiceId};
+use havre_core::task::spec::{Purpose, TaskSpec};
+
+/// Which installation of Havre made it.
+pub const INSTALLATION: &str = "dev.havre.installation";
+/// Name of the project, for people.
+pub const PROJECT: &str = "dev.havre.project";
+/// Name of the environment, for people.
+pub const ENVIRONMENT: &str = "dev.havre.environment";
+/// Id of the environment.
+pub const ENVIRONMENT_ID: &str = "dev.havre.environment-id";
+/// Name of the service, for people.
+pub const SERVICE: &str = "dev.havre.service";
+/// Id of the service.
+pub const SERVICE_ID: &str = "dev.havre.service-id";
+/// Id of the release.
+pub const RELEASE: &str = "dev.havre.release";
+/// Id of the task, where the purpose is a task.
+pub const TASK: &str = "dev.havre.task";
+/// Id of the deployment, where the purpose is a release command.
+pub const DEPLOYMENT: &str = "dev.havre.deployment";
+/// Why a container exists: [`PURPOSE_TASK`] or [`PURPOSE_COMMAND`].
+pub const PURPOSE: &str = "dev.havre.purpose";
+/// Id of the build that made an image.
+pub const BUILD: &str = "dev.havre.build";
+
+const PURPOSE_TASK: &str = "task";
+const PURPOSE_COMMAND: &str = "release-command";
+
+/// Names one installation of Havre for ever; two on one engine leave each other alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Installation(String);
+
+/// Text that cannot name an installation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an installation id is 1 to 64 of the characters a-z, 0-9 and -")]
+pub struct InstallationError;
+
+impl FromStr for Installation {
+    type Err = InstallationError;
+
+    fn from_str(text: &str) -> Result<Self, InstallationError> {
+        let is_ok = (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if is_ok { Ok(Self(text.to_owned())) } else { Err(InstallationError) }
+    }
+}
+
+impl fmt::Display for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Installation {
+    /// Whether these labels are ours.
+    pub fn owns(&self, labels: &HashMap<String, String>) -> bool {
+        labels.get(INSTALLATION) == Some(&self.0)
+    }
+
+    /// The label every thing of ours carries.
+    pub fn label(&self) -> (String, String) {
+        (INSTALLATION.to_owned(), self.0.clone())
+    }
+}
+
+/// Who a container is, by its labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TaskLabels {
+    pub(crate) purpose: Purpose,
+    pub(crate) service: ServiceId,
+    pub(crate) release: ReleaseId,
+    pub(crate) environment: EnvironmentId,
+}
+
+/// Labels of a task's container.
+pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> HashMap<String, String> {
+    let purpose = match task.purpose {
+        Purpose::Task { task } => [(PURPOSE, PURPOSE_TASK.to_owned()), (TASK, task.to_string())],
+        Purpose::ReleaseCommand { deployment } => {
+            [(PURPOSE, PURPOSE_COMMAND.to_owned()), (DEPLOYMENT, deployment.to_string())]
+        }
+    };
+    let place = [
+        (PROJECT, task.place.project.to_string()),
+        (ENVIRONMENT, task.place.environment.to_string()),
+        (ENVIRONMENT_ID, task.environment.to_string()),
+        (SERVICE, task.place.service.to_string()),
+        (SERVICE_ID, task.service.to_string()),
+        (RELEASE, task.release.to_string()),
+    ];
+    let ours = place.into_iter().chain(purpose).map(|(key, value)| (key.to_owned(), value));
+    ours.chain([installation.label()]).collect()
+}
+
+/// Reads them back; `None` for containers that are not tasks, such as those of a build.
+pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabels> {
+    let purpose = match labels.get(PURPOSE)?.as_str() {
+        PURPOSE_TASK => Purpose::Task { task: parse(labels, TASK)? },
+        PURPOSE_COMMAND => Purpose::ReleaseCommand { deployment: parse(labels, DEPLOYMENT)? },
+        _ => return None,
+    };
+    Some(TaskLabels {
+        purpose,
+        service: parse(labels, SERVICE_ID)?,
+        release: parse(labels, RELEASE)?,
+        environment: parse(labels, ENVIRONMENT_ID)?,
+    })
+}
+
+/// A typed label; `None` when absent or not of that type.
+pub(crate) fn parse<T: FromStr>(labels: &HashMap<String, String>, key: &str) -> Option<T> {
+    labels.get(key)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_installation_is_ours() {
+        let ours: Installation = "a1".parse().expect("valid");
+        let labels = |value: &str| HashMap::from([(INSTALLATION.to_owned(), value.to_owned())]);
+        assert!(ours.owns(&labels("a1")));
+        for other in ["a", "a11", "A1", ""] {
+            assert!(!ours.owns(&labels(other)), "{other:?} must be foreign");
+        }
+        assert!(!ours.owns(&HashMap::new()));
+        for wrong in ["", "a b", "a\n", "A", &"a".repeat(65)] {
+            assert!(wrong.parse::<Installation>().is_err(), "{wrong:?} must not parse");
+        }
+    }
+}
