@@ -1,1 +1,39 @@
-//! Placeholder until its room opens.
+//! The store: SQLite behind one writer thread, one file per room; each write appends the events that explain it.
+//!
+//! A crate of its own because it enforces a ban: nobody else sees SQL. It decides nothing but what keeps rows
+//! consistent: who owns a route, which address is free, whether a state may still be replaced.
+//! What edges report is kept in memory only, on purpose: each edge posts again within two seconds.
+//! Tests: `tests/it`, and at the end of the files that hold what those cannot reach.
+
+pub mod build;
+pub mod deployment;
+pub mod environment;
+pub mod error;
+pub mod event;
+pub mod pool;
+pub mod release;
+pub mod route;
+pub mod service;
+pub mod task;
+pub mod token;
+
+mod edge;
+mod lock;
+mod migration;
+mod open;
+mod row;
+mod store;
+mod thread;
+mod view;
+mod waiting;
+
+pub use environment::Environment;
+pub use error::StoreError;
+pub use pool::AddressPool;
+pub use release::NewRelease;
+pub use service::Applied;
+pub use store::{OpenOptions, Store};
+pub use task::Failures;
+pub use token::TokenRow;
+pub use view::{Tx, View};
+pub use waiting::WAITING_MAX;

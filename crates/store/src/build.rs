@@ -1,0 +1,103 @@
+//! Builds and their states. Tests: `tests/it/build.rs`.
+
+use havre_core::build::event::Event;
+use havre_core::build::{Build, State};
+use havre_core::event::EventKind;
+use havre_core::id::{BuildId, ServiceId};
+use havre_core::service::spec::ServiceSpec;
+use rusqlite::Row;
+
+use crate::error::StoreError;
+use crate::row::{self, Origin, column};
+use crate::view::{Tx, View};
+
+const SELECT: &str = "SELECT id, service, spec, revision, source, state, created_at FROM builds WHERE";
+
+fn read(row: &Row<'_>) -> Result<Build, StoreError> {
+    let origin = Origin::of("builds", row)?;
+    Ok(Build {
+        id: BuildId::new(origin.id),
+        service: ServiceId::new(row.get("service")?),
+        spec: origin.json(row, "spec")?,
+        revision: origin.count(row, "revision")?,
+        commit: row.get("source")?,
+        state: origin.json(row, "state")?,
+        created_at: row::instant(row, "created_at")?,
+    })
+}
+
+impl View<'_> {
+    /// One build.
+    pub fn get_build(&self, id: BuildId) -> Result<Build, StoreError> {
+        row::find(self.connection, &format!("{SELECT} id = ?1"), [id.row()], read)?
+            .ok_or_else(|| StoreError::not_found("build", id))
+    }
+
+    /// At most `limit` builds of a service, newest first.
+    pub fn list_builds(&self, service: ServiceId, limit: u32) -> Result<Vec<Build>, StoreError> {
+        let sql = format!("{SELECT} service = ?1 ORDER BY id DESC LIMIT ?2");
+        row::list(self.connection, &sql, (service.row(), limit), read)
+    }
+
+    /// Every build that has not ended, oldest first.
+    pub fn list_open_builds(&self) -> Result<Vec<Build>, StoreError> {
+        row::list(self.connection, &format!("{SELECT} is_open = 1 ORDER BY id"), [], read)
+    }
+}
+
+impl Tx<'_> {
+    /// Queues a build.
+    ///
+    /// # Errors
+    /// `BeingDestroyed`.
+    pub fn create_build(
+        &mut self,
+        service: ServiceId,
+        spec: ServiceSpec,
+        revision: u64,
+        commit: String,
+    ) -> Result<Build, StoreError> {
+        self.get_lasting_service(service)?;
+        row::run(
+            self.connection,
+            "INSERT INTO builds (service, spec, revision, source, state, is_open, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)",
+            (
+                service.row(),
+                row::to_json("a specification", &spec)?,
+                column(revision),
+                &commit,
+                row::to_json("a state", &State::Queued)?,
+                self.at.as_millis(),
+            ),
+        )?;
+        let build = BuildId::new(self.connection.last_insert_rowid());
+        self.tell(service, EventKind::Build(Event::StateChanged { build, to: State::Queued }))?;
+        self.get_build(build)
+    }
+
+    /// Replaces the state `from` by `to`; nothing happens when they are the same.
+    ///
+    /// # Errors
+    /// `Conflict` when the build is not in `from` any more.
+    pub fn set_build_state(&mut self, id: BuildId, from: &State, to: State) -> Result<(), StoreError> {
+        let build = self.get_build(id)?;
+        if build.state != *from {
+            let (expected, found) = (from.name(), build.state.name());
+            return Err(StoreError::Conflict { id: id.to_string(), expected, found });
+        }
+        if build.state == to {
+            return Ok(());
+        }
+        row::run(
+            self.connection,
+            "UPDATE builds SET state = ?2, is_open = ?3 WHERE id = ?1",
+            (id.row(), row::to_json("a state", &to)?, !to.is_final()),
+        )?;
+        if to.is_final() {
+            self.set_waiting("build", id.row(), "")?;
+        }
+        self.tell(build.service, EventKind::Build(Event::StateChanged { build: id, to }))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What edges last reported, in memory: it is about now, and an edge posts again within two seconds.
+//! Tests: `tests/it/edge.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use havre_core::id::TaskId;
+use havre_core::route::EdgeView;
+
+/// Most edges remembered; one machine has one.
+const EDGES_MAX: usize = 64;
+/// A silent edge is forgotten after this long; plans stop counting it much earlier (`EDGE_LEASE`).
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Default)]
+pub(crate) struct EdgeReports {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    views: BTreeMap<String, EdgeView>,
+    draining: BTreeSet<TaskId>,
+}
+
+impl EdgeReports {
+    /// Keeps the report; whether somebody should look at it now.
+    pub(crate) fn record(&self, view: EdgeView) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news =
+            state.views.get(&view.edge).is_none_or(|earlier| is_news(earlier, &view, &state.draining));
+        state.views.retain(|_, other| view.at.since(other.at) <= FORGOTTEN_AFTER);
+        if state.views.len() >= EDGES_MAX && !state.views.contains_key(&view.edge) {
+            let oldest = state.views.values().min_by_key(|other| other.at).map(|other| other.edge.clone());
+            oldest.and_then(|edge| state.views.remove(&edge));
+        }
+        state.views.insert(view.edge.clone(), view);
+        is_news
+    }
+
+    /// The last report of each edge, by name.
+    pub(crate) fn list(&self) -> Vec<EdgeView> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).views.values().cloned().collect()
+    }
+
+    /// Which tasks drain now; for them the end of the last request is news.
+    pub(crate) fn set_draining(&self, draining: BTreeSet<TaskId>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).draining = draining;
+    }
+}
+
+/// Whether anything but counters and the arrival differs, or a draining task has just become idle.
+fn is_news(earlier: &EdgeView, now: &EdgeView, draining: &BTreeSet<TaskId>) -> bool {
+    let same_edge = earlier.instance == now.instance
+        && earlier.generation == now.generation
+        && earlier.listeners == now.listeners
+        && earlier.upstreams.len() == now.upstreams.len();
+    !same_edge
+        || now.upstreams.iter().any(|(task, upstream)| {
+            earlier.upstreams.get(task).is_none_or(|before| {
+                let is_idle_now = before.in_flight > 0 && upstream.in_flight == 0 && draining.contains(task);
+                before.health != upstream.health || before.checks != upstream.checks || is_idle_now
+            })
+        })
+}

@@ -1,0 +1,231 @@
+//! Everything that can go wrong in the store, in words for the person who has to act.
+//! Sorting of SQLite's own errors; tests at the end of the file and in `tests/it`.
+
+use std::io;
+use std::path::PathBuf;
+
+use havre_core::service::Place;
+use havre_core::service::spec::RouteSpec;
+use rusqlite::ErrorCode;
+
+/// Why the store could not do something. Whatever it was, nothing of that write was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the store open.
+    #[error("could not open the store {}: {} uses it; stop that one first", path.display(), holder(*pid))]
+    InUse {
+        /// The store.
+        path: PathBuf,
+        /// The process, where its lock file names one.
+        pid: Option<u32>,
+    },
+    /// A file or thread could not be handled.
+    #[error("could not {doing} {}", path.display())]
+    File {
+        /// What we were doing.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The disk is full.
+    #[error(
+        "could not write to the store: its disk is full; free some space and try again, nothing was changed"
+    )]
+    Full(#[source] rusqlite::Error),
+    /// The disk or its file system failed.
+    #[error(
+        "could not read or write the store's file: the disk or file system failed; look at the kernel's log (dmesg) \
+         and at the mount's options, nothing was changed"
+    )]
+    Disk(#[source] rusqlite::Error),
+    /// The file may not be written.
+    #[error(
+        "could not write to the store: its file or folder is read-only for this user; nothing was changed"
+    )]
+    ReadOnly(#[source] rusqlite::Error),
+    /// The file is damaged.
+    #[error(
+        "the store's file is damaged; stop havred, keep a copy of the file, and restore it from a backup"
+    )]
+    Damaged(#[source] rusqlite::Error),
+    /// A statement failed for another reason: a bug of ours, or a broken law of the schema.
+    #[error("could not run a statement on the store")]
+    Statement(#[source] rusqlite::Error),
+    /// SQLite did not accept a setting that safety depends on.
+    #[error("could not open the store: SQLite answered {name}={got} where {wanted} is needed")]
+    Setting {
+        /// The pragma.
+        name: &'static str,
+        /// What we need.
+        wanted: &'static str,
+        /// What it answered.
+        got: String,
+    },
+    /// The file is a database of something else.
+    #[error("{} is not a Havre store", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer Havre has written this store.
+    #[error(
+        "could not open the store: it was written by a newer havred (schema {found}, this one knows {known}); \
+         start that version again, or restore the backup made before the upgrade"
+    )]
+    NewerSchema {
+        /// Newest migration in the file.
+        found: i64,
+        /// Newest migration this program has.
+        known: i64,
+    },
+    /// A migration in the file is not the one this program has under that number.
+    #[error(
+        "could not open the store: migration {number} ({name}) in it is not the one of this havred; \
+         it was written by a different or modified build"
+    )]
+    ChangedMigration {
+        /// Its number.
+        number: i64,
+        /// Its name in the file.
+        name: String,
+    },
+    /// A row does not parse; it is never skipped.
+    #[error("could not read {column} of row {id} of {table}: it is damaged, or written by another version")]
+    Row {
+        /// Table.
+        table: &'static str,
+        /// Row id.
+        id: i64,
+        /// Column.
+        column: &'static str,
+        /// What does not parse.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A value could not become a column.
+    #[error("could not write {what} to the store")]
+    Encode {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// There is no such row.
+    #[error("there is no {kind} {id}")]
+    NotFound {
+        /// Kind of row.
+        kind: &'static str,
+        /// Its id or name.
+        id: String,
+    },
+    /// The row is no longer in the state the caller planned from; plan again.
+    #[error("{id} changed meanwhile: it is {found}, not {expected}")]
+    Conflict {
+        /// Which row.
+        id: String,
+        /// State the caller saw.
+        expected: &'static str,
+        /// State it is in.
+        found: &'static str,
+    },
+    /// Another service has that address.
+    #[error("the route {route} belongs to {owner} already")]
+    RouteTaken {
+        /// The address.
+        route: RouteSpec,
+        /// Who has it.
+        owner: Place,
+    },
+    /// A site cannot become a service with tasks, nor back.
+    #[error("{place} is a {is} and cannot become a {wanted}: destroy it first, or choose another name")]
+    OtherKind {
+        /// Which service.
+        place: Place,
+        /// What it is.
+        is: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// A site has no tasks to scale.
+    #[error("{place} is a site: it has no tasks to scale")]
+    NotScalable {
+        /// Which service.
+        place: Place,
+    },
+    /// It is on its way out.
+    #[error("{place} is being destroyed: wait until it is gone")]
+    BeingDestroyed {
+        /// Which service.
+        place: Place,
+    },
+    /// Nobody asked to destroy it.
+    #[error("could not remove {place}: nobody asked to destroy it")]
+    NotDestroyed {
+        /// Which service.
+        place: Place,
+    },
+    /// Something still depends on the row.
+    #[error("could not remove {what}: it still has {count} {dependents}")]
+    NotEmpty {
+        /// Which row.
+        what: String,
+        /// How many.
+        count: u64,
+        /// Of what.
+        dependents: &'static str,
+    },
+    /// Every address is in use.
+    #[error(
+        "no free {what} is left in {pool}: remove some tasks or environments, or give Havre a larger pool"
+    )]
+    PoolExhausted {
+        /// What was wanted.
+        what: &'static str,
+        /// The pool.
+        pool: String,
+    },
+    /// The two address pools cannot be used.
+    #[error("could not open the store: {0}")]
+    Pools(String),
+    /// A name is in use.
+    #[error("there is a {kind} named {name} already")]
+    NameTaken {
+        /// Kind of row.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A statement's error was swallowed inside a write, so the whole write was dropped.
+    #[error("could not commit to the store: SQLite had given the write up after an earlier error")]
+    GivenUp,
+    /// The store's threads are gone.
+    #[error("the store is closed")]
+    Closed,
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(error),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => Self::Disk(error),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly(error),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error),
+            _ => Self::Statement(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// `NotFound` for an id or name.
+    pub(crate) fn not_found(kind: &'static str, id: impl std::fmt::Display) -> Self {
+        Self::NotFound { kind, id: id.to_string() }
+    }
+}

@@ -1,0 +1,237 @@
+//! The store's handle: opens the file, starts its threads, tells when something changed.
+//! Tests: `tests/it`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use havre_core::event::Actor;
+use havre_core::id::TaskId;
+use havre_core::route::EdgeView;
+use havre_core::time::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::edge::EdgeReports;
+use crate::error::StoreError;
+use crate::lock::Lock;
+use crate::open::{self, Identity};
+use crate::pool::AddressPool;
+use crate::row;
+use crate::thread::{self, Queue};
+use crate::view::{self, Context, Pools, Tx, View};
+
+/// Read connections; one long list must not keep everybody else waiting.
+const READERS: usize = 2;
+/// Length of an environment's network.
+const SUBNET_PREFIX: u8 = 24;
+
+/// How to open the store.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// The file; made when absent, its folder too. `<path>.lock` and SQLite's own files are made beside it.
+    pub path: PathBuf,
+    /// Random name of this installation, kept only by the first open.
+    pub installation: String,
+    /// Random secret for probes through the public listener, kept only by the first open.
+    pub probe_key: String,
+    /// Addresses of tasks on the edge's network.
+    pub edge_pool: AddressPool,
+    /// Where the /24 networks of environments come from.
+    pub environment_pool: AddressPool,
+}
+
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("path", &self.path)
+            .field("installation", &self.installation)
+            .field("edge_pool", &self.edge_pool)
+            .field("environment_pool", &self.environment_pool)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Handle to the open store; clones share it. The last one dropped waits for running work and closes the file.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// `None` only while dropping.
+    queues: Option<Queues>,
+    threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    identity: Identity,
+    pools: Pools,
+    /// Last, so that it is given back after everything else.
+    _lock: Arc<Lock>,
+}
+
+struct Queues {
+    writer: Queue,
+    readers: Queue,
+}
+
+/// What the write thread and the handle both touch.
+struct Shared {
+    changes: watch::Sender<u64>,
+    edges: EdgeReports,
+}
+
+impl Shared {
+    fn announce(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("installation", &self.inner.identity.installation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without senders the threads finish what is queued and end.
+        self.queues = None;
+        for thread in self.threads.drain(..) {
+            // A closure may own the last handle; its thread cannot wait for itself.
+            if thread.thread().id() != std::thread::current().id() {
+                // Panics of closures were handed to their callers; there is nobody to tell about others.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store, makes it when absent, and brings its schema up to date. Blocks; called once at start.
+    ///
+    /// # Errors
+    /// `InUse` when another process has it; otherwise says what is wrong with the file or the pools.
+    pub fn open(options: OpenOptions) -> Result<Self, StoreError> {
+        check_pools(&options)?;
+        let OpenOptions { path, installation, probe_key, edge_pool, environment_pool } = options;
+        open::ensure_folder(&path)?;
+        let lock = Arc::new(Lock::take(&path)?);
+        let writer = open::open_writer(&path)?;
+        let identity = open::ensure_identity(&writer, &Identity { installation, probe_key })?;
+        let readers = (0..READERS).map(|_| open::open_reader(&path)).collect::<Result<Vec<_>, _>>()?;
+        let edges = EdgeReports::default();
+        edges.set_draining(draining(&writer)?);
+
+        let start = |name, connections| {
+            thread::start(name, connections, &lock).map_err(|source| StoreError::File {
+                doing: "start a thread for",
+                path: path.clone(),
+                source,
+            })
+        };
+        let (writer, mut threads) = start("store-write", vec![writer])?;
+        let (readers, read_threads) = start("store-read", readers)?;
+        threads.extend(read_threads);
+        let inner = Inner {
+            queues: Some(Queues { writer, readers }),
+            threads,
+            shared: Arc::new(Shared { changes: watch::Sender::new(0), edges }),
+            identity,
+            pools: Pools { edge: edge_pool, environment: environment_pool },
+            _lock: lock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs `f` on one consistent snapshot.
+    ///
+    /// # Errors
+    /// Those of `f`, and of the file.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.queues()?.readers.run(move |connection| view::read(connection, f)).await
+    }
+
+    /// Runs `f` in the one write transaction of the moment and keeps all it wrote, or nothing when it fails.
+    /// `at` and `actor` go into every event. Once queued it runs even when the caller stops waiting.
+    ///
+    /// # Errors
+    /// Those of `f`, and of the file; then nothing was kept.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        at: Timestamp,
+        actor: Actor,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let context = Context { at, actor, pools: self.inner.pools };
+        let shared = Arc::clone(&self.inner.shared);
+        let work = move |connection: &mut Connection| {
+            let (value, has_written) = view::write(connection, context, f)?;
+            if has_written {
+                // Committed already: a failing look at the rows must not make it seem undone.
+                if let Ok(tasks) = draining(connection) {
+                    shared.edges.set_draining(tasks);
+                }
+                shared.announce();
+            }
+            Ok(value)
+        };
+        self.queues()?.writer.run(work).await
+    }
+
+    /// A number that grows after every commit that wrote something, and after every edge report in which anything
+    /// but counters changed or a draining task became idle.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.shared.changes.subscribe()
+    }
+
+    /// Keeps what an edge reported, in memory only: after a restart each edge reports again within two seconds.
+    pub fn record_edge_report(&self, view: EdgeView) {
+        if self.inner.shared.edges.record(view) {
+            self.inner.shared.announce();
+        }
+    }
+
+    /// The last report of each edge, by name; whether it is fresh is for the reader to judge.
+    pub fn edges(&self) -> Vec<EdgeView> {
+        self.inner.shared.edges.list()
+    }
+
+    /// Random name of this installation; marks what belongs to it on the machine.
+    pub fn installation(&self) -> &str {
+        &self.inner.identity.installation
+    }
+
+    /// Secret that probes through the public listener carry. Never log it.
+    pub fn probe_key(&self) -> &str {
+        &self.inner.identity.probe_key
+    }
+
+    fn queues(&self) -> Result<&Queues, StoreError> {
+        self.inner.queues.as_ref().ok_or(StoreError::Closed)
+    }
+}
+
+fn check_pools(options: &OpenOptions) -> Result<(), StoreError> {
+    let (edge, environment) = (options.edge_pool, options.environment_pool);
+    if edge.overlaps(environment) {
+        return Err(StoreError::Pools(format!("the address pools {edge} and {environment} overlap")));
+    }
+    if environment.prefix() > SUBNET_PREFIX {
+        return Err(StoreError::Pools(format!(
+            "the address pool {environment} has no room for a /24 network"
+        )));
+    }
+    Ok(())
+}
+
+fn draining(connection: &Connection) -> Result<BTreeSet<TaskId>, StoreError> {
+    let sql = "SELECT id FROM tasks WHERE is_run = 0";
+    Ok(row::list(connection, sql, [], |row| Ok(TaskId::new(row.get(0)?)))?.into_iter().collect())
+}
