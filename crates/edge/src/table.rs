@@ -1,0 +1,256 @@
+//! The route table in the form the workers use: host by hash, longest path prefix first, upstreams by `Arc`.
+//! It is built off the worker threads, never changed after that, and swapped whole. It does not fetch tables
+//! (`control`) and does not probe (`probe`). Tests: `tests/it/table.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use havre_api::route_table::{Check, Limits, Probe, ROUTE_TABLE_VERSION, RouteTable, Target, UpstreamRole};
+
+mod build;
+
+use crate::metrics::Counters;
+use crate::site::Site;
+use crate::upstream::{InFlight, Signals, Standing, Upstream};
+
+/// Why a document is no table the edge can serve. The edge keeps the table it has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Written by a newer control.
+    #[error("route table has version {found}, this edge knows {ROUTE_TABLE_VERSION} only")]
+    Version {
+        /// Version in the document.
+        found: u32,
+    },
+    /// Two routes for one host and prefix.
+    #[error("two routes for {host}{prefix}")]
+    RouteTwice {
+        /// Host of both.
+        host: String,
+        /// Prefix of both, without a slash at its end.
+        prefix: String,
+    },
+    /// A route leads to a service that the document does not describe.
+    #[error("route {host}{prefix} leads to unknown service {service}")]
+    UnknownService {
+        /// Host of the route.
+        host: String,
+        /// Prefix of the route.
+        prefix: String,
+        /// The missing key.
+        service: String,
+    },
+    /// One task twice: its health and counters would belong to two upstreams.
+    #[error("task {task} is named twice")]
+    TaskTwice {
+        /// The task.
+        task: String,
+    },
+    /// A text that must never reach a request line, a header or a path on disk.
+    #[error("{what} {text:?} is not valid")]
+    Text {
+        /// Which text.
+        what: &'static str,
+        /// The text, shortened.
+        text: String,
+    },
+}
+
+/// Everything needed to route a request, at one generation.
+#[derive(Debug)]
+pub struct Table {
+    /// Number of this content; 0 is the empty table of a new edge.
+    pub generation: u64,
+    /// Value of the `Havre-Probe` header that asks for `Havre-Release`; empty means nobody may ask.
+    pub probe_key: String,
+    hosts: HashMap<Box<str>, Vec<PathRoute>>,
+    services: BTreeMap<String, Arc<Service>>,
+    pub(crate) signals: Arc<Signals>,
+}
+
+#[derive(Debug)]
+struct PathRoute {
+    /// Without a slash at its end, so the root is empty and `/api` means whole segments below it.
+    prefix: Box<str>,
+    target: RouteTarget,
+}
+
+#[derive(Debug)]
+enum RouteTarget {
+    Service(Arc<Service>),
+    Site(Arc<Site>),
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub enum Found<'t> {
+    /// To a task of this service.
+    Service(&'t Arc<Service>),
+    /// To the files of this site.
+    Site(&'t Arc<Site>),
+    /// No route names this host.
+    UnknownHost,
+    /// Routes name the host, none of them the path.
+    UnknownPath,
+}
+
+/// One service at one generation.
+#[derive(Debug)]
+pub struct Service {
+    /// `project/environment/service`.
+    pub name: String,
+    /// Add `Havre-Release` to answers for everybody.
+    pub expose_release: bool,
+    /// Limits for its requests.
+    pub limits: Limits,
+    /// Every task the edge knows for it, whatever its role.
+    pub upstreams: Vec<Member>,
+    /// What its requests ended with; survives a swap.
+    pub counters: Arc<Counters>,
+}
+
+/// An upstream and what this table wants of it.
+#[derive(Debug)]
+pub struct Member {
+    /// The upstream itself, shared with other tables.
+    pub upstream: Arc<Upstream>,
+    /// What the edge may do with it.
+    pub role: UpstreamRole,
+    /// How to judge its health.
+    pub probe: Probe,
+    /// Further checks while it is standby.
+    pub checks: Vec<Check>,
+}
+
+impl Table {
+    /// The table of an edge that has never heard of control: no routes, generation 0.
+    pub fn empty() -> Self {
+        Self {
+            generation: 0,
+            probe_key: String::new(),
+            hosts: HashMap::new(),
+            services: BTreeMap::new(),
+            signals: Arc::default(),
+        }
+    }
+
+    /// Builds a table, keeping upstreams (health, counters, in flight) that `previous` knows under the same
+    /// task and address, and counters of services and sites with the same name. Changes nothing in `previous`.
+    ///
+    /// # Errors
+    /// The document has another version, contradicts itself or carries a text that could break out of a
+    /// request line. Generations are compared by the caller.
+    pub fn build(wire: &RouteTable, previous: Option<&Table>) -> Result<Self, TableError> {
+        if wire.version != ROUTE_TABLE_VERSION {
+            return Err(TableError::Version { found: wire.version });
+        }
+        let signals = previous.map_or_else(Arc::default, |table| Arc::clone(&table.signals));
+        check_text("probe key", &wire.probe_key, |byte| byte.is_ascii_graphic())?;
+        let services = build::services(wire, previous, &signals)?;
+        let hosts = build::hosts(wire, previous, &services)?;
+        Ok(Self { generation: wire.generation, probe_key: wire.probe_key.clone(), hosts, services, signals })
+    }
+
+    /// The route for `host` (lower case, no port, no trailing dot) and `path` (as sent, without the query).
+    /// Never allocates; one hash, then as many comparisons as that host has prefixes.
+    pub fn find(&self, host: &str, path: &str) -> Found<'_> {
+        let Some(routes) = self.hosts.get(host) else { return Found::UnknownHost };
+        for route in routes {
+            if covers(&route.prefix, path) {
+                return match &route.target {
+                    RouteTarget::Service(service) => Found::Service(service),
+                    RouteTarget::Site(site) => Found::Site(site),
+                };
+            }
+        }
+        Found::UnknownPath
+    }
+
+    /// Every service, ordered by its key.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// Every upstream of every service, in a stable order.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.services.values().flat_map(|service| service.upstreams.iter())
+    }
+
+    /// Every site, in no particular order.
+    pub fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.hosts.values().flatten().filter_map(|route| match &route.target {
+            RouteTarget::Site(site) => Some(site),
+            RouteTarget::Service(_) => None,
+        })
+    }
+}
+
+/// Whether `prefix` (no slash at its end) covers `path` on a segment boundary. The root covers everything,
+/// `*` of `OPTIONS *` included.
+fn covers(prefix: &str, path: &str) -> bool {
+    prefix.is_empty()
+        || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Service {
+    /// Picks an upstream for one request: of the first two healthy live ones after `turn` the one with less in
+    /// flight; if no live one is healthy, likewise among those not probed yet; else none. Upstreams of `avoid`
+    /// (already tried for this request) are left out. `turn` is the caller's own counter, advanced here.
+    ///
+    /// Load the table, find and pick in one synchronous section: what a worker acknowledges is that no such
+    /// section of an older table is still open.
+    pub fn pick(&self, avoid: &[Arc<Upstream>], turn: &mut u32) -> Option<InFlight> {
+        *turn = turn.wrapping_add(1);
+        let count = self.upstreams.len();
+        let start = (*turn as usize).checked_rem(count)?;
+        let mut healthy = Pair::default();
+        let mut unknown = Pair::default();
+        for member in self.upstreams[start..].iter().chain(&self.upstreams[..start]) {
+            let upstream = &member.upstream;
+            if member.role != UpstreamRole::Live || avoid.iter().any(|tried| Arc::ptr_eq(tried, upstream)) {
+                continue;
+            }
+            match upstream.standing() {
+                Standing::Healthy => healthy.offer(upstream),
+                Standing::Unknown => unknown.offer(upstream),
+                Standing::Unhealthy => {}
+            }
+            if healthy.second.is_some() {
+                break;
+            }
+        }
+        healthy.best().or_else(|| unknown.best()).map(|upstream| InFlight::new(Arc::clone(upstream)))
+    }
+}
+
+/// The first two candidates of a walk.
+#[derive(Default)]
+struct Pair<'s> {
+    first: Option<&'s Arc<Upstream>>,
+    second: Option<&'s Arc<Upstream>>,
+}
+
+impl<'s> Pair<'s> {
+    fn offer(&mut self, upstream: &'s Arc<Upstream>) {
+        if self.first.is_none() {
+            self.first = Some(upstream);
+        } else if self.second.is_none() {
+            self.second = Some(upstream);
+        }
+    }
+
+    fn best(self) -> Option<&'s Arc<Upstream>> {
+        match (self.first, self.second) {
+            (Some(first), Some(second)) if second.in_flight() < first.in_flight() => Some(second),
+            (first, _) => first,
+        }
+    }
+}
+
+/// Refuses a text with a byte that `allowed` does not name.
+fn check_text(what: &'static str, text: &str, allowed: fn(u8) -> bool) -> Result<(), TableError> {
+    if text.len() <= 2048 && text.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(TableError::Text { what, text: text.chars().take(64).collect() })
+}

@@ -1,0 +1,166 @@
+//! From the wire form of a table to the workers' form, with every check that protects request lines, headers and
+//! paths on disk from a bad document. It swaps nothing. Tests: `tests/it/table.rs`.
+
+use super::{
+    Arc, BTreeMap, Counters, HashMap, Member, PathRoute, RouteTable, RouteTarget, Service, Signals, Site,
+    Table, TableError, Target, Upstream, check_text,
+};
+use havre_api::route_table::{Route, ServiceUpstreams, Upstream as WireUpstream};
+use std::collections::HashSet;
+
+pub(super) fn services(
+    wire: &RouteTable,
+    previous: Option<&Table>,
+    signals: &Arc<Signals>,
+) -> Result<BTreeMap<String, Arc<Service>>, TableError> {
+    let known: HashMap<&str, &Arc<Upstream>> = previous
+        .into_iter()
+        .flat_map(Table::members)
+        .map(|member| (member.upstream.task.as_str(), &member.upstream))
+        .collect();
+    let counters: HashMap<&str, &Arc<Counters>> = previous
+        .into_iter()
+        .flat_map(Table::services)
+        .map(|service| (service.name.as_str(), &service.counters))
+        .collect();
+    let mut named = HashSet::new();
+    let mut services = BTreeMap::new();
+    for (key, service) in &wire.services {
+        let mut upstreams = Vec::with_capacity(service.upstreams.len());
+        for upstream in &service.upstreams {
+            if !named.insert(upstream.task.as_str()) {
+                return Err(TableError::TaskTwice { task: upstream.task.clone() });
+            }
+            upstreams.push(member(upstream, known.get(upstream.task.as_str()).copied(), signals)?);
+        }
+        let counters = counters.get(service.name.as_str()).copied().cloned().unwrap_or_default();
+        services.insert(key.clone(), Arc::new(assemble(service, upstreams, counters)?));
+    }
+    Ok(services)
+}
+
+fn assemble(
+    wire: &ServiceUpstreams,
+    upstreams: Vec<Member>,
+    counters: Arc<Counters>,
+) -> Result<Service, TableError> {
+    check_text("service name", &wire.name, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')?;
+    Ok(Service {
+        name: wire.name.clone(),
+        expose_release: wire.expose_release,
+        limits: wire.limits.clone(),
+        upstreams,
+        counters,
+    })
+}
+
+fn member(
+    wire: &WireUpstream,
+    known: Option<&Arc<Upstream>>,
+    signals: &Arc<Signals>,
+) -> Result<Member, TableError> {
+    check_text("release", &wire.release, |byte| byte.is_ascii_graphic())?;
+    check_text("probe host", &wire.probe.host, |byte| byte.is_ascii_graphic())?;
+    for path in std::iter::once(&wire.probe.path).chain(wire.checks.iter().map(|check| &check.path)) {
+        check_text("probe path", path, |byte| byte.is_ascii_graphic())?;
+        if !path.starts_with('/') {
+            return Err(TableError::Text { what: "probe path", text: path.chars().take(64).collect() });
+        }
+    }
+    let upstream = match known {
+        Some(known) if known.address == wire.address && known.release == wire.release => Arc::clone(known),
+        _ => Arc::new(Upstream::new(
+            wire.task.clone(),
+            wire.release.clone(),
+            wire.address,
+            Arc::clone(signals),
+        )),
+    };
+    Ok(Member { upstream, role: wire.role, probe: wire.probe.clone(), checks: wire.checks.clone() })
+}
+
+pub(super) fn hosts(
+    wire: &RouteTable,
+    previous: Option<&Table>,
+    services: &BTreeMap<String, Arc<Service>>,
+) -> Result<HashMap<Box<str>, Vec<PathRoute>>, TableError> {
+    let sites: HashMap<&str, &Arc<Site>> =
+        previous.into_iter().flat_map(Table::sites).map(|site| (site.name.as_str(), site)).collect();
+    let mut hosts: HashMap<Box<str>, Vec<PathRoute>> = HashMap::new();
+    for route in &wire.routes {
+        check_host(&route.host)?;
+        let prefix = prefix(route)?;
+        let target = target(route, prefix, services, &sites)?;
+        hosts
+            .entry(route.host.as_str().into())
+            .or_default()
+            .push(PathRoute { prefix: prefix.into(), target });
+    }
+    for (host, routes) in &mut hosts {
+        routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
+        if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
+            return Err(TableError::RouteTwice {
+                host: host.to_string(),
+                prefix: pair[0].prefix.to_string(),
+            });
+        }
+    }
+    Ok(hosts)
+}
+
+fn check_host(host: &str) -> Result<(), TableError> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._[]:".contains(&byte);
+    if host.is_empty() || host.len() > 253 || host.ends_with('.') {
+        return Err(TableError::Text { what: "host", text: host.chars().take(64).collect() });
+    }
+    check_text("host", host, allowed)
+}
+
+fn prefix(route: &Route) -> Result<&str, TableError> {
+    check_text("path prefix", &route.path_prefix, |byte| byte.is_ascii_graphic())?;
+    if !route.path_prefix.starts_with('/') {
+        let text = route.path_prefix.chars().take(64).collect();
+        return Err(TableError::Text { what: "path prefix", text });
+    }
+    Ok(route.path_prefix.trim_end_matches('/'))
+}
+
+fn target(
+    route: &Route,
+    prefix: &str,
+    services: &BTreeMap<String, Arc<Service>>,
+    sites: &HashMap<&str, &Arc<Site>>,
+) -> Result<RouteTarget, TableError> {
+    match &route.target {
+        Target::Service { service } => match services.get(service) {
+            Some(service) => Ok(RouteTarget::Service(Arc::clone(service))),
+            None => Err(TableError::UnknownService {
+                host: route.host.clone(),
+                prefix: prefix.to_owned(),
+                service: service.clone(),
+            }),
+        },
+        Target::Site { digest, release, spa, expose_release } => {
+            let is_digest = digest.len() == 64
+                && digest.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+            if !is_digest {
+                return Err(TableError::Text {
+                    what: "site digest",
+                    text: digest.chars().take(64).collect(),
+                });
+            }
+            check_text("release", release, |byte| byte.is_ascii_graphic())?;
+            let name = format!("{}{prefix}/", route.host);
+            let counters =
+                sites.get(name.as_str()).map(|site| Arc::clone(&site.counters)).unwrap_or_default();
+            Ok(RouteTarget::Site(Arc::new(Site {
+                name,
+                digest: digest.clone(),
+                release: release.clone(),
+                spa: *spa,
+                expose_release: *expose_release,
+                counters,
+            })))
+        }
+    }
+}

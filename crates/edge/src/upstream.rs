@@ -1,0 +1,220 @@
+//! One task address as the edge knows it over many tables: its health, its counters and what is in flight.
+//! It does not decide who gets a request (`table::Service::pick`) and sends no probes (`probe`).
+//! Tests at the end of the file and in `tests/it/table.rs`.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use havre_api::edge_report::{Checks, Health};
+use havre_api::route_table::Check;
+use tokio::sync::Notify;
+
+/// Wake-ups between worker threads and the two state threads; one for the life of the process, passed from
+/// each table to the next. Each side has exactly one listener, so a stored permit is never lost.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// Something a report must tell at once has changed.
+    pub report: Notify,
+    /// An upstream is suspected of being down and should be probed now.
+    pub probe: Notify,
+}
+
+/// Health as one byte, so that a pick needs no lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    /// No probe has ended yet.
+    Unknown = 0,
+    /// The probe succeeds.
+    Healthy = 1,
+    /// The probe fails.
+    Unhealthy = 2,
+}
+
+impl Standing {
+    fn of(health: &Health) -> Self {
+        match health {
+            Health::Unknown => Self::Unknown,
+            Health::Healthy => Self::Healthy,
+            Health::Unhealthy { .. } => Self::Unhealthy,
+        }
+    }
+}
+
+/// What the probe thread found out, with the reasons for people.
+#[derive(Debug)]
+struct Verdict {
+    health: Health,
+    checks: Checks,
+    /// The checks that `checks` is the result of; another list starts again.
+    checked: Vec<Check>,
+}
+
+/// One task address. Shared by every table that names the same task at the same address, so health, counters
+/// and in-flight survive a swap.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Name of the task (`t123`).
+    pub task: String,
+    /// Name of the release (`r7`), for `Havre-Release`.
+    pub release: String,
+    /// Where to connect.
+    pub address: SocketAddr,
+    in_flight: AtomicU64,
+    requests: AtomicU64,
+    errors: AtomicU64,
+    standing: AtomicU8,
+    suspected: AtomicBool,
+    draining: AtomicBool,
+    verdict: Mutex<Verdict>,
+    signals: Arc<Signals>,
+}
+
+impl Upstream {
+    pub(crate) fn new(task: String, release: String, address: SocketAddr, signals: Arc<Signals>) -> Self {
+        Self {
+            task,
+            release,
+            address,
+            in_flight: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            standing: AtomicU8::new(Standing::Unknown as u8),
+            suspected: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            verdict: Mutex::new(Verdict {
+                health: Health::Unknown,
+                checks: Checks::Pending,
+                checked: Vec::new(),
+            }),
+            signals,
+        }
+    }
+
+    /// Requests, upgraded connections and streams that use this upstream now.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Requests given to it since this process started.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Answers with status 5xx and requests that failed without an answer, since this process started.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Health without its reason; one atomic load.
+    pub fn standing(&self) -> Standing {
+        match self.standing.load(Ordering::Acquire) {
+            1 => Standing::Healthy,
+            2 => Standing::Unhealthy,
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// Health with its reason.
+    pub fn health(&self) -> Health {
+        self.verdict().health.clone()
+    }
+
+    /// Result of `wanted`, the checks of this upstream in the table at hand. A result of other checks says
+    /// nothing about these.
+    pub fn checks(&self, wanted: &[Check]) -> Checks {
+        if wanted.is_empty() {
+            return Checks::Passed;
+        }
+        let verdict = self.verdict();
+        if verdict.checked == wanted { verdict.checks.clone() } else { Checks::Pending }
+    }
+
+    /// Says that a connection to it has just failed: the probe thread looks at once instead of at its next
+    /// turn. Cheap enough to call for every failure; does not change health by itself, because one failed
+    /// connection proves nothing about the others.
+    pub fn suspect(&self) {
+        if !self.suspected.swap(true, Ordering::AcqRel) {
+            self.signals.probe.notify_one();
+        }
+    }
+
+    /// Whether it is suspected; clears the mark.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        self.suspected.swap(false, Ordering::AcqRel)
+    }
+
+    /// Records the result of probes and asks for a report if it differs from the last one.
+    pub(crate) fn set_health(&self, health: Health) {
+        let mut verdict = self.verdict();
+        if verdict.health == health {
+            return;
+        }
+        self.standing.store(Standing::of(&health) as u8, Ordering::Release);
+        verdict.health = health;
+        drop(verdict);
+        self.signals.report.notify_one();
+    }
+
+    /// Records the result of `wanted` and asks for a report if it is news.
+    pub(crate) fn set_checks(&self, wanted: &[Check], checks: Checks) {
+        let mut verdict = self.verdict();
+        if verdict.checked == wanted && verdict.checks == checks {
+            return;
+        }
+        verdict.checked = wanted.to_vec();
+        verdict.checks = checks;
+        drop(verdict);
+        self.signals.report.notify_one();
+    }
+
+    /// Whether the current table drains it; the last request in flight then asks for a report when it ends.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Release);
+    }
+
+    fn verdict(&self) -> std::sync::MutexGuard<'_, Verdict> {
+        // No code panics while it holds this lock, and a half-written verdict would still be a valid one.
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request, upgraded connection or stream on its way through an upstream: counted from the pick until this
+/// value is dropped. Keep it until the last byte of the answer, or the end of the tunnel.
+#[derive(Debug)]
+pub struct InFlight {
+    upstream: Arc<Upstream>,
+}
+
+impl InFlight {
+    pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
+        upstream.in_flight.fetch_add(1, Ordering::AcqRel);
+        upstream.requests.fetch_add(1, Ordering::Relaxed);
+        Self { upstream }
+    }
+
+    /// The upstream that was picked.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The same, shared: for the `avoid` list of the next pick.
+    pub fn share(&self) -> Arc<Upstream> {
+        Arc::clone(&self.upstream)
+    }
+
+    /// Counts an answer with status 5xx, or a request that failed without an answer. At most once a request.
+    pub fn record_error(&self) {
+        self.upstream.errors.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let before = self.upstream.in_flight.fetch_sub(1, Ordering::AcqRel);
+        if before == 1 && self.upstream.draining.load(Ordering::Acquire) {
+            self.upstream.signals.report.notify_one();
+        }
+    }
+}
