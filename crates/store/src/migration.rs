@@ -82,7 +82,8 @@ mod tests {
     };
 
     fn schema(connection: &Connection) -> Vec<String> {
-        let sql = "SELECT sql FROM sqlite_schema WHERE name <> 'migrations' ORDER BY name";
+        let sql =
+            "SELECT sql FROM sqlite_schema WHERE name <> 'migrations' AND sql IS NOT NULL ORDER BY name";
         row::list(connection, sql, [], |row| Ok(row.get(0)?)).unwrap()
     }
 

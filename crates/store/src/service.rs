@@ -77,6 +77,12 @@ impl View<'_> {
             .ok_or_else(|| StoreError::not_found("service", id))
     }
 
+    /// Whether there is such a service, on its way out or not.
+    pub fn has_service(&self, id: ServiceId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM services WHERE id = ?1";
+        Ok(row::find(self.connection, sql, [id.row()], |_| Ok(()))?.is_some())
+    }
+
     /// The service that owns exactly this host and path.
     pub fn find_route_owner(&self, route: &RouteSpec) -> Result<Option<Place>, StoreError> {
         Ok(self.find_owner(route)?.map(|(_, place)| place))

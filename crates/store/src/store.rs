@@ -235,3 +235,108 @@ fn draining(connection: &Connection) -> Result<BTreeSet<TaskId>, StoreError> {
     let sql = "SELECT id FROM tasks WHERE is_run = 0";
     Ok(row::list(connection, sql, [], |row| Ok(TaskId::new(row.get(0)?)))?.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use havre_core::event::{AccessEvent, EventKind, Subject};
+
+    use super::*;
+
+    fn open(folder: &tempfile::TempDir) -> Store {
+        Store::open(OpenOptions {
+            path: folder.path().join("store"),
+            installation: "test".to_owned(),
+            probe_key: "key".to_owned(),
+            edge_pool: "10.88.0.0/16".parse().unwrap(),
+            environment_pool: "10.89.0.0/16".parse().unwrap(),
+        })
+        .unwrap()
+    }
+
+    fn event(name: String) -> EventKind {
+        EventKind::Access(AccessEvent::TokenCreated { name })
+    }
+
+    /// Limits the file to the pages it has, as a full disk does.
+    fn fill(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let pages: i64 = tx.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        tx.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        Ok(())
+    }
+
+    fn empty(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        tx.connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(()))?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_keeps_nothing_of_the_write_and_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        store.write(Timestamp::default(), Actor::Havre, fill).await.unwrap();
+        let changes = *store.changes().borrow();
+        let error = store
+            .write(Timestamp::default(), Actor::Havre, |tx| {
+                tx.append(Subject::Node, event("small".to_owned()))?;
+                tx.append(Subject::Node, event("x".repeat(1 << 20)))
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "could not write to the store: its disk is full; free some space and try again, nothing was changed"
+        );
+        assert_eq!(store.read(|view| view.last_event()).await.unwrap(), 0);
+        assert_eq!(*store.changes().borrow(), changes);
+
+        store.write(Timestamp::default(), Actor::Havre, empty).await.unwrap();
+        let append = |tx: &mut Tx<'_>| tx.append(Subject::Node, event("x".repeat(1 << 20)));
+        assert_eq!(store.write(Timestamp::default(), Actor::Havre, append).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_error_that_a_write_swallows_keeps_nothing_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        let result = store
+            .write(Timestamp::default(), Actor::Havre, |tx| {
+                tx.append(Subject::Node, event("small".to_owned()))?;
+                // What SQLite does by itself after a failing disk.
+                tx.connection.execute_batch("ROLLBACK")?;
+                Ok(())
+            })
+            .await;
+        assert!(matches!(result, Err(StoreError::GivenUp)), "{result:?}");
+        assert_eq!(store.read(|view| view.last_event()).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        let result = store
+            .read(|view| Ok(view.connection.execute("INSERT INTO projects (name) VALUES ('a')", [])?))
+            .await;
+        assert!(matches!(result, Err(StoreError::ReadOnly(_))), "{result:?}");
+    }
+
+    #[tokio::test]
+    async fn the_writer_is_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        let settings = store
+            .write(Timestamp::default(), Actor::Havre, |tx| {
+                let ask = |name| -> Result<String, StoreError> {
+                    Ok(tx.connection.query_row(
+                        &format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"),
+                        [],
+                        |row| row.get(0),
+                    )?)
+                };
+                Ok([ask("journal_mode")?, ask("synchronous")?, ask("foreign_keys")?])
+            })
+            .await
+            .unwrap();
+        assert_eq!(settings, ["wal", "2", "1"]);
+    }
+}

@@ -179,14 +179,15 @@ impl Tx<'_> {
     }
 
     /// Records that the edges call a task unhealthy; nothing happens when that is known.
-    pub fn mark_unhealthy(&mut self, id: TaskId, reason: String) -> Result<(), StoreError> {
+    pub fn mark_unhealthy(&mut self, id: TaskId, reason: &str) -> Result<(), StoreError> {
         let task = self.get_task(id)?;
         if task.unhealthy_since.is_some() {
             return Ok(());
         }
         let sql = "UPDATE tasks SET unhealthy_since = ?2 WHERE id = ?1";
         row::run(self.connection, sql, (id.row(), self.at.as_millis()))?;
-        self.tell(task.service, EventKind::Task(Event::Unhealthy { task: id, reason }))?;
+        let event = Event::Unhealthy { task: id, reason: reason.to_owned() };
+        self.tell(task.service, EventKind::Task(event))?;
         Ok(())
     }
 
@@ -208,7 +209,7 @@ impl Tx<'_> {
         id: TaskId,
         code: i64,
         out_of_memory: bool,
-        last_lines: Vec<String>,
+        last_lines: &[String],
     ) -> Result<(), StoreError> {
         let task = self.get_task(id)?;
         let sql = "UPDATE tasks SET has_exited = 1 WHERE id = ?1 AND has_exited = 0";
@@ -221,7 +222,7 @@ impl Tx<'_> {
         };
         let sql = "UPDATE services SET failures = ?2, last_failure_at = ?3 WHERE id = ?1";
         row::run(self.connection, sql, (task.service.row(), count, self.at.as_millis()))?;
-        let event = Event::Exited { task: id, code, out_of_memory, last_lines };
+        let event = Event::Exited { task: id, code, out_of_memory, last_lines: last_lines.to_vec() };
         self.tell(task.service, EventKind::Task(event))?;
         Ok(())
     }

@@ -1,0 +1,101 @@
+//! Edge reports: in memory, and which of them are news.
+
+use std::collections::BTreeMap;
+
+use havre_core::id::TaskId;
+use havre_core::route::{Checks, EdgeView, Health, UpstreamView};
+use havre_core::task::event::DrainReason;
+
+use crate::world::{World, at, release};
+
+fn view(upstreams: &[(TaskId, u64)]) -> EdgeView {
+    let upstreams: BTreeMap<_, _> = upstreams
+        .iter()
+        .map(|(task, in_flight)| {
+            let view = UpstreamView {
+                health: Health::Healthy,
+                checks: Checks::Passed,
+                in_flight: *in_flight,
+                requests: 0,
+                errors: 0,
+            };
+            (*task, view)
+        })
+        .collect();
+    EdgeView {
+        edge: "node".to_owned(),
+        instance: "one".to_owned(),
+        generation: 1,
+        listeners: vec!["127.0.0.1:80".parse().unwrap()],
+        at: at(0),
+        upstreams,
+    }
+}
+
+#[tokio::test]
+async fn news_is_anything_but_counters() {
+    let world = World::new();
+    let task = TaskId::new(1);
+    let is_news = |view: &EdgeView| {
+        let before = world.changes();
+        world.store.record_edge_report(view.clone());
+        assert_eq!(world.store.edges(), std::slice::from_ref(view), "the newest report is kept either way");
+        world.changes() > before
+    };
+    let mut report = view(&[(task, 1)]);
+    assert!(is_news(&report), "a new edge");
+    report.at = at(2);
+    assert!(!is_news(&report), "only the time");
+    let upstream = report.upstreams.get_mut(&task).unwrap();
+    (upstream.in_flight, upstream.requests, upstream.errors) = (0, 9, 3);
+    assert!(!is_news(&report), "only counters, and the task does not drain");
+    report.upstreams.get_mut(&task).unwrap().health = Health::Unhealthy { reason: "no answer".to_owned() };
+    assert!(is_news(&report), "health");
+    report.upstreams.get_mut(&task).unwrap().checks = Checks::Pending;
+    assert!(is_news(&report), "checks");
+    report.generation = 2;
+    assert!(is_news(&report), "generation");
+    report.instance = "two".to_owned();
+    assert!(is_news(&report), "a new process");
+    report.listeners.clear();
+    assert!(is_news(&report), "listeners");
+    report.upstreams.insert(TaskId::new(2), report.upstreams[&task].clone());
+    assert!(is_news(&report), "another upstream");
+    report.upstreams.remove(&task);
+    assert!(is_news(&report), "one upstream less");
+}
+
+#[tokio::test]
+async fn a_draining_task_that_becomes_idle_is_news() {
+    let world = World::new();
+    let service = world.service().await;
+    let task = world
+        .write(1, move |tx| {
+            let release = release(tx, service, 1)?;
+            let task = tx.allocate_task(service, release, 0, true)?.id;
+            tx.drain_task(task, at(30), None, DrainReason::Replaced)?;
+            Ok(task)
+        })
+        .await;
+    // Known again after a restart.
+    let world = world.reopen();
+    assert_eq!(world.store.edges(), [], "reports do not outlive the process");
+    for (in_flight, news) in [(3, 1), (2, 1), (0, 2), (0, 2), (1, 2), (0, 3)] {
+        world.store.record_edge_report(view(&[(task, in_flight)]));
+        assert_eq!(world.changes(), news, "after {in_flight} in flight");
+    }
+}
+
+#[tokio::test]
+async fn silent_edges_are_forgotten_and_their_number_is_bounded() {
+    let world = World::new();
+    let named = |name: usize, seconds| EdgeView { edge: format!("e{name:03}"), at: at(seconds), ..view(&[]) };
+    for name in 0..100 {
+        world.store.record_edge_report(named(name, i64::try_from(name).unwrap()));
+    }
+    let names: Vec<_> = world.store.edges().into_iter().map(|view| view.edge).collect();
+    assert_eq!((names.len(), names[0].as_str(), names[63].as_str()), (64, "e036", "e099"));
+    world.store.record_edge_report(named(100, 3600 + 99));
+    let names: Vec<_> = world.store.edges().into_iter().map(|view| view.edge).collect();
+    assert_eq!(names, ["e099", "e100"]);
+}

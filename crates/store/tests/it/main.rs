@@ -1,0 +1,18 @@
+//! The store's laws on temporary files, one file per room.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod build;
+mod crash;
+mod deployment;
+mod edge;
+mod environment;
+mod event;
+mod open;
+mod release;
+mod route;
+mod service;
+mod task;
+mod token;
+mod waiting;
+mod world;

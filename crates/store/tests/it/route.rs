@@ -1,0 +1,54 @@
+//! The stored route table.
+
+use havre_core::id::ServiceId;
+use havre_core::quantity::Span;
+use havre_core::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream};
+
+use crate::world::World;
+
+fn table(host: &str) -> Table {
+    let service = ServiceId::new(1);
+    let upstream = Upstream {
+        task: "t1".parse().unwrap(),
+        release: "r1".parse().unwrap(),
+        address: "10.88.0.2:3000".parse().unwrap(),
+        role: Role::Live,
+        probe_path: "/health".parse().unwrap(),
+        probe_host: host.to_owned(),
+        probe_timeout: Span::seconds(2),
+        probe_interval: Span::seconds(5),
+        checks: Vec::new(),
+    };
+    let upstreams = ServiceUpstreams {
+        name: "dropit/production/api".to_owned(),
+        expose_release: false,
+        upstreams: vec![upstream],
+    };
+    Table {
+        routes: vec![Route {
+            host: host.parse().unwrap(),
+            path: "/".parse().unwrap(),
+            target: Target::Service { service },
+        }],
+        services: [(service, upstreams)].into(),
+    }
+}
+
+#[tokio::test]
+async fn a_generation_is_a_content() {
+    let world = World::new();
+    assert_eq!(world.store.read(|view| view.route_table()).await.unwrap(), (0, Table::default()));
+    let store =
+        async |world: &World, table: Table| world.write(0, move |tx| tx.store_route_table(&table)).await;
+    assert_eq!(store(&world, Table::default()).await, 0);
+    assert_eq!(store(&world, table("a.example")).await, 1);
+    let changes = world.changes();
+    assert_eq!(store(&world, table("a.example")).await, 1);
+    assert_eq!(world.changes(), changes);
+    assert_eq!(store(&world, table("b.example")).await, 2);
+    let world = world.reopen();
+    assert_eq!(store(&world, table("b.example")).await, 2);
+    assert_eq!(store(&world, table("a.example")).await, 3, "a content that returns is a new generation");
+    assert_eq!(world.store.read(|view| view.route_table()).await.unwrap(), (3, table("a.example")));
+    assert_eq!(world.story().await, ["route table 1 stored", "route table 2 stored", "route table 3 stored"]);
+}
