@@ -34,7 +34,7 @@ pub struct BuildRequest {
     pub place: Place,
     /// How to build.
     pub spec: ServiceSpec,
-    /// The uploaded context: an uncompressed tar taken in by `context::ContextWriter`. Its root is the
+    /// The uploaded context: an uncompressed tar taken in by [`crate::context::ContextWriter`]. Its root is the
     /// folder the specification names (`context`, or `root` of a site without a Dockerfile).
     pub context: PathBuf,
 }
@@ -129,6 +129,12 @@ pub enum BuildError {
         /// The limit, with its unit.
         limit: String,
     },
+    /// It ran for too long. Permanent: it would again.
+    #[error("the build was stopped after {limit}")]
+    TimedOut {
+        /// The limit, with its unit.
+        limit: String,
+    },
     /// Anything else, worth a retry.
     #[error("could not {what}")]
     Failed {
@@ -156,6 +162,7 @@ impl BuildError {
             | Self::OutputMissing { .. }
             | Self::OutputInvalid { .. }
             | Self::TooLarge { .. }
+            | Self::TimedOut { .. }
             | Self::Cancelled => true,
             Self::NoSpace { .. } | Self::Unreachable { .. } | Self::Failed { .. } => false,
         }

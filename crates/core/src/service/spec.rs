@@ -136,6 +136,23 @@ pub struct DockerfileSource {
     pub args: BTreeMap<EnvKey, String>,
 }
 
+/// Name under which a Dockerfile that lies outside of its context travels at the root of the context.
+pub const OUTSIDE_DOCKERFILE: &str = ".havre.Dockerfile";
+
+impl DockerfileSource {
+    /// Where the Dockerfile lies in the uploaded context: client and builder agree by this function.
+    pub fn dockerfile_in_context(&self) -> &str {
+        let (context, dockerfile) = (self.context.as_str(), self.dockerfile.as_str());
+        if context == "." {
+            return dockerfile;
+        }
+        match dockerfile.strip_prefix(context).and_then(|rest| rest.strip_prefix('/')) {
+            Some(inside) => inside,
+            None => OUTSIDE_DOCKERFILE,
+        }
+    }
+}
+
 /// Where the files of a site come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]

@@ -1,0 +1,179 @@
+//! Builds with the Docker Engine's own BuildKit. API 1.41 (Debian 12) is enough: no Dockerfile syntax image is pulled.
+//! Whether the Docker that answers is new enough is the engine's to say. Tests in `tests/it/docker.rs`.
+
+mod channel;
+mod image;
+mod output;
+mod progress;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use havre_core::artifact::{Artifact, Digest};
+use havre_core::service::spec::{DockerfileSource, ImageSource, SiteSource, Work};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::builder::{BuildError, BuildLine, BuildRequest, Builder};
+use crate::line::LineSink;
+use crate::site::{Limits, Sites};
+
+/// Longest wait for the head of an answer in seconds. While a context is sent none comes, so it is as long as a
+/// build may be.
+const ANSWER_TIMEOUT: u64 = 3600;
+/// Longest build. A build that hangs would hold its place in the queue for ever.
+const BUILD_MAX: Duration = Duration::from_secs(3600);
+
+/// What a [`DockerBuilder`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Docker's socket, usually `/var/run/docker.sock`.
+    pub socket: PathBuf,
+    /// Folder of published sites; made when absent.
+    pub sites_dir: PathBuf,
+    /// Name of this installation, for labels.
+    pub installation: String,
+}
+
+/// The real builder.
+#[derive(Debug)]
+pub struct DockerBuilder {
+    socket: PathBuf,
+    sites: Sites,
+    installation: String,
+}
+
+impl DockerBuilder {
+    /// Opens the folder of sites and removes what interrupted builds left in it. Docker need not run yet.
+    ///
+    /// # Errors
+    /// See [`Sites::open`].
+    pub fn open(options: Options) -> Result<Self, BuildError> {
+        let sites = Sites::open(&options.sites_dir, Limits::default())?;
+        Ok(Self { socket: options.socket, sites, installation: options.installation })
+    }
+
+    /// Removes containers that interrupted builds made to take files out of images. Call it once Docker answers and
+    /// before the first build.
+    ///
+    /// # Errors
+    /// [`BuildError::Unreachable`] or [`BuildError::Failed`].
+    pub async fn remove_leftovers(&self) -> Result<(), BuildError> {
+        let docker = connect(&self.socket, "remove what interrupted builds left")?;
+        output::remove_leftovers(&docker, &self.installation).await
+    }
+
+    /// Does the work; ends soon after `cancel`.
+    async fn run(
+        &self,
+        request: &BuildRequest,
+        log: &mut LineSink,
+        cancel: &CancellationToken,
+    ) -> Result<Artifact, BuildError> {
+        match &request.spec.work {
+            Work::Tasks(work) => match &work.source {
+                ImageSource::Dockerfile(source) => {
+                    let docker = connect(&self.socket, "build the image")?;
+                    let id = self.build_image(&docker, request, source, log, cancel).await?;
+                    Ok(Artifact::Image { id, pull: None })
+                }
+                ImageSource::Image { reference } => Err(BuildError::ContextInvalid {
+                    reason: format!("{reference} is a finished image, there is nothing to build"),
+                }),
+            },
+            Work::Site(work) => {
+                let digest = match &work.source {
+                    SiteSource::Folder { .. } => self.publish_folder(request, log, cancel).await?,
+                    SiteSource::Dockerfile { build, output } => {
+                        let docker = connect(&self.socket, "build the site")?;
+                        let image = self.build_image(&docker, request, build, log, cancel).await?;
+                        log.say(format!("publishing the files of {output}")).await;
+                        let from = output::Output { image: &image, folder: output.as_str() };
+                        let work = (request, cancel);
+                        let published =
+                            output::publish(&docker, &self.installation, &self.sites, from, work).await;
+                        // Only its files are wanted; what makes the next build fast is kept by BuildKit.
+                        image::remove(&docker, request).await;
+                        published?
+                    }
+                };
+                Ok(Artifact::Site { digest })
+            }
+        }
+    }
+
+    async fn build_image(
+        &self,
+        docker: &Docker,
+        request: &BuildRequest,
+        source: &DockerfileSource,
+        log: &mut LineSink,
+        cancel: &CancellationToken,
+    ) -> Result<Digest, BuildError> {
+        let result = tokio::select! {
+            biased;
+            // Dropping the other future closes the connection, and BuildKit stops with it.
+            () = cancel.cancelled() => Err(BuildError::Cancelled),
+            result = image::build(docker, &self.installation, request, source, log) => result,
+        };
+        if result.is_err() {
+            // It may have been named a moment before we gave up on it.
+            image::remove(docker, request).await;
+        }
+        result
+    }
+
+    async fn publish_folder(
+        &self,
+        request: &BuildRequest,
+        log: &mut LineSink,
+        cancel: &CancellationToken,
+    ) -> Result<Digest, BuildError> {
+        log.say("publishing the uploaded files").await;
+        let (sites, context, id) = (self.sites.clone(), request.context.clone(), request.id);
+        let cancel = cancel.clone();
+        let work = move || {
+            let file = std::fs::File::open(&context)
+                .map_err(|error| BuildError::failed("open the uploaded context", error))?;
+            sites.publish(id, std::io::BufReader::new(file), None, &cancel)
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| BuildError::failed("publish the site", error))?
+    }
+}
+
+#[async_trait]
+impl Builder for DockerBuilder {
+    async fn build(
+        &self,
+        request: BuildRequest,
+        log: mpsc::Sender<BuildLine>,
+        cancel: CancellationToken,
+    ) -> Result<Artifact, BuildError> {
+        // Fires also when this future is dropped, so that blocking work ends then too.
+        let cancel = cancel.child_token();
+        let _stop = cancel.clone().drop_guard();
+        let mut log = LineSink::new(log);
+        let work = self.run(&request, &mut log, &cancel);
+        tokio::pin!(work);
+        tokio::select! {
+            result = &mut work => result,
+            () = tokio::time::sleep(BUILD_MAX) => {
+                cancel.cancel();
+                // Lets it clean up.
+                let _ = work.await;
+                Err(BuildError::TimedOut { limit: format!("{} minutes", BUILD_MAX.as_secs() / 60) })
+            }
+        }
+    }
+}
+
+/// A connection of its own for each build. Nothing is sent yet.
+fn connect(socket: &Path, what: &str) -> Result<Docker, BuildError> {
+    Docker::connect_with_unix(&socket.to_string_lossy(), ANSWER_TIMEOUT, API_DEFAULT_VERSION)
+        .map_err(|error| BuildError::Unreachable { what: what.to_owned(), source: Arc::new(error) })
+}

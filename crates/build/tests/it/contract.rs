@@ -1,0 +1,1 @@
+//! What every builder must do, run on the fake here and on the real one in `docker`.
