@@ -1,5 +1,5 @@
 //! Everything that can go wrong in the store, in words for the person who has to act.
-//! Sorting of SQLite's own errors; tests at the end of the file and in `tests/it`.
+//! SQLite's own errors are sorted by what the reader can do about them. Tests: `tests/it`, and those of `store`.
 
 use std::io;
 use std::path::PathBuf;
@@ -169,7 +169,7 @@ pub enum StoreError {
         place: Place,
     },
     /// Something still depends on the row.
-    #[error("could not remove {what}: it still has {count} {dependents}")]
+    #[error("could not remove {what}: {dependents} left in it: {count}")]
     NotEmpty {
         /// Which row.
         what: String,

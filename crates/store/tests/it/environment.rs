@@ -48,7 +48,7 @@ async fn one_with_services_is_kept_and_an_empty_project_goes() {
     let service = world.service().await;
     let id = world.write(0, environment).await;
     let error = world.try_write(0, move |tx| tx.remove_environment(id)).await.unwrap_err();
-    assert_eq!(error.to_string(), "could not remove environment dropit/production: it still has 1 services");
+    assert_eq!(error.to_string(), "could not remove environment dropit/production: services left in it: 1");
 
     world
         .write(1, move |tx| {

@@ -173,7 +173,7 @@ async fn destruction_frees_routes_at_once_and_rows_at_the_end() {
     let with_task = world.try_write(6, move |tx| tx.remove_service(id)).await;
     assert_eq!(
         with_task.unwrap_err().to_string(),
-        "could not remove dropit/production/api: it still has 1 tasks"
+        "could not remove dropit/production/api: tasks left in it: 1"
     );
     world
         .write(7, move |tx| {
