@@ -1,6 +1,7 @@
 //! What all threads of one edge process share. It holds state and makes no choices.
 //! Tests: `tests/it/control.rs`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ impl Shared {
         for member in table.members() {
             member.upstream.set_draining(member.role == UpstreamRole::Draining);
         }
+        let digests: HashSet<&str> = table.sites().map(|site| site.digest.as_str()).collect();
+        self.sites.retain(|digest| digests.contains(digest));
         table.signals.probe.notify_one();
         table
     }

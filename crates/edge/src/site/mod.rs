@@ -8,19 +8,29 @@
 //! add `Havre-Release: site.release` when `site.expose_release` (or the probe key says so), and for `HEAD` leave
 //! the body out but keep `Content-Length`. Tests: `tests/it/site.rs`.
 
+mod answer;
+mod condition;
+mod folder;
+mod kind;
+mod path;
+
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
 use crate::metrics::Counters;
+
+pub use answer::Sites;
 
 /// One published site on one route.
 #[derive(Debug)]
 pub struct Site {
     /// `host/prefix/`, for people, logs and metrics; stable over releases.
     pub name: String,
+    /// Prefix of its route without a slash at its end; not part of the names of its files.
+    pub prefix: String,
     /// Lower-case hex SHA-256, the name of its folder.
     pub digest: String,
     /// Name of the release, for `Havre-Release`.
@@ -31,6 +41,7 @@ pub struct Site {
     pub expose_release: bool,
     /// What its requests ended with; survives a swap.
     pub counters: Arc<Counters>,
+    pub(crate) complained: AtomicBool,
 }
 
 /// What of a request matters to a site.
@@ -51,7 +62,7 @@ pub struct SiteRequest<'r> {
 /// Head of an answer that carries a file or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileHead {
-    /// 200, or 206 for a part.
+    /// 200, 206 for a part, 404 with the site's own page.
     pub status: u16,
     /// `Content-Type`.
     pub content_type: &'static str,
@@ -107,17 +118,4 @@ pub enum SiteAnswer {
     MethodNotAllowed,
     /// 500: the folder or a file cannot be read; the reason is in the log.
     Unreadable,
-}
-
-/// All published sites of this machine and the memory of their small files.
-#[derive(Debug)]
-pub struct Sites {
-    dir: PathBuf,
-}
-
-impl Sites {
-    /// Sites below `dir`.
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
-    }
 }

@@ -155,11 +155,13 @@ fn target(
                 sites.get(name.as_str()).map(|site| Arc::clone(&site.counters)).unwrap_or_default();
             Ok(RouteTarget::Site(Arc::new(Site {
                 name,
+                prefix: prefix.to_owned(),
                 digest: digest.clone(),
                 release: release.clone(),
                 spa: *spa,
                 expose_release: *expose_release,
                 counters,
+                complained: std::sync::atomic::AtomicBool::new(false),
             })))
         }
     }
