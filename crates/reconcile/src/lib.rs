@@ -1,1 +1,16 @@
-//! Placeholder until its room opens.
+//! One loop per room: observe, plan, check, record, execute. Chooses nothing itself; every decision is in
+//! `havre_core`.
+//!
+//! A crate of its own because it enforces a ban: it sees neither `web` nor the edge; it meets them only in the store.
+
+pub mod build;
+pub mod clock;
+pub mod deployment;
+pub mod execute;
+pub mod observe;
+pub mod public;
+pub mod route;
+pub mod runner;
+pub mod service;
+pub mod task_log;
+pub mod world;

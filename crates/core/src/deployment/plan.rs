@@ -12,8 +12,8 @@ use crate::service::plan::{drain_deadline, start_timeout};
 use crate::service::seen::{Seen, SeenTask};
 use crate::service::spec::{Strategy, TaskWork};
 use crate::service::step::{Blocker, Step};
-use crate::task::EngineState;
 use crate::task::event::DrainReason;
+use crate::task::{EngineState, WantedTask};
 use crate::time::Timestamp;
 
 /// Longest wait for edges and the public listener after the switch.
@@ -177,6 +177,10 @@ impl Subject<'_> {
         };
         match self.seen.open.iter().find(holds_up) {
             Some(older) => Plan::wait(Blocker::OlderDeployment { deployment: older.id }),
+            // A rollback to what users get already has nothing to switch, and so nothing to switch back from.
+            None if self.seen.service.live == Some(self.release.id) => {
+                Plan::next(State::Succeeded { at: self.now })
+            }
             None => Plan::next(State::Preparing { since: self.now }),
         }
     }
@@ -256,10 +260,10 @@ impl Subject<'_> {
         plan
     }
 
-    /// One writer per volume: everything of other releases goes before anything of this one comes.
+    /// One writer per volume: everything else goes before anything of this release comes.
     fn old_tasks_first(&self) -> Option<Plan> {
-        let old: Vec<&SeenTask> =
-            self.seen.tasks.iter().filter(|task| task.task.release != self.release.id).collect();
+        let is_mine = |task: &SeenTask| task.task.release == self.release.id && task.task.wanted.is_run();
+        let old: Vec<&SeenTask> = self.seen.tasks.iter().filter(|task| !is_mine(task)).collect();
         if old.is_empty() {
             return None;
         }
@@ -377,12 +381,15 @@ impl Subject<'_> {
     }
 
     fn draining(&self) -> Plan {
+        let previous = self.deployment.previous;
         let by_me = |task: &&SeenTask| match task.task.wanted {
-            crate::task::WantedTask::Run => {
-                Some(task.task.release) == self.deployment.previous
-                    && self.seen.service.live != self.deployment.previous
+            // Unproven tasks of the old release are new ones: a rollback to it has begun.
+            WantedTask::Run => {
+                Some(task.task.release) == previous
+                    && self.seen.service.live != previous
+                    && task.task.proven_at.is_some()
             }
-            crate::task::WantedTask::Drain { by, .. } => by == Some(self.deployment.id),
+            WantedTask::Drain { by, .. } => by == Some(self.deployment.id),
         };
         let old: Vec<&SeenTask> = self.seen.tasks.iter().filter(by_me).collect();
         if old.is_empty() {
@@ -394,14 +401,53 @@ impl Subject<'_> {
     }
 
     fn reverting(&self, since: Timestamp, reason: &FailureReason) -> Plan {
-        if self.seen.service.live == Some(self.release.id) {
-            return Plan::steps(vec![Step::RevertLive { deployment: self.deployment.id }]);
-        }
         let late = self.now.since(since) >= SWITCH_TIMEOUT.duration();
+        if self.seen.service.live == Some(self.release.id) {
+            return match self.revive_previous() {
+                None => Plan::steps(vec![Step::RevertLive { deployment: self.deployment.id }]),
+                // The old release cannot be brought back while the new one serves: the worse of two evils is an outage.
+                Some(_) if late => Plan::fail(self.now, reason.clone()),
+                Some(plan) => plan,
+            };
+        }
         if self.seen.edges_agree() || late || self.release.spec.routes.is_empty() {
             return Plan::fail(self.now, reason.clone());
         }
         Plan::wait(Blocker::EdgesBehind { generation: self.seen.generation })
+    }
+
+    /// What is left to do before users can have the previous release back; `None` when nothing is, or when the new
+    /// release serves nobody anyway.
+    fn revive_previous(&self) -> Option<Plan> {
+        let previous = self.deployment.previous.and_then(|id| self.seen.releases.get(&id))?;
+        let runs = |task: &SeenTask| matches!(task.engine, EngineState::Running { .. });
+        let is_ready = |task: &SeenTask| {
+            runs(task)
+                && (task.task.proven_at.is_some() || self.seen.health(task, self.now) == Health::Healthy)
+        };
+        let new_serves = self.seen.running(self.release.id).any(|task| self.seen.may_serve(task, self.now));
+        let is_site = previous.spec.tasks().is_none();
+        let one_writer = self.seen.strategy() == Strategy::Recreate;
+        if is_site || one_writer || !new_serves || self.seen.running(previous.id).any(is_ready) {
+            return None;
+        }
+        let mut plan = Plan::default();
+        for task in self.seen.running(previous.id) {
+            let id = task.task.id;
+            match task.engine {
+                EngineState::Absent | EngineState::Created => plan.steps.push(Step::StartTask { task: id }),
+                EngineState::Exited { .. } => plan.steps.push(Step::RemoveTask { task: id }),
+                EngineState::Running { .. } => {
+                    let probe = self.not_healthy(task).unwrap_or_default();
+                    plan.waiting_on.push(Blocker::TaskNotHealthy { task: id, probe });
+                }
+            }
+        }
+        if self.seen.running(previous.id).next().is_none() {
+            let slots = 0..self.seen.service.replicas.max(1);
+            plan.steps.extend(slots.map(|slot| Step::AllocateTask { release: previous.id, slot }));
+        }
+        Some(plan)
     }
 
     fn revert(&self, reason: FailureReason) -> Plan {

@@ -60,7 +60,7 @@ pub enum State {
         /// When.
         at: Timestamp,
     },
-    /// The previous release is live as before.
+    /// The previous release is live as before (after a switch: again, unless it could not be started any more).
     Failed {
         /// When.
         at: Timestamp,
@@ -99,6 +99,7 @@ impl State {
                 | Self::Switching { .. }
                 | Self::Baking { .. }
                 | Self::Draining { .. }
+                | Self::Reverting { .. }
         )
     }
 

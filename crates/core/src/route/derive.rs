@@ -107,12 +107,13 @@ impl ServiceRows {
 
     fn role(&self, task: &Task) -> Role {
         let is_live = self.service.live == Some(task.release);
-        let is_candidate = self.open.iter().any(|deployment| {
-            deployment.release == task.release
-                && matches!(
-                    deployment.state,
-                    State::Starting { .. } | State::Verifying { .. } | State::Switching { .. }
-                )
+        let is_candidate = self.open.iter().any(|deployment| match deployment.state {
+            State::Starting { .. } | State::Verifying { .. } | State::Switching { .. } => {
+                deployment.release == task.release
+            }
+            // Tasks that were started again to go back to.
+            State::Reverting { .. } => deployment.previous == Some(task.release) && task.proven_at.is_none(),
+            _ => false,
         });
         if !task.wanted.is_run() || self.service.destroyed_at.is_some() {
             return Role::Draining;

@@ -112,19 +112,16 @@ fn check_remove(task: &SeenTask) -> Option<Violation> {
     (!is_over(task) && !never_ran).then_some(Violation::InTable { task: task.task.id })
 }
 
-/// Serving: live release, proven, healthy by the edges' word.
+/// Certainly serving: by every edge's word.
 fn serves(task: &SeenTask, seen: &Seen, now: Timestamp) -> bool {
-    seen.service.live == Some(task.task.release)
-        && task.task.wanted.is_run()
-        && task.task.proven_at.is_some()
-        && seen.health(task, now) == Health::Healthy
+    seen.may_serve(task, now) && seen.health(task, now) == Health::Healthy
 }
 
 fn check_drain(task: &SeenTask, seen: &Seen, drained: &[TaskId], now: Timestamp) -> Option<Violation> {
     let allowed = seen.service.destroyed_at.is_some()
         || seen.service.replicas == 0
         || seen.strategy() == Strategy::Recreate
-        || !serves(task, seen, now);
+        || !seen.may_serve(task, now);
     let another =
         || seen.tasks.iter().any(|other| serves(other, seen, now) && !drained.contains(&other.task.id));
     (!allowed && !another()).then_some(Violation::LastHealthy { task: task.task.id })

@@ -92,7 +92,11 @@ fn plan_drain(plan: &mut Plan, seen: &Seen, task: &SeenTask, deadline: Timestamp
         }
         EngineState::Running { .. } => {
             let requests = seen.in_flight(&task.task);
-            if requests == Some(0) || now >= deadline {
+            // The deadline cuts requests short, never an edge that may still send new ones: until every edge says that
+            // it uses the new table, a task that once had traffic stays.
+            let never_served = task.task.proven_at.is_none();
+            let is_late = now >= deadline && (requests.is_some() || never_served);
+            if requests == Some(0) || is_late {
                 plan.steps.push(Step::StopTask { task: id });
             } else {
                 plan.waiting_on.push(Blocker::InFlight { task: id, requests, deadline });
@@ -129,11 +133,21 @@ fn plan_running(plan: &mut Plan, seen: &Seen, task: &SeenTask, now: Timestamp) {
         EngineState::Absent if task.task.proven_at.is_some() => {
             plan.steps.push(Step::RemoveTask { task: id })
         }
-        EngineState::Absent | EngineState::Created => match back_off(seen.failures, now) {
-            Some(until) => plan.waiting_on.push(Blocker::BackOff { until }),
-            None => plan.steps.push(Step::StartTask { task: id }),
-        },
+        EngineState::Absent | EngineState::Created => plan_start(plan, seen, task, now),
         EngineState::Running { .. } => plan_health(plan, seen, task, now),
+    }
+}
+
+fn plan_start(plan: &mut Plan, seen: &Seen, task: &SeenTask, now: Timestamp) {
+    let id = task.task.id;
+    let others: Vec<_> = seen.tasks.iter().map(|other| other.task.id).filter(|other| *other != id).collect();
+    // One writer per volume: whatever else is left of this service goes first.
+    if seen.strategy() == Strategy::Recreate && !others.is_empty() {
+        plan.waiting_on.push(Blocker::OldTasks { tasks: others });
+    } else if let Some(until) = back_off(seen.failures, now) {
+        plan.waiting_on.push(Blocker::BackOff { until });
+    } else {
+        plan.steps.push(Step::StartTask { task: id });
     }
 }
 
@@ -196,13 +210,22 @@ fn is_current(task: &SeenTask, live: ReleaseId) -> bool {
     task.task.release == live && task.task.wanted.is_run()
 }
 
+/// An earlier step of the same plan already removes or drains it.
+fn is_leaving(plan: &Plan, task: &SeenTask) -> bool {
+    plan.steps.iter().any(|step| match step {
+        Step::RemoveTask { task: id } | Step::DrainTask { task: id, .. } => *id == task.task.id,
+        _ => false,
+    })
+}
+
 fn plan_surplus(plan: &mut Plan, seen: &Seen, live: ReleaseId, now: Timestamp) {
     let wanted = seen.service.replicas;
     let healthy =
         |task: &SeenTask| task.task.proven_at.is_some() && seen.health(task, now) == Health::Healthy;
     let one_stays = wanted == 0 || seen.running(live).any(|task| task.task.slot < wanted && healthy(task));
-    for task in seen.running(live).filter(|task| task.task.slot >= wanted) {
-        if !one_stays && healthy(task) {
+    let surplus = seen.running(live).filter(|task| task.task.slot >= wanted && !is_leaving(plan, task));
+    for task in surplus.collect::<Vec<_>>() {
+        if !one_stays && seen.may_serve(task, now) {
             plan.waiting_on.push(Blocker::LastHealthy { task: task.task.id });
             continue;
         }

@@ -108,6 +108,14 @@ impl Seen {
         if all_healthy { Health::Healthy } else { Health::Unknown }
     }
 
+    /// Whether users may be getting answers from a task: without a word from an edge it is better to believe so.
+    pub fn may_serve(&self, seen: &SeenTask, now: Timestamp) -> bool {
+        self.service.live == Some(seen.task.release)
+            && seen.task.wanted.is_run()
+            && seen.task.proven_at.is_some()
+            && !matches!(self.health(seen, now), Health::Unhealthy { .. })
+    }
+
     /// Whether all edges say that all of the user's checks passed.
     pub fn checks(&self, task: TaskId) -> Checks {
         let mut all_passed = !self.edges.is_empty();

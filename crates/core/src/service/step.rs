@@ -217,7 +217,10 @@ impl std::fmt::Display for Blocker {
                 write!(f, "{task} has {count} requests in flight, until {deadline} at the latest")
             }
             Self::InFlight { task, requests: None, deadline } => {
-                write!(f, "{task} drains until {deadline}; no edge says whether it is idle")
+                write!(
+                    f,
+                    "{task} drains (deadline {deadline}); waits for every edge to report the new routes"
+                )
             }
             Self::BackOff { until } => write!(f, "tasks ended by themselves; next attempt at {until}"),
             Self::LastHealthy { task } => write!(f, "{task} stays: it is the last healthy task"),

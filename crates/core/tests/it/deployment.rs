@@ -1,0 +1,214 @@
+//! Walks through whole deployments, as text.
+
+use havre_core::deployment::Kind;
+use havre_core::deployment::state::{FailureReason, State};
+use havre_core::id::{ReleaseId, TaskId};
+use havre_core::quantity::Span;
+use havre_core::route::Checks;
+
+use crate::sample;
+use crate::sim::{Behaviour, Sim};
+
+fn live(sim: &Sim) -> Option<ReleaseId> {
+    sim.service.live
+}
+
+/// A service with release r1 live on t1 and t2.
+fn deployed() -> Sim {
+    let mut sim = Sim::new(sample::spec(sample::work()));
+    sim.deploy(sample::spec(sample::work()), Behaviour::Healthy);
+    sim.settle();
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+    sim.log.clear();
+    sim
+}
+
+#[test]
+fn a_second_release_takes_over() {
+    let mut sim = deployed();
+    let id = sim.deploy(sample::spec(sample::with_release_command(sample::work())), Behaviour::Healthy);
+    sim.settle();
+    assert!(matches!(sim.state(id), State::Succeeded { .. }));
+    insta::assert_snapshot!(sim.log.join("\n"), @r"
+    d2 pending -> preparing
+    make sure the networks exist
+    make sure the artifact of r2 is here
+    d2 preparing -> migrating
+    run the release command of d2
+    d2 migrating -> starting
+    remove the release command of d2
+    plan a task of r2 as replica 0
+    plan a task of r2 as replica 1
+    start t3
+    start t4
+    d2 starting -> switching
+    make the release of d2 live
+    d2 switching -> draining
+    drain t1 until 1970-01-01T00:17:10.000Z at the latest
+    drain t2 until 1970-01-01T00:17:10.000Z at the latest
+    stop t1
+    stop t2
+    remove t1
+    remove t2
+    d2 draining -> succeeded
+    ");
+}
+
+#[test]
+fn requests_in_flight_hold_old_tasks_until_the_deadline() {
+    let mut sim = deployed();
+    let id = sim.deploy(sample::spec(sample::work()), Behaviour::Healthy);
+    sim.in_flight.insert(TaskId::new(1), 1);
+    for _ in 0..6 {
+        sim.activate();
+        sim.edge_catches_up();
+    }
+    assert!(matches!(sim.state(id), State::Draining { .. }));
+    assert_eq!(sim.tasks.keys().map(|task| task.row()).collect::<Vec<_>>(), [1, 3, 4], "t1 is still busy");
+    sim.now = sim.now.after(Span::seconds(31).duration());
+    sim.settle();
+    assert!(matches!(sim.state(id), State::Succeeded { .. }));
+}
+
+#[test]
+fn a_release_that_is_never_healthy_gets_no_user() {
+    let mut sim = deployed();
+    let id = sim.deploy(sample::spec(sample::work()), Behaviour::NeverHealthy);
+    sim.settle();
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+    let State::Failed { reason: FailureReason::NeverHealthy { task, probe, .. }, .. } = sim.state(id) else {
+        panic!("{:?}", sim.state(id));
+    };
+    assert_eq!((*task, probe.as_str()), (TaskId::new(3), "GET / answered 503"));
+    assert_eq!(sim.serving().len(), 2);
+    assert_eq!(sim.tasks.len(), 2, "nothing of r2 is left");
+}
+
+#[test]
+fn a_release_that_exits_fails_at_once() {
+    let mut sim = deployed();
+    let id = sim.deploy(sample::spec(sample::work()), Behaviour::Exits);
+    sim.activate();
+    assert!(
+        matches!(sim.state(id), State::Failed { reason: FailureReason::TaskExited { exit: 1, .. }, .. }),
+        "{:?}",
+        sim.state(id)
+    );
+    sim.settle();
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+}
+
+#[test]
+fn a_release_command_that_fails_changes_nothing() {
+    let mut sim = deployed();
+    sim.command_exit = 3;
+    let id = sim.deploy(sample::spec(sample::with_release_command(sample::work())), Behaviour::Healthy);
+    sim.settle();
+    let State::Failed { reason: FailureReason::ReleaseCommandFailed { exit: 3, .. }, .. } = sim.state(id)
+    else {
+        panic!("{:?}", sim.state(id));
+    };
+    assert_eq!((live(&sim), sim.command_runs, sim.commands.len()), (Some(ReleaseId::new(1)), 1, 0));
+}
+
+#[test]
+fn a_check_that_fails_is_seen_before_any_user() {
+    let mut sim = deployed();
+    let mut work = sample::work();
+    work.checks = vec![havre_core::service::spec::CheckSpec {
+        path: "/version".parse().expect("is a path"),
+        status: 200,
+        contains: "2".to_owned(),
+    }];
+    sim.checks = Checks::Failed { reason: "GET /version did not contain `2`".to_owned() };
+    let id = sim.deploy(sample::spec(work), Behaviour::Healthy);
+    sim.settle();
+    let State::Failed { reason: FailureReason::CheckFailed { check, .. }, .. } = sim.state(id) else {
+        panic!("{:?}", sim.state(id));
+    };
+    assert_eq!(check, "GET /version did not contain `2`");
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+}
+
+#[test]
+fn a_release_that_is_worse_goes_back() {
+    let mut sim = deployed();
+    let mut work = sample::work();
+    work.bake = Span::seconds(60);
+    sim.errors.insert(ReleaseId::new(1), (1000, 10));
+    sim.errors.insert(ReleaseId::new(2), (100, 20));
+    let id = sim.deploy(sample::spec(work), Behaviour::Healthy);
+    sim.settle();
+    let State::Failed { reason, .. } = sim.state(id) else { panic!("{:?}", sim.state(id)) };
+    assert_eq!(*reason, FailureReason::Worse { requests: 200, errors: 40 });
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+    assert_eq!(
+        sim.serving().into_iter().map(|task| task.row()).collect::<Vec<_>>(),
+        [1, 2],
+        "same old tasks"
+    );
+}
+
+#[test]
+fn a_volume_has_one_writer_and_a_failure_brings_the_old_release_back() {
+    let mut sim = Sim::new(sample::spec(sample::with_volume(sample::work())));
+    sim.deploy(sample::spec(sample::with_volume(sample::work())), Behaviour::Healthy);
+    sim.settle();
+    let bad = sim.deploy(sample::spec(sample::with_volume(sample::work())), Behaviour::NeverHealthy);
+    sim.settle();
+    assert!(matches!(sim.state(bad), State::Failed { .. }));
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+    assert_eq!(sim.serving().len(), 1, "the old release runs again");
+}
+
+#[test]
+fn the_newest_of_three_wins() {
+    let mut sim = deployed();
+    let two = sim.deploy(sample::spec(sample::work()), Behaviour::Healthy);
+    let three = sim.deploy(sample::spec(sample::work()), Behaviour::Healthy);
+    let four = sim.deploy(sample::spec(sample::work()), Behaviour::Healthy);
+    sim.settle();
+    assert_eq!([two, three, four].map(|id| sim.state(id).name()), ["superseded", "superseded", "succeeded"]);
+    assert_eq!(live(&sim), Some(ReleaseId::new(4)));
+}
+
+#[test]
+fn a_rollback_runs_no_release_command() {
+    let mut sim = Sim::new(sample::spec(sample::work()));
+    sim.deploy(sample::spec(sample::with_release_command(sample::work())), Behaviour::Healthy);
+    sim.settle();
+    sim.deploy(sample::spec(sample::work()), Behaviour::Healthy);
+    sim.settle();
+    let back = sim.request(ReleaseId::new(1), Kind::Rollback);
+    sim.settle();
+    assert!(matches!(sim.state(back), State::Succeeded { .. }));
+    assert_eq!((live(&sim), sim.command_runs), (Some(ReleaseId::new(1)), 1));
+}
+
+#[test]
+fn cancelling_before_the_switch_leaves_nothing() {
+    let mut sim = deployed();
+    let id = sim.deploy(sample::spec(sample::work()), Behaviour::NeverHealthy);
+    sim.activate();
+    sim.deployments.get_mut(&id).expect("exists").cancel_requested = true;
+    sim.settle();
+    assert!(matches!(sim.state(id), State::Cancelled { .. }));
+    assert_eq!((live(&sim), sim.tasks.len()), (Some(ReleaseId::new(1)), 2));
+}
+
+#[test]
+fn without_an_edge_nothing_switches() {
+    let mut sim = deployed();
+    sim.edge_is_up = false;
+    let id = sim.deploy(sample::spec(sample::work()), Behaviour::Healthy);
+    let waiting: Vec<String> = sim.activate().iter().map(ToString::to_string).collect();
+    assert_eq!(sim.state(id).name(), "starting");
+    assert_eq!(
+        waiting,
+        [
+            "t3 is not healthy yet: no edge reports; is `havred edge` running?",
+            "t4 is not healthy yet: no edge reports; is `havred edge` running?"
+        ]
+    );
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+}

@@ -1,0 +1,8 @@
+//! Laws of the decisions, on a simulated world: golden walks through deployments and property tests of `check`.
+
+mod build;
+mod deployment;
+mod laws;
+mod sample;
+mod service;
+mod sim;

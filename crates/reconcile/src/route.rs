@@ -1,0 +1,51 @@
+//! The route loop: derives the table from rows and stores it when it differs. Edges fetch it from `web`.
+
+use std::collections::BTreeMap;
+
+use havre_core::event::Actor;
+use havre_core::route::Table;
+use havre_core::route::derive::{ServiceRows, derive};
+use havre_store::{StoreError, View};
+
+use crate::world::World;
+
+/// Makes the stored table agree with the rows; returns its generation.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub async fn activate(world: &World) -> Result<u64, StoreError> {
+    // Read first: a write transaction costs an fsync even for the many wake-ups that change nothing here.
+    let (generation, differs) = world
+        .store
+        .read(|view| {
+            let (generation, stored) = view.route_table()?;
+            Ok((generation, derive(&rows(view)?) != stored))
+        })
+        .await?;
+    if !differs {
+        return Ok(generation);
+    }
+    world
+        .store
+        .write(world.now(), Actor::Havre, |tx| {
+            let table: Table = derive(&rows(tx)?);
+            tx.store_route_table(&table)
+        })
+        .await
+}
+
+fn rows(view: &View<'_>) -> Result<Vec<ServiceRows>, StoreError> {
+    let mut rows = Vec::new();
+    for service in view.list_services()? {
+        let open = view.open_deployments(service.id)?;
+        let tasks = view.list_tasks(service.id)?;
+        let mut releases = BTreeMap::new();
+        for id in tasks.iter().map(|task| task.release).chain(service.live) {
+            if let std::collections::btree_map::Entry::Vacant(entry) = releases.entry(id) {
+                entry.insert(view.get_release(id)?);
+            }
+        }
+        rows.push(ServiceRows { service, open, releases, tasks });
+    }
+    Ok(rows)
+}

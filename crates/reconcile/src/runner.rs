@@ -1,0 +1,132 @@
+//! Drives the loops: by timer, by committed writes and edge reports, by engine events. One service is advanced by one
+//! task at a time; services never wait for each other.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use havre_core::id::ServiceId;
+use tokio_util::sync::CancellationToken;
+
+use crate::deployment::chain;
+use crate::world::World;
+use crate::{build, route, service};
+
+/// Everything is looked at again this often, whatever was or was not heard.
+const RESYNC: Duration = Duration::from_secs(10);
+
+/// Pause before a service is tried again after an error.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Runs the loops until `stop`; returns when every step under way has ended.
+pub async fn run(world: World, stop: CancellationToken) {
+    let listener = world.tracker.spawn(listen(world.clone()));
+    let busy = Arc::new(Busy::default());
+    let mut changes = world.store.changes();
+    loop {
+        activate(&world, &busy).await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = changes.changed() => {}
+            () = world.wake.notified() => {}
+            () = world.clock.sleep(RESYNC) => world.engine_view.forget(),
+        }
+        changes.mark_unchanged();
+    }
+    listener.abort();
+    world.tracker.close();
+    world.tracker.wait().await;
+}
+
+/// Turns the engine's events into wake-ups. What they say does not matter: the engine is asked again.
+async fn listen(world: World) {
+    let mut events = world.engine.events().await;
+    while let Some(_event) = events.next().await {
+        world.engine_changed();
+    }
+}
+
+async fn activate(world: &World, busy: &Arc<Busy>) {
+    if let Err(error) = route::activate(world).await {
+        tracing::error!(error = %chain(&error), "could not bring the route table up to date");
+    }
+    if let Err(error) = build::activate(world).await {
+        tracing::error!(error = %chain(&error), "could not move the builds on");
+    }
+    let services = match world.store.read(|view| view.list_services()).await {
+        Ok(services) => services,
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "could not list the services");
+            return;
+        }
+    };
+    for service in services {
+        if busy.begin(service.id) {
+            world.tracker.spawn(advance(world.clone(), Arc::clone(busy), service.id));
+        }
+    }
+}
+
+/// Advances one service, again for as long as somebody asked meanwhile.
+async fn advance(world: World, busy: Arc<Busy>, id: ServiceId) {
+    loop {
+        // A task of its own, so that a panic is contained and said, and the service is tried again.
+        let attempt = tokio::spawn({
+            let world = world.clone();
+            async move { service::advance(&world, id).await }
+        });
+        let failed = match attempt.await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(error) => Some(format!("the loop broke off: {error}")),
+        };
+        if let Some(error) = failed {
+            tracing::warn!(service = %id, %error, "could not move a service on; trying again");
+            world.engine_view.forget();
+            world.clock.sleep(RETRY).await;
+            if !world.tracker.is_closed() {
+                continue;
+            }
+        }
+        if !busy.end(id) {
+            return;
+        }
+    }
+}
+
+/// Which services are being advanced, and whether another round was asked for meanwhile.
+#[derive(Debug, Default)]
+struct Busy(Mutex<BTreeMap<ServiceId, bool>>);
+
+impl Busy {
+    /// `true` when the caller should start; otherwise the running one goes round again.
+    fn begin(&self, id: ServiceId) -> bool {
+        let mut busy = self.0.lock().expect("no holder panics");
+        match busy.get_mut(&id) {
+            Some(again) => {
+                *again = true;
+                false
+            }
+            None => {
+                busy.insert(id, false);
+                true
+            }
+        }
+    }
+
+    /// `true` when the caller should go round again.
+    fn end(&self, id: ServiceId) -> bool {
+        let mut busy = self.0.lock().expect("no holder panics");
+        match busy.get_mut(&id) {
+            Some(again) if *again => {
+                *again = false;
+                true
+            }
+            _ => {
+                busy.remove(&id);
+                false
+            }
+        }
+    }
+}

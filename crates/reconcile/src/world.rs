@@ -1,0 +1,156 @@
+//! What the loops act on: the store and the seams, nothing else. Also remembers the engine's last answer, so that a
+//! wake-up by an edge report does not cost a call to the engine.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use havre_build::builder::Builder;
+use havre_core::id::TaskId;
+use havre_core::task::spec::EDGE_NETWORK;
+use havre_core::time::Timestamp;
+use havre_engine::Engine;
+use havre_engine::error::EngineError;
+use havre_engine::network::NetworkSpec;
+use havre_engine::task::EngineTask;
+use havre_store::Store;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::public::PublicProbe;
+
+/// Places and networks; fixed for the life of the process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The `havre-edge` bridge.
+    pub edge_network: NetworkSpec,
+    /// Published sites, one folder per digest.
+    pub sites_dir: PathBuf,
+    /// Last logs of removed tasks, one folder per service.
+    pub task_log_dir: PathBuf,
+    /// Uploaded build contexts and build logs.
+    pub build_dir: PathBuf,
+    /// Builds at once.
+    pub build_capacity: usize,
+}
+
+/// Everything the loops see and touch. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Desired state and history.
+    pub store: Store,
+    /// Runs tasks.
+    pub engine: Arc<dyn Engine>,
+    /// Makes artifacts.
+    pub builder: Arc<dyn Builder>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Asks the public listener.
+    pub public: Arc<dyn PublicProbe>,
+    /// Places and networks.
+    pub settings: Arc<Settings>,
+    /// Wakes the runner from inside.
+    pub wake: Arc<Notify>,
+    /// Work that outlives one activation: stopping tasks, builds.
+    pub tracker: TaskTracker,
+    pub(crate) building: crate::build::Running,
+    pub(crate) stopping: Arc<Mutex<BTreeSet<TaskId>>>,
+    pub(crate) engine_view: Arc<EngineView>,
+}
+
+impl World {
+    /// Puts the parts together.
+    pub fn new(store: Store, seams: Seams, settings: Settings) -> Self {
+        Self {
+            store,
+            engine: seams.engine,
+            builder: seams.builder,
+            clock: seams.clock,
+            public: seams.public,
+            settings: Arc::new(settings),
+            wake: Arc::default(),
+            tracker: TaskTracker::new(),
+            building: Arc::default(),
+            stopping: Arc::default(),
+            engine_view: Arc::default(),
+        }
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Forgets the engine's last answer and wakes the loops.
+    pub fn engine_changed(&self) {
+        self.engine_view.forget();
+        self.wake.notify_one();
+    }
+
+    /// All our tasks as the engine last listed them; asks it when something may have changed since.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn engine_tasks(&self) -> Result<Arc<Vec<EngineTask>>, EngineError> {
+        if let Some(tasks) = self.engine_view.get() {
+            return Ok(tasks);
+        }
+        let asked_at = self.engine_view.changes.load(Ordering::SeqCst);
+        let tasks = Arc::new(self.engine.list_tasks().await?);
+        self.engine_view.put(asked_at, &tasks);
+        Ok(tasks)
+    }
+}
+
+/// The seams a world is made of.
+#[derive(Debug, Clone)]
+pub struct Seams {
+    /// Runs tasks.
+    pub engine: Arc<dyn Engine>,
+    /// Makes artifacts.
+    pub builder: Arc<dyn Builder>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Asks the public listener.
+    pub public: Arc<dyn PublicProbe>,
+}
+
+/// The engine's last answer, valid until something may have changed.
+#[derive(Debug, Default)]
+pub(crate) struct EngineView {
+    changes: AtomicU64,
+    tasks: Mutex<Option<Arc<Vec<EngineTask>>>>,
+}
+
+impl EngineView {
+    fn get(&self) -> Option<Arc<Vec<EngineTask>>> {
+        self.tasks.lock().expect("no holder of the view panics").clone()
+    }
+
+    pub(crate) fn forget(&self) {
+        let mut tasks = self.tasks.lock().expect("no holder of the view panics");
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        *tasks = None;
+    }
+
+    /// Keeps an answer unless something changed after it was asked for.
+    fn put(&self, asked_at: u64, answer: &Arc<Vec<EngineTask>>) {
+        let mut tasks = self.tasks.lock().expect("no holder of the view panics");
+        if self.changes.load(Ordering::SeqCst) == asked_at {
+            *tasks = Some(Arc::clone(answer));
+        }
+    }
+}
+
+/// The `havre-edge` bridge with a subnet of ours.
+pub fn edge_network(subnet: &str, gateway: std::net::Ipv4Addr) -> NetworkSpec {
+    NetworkSpec {
+        name: EDGE_NETWORK.to_owned(),
+        subnet: subnet.to_owned(),
+        gateway,
+        isolated: true,
+        environment: None,
+    }
+}
