@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use havre_build::context::context_path;
 use havre_build::builder::{BuildError, BuildLine, BuildRequest};
 use havre_core::artifact::{Artifact, ImageRef};
 use havre_core::build::plan::plan;
@@ -15,7 +16,7 @@ use havre_core::id::BuildId;
 use havre_core::service::spec::{ImageSource, Work};
 use havre_engine::image::PullPolicy;
 use havre_engine::error::EngineError;
-use havre_store::StoreError;
+use havre_store::{NewRelease, StoreError};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,11 +33,6 @@ pub(crate) type Running = Arc<Mutex<BTreeMap<BuildId, CancellationToken>>>;
 /// Where the log of a build is kept, one JSON object a line.
 pub fn log_path(build_dir: &Path, id: BuildId) -> PathBuf {
     build_dir.join(format!("{id}.log"))
-}
-
-/// Where the uploaded context of a build is kept until it has ended.
-pub fn context_path(build_dir: &Path, id: BuildId) -> PathBuf {
-    build_dir.join(format!("{id}.tar"))
 }
 
 /// Moves the builds on: supersedes, starts, cancels.
@@ -204,7 +200,9 @@ async fn record_success(world: &World, build: Build, artifact: Artifact) -> Resu
     let now = world.now();
     let recorded = world.store.write(now, Actor::Havre, move |tx| {
         let Build { id, service, spec, revision, commit, state, .. } = build;
-        let release = tx.create_release(service, &artifact, &spec, revision, Some(id), &commit)?;
+        let made = artifact.clone();
+        let new = NewRelease { service, artifact: made, spec, revision, build: Some(id), commit };
+        let release = tx.create_release(new)?;
         let deployment = tx.create_deployment(service, release.id, Kind::Deploy)?.id;
         tx.set_build_state(id, &state, State::Succeeded { at: now, artifact, deployment })
     });

@@ -1,5 +1,6 @@
 //! Executes steps. Short, idempotent, no choices; whatever decides something is in `havre_core`.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use havre_core::artifact::Artifact;
@@ -146,7 +147,7 @@ impl Executor<'_> {
             Step::MarkUnhealthy { task, reason } => tx.mark_unhealthy(task, &reason),
             Step::MarkRecovered { task } => tx.mark_recovered(task),
             Step::DrainTask { task, deadline, by, reason } => tx.drain_task(task, deadline, by, reason),
-            Step::GoLive { deployment } => tx.go_live(deployment),
+            Step::GoLive { deployment } => tx.go_live(deployment, now),
             Step::RevertLive { deployment } => tx.revert_live(deployment),
             _ => Ok(()),
         });
@@ -158,7 +159,7 @@ impl Executor<'_> {
         let network = NetworkSpec {
             name: environment_network(self.environment.id),
             subnet: self.environment.subnet.clone(),
-            gateway: self.environment.gateway()?,
+            gateway: gateway(&self.environment.subnet)?,
             isolated: false,
             environment: Some(NetworkEnvironment {
                 id: self.environment.id,
@@ -333,6 +334,13 @@ impl Executor<'_> {
         let open = open.ok_or_else(|| Fault::Impossible(format!("{id} is not open")))?;
         self.release(open.release)
     }
+}
+
+/// The node's own address on a private network: the first of its subnet, as Docker itself would choose.
+fn gateway(subnet: &str) -> Result<Ipv4Addr, Fault> {
+    let base = subnet.split('/').next().and_then(|base| base.parse::<Ipv4Addr>().ok());
+    let base = base.ok_or_else(|| Fault::Impossible(format!("`{subnet}` is not a subnet")))?;
+    Ok(Ipv4Addr::from(u32::from(base) + 1))
 }
 
 /// A query for the end of a log.

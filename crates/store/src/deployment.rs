@@ -209,6 +209,8 @@ impl Tx<'_> {
             let event =
                 service::event::Event::WentLive { release: previous, previous: service.live, deployment: id };
             self.tell(service.id, EventKind::Service(event))?;
+            // Users get them from now on; those started again for this had not been proven before.
+            self.prove_tasks_of(previous, self.at)?;
         }
         Ok(())
     }
