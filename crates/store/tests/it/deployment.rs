@@ -169,6 +169,20 @@ async fn the_way_back_restores_the_release_and_its_number_of_tasks() {
 }
 
 #[tokio::test]
+async fn the_way_back_proves_tasks_that_were_started_for_it() {
+    let world = World::new();
+    let service = world.service().await;
+    let (first, old) = deploy(&world, service, 2, Kind::Deploy).await;
+    go_live(&world, first).await;
+    let (second, _) = deploy(&world, service, 2, Kind::Deploy).await;
+    go_live(&world, second).await;
+    let task = world.write(3, move |tx| tx.allocate_task(service, old, 0, true)).await.id;
+    world.write(4, move |tx| tx.revert_live(second)).await;
+    let task = world.store.read(move |view| view.get_task(task)).await.unwrap();
+    assert_eq!(task.proven_at, Some(at(4)));
+}
+
+#[tokio::test]
 async fn the_way_back_of_a_first_deployment_leaves_nothing_live() {
     let world = World::new();
     let service = world.service().await;
@@ -213,7 +227,15 @@ async fn a_restart_of_the_same_release_has_a_way_back_to_itself() {
     let (first, live) = deploy(&world, service, 2, Kind::Deploy).await;
     go_live(&world, first).await;
     let restart = world.write(3, move |tx| Ok(tx.create_deployment(service, live, Kind::Restart)?.id)).await;
-    go_live(&world, restart).await;
     world.write(4, move |tx| tx.revert_live(restart)).await;
+    assert_eq!(
+        get(&world, service).await.live,
+        Some(live),
+        "before the switch there is nothing to go back from"
+    );
+    go_live(&world, restart).await;
+    let before = (world.story().await, world.changes());
+    world.write(5, move |tx| tx.revert_live(restart)).await;
+    assert_eq!((world.story().await, world.changes()), before);
     assert_eq!(get(&world, service).await.live, Some(live));
 }

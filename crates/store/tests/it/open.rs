@@ -207,22 +207,30 @@ async fn a_panic_undoes_the_write_and_leaves_the_store_usable() {
 
 #[tokio::test]
 async fn the_last_handle_may_go_inside_a_closure() {
-    let world = World::new();
-    let World { store, folder } = world;
-    let inner = store.clone();
+    let World { store, folder } = World::new();
+    let last = store.clone();
+    let (has_begun, begun) = tokio::sync::oneshot::channel();
+    let (go, may_go) = std::sync::mpsc::channel();
     let (done, is_done) = tokio::sync::oneshot::channel();
-    let work = async move {
-        store
-            .read(move |_| {
-                drop(inner);
-                Ok(())
-            })
-            .await
-            .unwrap();
-        drop(store);
-        done.send(()).unwrap();
-    };
-    work.await;
-    is_done.await.unwrap();
-    Store::open(options(folder.path().join("store"))).unwrap();
+    let reading = tokio::spawn(async move {
+        let read = store.read(move |_| {
+            has_begun.send(()).unwrap();
+            may_go.recv().unwrap();
+            drop(last);
+            done.send(()).unwrap();
+            Ok(())
+        });
+        read.await
+    });
+    begun.await.unwrap();
+    reading.abort();
+    assert!(reading.await.unwrap_err().is_cancelled());
+    go.send(()).unwrap();
+    is_done.await.expect("the thread does not wait for itself");
+    // The closing thread gives the lock back as its last act, and nobody can wait for it.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while let Err(error) = Store::open(options(folder.path().join("store"))) {
+        assert!(matches!(error, StoreError::InUse { .. }) && std::time::Instant::now() < deadline, "{error}");
+        tokio::task::yield_now().await;
+    }
 }
