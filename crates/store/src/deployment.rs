@@ -183,8 +183,8 @@ impl Tx<'_> {
     }
 
     /// Makes the release live again that was live before this deployment, and the wanted number of tasks with it
-    /// unless somebody scaled since; its running tasks are proven. Nothing happens when it never went live or its release is not live any more.
-    /// After a first deployment no release is live.
+    /// unless somebody scaled since; its running tasks are proven. Nothing happens when the deployment never went
+    /// live or its release is not live any more. After a first deployment no release is live.
     pub fn revert_live(&mut self, id: DeploymentId) -> Result<(), StoreError> {
         let switch = self.get_switch(id)?;
         let deployment = self.get_deployment(id)?;
