@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::EventsOptionsBuilder;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{BoxStream, StreamExt};
 use havre_core::task::Healthcheck;
 use havre_core::time::Timestamp;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::DockerEngine;
 use crate::error::EngineError;
@@ -21,16 +23,27 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 type Messages = BoxStream<'static, Result<EventMessage, bollard::errors::Error>>;
 
+/// Events a slow reader may lag behind before it gets a reset instead.
+const EVENTS: usize = 1024;
+
 struct Watch {
     engine: DockerEngine,
-    messages: Option<Messages>,
+    events: mpsc::Sender<EngineEvent>,
     pause: Duration,
 }
 
 impl DockerEngine {
+    /// Read by a task of its own: Docker drops what a slow reader does not take, without a word.
     pub(super) fn watch(&self) -> EventStream {
-        let watch = Watch { engine: self.clone(), messages: None, pause: PAUSE_MIN };
-        stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }).boxed()
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let mut watch = Watch { engine: self.clone(), events: events.clone(), pause: PAUSE_MIN };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = events.closed() => {}
+                () = watch.run() => {}
+            }
+        });
+        ReceiverStream::new(receiver).boxed()
     }
 
     /// Subscribes from Docker's own now on, so that nothing is lost between that instant and the first message.
@@ -54,49 +67,42 @@ impl DockerEngine {
 }
 
 impl Watch {
-    async fn next(&mut self) -> EngineEvent {
+    /// Ends only when nobody reads any more.
+    async fn run(&mut self) {
         loop {
-            let Some(messages) = &mut self.messages else {
-                if self.connect().await {
-                    return EngineEvent::Reset;
-                }
-                continue;
-            };
-            match messages.next().await {
-                Some(Ok(message)) => {
-                    self.pause = PAUSE_MIN;
-                    if let Some(event) = self.engine.parse_event(&message) {
-                        return event;
+            match self.engine.subscribe().await {
+                Ok(messages) => {
+                    if self.events.send(EngineEvent::Reset).await.is_err() {
+                        return;
                     }
+                    self.pass_on(messages).await;
                 }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "lost Docker's events");
-                    self.messages = None;
-                    self.rest().await;
-                }
-                None => {
-                    self.messages = None;
-                    self.rest().await;
-                }
+                Err(error) => tracing::debug!(%error, "could not follow Docker's events"),
             }
+            tokio::time::sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
         }
     }
 
-    async fn connect(&mut self) -> bool {
-        match self.engine.subscribe().await {
-            Ok(messages) => {
-                self.messages = Some(messages);
-                return true;
+    /// Until the connection is lost or nobody reads any more.
+    async fn pass_on(&mut self, mut messages: Messages) {
+        loop {
+            let message = match messages.next().await {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return tracing::debug!(%error, "lost Docker's events"),
+                None => return tracing::debug!("Docker ended its events"),
+            };
+            self.pause = PAUSE_MIN;
+            let Some(event) = self.engine.parse_event(&message) else { continue };
+            let sent = match self.events.try_send(event) {
+                // A reset says as much as all the events that have no room.
+                Err(mpsc::error::TrySendError::Full(_)) => self.events.send(EngineEvent::Reset).await.is_ok(),
+                other => other.is_ok(),
+            };
+            if !sent {
+                return;
             }
-            Err(error) => tracing::debug!(%error, "could not follow Docker's events"),
         }
-        self.rest().await;
-        false
-    }
-
-    async fn rest(&mut self) {
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 }
 

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use bollard::Docker;
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::service::spec::StopSignal;
-use havre_core::task::spec::TaskSpec;
+use havre_core::task::spec::{EDGE_NETWORK, TaskSpec};
 
 use crate::Engine;
 use crate::error::EngineError;
@@ -41,12 +41,24 @@ const TIMEOUT_SECONDS: u64 = 120;
 pub struct DockerEngine {
     socket: PathBuf,
     installation: Installation,
+    edge_network: String,
 }
 
 impl DockerEngine {
     /// Docker behind a Unix socket. Does not connect: Docker may start later.
     pub fn new(socket: &Path, installation: Installation) -> Self {
-        Self { socket: socket.to_owned(), installation }
+        Self { socket: socket.to_owned(), installation, edge_network: EDGE_NETWORK.to_owned() }
+    }
+
+    /// With another name of Docker's for [`EDGE_NETWORK`], so that several installations fit on one Docker.
+    #[must_use]
+    pub fn with_edge_network(self, name: &str) -> Self {
+        Self { edge_network: name.to_owned(), ..self }
+    }
+
+    /// Docker's name of a network of ours.
+    fn network_name<'a>(&'a self, name: &'a str) -> &'a str {
+        if name == EDGE_NETWORK { &self.edge_network } else { name }
     }
 
     /// A connection. Cheap; bollard wants the socket to exist when it is made, so it is made for each call.

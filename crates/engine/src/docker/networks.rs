@@ -19,7 +19,9 @@ impl DockerEngine {
             return check_network(spec, &existing);
         }
         let what = format!("make network `{}`", spec.name);
-        match self.client()?.create_network(derive_network(spec, self.installation.label())).await {
+        let mut request = derive_network(spec, self.installation.label());
+        request.name = self.network_name(&spec.name).to_owned();
+        match self.client()?.create_network(request).await {
             Ok(_) => Ok(()),
             // Forbidden: the subnet overlaps another network. Conflict: somebody was faster; the next call looks again.
             Err(error) if matches!(answer::status(&error), Some(403 | 409)) => {
@@ -46,6 +48,7 @@ impl DockerEngine {
 
     /// Our network of exactly that name, `None` when absent.
     pub(super) async fn find_network(&self, name: &str) -> Result<Option<NetworkInspect>, EngineError> {
+        let name = self.network_name(name);
         let found = self.client()?.inspect_network(name, None::<InspectNetworkOptions>).await;
         let found = answer::absent_is_none(found)
             .map_err(|error| self.explain(&format!("look at network `{name}`"), error))?;

@@ -38,13 +38,19 @@ impl Found {
         self.details.state.as_ref().is_some_and(|state| state.running == Some(true))
     }
 
+    /// Made and never started.
+    fn is_created(&self) -> bool {
+        let status = self.details.state.as_ref().and_then(|state| state.status);
+        status == Some(ContainerStateStatusEnum::CREATED)
+    }
+
     fn labels(&self) -> HashMap<String, String> {
         self.details.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default()
     }
 
-    fn fixed_address(&self) -> Option<Ipv4Addr> {
+    fn fixed_address(&self, network: &str) -> Option<Ipv4Addr> {
         let networks = self.details.network_settings.as_ref()?.networks.as_ref()?;
-        networks.get(EDGE_NETWORK)?.ipam_config.as_ref()?.ipv4_address.as_ref()?.parse().ok()
+        networks.get(network)?.ipam_config.as_ref()?.ipv4_address.as_ref()?.parse().ok()
     }
 }
 
@@ -74,12 +80,11 @@ impl DockerEngine {
     pub(super) async fn run_task(&self, task: &TaskSpec) -> Result<(), EngineError> {
         let (id, has_edge) = match self.find_container(&task.name).await? {
             Some(found) => {
-                check_same(task, &found)?;
-                let status = found.details.state.as_ref().and_then(|state| state.status);
-                if status != Some(ContainerStateStatusEnum::CREATED) {
+                self.check_same(task, &found)?;
+                if !found.is_created() {
                     return Ok(());
                 }
-                let has_edge = found.fixed_address().is_some();
+                let has_edge = found.fixed_address(&self.edge_network).is_some();
                 (found.id, has_edge)
             }
             None => (self.create_container(task).await?, false),
@@ -120,7 +125,7 @@ impl DockerEngine {
 
     async fn join_edge(&self, task: &TaskSpec, id: &str, address: Ipv4Addr) -> Result<(), EngineError> {
         let request = derive_edge_connection(id, address);
-        let joined = self.client()?.connect_network(EDGE_NETWORK, request).await;
+        let joined = self.client()?.connect_network(&self.edge_network, request).await;
         joined.map_err(|error| self.explain_start(task, error))
     }
 
@@ -222,7 +227,7 @@ impl DockerEngine {
             .buffer_unordered(PARALLEL)
             // One that went between the list and the look is simply not there.
             .filter_map(async |found| answer::absent_is_none(found).transpose())
-            .try_filter_map(async |details| Ok(parse_task(&details)))
+            .try_filter_map(async |details| Ok(self.parse_task(&details)))
             .try_collect()
             .await
             .map_err(|error| self.explain("list tasks", error))?;
@@ -231,49 +236,54 @@ impl DockerEngine {
     }
 }
 
-fn check_same(task: &TaskSpec, found: &Found) -> Result<(), EngineError> {
-    let conflict = |message: &str| EngineError::Conflict {
-        what: format!("run task `{}`", task.name),
-        message: message.to_owned(),
-    };
-    if parse_labels(&found.labels()).is_none_or(|labels| labels.purpose != task.purpose) {
-        return Err(conflict("another task of ours has that name"));
+impl DockerEngine {
+    fn check_same(&self, task: &TaskSpec, found: &Found) -> Result<(), EngineError> {
+        let conflict = |message: &str| EngineError::Conflict {
+            what: format!("run task `{}`", task.name),
+            message: message.to_owned(),
+        };
+        if parse_labels(&found.labels()).is_none_or(|labels| labels.purpose != task.purpose) {
+            return Err(conflict("another task of ours has that name"));
+        }
+        if found.details.image.as_deref() != Some(task.image.to_string().as_str()) {
+            return Err(conflict("it exists with another image"));
+        }
+        // Made and without an address: we were interrupted before it joined the network.
+        let address = found.fixed_address(&self.edge_network);
+        let is_half_made = found.is_created() && address.is_none();
+        if address != task.edge_address && !is_half_made {
+            return Err(conflict("it exists with another address"));
+        }
+        Ok(())
     }
-    if found.details.image.as_deref() != Some(task.image.to_string().as_str()) {
-        return Err(conflict("it exists with another image"));
-    }
-    // No address yet means that we were interrupted between making it and joining the network.
-    if found.fixed_address().is_some_and(|address| Some(address) != task.edge_address) {
-        return Err(conflict("it exists with another address"));
-    }
-    Ok(())
-}
 
-fn parse_task(details: &ContainerInspectResponse) -> Option<EngineTask> {
-    let labels = parse_labels(details.config.as_ref()?.labels.as_ref()?)?;
-    let state = details.state.as_ref()?;
-    let networks = details.network_settings.as_ref().and_then(|settings| settings.networks.clone());
-    let addresses: BTreeMap<String, Ipv4Addr> = networks
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|(name, endpoint)| {
-            let fixed = endpoint.ipam_config.and_then(|config| config.ipv4_address);
-            let text = endpoint.ip_address.filter(|text| !text.is_empty()).or(fixed)?;
-            Some((name, text.parse().ok()?))
+    fn parse_task(&self, details: &ContainerInspectResponse) -> Option<EngineTask> {
+        let labels = parse_labels(details.config.as_ref()?.labels.as_ref()?)?;
+        let state = details.state.as_ref()?;
+        let networks = details.network_settings.as_ref().and_then(|settings| settings.networks.clone());
+        let addresses: BTreeMap<String, Ipv4Addr> = networks
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(name, endpoint)| {
+                let fixed = endpoint.ipam_config.and_then(|config| config.ipv4_address);
+                let text = endpoint.ip_address.filter(|text| !text.is_empty()).or(fixed)?;
+                let name = if name == self.edge_network { EDGE_NETWORK.to_owned() } else { name };
+                Some((name, text.parse().ok()?))
+            })
+            .collect();
+        Some(EngineTask {
+            name: details.name.as_deref()?.trim_start_matches('/').to_owned(),
+            purpose: labels.purpose,
+            service: labels.service,
+            release: labels.release,
+            environment: labels.environment,
+            image: details.image.as_deref()?.parse().ok()?,
+            state: parse_state(state),
+            started_at: parse_instant(state.started_at.as_deref()),
+            exited_at: parse_instant(state.finished_at.as_deref()),
+            addresses,
         })
-        .collect();
-    Some(EngineTask {
-        name: details.name.as_deref()?.trim_start_matches('/').to_owned(),
-        purpose: labels.purpose,
-        service: labels.service,
-        release: labels.release,
-        environment: labels.environment,
-        image: details.image.as_deref()?.parse().ok()?,
-        state: parse_state(state),
-        started_at: parse_instant(state.started_at.as_deref()),
-        exited_at: parse_instant(state.finished_at.as_deref()),
-        addresses,
-    })
+    }
 }
 
 fn parse_state(state: &ContainerState) -> EngineState {

@@ -4,6 +4,7 @@ use havre_core::artifact::{Digest, ImageRef};
 use havre_core::id::ServiceId;
 use havre_core::quantity::ByteSize;
 use havre_core::task::Healthcheck;
+use havre_core::task::spec::TaskSpec;
 use havre_core::time::Timestamp;
 
 use crate::error::EngineError;
@@ -179,6 +180,11 @@ impl FakeEngine {
     /// When there is no such task of ours.
     pub fn print(&self, name: &str, stream: LogSource, line: &str) {
         self.change(|world| world.print(name, stream, line)).expect("the test names a task of ours");
+    }
+
+    /// A task that was made and never started, as a control that is killed in between leaves it.
+    pub fn add_half_made(&self, task: &TaskSpec) {
+        self.change(|world| world.make(task)).expect("what the task needs is there");
     }
 
     /// A container that is not ours takes a name.

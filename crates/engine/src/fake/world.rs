@@ -107,7 +107,7 @@ impl World {
     }
 
     pub(super) fn get_ours(&mut self, name: &str) -> Result<&mut Ours, EngineError> {
-        self.find_ours(name)?.ok_or_else(|| EngineError::not_found("container", name))
+        self.find_ours(name)?.ok_or_else(|| EngineError::not_found("task", name))
     }
 
     pub(super) fn ensure_task(&mut self, spec: &TaskSpec) -> Result<(), EngineError> {
@@ -125,20 +125,26 @@ impl World {
                 return Ok(());
             }
         } else {
-            let script = self.check_needs(spec)?;
-            let private_address = self.free_private_address(spec);
-            let ours = Ours {
-                spec: spec.clone(),
-                state: EngineState::Created,
-                lines: Vec::new(),
-                script,
-                started_at: None,
-                exited_at: None,
-                private_address,
-            };
-            self.containers.insert(spec.name.clone(), Container::Ours(Box::new(ours)));
+            self.make(spec)?;
         }
         self.start(&spec.name)
+    }
+
+    /// Makes a task without starting it.
+    pub(super) fn make(&mut self, spec: &TaskSpec) -> Result<(), EngineError> {
+        let script = self.check_needs(spec)?;
+        let private_address = self.free_private_address(spec);
+        let ours = Ours {
+            spec: spec.clone(),
+            state: EngineState::Created,
+            lines: Vec::new(),
+            script,
+            started_at: None,
+            exited_at: None,
+            private_address,
+        };
+        self.containers.insert(spec.name.clone(), Container::Ours(Box::new(ours)));
+        Ok(())
     }
 
     /// Everything the task needs exists and is ours.
