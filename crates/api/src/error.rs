@@ -16,3 +16,10 @@ pub struct ErrorBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
 }
+
+/// Last line of a streamed answer that could not go on; a stream that just ends has no such line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StreamEnd {
+    /// Why.
+    pub error: ErrorBody,
+}

@@ -53,8 +53,6 @@ pub struct TaskStatus {
     /// When it was planned.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// Why it is not as wanted, for people; empty when it is.
-    pub waiting: String,
 }
 
 /// Query of `GET .../logs`.

@@ -1,1 +1,28 @@
-//! Placeholder until its room opens.
+//! The HTTP API: reads rows and events, writes desired state. It never makes anything true: loops do.
+//!
+//! A crate of its own because it enforces a ban: nothing here sees an engine, a builder or a loop. The three routers
+//! are in [`api`], who may do what in [`access`], the page of status codes in [`error`]. One file per endpoint.
+
+pub mod access;
+pub mod api;
+pub mod build;
+pub mod deployment;
+pub mod edge;
+pub mod environment;
+pub mod error;
+pub mod event;
+pub mod node;
+pub mod project;
+pub mod release;
+pub mod serve;
+pub mod service;
+pub mod state;
+pub mod task;
+
+mod extract;
+mod lines;
+mod lookup;
+mod transaction;
+
+pub use api::{edge_api, local_api, openapi, public_api};
+pub use state::{AppState, Limits, NodeView, Wiring};

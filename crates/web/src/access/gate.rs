@@ -1,0 +1,214 @@
+//! The one gate: every request passes here before its handler. An endpoint is a value that holds its permission, so
+//! a route without one does not compile. Tests: `tests/it/access.rs` walks every route.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use havre_core::event::Actor;
+use havre_core::time::Timestamp;
+use http::HeaderMap;
+use http::request::Parts;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+
+use crate::access::secret;
+use crate::error::{Code, Refusal};
+use crate::state::AppState;
+
+/// What a caller must be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// Nothing.
+    Public,
+    /// Read rows, events and logs.
+    Read,
+    /// Change desired state.
+    Change,
+    /// Run commands in or beside tasks.
+    Command,
+    /// Be on the machine.
+    Machine,
+    /// Be an edge.
+    Edge,
+}
+
+/// Through which listener a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The TCP address: bearer tokens.
+    Network,
+    /// The local socket: whoever its file permissions let in.
+    Local,
+    /// The edge's socket.
+    Edge,
+}
+
+/// How long an endpoint may take to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Within the request timeout.
+    Quick,
+    /// It takes in a stream or waits on purpose, and bounds itself.
+    Long,
+}
+
+/// One endpoint with its permission.
+pub(crate) struct Endpoint {
+    pub(crate) permission: Permission,
+    pub(crate) pace: Pace,
+    pub(crate) routes: UtoipaMethodRouter<AppState>,
+}
+
+impl Endpoint {
+    pub(crate) fn quick(permission: Permission, routes: UtoipaMethodRouter<AppState>) -> Self {
+        Self { permission, pace: Pace::Quick, routes }
+    }
+
+    pub(crate) fn long(permission: Permission, routes: UtoipaMethodRouter<AppState>) -> Self {
+        Self { permission, pace: Pace::Long, routes }
+    }
+}
+
+/// What one endpoint is guarded with.
+#[derive(Clone)]
+struct Gate {
+    state: AppState,
+    door: Door,
+    permission: Permission,
+    pace: Pace,
+}
+
+/// A router in which every endpoint, and every unknown path, is behind the gate.
+pub(crate) fn guard(endpoints: Vec<Endpoint>, state: &AppState, door: Door) -> axum::Router {
+    let mut router = OpenApiRouter::default();
+    for Endpoint { permission, pace, routes } in endpoints {
+        let gate = Gate { state: state.clone(), door, permission, pace };
+        router = router.routes(routes.layer(middleware::from_fn_with_state(gate, pass)));
+    }
+    // Unknown paths tell nothing to whoever may not read.
+    let permission = if door == Door::Edge { Permission::Edge } else { Permission::Read };
+    let gate = Gate { state: state.clone(), door, permission, pace: Pace::Quick };
+    let unknown = axum::routing::any(unknown_path).layer(middleware::from_fn_with_state(gate, pass));
+    let (router, _) = router.split_for_parts();
+    router.fallback_service(unknown.with_state::<()>(state.clone())).with_state(state.clone())
+}
+
+async fn unknown_path(request: Request) -> Refusal {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Refusal::new(Code::PathNotFound, format!("there is no `{path}`"))
+        .hint("GET /v1/openapi.json lists every path")
+}
+
+async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    match gate.admit(request.headers()).await {
+        Ok(Some(actor)) => {
+            request.extensions_mut().insert(Caller(actor));
+        }
+        Ok(None) => {}
+        Err(refusal) => return refusal.into_response(),
+    }
+    let method = request.method().clone();
+    let answer = next.run(request);
+    let response = match gate.pace {
+        Pace::Long => answer.await,
+        Pace::Quick => match tokio::time::timeout(gate.state.limits.request_timeout, answer).await {
+            Ok(response) => response,
+            Err(_) => return timed_out().into_response(),
+        },
+    };
+    if response.status() == http::StatusCode::METHOD_NOT_ALLOWED {
+        return method_not_allowed(&method, &response);
+    }
+    response
+}
+
+fn timed_out() -> Refusal {
+    Refusal::new(Code::Timeout, "the server did not answer in time; what was asked for may still happen")
+        .hint("look at the state before you repeat the request")
+}
+
+fn method_not_allowed(method: &http::Method, response: &Response) -> Response {
+    let allow = response.headers().get(http::header::ALLOW).cloned();
+    let message = format!("this path does not know the method {method}");
+    let mut refused = Refusal::new(Code::MethodNotAllowed, message).into_response();
+    if let Some(allow) = allow {
+        refused.headers_mut().insert(http::header::ALLOW, allow);
+    }
+    refused
+}
+
+impl Gate {
+    /// Who is asking; `None` where nobody has to be known.
+    async fn admit(&self, headers: &HeaderMap) -> Result<Option<Actor>, Refusal> {
+        match (self.door, self.permission) {
+            (_, Permission::Public) => Ok(None),
+            (Door::Edge, Permission::Edge) => Ok(Some(Actor::Havre)),
+            (Door::Edge, _) | (_, Permission::Edge) => {
+                Err(Refusal::new(Code::Forbidden, "this path is not served here"))
+            }
+            (Door::Local, _) => Ok(Some(Actor::Local)),
+            (Door::Network, permission) => {
+                let name = self.find_token(headers).await?;
+                if permission == Permission::Machine {
+                    return Err(machine_only());
+                }
+                Ok(Some(Actor::Token { name }))
+            }
+        }
+    }
+
+    /// Name of the valid token a request carries.
+    async fn find_token(&self, headers: &HeaderMap) -> Result<String, Refusal> {
+        let hash = bearer(headers).and_then(secret::hash).ok_or_else(unauthorised)?;
+        let row = self.state.store.read(move |view| view.find_token(hash)).await?;
+        let row = row.filter(|row| secret::is_same(&row.hash, &hash)).ok_or_else(unauthorised)?;
+        let now = self.state.now();
+        if is_stale(row.last_used_at, now) {
+            let id = row.id;
+            let touched = self.state.store.write(now, Actor::Havre, move |tx| tx.touch_token(id)).await;
+            // A full disk must not lock people out of reading.
+            if let Err(error) = touched {
+                tracing::warn!(error = crate::error::chain(&error), "could not note the use of a token");
+            }
+        }
+        Ok(row.name.to_string())
+    }
+}
+
+/// Whether the last use of a token is old enough to be written again: once a minute is enough, each write is an fsync.
+fn is_stale(last: Option<Timestamp>, now: Timestamp) -> bool {
+    last.is_none_or(|last| now.since(last) >= std::time::Duration::from_secs(60))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    // Two different answers to "who are you" are no answer.
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn unauthorised() -> Refusal {
+    Refusal::new(Code::Unauthorised, "a valid access token is needed")
+        .hint("make one on the server with `havre token create <name>` and send it as `Authorization: Bearer havre_...`")
+}
+
+fn machine_only() -> Refusal {
+    Refusal::new(Code::MachineOnly, "access tokens are handled on the server's own machine only")
+        .hint("log in to the server and run `havre token` there")
+}
+
+/// Who is asking, for handlers that write.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) Actor);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        // Absent only behind `Permission::Public`, where nothing may be written.
+        parts.extensions.get::<Self>().cloned().ok_or_else(unauthorised)
+    }
+}

@@ -1,0 +1,109 @@
+//! Every endpoint with the permission it needs, the routers made of them, and the OpenAPI document.
+//! Tests: `tests/it/access.rs` walks all of them, `tests/it/node.rs` compares the document.
+
+use axum::Router;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::gate::{Door, Endpoint, Permission, guard};
+use crate::state::AppState;
+use crate::{access, build, deployment, edge, environment, event, node, project, release, service, task};
+
+/// The API on the TCP address: every request but two carries an access token.
+pub fn public_api(state: &AppState) -> Router {
+    guard(endpoints(), state, Door::Network)
+}
+
+/// The same API on the local socket: its file permissions say who may connect, and whoever may, may do everything.
+pub fn local_api(state: &AppState) -> Router {
+    guard(endpoints(), state, Door::Local)
+}
+
+/// What edges ask and tell, on a socket of their own with its own file permissions.
+pub fn edge_api(state: &AppState) -> Router {
+    guard(edge_endpoints(), state, Door::Edge)
+}
+
+/// The OpenAPI document of [`public_api`] and [`local_api`], as kept in `openapi.json`.
+pub fn openapi() -> String {
+    let mut router = OpenApiRouter::with_openapi(Document::openapi());
+    for endpoint in endpoints() {
+        router = router.routes(endpoint.routes);
+    }
+    let mut text = router.into_openapi().to_pretty_json().expect("a document is always JSON");
+    text.push('\n');
+    text
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Havre",
+        description = "Runs a team's production on servers they own. Long actions answer 202 with an id to follow; \
+            every refusal has one body shape with a stable code; streams are JSON lines.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    components(schemas(
+        havre_api::error::StreamEnd,
+        havre_api::task::SessionClient,
+        havre_api::task::SessionServer,
+    )),
+    modifiers(&BearerToken),
+    security(("token" = [])),
+)]
+struct Document;
+
+struct BearerToken;
+
+impl utoipa::Modify for BearerToken {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("havre_...").build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+fn endpoints() -> Vec<Endpoint> {
+    use Permission::{Change, Command, Machine, Public, Read};
+    vec![
+        Endpoint::quick(Public, routes!(node::health::health)),
+        Endpoint::quick(Public, routes!(node::openapi::openapi)),
+        Endpoint::quick(Read, routes!(node::status::status)),
+        Endpoint::quick(Read, routes!(node::route_table::route_table)),
+        Endpoint::quick(Machine, routes!(access::list::list)),
+        Endpoint::quick(Machine, routes!(access::create::create)),
+        Endpoint::quick(Machine, routes!(access::revoke::revoke)),
+        Endpoint::quick(Read, routes!(project::list::list)),
+        Endpoint::quick(Read, routes!(environment::get::get)),
+        Endpoint::quick(Change, routes!(environment::apply::apply)),
+        Endpoint::quick(Change, routes!(environment::destroy::destroy)),
+        Endpoint::quick(Read, routes!(service::get::get)),
+        Endpoint::quick(Change, routes!(service::scale::scale)),
+        Endpoint::quick(Change, routes!(service::destroy::destroy)),
+        Endpoint::quick(Read, routes!(release::list::list)),
+        Endpoint::quick(Read, routes!(deployment::list::list)),
+        Endpoint::quick(Read, routes!(deployment::get::get)),
+        Endpoint::quick(Change, routes!(deployment::create::create)),
+        Endpoint::quick(Change, routes!(deployment::cancel::cancel)),
+        Endpoint::quick(Change, routes!(deployment::rollback::rollback)),
+        Endpoint::quick(Change, routes!(deployment::restart::restart)),
+        Endpoint::quick(Read, routes!(build::list::list)),
+        Endpoint::quick(Read, routes!(build::get::get)),
+        Endpoint::quick(Read, routes!(build::log::log)),
+        Endpoint::quick(Change, routes!(build::cancel::cancel)),
+        Endpoint::long(Change, routes!(build::create::create)),
+        Endpoint::quick(Read, routes!(event::list::list)),
+        Endpoint::quick(Read, routes!(task::logs::logs)),
+        Endpoint::quick(Command, routes!(task::exec::exec)),
+        Endpoint::quick(Command, routes!(task::run::run)),
+    ]
+}
+
+fn edge_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::long(Permission::Edge, routes!(edge::table::table)),
+        Endpoint::quick(Permission::Edge, routes!(edge::report::report)),
+    ]
+}

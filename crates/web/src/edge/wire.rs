@@ -1,0 +1,108 @@
+//! Route tables and edge reports between core's types and the wire. Total and one to one; no decisions but defaults
+//! that rows do not hold. Golden JSON: `tests/it/edge.rs`.
+
+use std::net::SocketAddr;
+
+use havre_api::edge_report as report;
+use havre_api::route_table as wire;
+use havre_core::id::{IdError, TaskId};
+use havre_core::route::{self, EdgeView, UpstreamView};
+use havre_core::service::spec::{CheckSpec, defaults};
+use havre_core::time::Timestamp;
+
+/// The table edges get.
+pub fn table(generation: u64, probe_key: String, table: &route::Table) -> wire::RouteTable {
+    wire::RouteTable {
+        version: wire::ROUTE_TABLE_VERSION,
+        generation,
+        probe_key,
+        routes: table.routes.iter().map(map_route).collect(),
+        services: table.services.iter().map(|(id, service)| (id.to_string(), map_service(service))).collect(),
+    }
+}
+
+fn map_route(route: &route::Route) -> wire::Route {
+    let target = match &route.target {
+        route::Target::Service { service } => wire::Target::Service { service: service.to_string() },
+        route::Target::Site { digest, release, spa, expose_release } => wire::Target::Site {
+            digest: digest.hex().to_owned(),
+            release: release.to_string(),
+            spa: *spa,
+            expose_release: *expose_release,
+        },
+    };
+    wire::Route { host: route.host.to_string(), path_prefix: route.path.to_string(), target }
+}
+
+fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {
+    wire::ServiceUpstreams {
+        name: service.name.clone(),
+        upstreams: service.upstreams.iter().map(map_upstream).collect(),
+        expose_release: service.expose_release,
+        limits: wire::Limits::default(),
+    }
+}
+
+fn map_upstream(upstream: &route::Upstream) -> wire::Upstream {
+    wire::Upstream {
+        task: upstream.task.to_string(),
+        release: upstream.release.to_string(),
+        address: SocketAddr::V4(upstream.address),
+        role: match upstream.role {
+            route::Role::Live => wire::UpstreamRole::Live,
+            route::Role::Standby => wire::UpstreamRole::Standby,
+            route::Role::Draining => wire::UpstreamRole::Draining,
+        },
+        probe: wire::Probe {
+            path: upstream.probe_path.to_string(),
+            host: upstream.probe_host.clone(),
+            timeout_ms: upstream.probe_timeout.as_millis(),
+            starting_interval_ms: defaults::STARTING_INTERVAL.as_millis(),
+            steady_interval_ms: upstream.probe_interval.as_millis(),
+            unhealthy_after: defaults::UNHEALTHY_AFTER,
+        },
+        checks: upstream.checks.iter().map(map_check).collect(),
+    }
+}
+
+fn map_check(check: &CheckSpec) -> wire::Check {
+    wire::Check { path: check.path.to_string(), status: check.status, contains: check.contains.clone() }
+}
+
+/// What an edge told, as control keeps it.
+///
+/// # Errors
+/// When an upstream is not named by a task id.
+pub fn view(report: report::EdgeReport, at: Timestamp) -> Result<EdgeView, IdError> {
+    let upstreams = report
+        .upstreams
+        .into_iter()
+        .map(|upstream| Ok((upstream.task.parse::<TaskId>()?, map_report(upstream))))
+        .collect::<Result<_, IdError>>()?;
+    Ok(EdgeView {
+        edge: report.edge,
+        instance: report.instance,
+        generation: report.generation,
+        listeners: report.listeners,
+        at,
+        upstreams,
+    })
+}
+
+fn map_report(upstream: report::UpstreamReport) -> UpstreamView {
+    UpstreamView {
+        health: match upstream.health {
+            report::Health::Unknown => route::Health::Unknown,
+            report::Health::Healthy => route::Health::Healthy,
+            report::Health::Unhealthy { reason } => route::Health::Unhealthy { reason },
+        },
+        checks: match upstream.checks {
+            report::Checks::Pending => route::Checks::Pending,
+            report::Checks::Passed => route::Checks::Passed,
+            report::Checks::Failed { reason } => route::Checks::Failed { reason },
+        },
+        in_flight: upstream.in_flight,
+        requests: upstream.requests,
+        errors: upstream.errors,
+    }
+}

@@ -1,0 +1,59 @@
+//! `DELETE /v1/projects/{project}/environments/{environment}`: asks for everything in it to go.
+//! Tests: `tests/it/destroy.rs`.
+
+use axum::Json;
+use axum::extract::State;
+use havre_api::environment::{DestroyQuery, DestroyResponse};
+use havre_api::error::ErrorBody;
+use http::StatusCode;
+
+use crate::access::gate::Caller;
+use crate::error::Refusal;
+use crate::extract::{EnvironmentPath, Params};
+use crate::service::destroy;
+use crate::state::AppState;
+use crate::{lookup, transaction};
+
+/// Destroy an environment with all its services and their data.
+#[utoipa::path(delete, path = "/v1/projects/{project}/environments/{environment}", tag = "environment",
+    operation_id = "destroy_environment",
+    params(("project" = String, Path, example = "dropit"), ("environment" = String, Path, example = "production"),
+        DestroyQuery),
+    responses(
+        (status = 202, body = DestroyResponse),
+        (status = 200, body = DestroyResponse, description = "A dry run"),
+        (status = 400, body = ErrorBody, description = "`confirm_missing`"),
+    ))]
+pub(crate) async fn destroy(
+    State(state): State<AppState>,
+    Caller(actor): Caller,
+    path: EnvironmentPath,
+    Params(query): Params<DestroyQuery>,
+) -> Result<(StatusCode, Json<DestroyResponse>), Refusal> {
+    if query.dry_run {
+        let services = transaction::read(&state, move |view| {
+            let environment = lookup::environment(view, &path.project, &path.environment)?;
+            let services = view.list_environment_services(environment.id)?;
+            services.iter().map(|service| destroy::list(view, service)).collect::<Result<Vec<_>, _>>()
+        });
+        let services = services.await?;
+        return Ok((StatusCode::OK, Json(DestroyResponse { dry_run: true, services })));
+    }
+    destroy::check_confirmed(&query, path.environment.as_str())?;
+    let at = state.now();
+    let services = transaction::write(&state, actor, move |tx| {
+        let environment = lookup::environment(tx, &path.project, &path.environment)?;
+        let services = tx.list_environment_services(environment.id)?;
+        if services.is_empty() {
+            // Nothing is left for a loop to take down.
+            tx.remove_environment(environment.id)?;
+        }
+        let mut gone = Vec::new();
+        for service in &services {
+            gone.push(destroy::list(tx, service)?);
+            tx.request_destroy(service.id, at)?;
+        }
+        Ok(gone)
+    });
+    Ok((StatusCode::ACCEPTED, Json(DestroyResponse { dry_run: false, services: services.await? })))
+}

@@ -1,0 +1,282 @@
+//! Every refusal: its stable code, its status, its text. The one page of status codes:
+//!
+//! | status | codes | meaning |
+//! |---|---|---|
+//! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` | the request itself is wrong; sending it again cannot help |
+//! | 401 | `unauthorised` | no valid access token |
+//! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `task_not_found` `token_not_found` | there is no such thing |
+//! | 405 | `method_not_allowed` | the path exists, the method does not |
+//! | 408 | `upload_stalled` | the client stopped sending |
+//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` | right in itself, but not in the present state |
+//! | 413 | `body_too_large` `context_too_large` | over a limit |
+//! | 422 | `spec_invalid` `context_invalid` `image_invalid` | well formed, but breaks a rule |
+//! | 429 | `too_many_streams` | too many streams or uploads at once; try again later |
+//! | 500 | `internal` | a bug or a damaged store; the server's log says more |
+//! | 503 | `unavailable` | the engine or the store cannot be used right now |
+//! | 504 | `timeout` | no answer in time; what was asked for may still happen |
+//! | 507 | `disk_full` | the server's disk is full; nothing was changed |
+//!
+//! Internal causes go to the log, never into a body. Tests: at the end of the file and in `tests/it`.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use havre_api::error::ErrorBody;
+use havre_core::id::IdError;
+use havre_core::name::NameError;
+use havre_store::StoreError;
+use http::StatusCode;
+
+/// Stable name of a kind of refusal; see the table at the top of this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table at the top of the file documents them side by side")]
+pub enum Code {
+    BodyInvalid,
+    QueryInvalid,
+    NameInvalid,
+    ConfirmMissing,
+    Unauthorised,
+    MachineOnly,
+    Forbidden,
+    PathNotFound,
+    EnvironmentNotFound,
+    ServiceNotFound,
+    ReleaseNotFound,
+    DeploymentNotFound,
+    BuildNotFound,
+    TaskNotFound,
+    TokenNotFound,
+    MethodNotAllowed,
+    UploadStalled,
+    RouteTaken,
+    StateChanged,
+    BeingDestroyed,
+    OtherKind,
+    NothingLive,
+    NothingToRollBackTo,
+    AlreadyLive,
+    AlreadyOver,
+    NameTaken,
+    BuildNeeded,
+    NotScalable,
+    TaskNotRunning,
+    BodyTooLarge,
+    ContextTooLarge,
+    SpecInvalid,
+    ContextInvalid,
+    ImageInvalid,
+    TooManyStreams,
+    Internal,
+    Unavailable,
+    Timeout,
+    DiskFull,
+}
+
+impl Code {
+    /// Name in bodies and status of the answer.
+    pub const fn parts(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::BodyInvalid => ("body_invalid", StatusCode::BAD_REQUEST),
+            Self::QueryInvalid => ("query_invalid", StatusCode::BAD_REQUEST),
+            Self::NameInvalid => ("name_invalid", StatusCode::BAD_REQUEST),
+            Self::ConfirmMissing => ("confirm_missing", StatusCode::BAD_REQUEST),
+            Self::Unauthorised => ("unauthorised", StatusCode::UNAUTHORIZED),
+            Self::MachineOnly => ("machine_only", StatusCode::FORBIDDEN),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
+            Self::PathNotFound => ("path_not_found", StatusCode::NOT_FOUND),
+            Self::EnvironmentNotFound => ("environment_not_found", StatusCode::NOT_FOUND),
+            Self::ServiceNotFound => ("service_not_found", StatusCode::NOT_FOUND),
+            Self::ReleaseNotFound => ("release_not_found", StatusCode::NOT_FOUND),
+            Self::DeploymentNotFound => ("deployment_not_found", StatusCode::NOT_FOUND),
+            Self::BuildNotFound => ("build_not_found", StatusCode::NOT_FOUND),
+            Self::TaskNotFound => ("task_not_found", StatusCode::NOT_FOUND),
+            Self::TokenNotFound => ("token_not_found", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::UploadStalled => ("upload_stalled", StatusCode::REQUEST_TIMEOUT),
+            Self::RouteTaken => ("route_taken", StatusCode::CONFLICT),
+            Self::StateChanged => ("state_changed", StatusCode::CONFLICT),
+            Self::BeingDestroyed => ("being_destroyed", StatusCode::CONFLICT),
+            Self::OtherKind => ("other_kind", StatusCode::CONFLICT),
+            Self::NothingLive => ("nothing_live", StatusCode::CONFLICT),
+            Self::NothingToRollBackTo => ("nothing_to_roll_back_to", StatusCode::CONFLICT),
+            Self::AlreadyLive => ("already_live", StatusCode::CONFLICT),
+            Self::AlreadyOver => ("already_over", StatusCode::CONFLICT),
+            Self::NameTaken => ("name_taken", StatusCode::CONFLICT),
+            Self::BuildNeeded => ("build_needed", StatusCode::CONFLICT),
+            Self::NotScalable => ("not_scalable", StatusCode::CONFLICT),
+            Self::TaskNotRunning => ("task_not_running", StatusCode::CONFLICT),
+            Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::ContextTooLarge => ("context_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::SpecInvalid => ("spec_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::ContextInvalid => ("context_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::ImageInvalid => ("image_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::TooManyStreams => ("too_many_streams", StatusCode::TOO_MANY_REQUESTS),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT),
+            Self::DiskFull => ("disk_full", StatusCode::INSUFFICIENT_STORAGE),
+        }
+    }
+}
+
+/// A request that is refused, ready to be sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Kind.
+    pub code: Code,
+    /// What went wrong, for people.
+    pub message: String,
+    /// What to do next, for people; may be empty.
+    pub hint: String,
+    /// Further data.
+    pub details: Option<serde_json::Value>,
+}
+
+impl Refusal {
+    /// Without hint and details.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: String::new(), details: None }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Adds further data.
+    #[must_use]
+    pub fn details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// The body it is sent as.
+    pub fn body(self) -> ErrorBody {
+        let (code, _) = self.code.parts();
+        ErrorBody { code: code.to_owned(), message: self.message, hint: self.hint, details: self.details }
+    }
+
+    /// A bug of ours or a damaged store; the cause goes to the log only.
+    pub(crate) fn internal(doing: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = chain(error), "could not {doing}");
+        Self::new(Code::Internal, "the server could not answer because of an error of its own")
+            .hint("the log of havred on the server says what happened")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (_, status) = self.code.parts();
+        let mut response = (status, Json(self.body())).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+impl From<NameError> for Refusal {
+    fn from(error: NameError) -> Self {
+        Self::new(Code::NameInvalid, error.to_string())
+    }
+}
+
+impl From<IdError> for Refusal {
+    fn from(error: IdError) -> Self {
+        Self::new(Code::NameInvalid, error.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::RouteTaken { route, owner } => route_taken(&route.to_string(), &owner.to_string()),
+            StoreError::Conflict { .. } => Self::new(Code::StateChanged, text)
+                .hint("look at it again, then repeat the request if you still want it"),
+            StoreError::BeingDestroyed { .. } => Self::new(Code::BeingDestroyed, text),
+            StoreError::OtherKind { .. } => Self::new(Code::OtherKind, text),
+            StoreError::NotScalable { .. } => Self::new(Code::NotScalable, text),
+            StoreError::NameTaken { .. } => Self::new(Code::NameTaken, text).hint("choose another name"),
+            StoreError::NotFound { kind, .. } => Self::new(not_found_code(kind), text),
+            StoreError::PoolExhausted { .. } => Self::new(Code::Unavailable, text),
+            StoreError::Full(_) => Self::new(Code::DiskFull, text),
+            StoreError::Disk(_) | StoreError::ReadOnly(_) | StoreError::Damaged(_) => {
+                tracing::error!(error = chain(&error), "could not use the store");
+                Self::new(Code::Unavailable, text)
+            }
+            StoreError::Closed => {
+                Self::new(Code::Unavailable, "the server is stopping").hint("repeat the request in a moment")
+            }
+            _ => Self::internal("use the store", &error),
+        }
+    }
+}
+
+fn not_found_code(kind: &str) -> Code {
+    match kind {
+        "environment" | "project" => Code::EnvironmentNotFound,
+        "service" => Code::ServiceNotFound,
+        "release" => Code::ReleaseNotFound,
+        "deployment" => Code::DeploymentNotFound,
+        "build" => Code::BuildNotFound,
+        "task" => Code::TaskNotFound,
+        "token" => Code::TokenNotFound,
+        _ => Code::PathNotFound,
+    }
+}
+
+/// Another service has that public address.
+pub(crate) fn route_taken(route: &str, owner: &str) -> Refusal {
+    Refusal::new(Code::RouteTaken, format!("the route {route} belongs to {owner} already"))
+        .hint("take it away from that service first, or choose another host or path")
+        .details(serde_json::json!({ "route": route, "owner": owner }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_status_codes_is_complete() {
+        let page: String =
+            include_str!("error.rs").lines().filter(|line| line.starts_with("//! |")).collect();
+        let names: Vec<&str> = include_str!("error.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> (\""))
+            .map(|(_, rest)| rest.split('"').next().unwrap())
+            .collect();
+        assert_eq!(names.len(), 39);
+        for name in names {
+            assert_eq!(page.matches(&format!("`{name}`")).count(), 1, "{name} must be on the page once");
+        }
+    }
+
+    #[test]
+    fn causes_stay_in_the_log() {
+        let cause = StoreError::Encode {
+            what: "a spec",
+            source: serde_json::from_str::<u8>("secret").expect_err("is not a number"),
+        };
+        let body = Refusal::from(cause).body();
+        assert_eq!(body.code, "internal");
+        assert_eq!(body.message, "the server could not answer because of an error of its own");
+    }
+}

@@ -1,0 +1,3 @@
+//! Events: read and followed by cursor.
+
+pub mod list;

@@ -1,0 +1,3 @@
+//! Projects: groups of environments. They come and go with their environments.
+
+pub mod list;

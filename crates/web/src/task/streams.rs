@@ -1,0 +1,97 @@
+//! The one visible exception to "web never reaches the engine": read-only log tails and command sessions, as plain
+//! data and byte streams, handed over by the daemon.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, TerminalSize};
+use havre_core::id::{ServiceId, TaskId};
+use tokio::sync::mpsc;
+
+use crate::error::{Code, Refusal};
+
+/// Logs and commands of tasks.
+#[async_trait]
+pub trait TaskStreams: Send + Sync + 'static {
+    /// Lines of every task of a service, merged by time, kept logs of removed tasks included; with `follow` also
+    /// those of tasks that start later. `since` and `tail` are both applied when given.
+    async fn logs(
+        &self,
+        service: ServiceId,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogEntry, TaskStreamError>>, TaskStreamError>;
+
+    /// A command inside a running task: the named one, or the oldest healthy one of the live release.
+    async fn exec(&self, service: ServiceId, request: ExecRequest) -> Result<ExecSession, TaskStreamError>;
+
+    /// A command in a one-off task of its own, removed when it ends or when the session is dropped.
+    async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError>;
+}
+
+/// A running command. Dropping both ends asks for its end.
+#[derive(Debug)]
+pub struct ExecSession {
+    /// The task it runs in; `None` for a one-off task.
+    pub task: Option<TaskId>,
+    /// To the command. A full queue makes the client wait.
+    pub input: mpsc::Sender<ExecInput>,
+    /// From the command; the last item is `Exit` or `Failed`.
+    pub output: mpsc::Receiver<ExecOutput>,
+}
+
+/// What goes to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecInput {
+    /// Bytes for standard input.
+    Stdin(Bytes),
+    /// Standard input ends.
+    End,
+    /// The terminal has another size.
+    Resize(TerminalSize),
+}
+
+/// What comes from a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecOutput {
+    /// Bytes of standard output.
+    Stdout(Bytes),
+    /// Bytes of standard error.
+    Stderr(Bytes),
+    /// It ended with this code.
+    Exit(i64),
+    /// The session broke.
+    Failed(TaskStreamError),
+}
+
+/// Why logs or a command are not available.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskStreamError {
+    /// There is no such task or release.
+    #[error("{0}")]
+    NotFound(String),
+    /// Nothing runs that a command could run in, or it cannot be started there; for people.
+    #[error("{0}")]
+    NotRunning(String),
+    /// The engine cannot be reached; for people.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Something else; the text goes to the log only.
+    #[error("could not reach the task: {0}")]
+    Failed(String),
+}
+
+impl From<TaskStreamError> for Refusal {
+    fn from(error: TaskStreamError) -> Self {
+        let text = error.to_string();
+        match error {
+            TaskStreamError::NotFound(_) => {
+                Self::new(Code::TaskNotFound, text).hint("`havre status` lists tasks")
+            }
+            TaskStreamError::NotRunning(_) => {
+                Self::new(Code::TaskNotRunning, text).hint("`havre status` shows what runs")
+            }
+            TaskStreamError::Unavailable(_) => Self::new(Code::Unavailable, text),
+            TaskStreamError::Failed(_) => Self::internal("reach a task", &error),
+        }
+    }
+}

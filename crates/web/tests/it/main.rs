@@ -1,0 +1,15 @@
+//! Tests of the HTTP API on real routers, a store in a temporary folder and fakes for what the daemon hands over.
+
+mod access;
+mod build;
+mod deployment;
+mod destroy;
+mod edge;
+mod environment;
+mod event;
+mod node;
+mod refusal;
+mod serve;
+mod service;
+mod task;
+mod world;
