@@ -52,7 +52,7 @@ pub struct BuildLine {
 
 /// Makes artifacts.
 #[async_trait]
-pub trait Builder: Send + Sync + 'static {
+pub trait Builder: std::fmt::Debug + Send + Sync + 'static {
     /// Makes the artifact of `request`. Lines go to `log` as they appear; a receiver that was dropped is no error,
     /// a slow one slows the build. Ends soon after `cancel` fires and then leaves nothing half-made.
     ///

@@ -1,8 +1,12 @@
 //! What programs print, made fit for a log: split into lines, terminal codes taken out, bounded.
 //! Tests at the end of the file.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use havre_core::time::Timestamp;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuildLine, LINE_MAX, LINES_MAX};
 
@@ -15,33 +19,36 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Passes lines on, at most [`LINES_MAX`] of them.
+/// Passes lines on, at most [`LINES_MAX`] of them; clones share the count.
+#[derive(Clone)]
 pub(crate) struct LineSink {
     log: mpsc::Sender<BuildLine>,
-    sent: usize,
+    cancel: CancellationToken,
+    sent: Arc<AtomicUsize>,
 }
 
 impl LineSink {
-    pub(crate) fn new(log: mpsc::Sender<BuildLine>) -> Self {
-        Self { log, sent: 0 }
+    pub(crate) fn new(log: mpsc::Sender<BuildLine>, cancel: CancellationToken) -> Self {
+        Self { log, cancel, sent: Arc::default() }
     }
 
-    /// Sends one line and waits for room; a receiver that is gone is no error.
-    pub(crate) async fn send(&mut self, line: BuildLine) {
-        if self.sent >= LINES_MAX {
+    /// Sends one line and waits for room, unless it is cancelled; a receiver that is gone is no error.
+    pub(crate) async fn send(&self, line: BuildLine) {
+        // The count is an order to nobody: it guards no other data.
+        let sent = self.sent.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if sent > LINES_MAX {
             return;
         }
-        self.sent += 1;
-        let line = if self.sent == LINES_MAX {
+        let line = if sent == LINES_MAX {
             BuildLine { at: line.at, step: String::new(), text: FULL.to_owned() }
         } else {
             line
         };
-        let _ = self.log.send(line).await;
+        let _ = self.cancel.run_until_cancelled(self.log.send(line)).await;
     }
 
     /// Sends words of the builder itself.
-    pub(crate) async fn say(&mut self, text: impl Into<String>) {
+    pub(crate) async fn say(&self, text: impl Into<String>) {
         self.send(BuildLine { at: now(), step: String::new(), text: text.into() }).await;
     }
 }
@@ -108,7 +115,8 @@ fn strip_codes(text: &str) -> String {
             }
             // A string ends with BEL or with ESC \.
             Some(']' | 'P' | '_' | '^' | 'X') => {
-                if chars.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}')) == Some('\u{1b}') {
+                let end = chars.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+                if end == Some('\u{1b}') {
                     chars.next();
                 }
             }
@@ -173,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_log_says_so_once() {
         let (log, mut lines) = mpsc::channel(LINES_MAX + 10);
-        let mut sink = LineSink::new(log);
+        let sink = LineSink::new(log, CancellationToken::new());
         for _ in 0..LINES_MAX + 5 {
             sink.say("x").await;
         }

@@ -39,21 +39,23 @@ pub(super) fn tag(request: &BuildRequest) -> String {
     format!("havre/{}-{}-{}:{}", place.project, place.environment, place.service, request.id)
 }
 
-/// Builds the image of `request` from `source`, says what happens, and answers its id.
-pub(super) async fn build(
-    docker: &Docker,
-    installation: &str,
-    request: &BuildRequest,
-    source: &DockerfileSource,
-    log: &mut LineSink,
-) -> Result<Digest, BuildError> {
-    find_dockerfile(&request.context, source).await?;
+/// What to build.
+#[derive(Debug, Clone)]
+pub(super) struct Build {
+    pub(super) installation: String,
+    pub(super) request: BuildRequest,
+    pub(super) source: DockerfileSource,
+}
+
+/// Builds an image, says what happens, and answers its id.
+pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Result<Digest, BuildError> {
+    let request = &build.request;
+    find_dockerfile(&request.context, &build.source).await?;
     let file = tokio::fs::File::open(&request.context)
         .await
         .map_err(|error| BuildError::failed("open the uploaded context", error))?;
     let body = body_try_stream(ReaderStream::with_capacity(file, CHUNK));
-    let options = options(installation, request, source);
-    let mut answers = docker.build_image(options, None, Some(body)).boxed();
+    let mut answers = docker.build_image(options(build), None, Some(body)).boxed();
     let mut progress = Progress::default();
     while let Some(answer) = answers.next().await {
         match answer {
@@ -106,9 +108,10 @@ async fn find_dockerfile(context: &Path, source: &DockerfileSource) -> Result<()
     })
 }
 
-fn options(installation: &str, request: &BuildRequest, source: &DockerfileSource) -> BuildImageOptions {
+fn options(build: &Build) -> BuildImageOptions {
+    let Build { installation, request, source } = build;
     let labels = HashMap::from([
-        (INSTALLATION.to_owned(), installation.to_owned()),
+        (INSTALLATION.to_owned(), installation.clone()),
         (SERVICE_ID.to_owned(), request.service.to_string()),
         (BUILD.to_owned(), request.id.to_string()),
     ]);
@@ -163,5 +166,51 @@ mod tests {
         assert!(matches!(from_docker("build", server("other")), BuildError::Failed { .. }));
         let gone = Error::SocketNotFoundError("/nowhere".to_owned());
         assert!(matches!(from_docker("build", gone), BuildError::Unreachable { .. }));
+    }
+
+    #[test]
+    fn everything_a_dockerfile_needs_is_asked_for() {
+        let work =
+            serde_json::json!({ "kind": "site", "source": { "kind": "folder", "root": "." }, "spa": false });
+        let spec = serde_json::json!({
+            "version": 1, "name": "api", "routes": [], "expose_release": true, "work": work,
+        });
+        let source = serde_json::json!({
+            "context": "apps/api", "dockerfile": "deploy/api.Dockerfile", "target": "run", "args": { "A": "1" },
+        });
+        let request = BuildRequest {
+            id: havre_core::id::BuildId::new(12),
+            service: havre_core::id::ServiceId::new(3),
+            place: havre_core::service::Place {
+                project: "dropit".parse().expect("is a name"),
+                environment: "production".parse().expect("is a name"),
+                service: "api".parse().expect("is a name"),
+            },
+            spec: serde_json::from_value(spec).expect("is a specification"),
+            context: "unused".into(),
+        };
+        let source = serde_json::from_value(source).expect("is a source");
+        let mut options = options(&Build { installation: "here".to_owned(), request, source });
+        let session = options.session.take().expect("BuildKit needs one");
+        assert!(session.starts_with("havre-here-b12-"), "{session}");
+        let map = |pairs: &[(&str, &str)]| {
+            Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        };
+        let expected = BuildImageOptions {
+            dockerfile: ".havre.Dockerfile".to_owned(),
+            t: Some("havre/dropit-production-api:b12".to_owned()),
+            rm: true,
+            forcerm: true,
+            target: "run".to_owned(),
+            buildargs: map(&[("A", "1")]),
+            labels: map(&[
+                ("dev.havre.installation", "here"),
+                ("dev.havre.service-id", "s3"),
+                ("dev.havre.build", "b12"),
+            ]),
+            version: BuilderVersion::BuilderBuildKit,
+            ..BuildImageOptions::default()
+        };
+        assert_eq!(options, expected);
     }
 }

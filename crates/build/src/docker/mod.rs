@@ -3,6 +3,7 @@
 
 mod channel;
 mod image;
+mod isolated;
 mod output;
 mod progress;
 
@@ -70,14 +71,15 @@ impl DockerBuilder {
     async fn run(
         &self,
         request: &BuildRequest,
-        log: &mut LineSink,
+        log: &LineSink,
         cancel: &CancellationToken,
     ) -> Result<Artifact, BuildError> {
         match &request.spec.work {
             Work::Tasks(work) => match &work.source {
                 ImageSource::Dockerfile(source) => {
                     let docker = connect(&self.socket, "build the image")?;
-                    let id = self.build_image(&docker, request, source, log, cancel).await?;
+                    let id =
+                        self.build_image(&docker, self.image_build(request, source), log, cancel).await?;
                     Ok(Artifact::Image { id, pull: None })
                 }
                 ImageSource::Image { reference } => Err(BuildError::ContextInvalid {
@@ -89,7 +91,8 @@ impl DockerBuilder {
                     SiteSource::Folder { .. } => self.publish_folder(request, log, cancel).await?,
                     SiteSource::Dockerfile { build, output } => {
                         let docker = connect(&self.socket, "build the site")?;
-                        let image = self.build_image(&docker, request, build, log, cancel).await?;
+                        let build = self.image_build(request, build);
+                        let image = self.build_image(&docker, build, log, cancel).await?;
                         log.say(format!("publishing the files of {output}")).await;
                         let from = output::Output { image: &image, folder: output.as_str() };
                         let work = (request, cancel);
@@ -105,23 +108,36 @@ impl DockerBuilder {
         }
     }
 
+    fn image_build(&self, request: &BuildRequest, source: &DockerfileSource) -> image::Build {
+        image::Build {
+            installation: self.installation.clone(),
+            request: request.clone(),
+            source: source.clone(),
+        }
+    }
+
     async fn build_image(
         &self,
         docker: &Docker,
-        request: &BuildRequest,
-        source: &DockerfileSource,
-        log: &mut LineSink,
+        build: image::Build,
+        log: &LineSink,
         cancel: &CancellationToken,
     ) -> Result<Digest, BuildError> {
-        let result = tokio::select! {
-            biased;
-            // Dropping the other future closes the connection, and BuildKit stops with it.
-            () = cancel.cancelled() => Err(BuildError::Cancelled),
-            result = image::build(docker, &self.installation, request, source, log) => result,
+        let (socket, log, cancel) = (self.socket.clone(), log.clone(), cancel.clone());
+        let request = build.request.clone();
+        let work = async move || {
+            let docker = connect(&socket, "build the image")?;
+            tokio::select! {
+                biased;
+                // Dropping the other future closes the connection, and BuildKit stops with it.
+                () = cancel.cancelled() => Err(BuildError::Cancelled),
+                result = image::build(&docker, &build, &log) => result,
+            }
         };
+        let result = isolated::isolated("build the image", work).await;
         if result.is_err() {
             // It may have been named a moment before we gave up on it.
-            image::remove(docker, request).await;
+            image::remove(docker, &request).await;
         }
         result
     }
@@ -129,7 +145,7 @@ impl DockerBuilder {
     async fn publish_folder(
         &self,
         request: &BuildRequest,
-        log: &mut LineSink,
+        log: &LineSink,
         cancel: &CancellationToken,
     ) -> Result<Digest, BuildError> {
         log.say("publishing the uploaded files").await;
@@ -157,8 +173,8 @@ impl Builder for DockerBuilder {
         // Fires also when this future is dropped, so that blocking work ends then too.
         let cancel = cancel.child_token();
         let _stop = cancel.clone().drop_guard();
-        let mut log = LineSink::new(log);
-        let work = self.run(&request, &mut log, &cancel);
+        let log = LineSink::new(log, cancel.clone());
+        let work = self.run(&request, &log, &cancel);
         tokio::pin!(work);
         tokio::select! {
             result = &mut work => result,

@@ -54,11 +54,7 @@ pub(super) async fn publish(
     let container = create(docker, installation, from.image, request).await?;
     let result = extract(docker, sites, (&container, folder, name), work).await;
     remove(docker, &container).await;
-    result.map_err(|error| match error {
-        _ if cancel.is_cancelled() => BuildError::Cancelled,
-        BuildError::OutputMissing { path } => BuildError::OutputMissing { path: format!("{folder}/{path}") },
-        other => other,
-    })
+    result.map_err(|error| if cancel.is_cancelled() { BuildError::Cancelled } else { error })
 }
 
 /// Removes containers of builds that were interrupted.
@@ -118,7 +114,11 @@ async fn extract(
     // Without an end, so that a transfer that was cut off is never taken for a whole site.
     drop(sender);
     let unpacked = unpack.await.map_err(|error| BuildError::failed("unpack the finished site", error))?;
-    fed.and(unpacked)
+    fed?;
+    unpacked.map_err(|error| match error {
+        BuildError::OutputMissing { path } => BuildError::OutputMissing { path: format!("{folder}/{path}") },
+        other => other,
+    })
 }
 
 /// Sends the folder as a tar stream; stops when nobody reads any more, which the reader explains.
@@ -133,7 +133,7 @@ async fn feed(
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| match error {
             Error::DockerResponseServerError { status_code: 404, .. } => {
-                BuildError::OutputInvalid { reason: format!("the image has no folder {folder}") }
+                BuildError::OutputMissing { path: folder.to_owned() }
             }
             other => from_docker("take the finished site out of the image", other),
         })?;
