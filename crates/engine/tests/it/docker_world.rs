@@ -85,6 +85,9 @@ fn busybox_tar() -> Vec<u8> {
 }
 
 async fn ensure_image(docker: &Docker) -> Digest {
+    // Tests run in processes of their own; two that make it at once would leave one without a name.
+    let lock = std::fs::File::create(std::env::temp_dir().join("havre-test-engine.lock")).expect("a file");
+    lock.lock().expect("a lock");
     if docker.inspect_image(IMAGE).await.is_err() {
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")

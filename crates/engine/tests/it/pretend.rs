@@ -57,6 +57,8 @@ async fn read_head<S: AsyncReadExt + Unpin>(stream: &mut S) -> String {
     while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
         match stream.read(&mut piece).await {
             Ok(0) | Err(_) => break,
+            // Docker tries TLS first; hanging up makes it go on without.
+            Ok(_) if piece[0] == 0x16 => break,
             Ok(count) => head.extend_from_slice(&piece[..count]),
         }
     }
