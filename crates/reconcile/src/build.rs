@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use havre_build::context::context_path;
 use havre_build::builder::{BuildError, BuildLine, BuildRequest};
+use havre_build::context::context_path;
 use havre_core::artifact::{Artifact, ImageRef};
 use havre_core::build::plan::plan;
 use havre_core::build::{Build, State};
@@ -14,8 +14,8 @@ use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
 use havre_core::service::spec::{ImageSource, Work};
-use havre_engine::image::PullPolicy;
 use havre_engine::error::EngineError;
+use havre_engine::image::PullPolicy;
 use havre_store::{NewRelease, StoreError};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -155,9 +155,10 @@ async fn make(
         return resolve(world, reference, &lines).await;
     }
     let service = build.service;
-    let place = world.store.read(move |view| Ok(view.get_service(service)?.place)).await.map_err(|error| {
-        Failure { cancelled: false, reason: chain(&error), step: String::new(), last_lines: Vec::new() }
-    })?;
+    let place =
+        world.store.read(move |view| Ok(view.get_service(service)?.place)).await.map_err(|error| {
+            Failure { cancelled: false, reason: chain(&error), step: String::new(), last_lines: Vec::new() }
+        })?;
     let request = BuildRequest {
         id: build.id,
         service,
@@ -170,7 +171,11 @@ async fn make(
 
 /// Pins an image named by the user. A tag may have moved, so the registry is asked; where it cannot be, what is here
 /// serves, and the log says so.
-async fn resolve(world: &World, reference: &ImageRef, lines: &mpsc::Sender<BuildLine>) -> Result<Artifact, Failure> {
+async fn resolve(
+    world: &World,
+    reference: &ImageRef,
+    lines: &mpsc::Sender<BuildLine>,
+) -> Result<Artifact, Failure> {
     let is_pinned = reference.as_str().contains('@');
     let policy = if is_pinned { PullPolicy::IfMissing } else { PullPolicy::Always };
     say(world, lines, format!("looking for {reference}")).await;

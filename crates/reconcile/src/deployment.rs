@@ -94,8 +94,10 @@ async fn store_next(
 ) -> Result<bool, AdvanceError> {
     let next = with_lines(world, seen, deployment, next).await;
     let (id, from) = (deployment.id, deployment.state.clone());
-    let stored =
-        world.store.write(world.now(), Actor::Havre, move |tx| tx.set_deployment_state(id, &from, next)).await;
+    let stored = world
+        .store
+        .write(world.now(), Actor::Havre, move |tx| tx.set_deployment_state(id, &from, next))
+        .await;
     match stored {
         Ok(()) => Ok(true),
         // Somebody changed it meanwhile; the next round plans from what is there now.

@@ -11,7 +11,8 @@ use havre_core::service::seen::Seen;
 use havre_core::service::spec::StopSignal;
 use havre_core::service::step::Step;
 use havre_core::task::spec::{
-    TaskSpec, command_container, derive_command, derive_task, environment_network, task_container, volume_name,
+    TaskSpec, command_container, derive_command, derive_task, environment_network, task_container,
+    volume_name,
 };
 use havre_engine::error::EngineError;
 use havre_engine::image::PullPolicy;
@@ -90,7 +91,12 @@ impl From<StoreError> for Fault {
 ///
 /// # Errors
 /// Names the step and why it failed.
-pub async fn execute(world: &World, seen: &Seen, environment: &Environment, step: &Step) -> Result<bool, StepError> {
+pub async fn execute(
+    world: &World,
+    seen: &Seen,
+    environment: &Environment,
+    step: &Step,
+) -> Result<bool, StepError> {
     let executor = Executor { world, seen, environment };
     executor.run(step).await.map_err(|fault| {
         let step = step.to_string();
@@ -296,8 +302,7 @@ impl Executor<'_> {
 
     async fn dismantle(&self) -> Result<(), Fault> {
         let service = self.seen.service.id;
-        let releases =
-            self.world.store.read(move |view| view.list_releases(service, u32::MAX)).await?;
+        let releases = self.world.store.read(move |view| view.list_releases(service, u32::MAX)).await?;
         let mut volumes = std::collections::BTreeSet::new();
         for release in &releases {
             let work = release.spec.tasks();
@@ -317,9 +322,10 @@ impl Executor<'_> {
             .await?;
         if is_last {
             self.world.engine.remove_network(&environment_network(environment)).await?;
-            let remove = self.world.store.write(self.world.now(), Actor::Havre, move |tx| {
-                tx.remove_environment(environment)
-            });
+            let remove = self
+                .world
+                .store
+                .write(self.world.now(), Actor::Havre, move |tx| tx.remove_environment(environment));
             remove.await?;
         }
         Ok(())

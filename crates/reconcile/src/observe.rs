@@ -57,7 +57,8 @@ pub async fn observe(world: &World, id: ServiceId) -> Result<(Seen, Environment)
                     entry.insert(view.get_release(release)?);
                 }
             }
-            let tasks = tasks.into_iter().map(|task| SeenTask { engine: EngineState::Absent, task }).collect();
+            let tasks =
+                tasks.into_iter().map(|task| SeenTask { engine: EngineState::Absent, task }).collect();
             let commands = Vec::new();
             Ok((
                 Seen { service, open, releases, tasks, commands, edges: Vec::new(), generation, failures },
@@ -125,7 +126,9 @@ async fn ask_public(world: &World, seen: &Seen, release: &Release) -> PublicSeen
             for _ in 0..PUBLIC_PROBES {
                 let message = match world.public.ask(*listener, route, world.store.probe_key()).await {
                     Ok(PublicAnswer { release: Some(seen), .. }) if seen == wanted => continue,
-                    Ok(PublicAnswer { release: Some(other), .. }) => format!("{route} was answered by {other}"),
+                    Ok(PublicAnswer { release: Some(other), .. }) => {
+                        format!("{route} was answered by {other}")
+                    }
                     Ok(PublicAnswer { status, release: None }) => {
                         format!("{route} was answered with status {status} and no release")
                     }

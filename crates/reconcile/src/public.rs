@@ -49,7 +49,12 @@ pub trait PublicProbe: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When there is no HTTP answer within five seconds.
-    async fn ask(&self, listener: SocketAddr, route: &RouteSpec, key: &str) -> Result<PublicAnswer, PublicError>;
+    async fn ask(
+        &self,
+        listener: SocketAddr,
+        route: &RouteSpec,
+        key: &str,
+    ) -> Result<PublicAnswer, PublicError>;
 }
 
 /// The real one: plain HTTP/1.1 over TCP.
@@ -58,7 +63,12 @@ pub struct HttpProbe;
 
 #[async_trait]
 impl PublicProbe for HttpProbe {
-    async fn ask(&self, listener: SocketAddr, route: &RouteSpec, key: &str) -> Result<PublicAnswer, PublicError> {
+    async fn ask(
+        &self,
+        listener: SocketAddr,
+        route: &RouteSpec,
+        key: &str,
+    ) -> Result<PublicAnswer, PublicError> {
         let failed = |message: String| PublicError::NoAnswer { listener, route: route.to_string(), message };
         match tokio::time::timeout(TIMEOUT, ask(listener, route, key)).await {
             Ok(Ok(answer)) => Ok(answer),

@@ -10,7 +10,7 @@ use crate::deployment::state::State;
 use crate::id::ReleaseId;
 use crate::quantity::Span;
 use crate::route::Health;
-use crate::service::seen::{Failures, Seen, SeenTask};
+use crate::service::seen::{Seen, SeenTask};
 use crate::service::spec::Strategy;
 use crate::service::step::{Blocker, Step};
 use crate::task::event::DrainReason;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 /// A proven task that stays unhealthy this long is replaced.
 pub const REPLACE_AFTER: Span = Span::seconds(30);
 
-/// Pauses before the next attempt after 1, 2, 3… tasks in a row ended by themselves; the last one stays.
+/// Pauses before the next attempt after all tasks of a service ended by themselves once, twice…; the last one stays.
 pub const BACK_OFF: [Span; 6] = [
     Span::seconds(0),
     Span::seconds(1),
@@ -144,7 +144,7 @@ fn plan_start(plan: &mut Plan, seen: &Seen, task: &SeenTask, now: Timestamp) {
     // One writer per volume: whatever else is left of this service goes first.
     if seen.strategy() == Strategy::Recreate && !others.is_empty() {
         plan.waiting_on.push(Blocker::OldTasks { tasks: others });
-    } else if let Some(until) = back_off(seen.failures, now) {
+    } else if let Some(until) = back_off(seen, now) {
         plan.waiting_on.push(Blocker::BackOff { until });
     } else {
         plan.steps.push(Step::StartTask { task: id });
@@ -192,7 +192,7 @@ fn plan_replicas(plan: &mut Plan, seen: &Seen, live: ReleaseId, now: Timestamp) 
     let others_block =
         seen.strategy() == Strategy::Recreate && seen.tasks.iter().any(|t| !is_current(t, live));
     if !missing.is_empty() {
-        match back_off(seen.failures, now) {
+        match back_off(seen, now) {
             Some(until) => plan.waiting_on.push(Blocker::BackOff { until }),
             None if others_block => {
                 let tasks = seen.tasks.iter().map(|seen| seen.task.id).collect();
@@ -253,11 +253,11 @@ pub fn start_timeout(seen: &Seen, task: &SeenTask) -> Duration {
     spec.and_then(|spec| spec.tasks()).map_or(Duration::ZERO, |work| work.start_timeout.duration())
 }
 
-/// When the next attempt may start, `None` for now.
-fn back_off(failures: Option<Failures>, now: Timestamp) -> Option<Timestamp> {
-    let failures = failures?;
-    let index =
-        usize::try_from(failures.count.saturating_sub(1)).unwrap_or(usize::MAX).min(BACK_OFF.len() - 1);
+/// When the next attempt may start, `None` for now. A reboot ends all tasks at once; that counts as one failure.
+fn back_off(seen: &Seen, now: Timestamp) -> Option<Timestamp> {
+    let failures = seen.failures?;
+    let rounds = failures.count.saturating_sub(1) / seen.service.replicas.max(1);
+    let index = usize::try_from(rounds).unwrap_or(usize::MAX).min(BACK_OFF.len() - 1);
     let until = failures.last.after(BACK_OFF[index].duration());
     // A clock that jumped back must not hold a service down for longer than the table says.
     let longest = now.after(BACK_OFF[BACK_OFF.len() - 1].duration());

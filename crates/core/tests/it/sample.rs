@@ -15,7 +15,7 @@ use havre_core::service::spec::{
 use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
 
-pub fn work() -> TaskWork {
+pub(crate) fn work() -> TaskWork {
     TaskWork {
         source: ImageSource::Image { reference: "api:1".parse().expect("is a reference") },
         port: NonZeroU16::new(3000),
@@ -43,19 +43,19 @@ pub fn work() -> TaskWork {
     }
 }
 
-pub fn with_volume(mut work: TaskWork) -> TaskWork {
+pub(crate) fn with_volume(mut work: TaskWork) -> TaskWork {
     let path: AbsolutePath = "/data".parse().expect("is a path");
     work.volumes = vec![VolumeSpec { name: "data".parse().expect("is a name"), path }];
     work.replicas = 1;
     work
 }
 
-pub fn with_release_command(mut work: TaskWork) -> TaskWork {
+pub(crate) fn with_release_command(mut work: TaskWork) -> TaskWork {
     work.release_command = Some(Argv::try_from(vec!["migrate".to_owned()]).expect("is a command"));
     work
 }
 
-pub fn spec(work: TaskWork) -> ServiceSpec {
+pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
     ServiceSpec {
         version: SPEC_VERSION,
         name: "api".parse().expect("is a name"),
@@ -68,7 +68,7 @@ pub fn spec(work: TaskWork) -> ServiceSpec {
     }
 }
 
-pub fn place() -> Place {
+pub(crate) fn place() -> Place {
     Place {
         project: "dropit".parse().expect("is a name"),
         environment: "production".parse().expect("is a name"),
@@ -76,7 +76,7 @@ pub fn place() -> Place {
     }
 }
 
-pub fn service(spec: ServiceSpec) -> Service {
+pub(crate) fn service(spec: ServiceSpec) -> Service {
     Service {
         id: ServiceId::new(1),
         environment: EnvironmentId::new(1),
@@ -89,7 +89,7 @@ pub fn service(spec: ServiceSpec) -> Service {
     }
 }
 
-pub fn release(id: i64, spec: ServiceSpec) -> Release {
+pub(crate) fn release(id: i64, spec: ServiceSpec) -> Release {
     Release {
         id: ReleaseId::new(id),
         service: ServiceId::new(1),

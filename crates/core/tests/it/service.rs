@@ -33,6 +33,9 @@ fn a_task_that_ends_is_replaced() {
 #[test]
 fn tasks_that_keep_ending_are_tried_ever_more_slowly() {
     let mut sim = deployed();
+    sim.service.replicas = 1;
+    sim.settle();
+    sim.log.clear();
     sim.behaviour.insert(havre_core::id::ReleaseId::new(1), Behaviour::Exits);
     sim.engine.insert(TaskId::new(1), EngineState::Exited { code: 1, out_of_memory: false });
     let mut starts = Vec::new();

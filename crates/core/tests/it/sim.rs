@@ -28,40 +28,40 @@ use crate::sample;
 
 /// How tasks of a release behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     Healthy,
     NeverHealthy,
     Exits,
 }
 
 #[derive(Debug, Clone)]
-pub struct Sim {
-    pub now: Timestamp,
-    pub service: Service,
-    pub releases: BTreeMap<ReleaseId, Release>,
-    pub behaviour: BTreeMap<ReleaseId, Behaviour>,
-    pub deployments: BTreeMap<DeploymentId, Deployment>,
-    pub tasks: BTreeMap<TaskId, Task>,
-    pub engine: BTreeMap<TaskId, EngineState>,
-    pub commands: BTreeMap<DeploymentId, CommandSeen>,
-    pub command_exit: i64,
-    pub command_runs: u32,
-    pub table: Table,
-    pub generation: u64,
-    pub edge_is_up: bool,
-    pub edge_generation: u64,
-    pub edge_table: Table,
-    pub edge_health: BTreeMap<TaskId, Health>,
-    pub in_flight: BTreeMap<TaskId, u64>,
-    pub errors: BTreeMap<ReleaseId, (u64, u64)>,
-    pub checks: Checks,
-    pub failures: Option<Failures>,
-    pub log: Vec<String>,
+pub(crate) struct Sim {
+    pub(crate) now: Timestamp,
+    pub(crate) service: Service,
+    pub(crate) releases: BTreeMap<ReleaseId, Release>,
+    pub(crate) behaviour: BTreeMap<ReleaseId, Behaviour>,
+    pub(crate) deployments: BTreeMap<DeploymentId, Deployment>,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) engine: BTreeMap<TaskId, EngineState>,
+    pub(crate) commands: BTreeMap<DeploymentId, CommandSeen>,
+    pub(crate) command_exit: i64,
+    pub(crate) command_runs: u32,
+    pub(crate) table: Table,
+    pub(crate) generation: u64,
+    pub(crate) edge_is_up: bool,
+    pub(crate) edge_generation: u64,
+    pub(crate) edge_table: Table,
+    pub(crate) edge_health: BTreeMap<TaskId, Health>,
+    pub(crate) in_flight: BTreeMap<TaskId, u64>,
+    pub(crate) errors: BTreeMap<ReleaseId, (u64, u64)>,
+    pub(crate) checks: Checks,
+    pub(crate) failures: Option<Failures>,
+    pub(crate) log: Vec<String>,
     next_task: i64,
 }
 
 impl Sim {
-    pub fn new(spec: ServiceSpec) -> Self {
+    pub(crate) fn new(spec: ServiceSpec) -> Self {
         Self {
             now: Timestamp::from_millis(1_000_000),
             service: sample::service(spec),
@@ -88,7 +88,7 @@ impl Sim {
         }
     }
 
-    pub fn deploy(&mut self, spec: ServiceSpec, behaviour: Behaviour) -> DeploymentId {
+    pub(crate) fn deploy(&mut self, spec: ServiceSpec, behaviour: Behaviour) -> DeploymentId {
         let id = i64::try_from(self.releases.len()).expect("few releases") + 1;
         let release = sample::release(id, spec.clone());
         if self.service.spec.replicas() != spec.replicas() {
@@ -101,7 +101,7 @@ impl Sim {
         self.request(release_id, Kind::Deploy)
     }
 
-    pub fn request(&mut self, release: ReleaseId, kind: Kind) -> DeploymentId {
+    pub(crate) fn request(&mut self, release: ReleaseId, kind: Kind) -> DeploymentId {
         let id = DeploymentId::new(i64::try_from(self.deployments.len()).expect("few deployments") + 1);
         self.deployments.insert(
             id,
@@ -119,11 +119,11 @@ impl Sim {
         id
     }
 
-    pub fn state(&self, id: DeploymentId) -> &State {
+    pub(crate) fn state(&self, id: DeploymentId) -> &State {
         &self.deployments[&id].state
     }
 
-    pub fn open(&self) -> Vec<Deployment> {
+    pub(crate) fn open(&self) -> Vec<Deployment> {
         self.deployments.values().filter(|d| !d.state.is_final()).cloned().collect()
     }
 
@@ -142,7 +142,7 @@ impl Sim {
     }
 
     /// The edge takes the newest table and probes everything in it.
-    pub fn edge_catches_up(&mut self) {
+    pub(crate) fn edge_catches_up(&mut self) {
         if !self.edge_is_up {
             return;
         }
@@ -162,12 +162,12 @@ impl Sim {
     }
 
     /// Tasks the edge may send a new request to.
-    pub fn serving(&self) -> BTreeSet<TaskId> {
+    pub(crate) fn serving(&self) -> BTreeSet<TaskId> {
         self.healthy_live(&self.edge_table)
     }
 
     /// Tasks that get requests once the edge has caught up.
-    pub fn soon_serving(&mut self) -> BTreeSet<TaskId> {
+    pub(crate) fn soon_serving(&mut self) -> BTreeSet<TaskId> {
         self.derive_table();
         self.healthy_live(&self.table)
     }
@@ -182,7 +182,7 @@ impl Sim {
             .collect()
     }
 
-    pub fn seen(&mut self) -> Seen {
+    pub(crate) fn seen(&mut self) -> Seen {
         self.derive_table();
         let tasks = self.tasks.values().map(|task| SeenTask {
             task: task.clone(),
@@ -225,7 +225,7 @@ impl Sim {
     }
 
     /// Plans and executes until nothing changes; the edge does not move meanwhile. Returns what is waited for.
-    pub fn activate(&mut self) -> Vec<Blocker> {
+    pub(crate) fn activate(&mut self) -> Vec<Blocker> {
         for _ in 0..200 {
             let (changed, waiting) = self.round();
             if !changed {
@@ -236,7 +236,7 @@ impl Sim {
     }
 
     /// One round of the loop, in the order of `reconcile::service::advance_once`.
-    pub fn round(&mut self) -> (bool, Vec<Blocker>) {
+    pub(crate) fn round(&mut self) -> (bool, Vec<Blocker>) {
         let seen = self.seen();
         let plan = plan_service(&seen, self.now);
         assert_eq!(check(&plan.steps, &seen, self.now), [], "service plan {plan}");
@@ -381,14 +381,14 @@ impl Sim {
     }
 
     /// Lets a running release command end.
-    pub fn commands_end(&mut self) {
+    pub(crate) fn commands_end(&mut self) {
         for command in self.commands.values_mut().filter(|command| **command == CommandSeen::Running) {
             *command = CommandSeen::Exited { code: self.command_exit };
         }
     }
 
     /// Everything that would happen by itself in time, until every deployment is over and nothing changes.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..400 {
             let before = (self.log.len(), self.generation);
             self.activate();

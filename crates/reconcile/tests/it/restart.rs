@@ -1,0 +1,173 @@
+//! The restart matrix: control is killed at every point where it waits for anything (a store write, the engine, the
+//! edge, a log), comes back on the same disk, engine and edge, and must always reach the same end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use havre_core::event::Actor;
+use havre_core::id::{ReleaseId, ServiceId};
+use havre_core::service::spec::ServiceSpec;
+use havre_engine::fake::knobs::Operation;
+use havre_engine::fake::script::Script;
+
+use crate::world::{Control, Outside, spec, with_release_command, with_volume, work};
+
+/// Polls a future a number of times, then gives up on it: whoever drops it there has been killed there.
+struct Killed<F> {
+    future: Pin<Box<F>>,
+    polls: usize,
+}
+
+impl<F: Future> Future for Killed<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.future.as_mut().poll(context).map(Some)
+    }
+}
+
+/// Runs one incarnation of control; everything it started dies with its runtime.
+fn incarnation<T>(f: impl AsyncFnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(f())
+}
+
+struct Scenario {
+    first: ServiceSpec,
+    second: ServiceSpec,
+    script: Script,
+    /// State the second deployment must reach.
+    end: &'static str,
+    live: ReleaseId,
+    /// Runs of the release command that are allowed.
+    commands: usize,
+    /// A service with a volume is down between its two tasks.
+    may_be_down: bool,
+}
+
+impl Scenario {
+    fn prepare(&self) -> (Outside, ServiceId) {
+        let outside = Outside::new();
+        outside.add_image("1", Script::runs());
+        outside.add_image("2", self.script.clone());
+        let service = incarnation(async || {
+            let control = outside.control();
+            let id = control.apply(self.first.clone()).await;
+            control.build(id).await;
+            control.settle().await;
+            control.apply(self.second.clone()).await;
+            control.build(id).await;
+            id
+        });
+        (outside, service)
+    }
+
+    /// Kills control after so many polls; `false` once it was done before that.
+    fn run(&self, polls: usize) -> bool {
+        let (outside, id) = self.prepare();
+        let was_killed = incarnation(async || {
+            let control = outside.control();
+            let settle = Killed { future: Box::pin(async { control.settle().await }), polls };
+            settle.await.is_none()
+        });
+        incarnation(async || {
+            let control = outside.control();
+            control.settle().await;
+            self.check(&outside, &control, id, polls).await;
+        });
+        was_killed
+    }
+
+    async fn check(&self, outside: &Outside, control: &Control, id: ServiceId, polls: usize) {
+        let deployments = control.deployments(id).await;
+        assert_eq!(deployments.len(), 2, "killed after {polls} polls: {deployments:?}");
+        assert_eq!(deployments[0].state.name(), self.end, "killed after {polls} polls: {deployments:?}");
+        assert_eq!(control.service(id).await.live, Some(self.live), "killed after {polls} polls");
+        let state = outside.edge.state.lock().unwrap();
+        assert_eq!(state.answering(), [self.live], "killed after {polls} polls");
+        if !self.may_be_down {
+            assert_eq!(state.outages, 0, "killed after {polls} polls");
+        }
+        drop(state);
+        assert_eq!(outside.engine.volume_overlaps(), [], "killed after {polls} polls");
+        let names: Vec<String> = outside
+            .engine
+            .done()
+            .into_iter()
+            .filter(|done| done.operation == Operation::EnsureTask)
+            .map(|d| d.subject)
+            .collect();
+        let mut commands: Vec<&String> = names.iter().filter(|name| name.contains("-release-")).collect();
+        commands.dedup();
+        assert!(commands.len() <= self.commands, "killed after {polls} polls: {commands:?}");
+        let tasks = control.world.store.read(move |view| view.list_tasks(id)).await.unwrap();
+        assert!(tasks.iter().all(|task| task.release == self.live), "killed after {polls} polls: {tasks:?}");
+    }
+
+    fn matrix(&self) {
+        let mut polls = 1;
+        while self.run(polls) {
+            polls += 1;
+        }
+        assert!(polls > 40, "only {polls} points were tried; the matrix does not cover a deployment");
+    }
+}
+
+#[test]
+fn a_deployment_that_succeeds() {
+    Scenario {
+        first: spec(work("1")),
+        second: spec(with_release_command(work("2"))),
+        script: Script::runs(),
+        end: "succeeded",
+        live: ReleaseId::new(2),
+        commands: 1,
+        may_be_down: false,
+    }
+    .matrix();
+}
+
+#[test]
+fn a_deployment_that_fails() {
+    Scenario {
+        first: spec(work("1")),
+        second: spec(work("2")),
+        script: Script::exits(1, &["broken"]),
+        end: "failed",
+        live: ReleaseId::new(1),
+        commands: 0,
+        may_be_down: false,
+    }
+    .matrix();
+}
+
+#[test]
+fn a_volume_keeps_one_writer() {
+    Scenario {
+        first: spec(with_volume(work("1"))),
+        second: spec(with_volume(work("2"))),
+        script: Script::runs(),
+        end: "succeeded",
+        live: ReleaseId::new(2),
+        commands: 0,
+        may_be_down: true,
+    }
+    .matrix();
+}
+
+/// The matrix proves nothing if a dropped future is not like a killed process: the lock must be free afterwards.
+#[test]
+fn an_incarnation_leaves_the_lock() {
+    let outside = Outside::new();
+    for _ in 0..2 {
+        incarnation(async || {
+            let control = outside.control();
+            control.world.store.write(control.world.now(), Actor::Local, |_| Ok(())).await.unwrap();
+        });
+    }
+}
