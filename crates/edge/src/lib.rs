@@ -7,8 +7,13 @@
 //! (`control`, `metrics`). They meet in [`Shared`] only. A soft stop is a `tokio::sync::watch::Receiver<bool>` that
 //! turns true, or whose sender is gone. Tests: `tests/it/main.rs` and at the end of files.
 
+mod client;
 pub mod config;
+pub mod control;
+pub mod listen;
 pub mod metrics;
+mod pace;
+pub mod probe;
 mod shared;
 pub mod site;
 pub mod table;

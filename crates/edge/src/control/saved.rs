@@ -1,0 +1,165 @@
+//! The last accepted route table on disk, and the lock that keeps its folder to one edge. It does not judge
+//! tables. Tests: `tests/it/control.rs` and at the end of the file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use havre_api::route_table::RouteTable;
+use rustix::fs::{FlockOperation, flock};
+
+/// Largest table, on disk and from control: about 200,000 routes.
+pub const MAX_TABLE_BYTES: usize = 64 * 1024 * 1024;
+
+const TABLE: &str = "table.json";
+const NEW_TABLE: &str = "table.json.new";
+const DAMAGED_TABLE: &str = "table.damaged.json";
+const LOCK: &str = "lock";
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// Another process has it.
+    #[error("another edge is running with the state folder {}", .0.display())]
+    Busy(PathBuf),
+    /// It cannot be made, or its lock not be opened.
+    #[error("prepare the state folder {}", .path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why a saved table was not used.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedError {
+    /// It cannot be read.
+    #[error("read the saved route table")]
+    Io(#[source] io::Error),
+    /// It is no route table.
+    #[error("understand the saved route table")]
+    Format(#[source] serde_json::Error),
+    /// Nobody writes such a large one.
+    #[error("the saved route table is larger than {MAX_TABLE_BYTES} bytes")]
+    TooLarge,
+}
+
+/// The folder of one edge, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    /// The kernel releases the lock when the process ends, however it ends.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the folder if needed and locks it.
+    ///
+    /// # Errors
+    /// Another edge has it, or it cannot be written.
+    pub fn lock(path: &Path) -> Result<Self, StateDirError> {
+        let failed = |source: io::Error| StateDirError::Io { path: path.to_owned(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .map_err(failed)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateDirError::Busy(path.to_owned())),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    /// The saved table; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// The file is there but no route table; call [`StateDir::set_aside`] and go on without.
+    pub fn load(&self) -> Result<Option<RouteTable>, SavedError> {
+        let file = match File::open(self.path.join(TABLE)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(SavedError::Io(error)),
+        };
+        let mut text = Vec::new();
+        file.take(MAX_TABLE_BYTES as u64 + 1).read_to_end(&mut text).map_err(SavedError::Io)?;
+        if text.len() > MAX_TABLE_BYTES {
+            return Err(SavedError::TooLarge);
+        }
+        serde_json::from_slice(&text).map(Some).map_err(SavedError::Format)
+    }
+
+    /// Moves a damaged table out of the way and returns where it is now. One damaged table is kept.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn set_aside(&self) -> io::Result<PathBuf> {
+        let aside = self.path.join(DAMAGED_TABLE);
+        std::fs::rename(self.path.join(TABLE), &aside)?;
+        Ok(aside)
+    }
+
+    /// Saves `text`, the JSON of a table, so that a crash at any moment leaves the old one or the new one.
+    /// Readable for the edge's user alone: it holds the probe key.
+    ///
+    /// # Errors
+    /// The disk is full or the folder cannot be written; the old table is still there.
+    pub fn save(&self, text: &[u8]) -> io::Result<()> {
+        let new = self.path.join(NEW_TABLE);
+        let written = (|| {
+            let mut file =
+                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+            file.write_all(text)?;
+            file.sync_all()?;
+            std::fs::rename(&new, self.path.join(TABLE))?;
+            File::open(&self.path)?.sync_all()
+        })();
+        if written.is_err() {
+            // Gives a full disk its space back; if that fails too, the next save truncates it.
+            let _ = std::fs::remove_file(&new);
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_belongs_to_one_edge() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let first = StateDir::lock(&path).unwrap();
+        let second = StateDir::lock(&path).unwrap_err();
+        assert_eq!(
+            second.to_string(),
+            format!("another edge is running with the state folder {}", path.display())
+        );
+        drop(first);
+        StateDir::lock(&path).unwrap();
+    }
+
+    #[test]
+    fn tables_are_replaced_whole_and_damage_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::lock(dir.path()).unwrap();
+        assert_eq!(state.load().unwrap(), None);
+        let table = RouteTable { version: 1, generation: 4, ..RouteTable::default() };
+        state.save(b"a longer text that the next save must not leave behind in part {}{}{}{}{}{}").unwrap();
+        state.save(&serde_json::to_vec(&table).unwrap()).unwrap();
+        assert_eq!(state.load().unwrap(), Some(table));
+        state.save(b"{\"version\":1,").unwrap();
+        assert_eq!(state.load().unwrap_err().to_string(), "understand the saved route table");
+        assert_eq!(state.set_aside().unwrap(), dir.path().join(DAMAGED_TABLE));
+        assert_eq!(state.load().unwrap(), None);
+        assert_eq!(std::fs::read(dir.path().join(DAMAGED_TABLE)).unwrap(), b"{\"version\":1,");
+    }
+}

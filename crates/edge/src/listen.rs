@@ -1,0 +1,225 @@
+//! The listening sockets of an edge: handed over by systemd, or bound by ourselves. They are opened once at the
+//! start and stay open until the process ends, because closing one of several loses the connections in its
+//! queue (measured, `edge.md` section 9). It accepts nothing. Tests at the end of the file.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use tracing::warn;
+
+/// Connections the kernel keeps for us while we are busy; it cuts the number to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// First descriptor that systemd hands over.
+const FIRST_HANDED: RawFd = 3;
+/// More than any unit has; a larger number in the environment is a mistake.
+const MAX_HANDED: usize = 256;
+
+/// Why there is nothing to listen on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// An address of the configuration.
+    #[error("listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A socket that systemd handed over.
+    #[error("use socket {fd} handed over by the service manager")]
+    Handed {
+        /// Its number.
+        fd: RawFd,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// Neither.
+    #[error("no address to listen on")]
+    None,
+}
+
+/// The sockets, ready for the workers.
+#[derive(Debug)]
+pub struct Listeners {
+    /// One list for each worker, each with one non-blocking socket for each address.
+    pub per_worker: Vec<Vec<TcpListener>>,
+    /// Addresses they listen on.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    /// Takes the sockets that systemd handed over, else binds `addresses`, for `workers` workers (at least 1).
+    /// At most once in a process.
+    ///
+    /// # Errors
+    /// An address is taken or not ours, or a handed-over socket is no listening TCP socket.
+    pub fn open(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
+        let handed = handed_fds(|name| std::env::var(name).ok(), std::process::id());
+        if handed.is_empty() {
+            return Self::bind(addresses, workers);
+        }
+        let mut listeners = Vec::with_capacity(handed.len());
+        for fd in handed {
+            listeners.push(adopt(fd).map_err(|source| ListenError::Handed { fd, source })?);
+        }
+        Self::share(&listeners, workers).map_err(|source| ListenError::Handed { fd: FIRST_HANDED, source })
+    }
+
+    /// One socket for each worker and address, so that the kernel spreads connections without a lock. Port 0 is
+    /// chosen once for all workers.
+    fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
+        let mut per_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut bound = Vec::new();
+        for &address in addresses {
+            let failed = |source: io::Error| ListenError::Bind { address, source };
+            let mut exact = address;
+            for worker in &mut per_worker {
+                match bind_one(exact) {
+                    Ok(listener) => {
+                        exact = listener.local_addr().map_err(failed)?;
+                        worker.push(listener);
+                    }
+                    Err(Errno::AFNOSUPPORT) if address.is_ipv6() && addresses.len() > 1 => {
+                        warn!(%address, "this machine has no IPv6; not listening there");
+                        break;
+                    }
+                    Err(error) => return Err(failed(error.into())),
+                }
+            }
+            if per_worker.iter().all(|worker| worker.len() > bound.len()) {
+                bound.push(exact);
+            }
+        }
+        if bound.is_empty() {
+            return Err(ListenError::None);
+        }
+        Ok(Self { per_worker, addresses: bound })
+    }
+
+    /// The same sockets for every worker: each has its own descriptor of one queue.
+    fn share(listeners: &[TcpListener], workers: usize) -> io::Result<Self> {
+        let mut per_worker = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            per_worker.push(listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?);
+        }
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { per_worker, addresses })
+    }
+}
+
+fn bind_one(address: SocketAddr) -> rustix::io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    if address.is_ipv6() {
+        // `0.0.0.0` and `[::]` stand beside each other in the configuration.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+/// Descriptors named `edge…` that the service manager handed to this process (`sd_listen_fds(3)`).
+fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: u32) -> Vec<RawFd> {
+    let is_for_us = variable("LISTEN_PID").and_then(|pid| pid.parse().ok()) == Some(process);
+    let count = variable("LISTEN_FDS").and_then(|count| count.parse::<usize>().ok()).unwrap_or(0);
+    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+    if !is_for_us || count > MAX_HANDED {
+        return Vec::new();
+    }
+    (FIRST_HANDED..)
+        .zip(names.split(':'))
+        .take(count)
+        .filter(|(_, name)| name.starts_with("edge"))
+        .map(|(fd, _)| fd)
+        .collect()
+}
+
+fn adopt(fd: RawFd) -> io::Result<TcpListener> {
+    #[expect(
+        unsafe_code,
+        reason = "the service manager says this number is an open descriptor that is ours; there is no safe way \
+                  to take it, and the first use below fails cleanly if it is not open"
+    )]
+    // SAFETY: `sd_listen_fds(3)` gives these descriptors to this process, and nothing else here owns them.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    if sockopt::socket_type(&socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(&socket)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket"));
+    }
+    let listener = TcpListener::from(socket);
+    listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    fn handed(pid: &str, count: &str, names: Option<&str>) -> Vec<RawFd> {
+        let variable = |name: &str| match name {
+            "LISTEN_PID" => Some(pid.to_owned()),
+            "LISTEN_FDS" => Some(count.to_owned()),
+            "LISTEN_FDNAMES" => names.map(str::to_owned),
+            _ => None,
+        };
+        handed_fds(variable, 77)
+    }
+
+    #[test]
+    fn only_named_sockets_of_this_process_are_taken() {
+        assert_eq!(handed("77", "3", Some("edge-http:control:edge-https")), [3, 5]);
+        assert_eq!(handed("77", "1", Some("edge-http:edge-https")), [3]);
+        assert_eq!(handed("78", "1", Some("edge-http")), [] as [RawFd; 0]);
+        assert_eq!(handed("77", "1", None), [] as [RawFd; 0]);
+        assert_eq!(handed("77", "100000", Some("edge")), [] as [RawFd; 0]);
+        assert_eq!(handed("", "x", Some("edge")), [] as [RawFd; 0]);
+    }
+
+    #[test]
+    fn each_worker_gets_its_own_socket_of_one_port() {
+        let addresses = ["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()];
+        let listeners = Listeners::bind(&addresses, 3).unwrap();
+        assert_eq!(listeners.per_worker.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
+        for worker in &listeners.per_worker {
+            let found: Vec<_> = worker.iter().map(|listener| listener.local_addr().unwrap()).collect();
+            assert_eq!(found, listeners.addresses);
+        }
+        for address in &listeners.addresses {
+            TcpStream::connect(address).unwrap();
+        }
+    }
+
+    #[test]
+    fn shared_sockets_reach_every_worker() {
+        let one = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = one.local_addr().unwrap();
+        let listeners = Listeners::share(&[one], 2).unwrap();
+        assert_eq!(listeners.addresses, [address]);
+        for worker in &listeners.per_worker {
+            let client = TcpStream::connect(address).unwrap();
+            let (_, peer) = worker[0].accept().unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_taken_address_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let holder = TcpListener::bind(taken).unwrap();
+        let error = Listeners::bind(&[taken], 1).unwrap_err();
+        assert_eq!(error.to_string(), format!("listen on {taken}"));
+        drop(holder);
+        assert!(matches!(Listeners::bind(&[], 1), Err(ListenError::None)));
+    }
+}

@@ -1,0 +1,153 @@
+//! Probes every live and standby upstream from a thread of its own, so that health never waits for traffic and
+//! traffic never for health. It picks nothing and removes nothing: it writes verdicts into upstreams.
+//! Tests: `tests/it/probe.rs`; pure rules in `judge`.
+
+mod ask;
+mod judge;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use havre_api::edge_report::{Checks, Health};
+use havre_api::route_table::{Check, Probe, UpstreamRole};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::pace::Jitter;
+use crate::shared::Shared;
+use crate::table::{Member, Table};
+use crate::upstream::Upstream;
+
+/// Most probes at once, over all upstreams; each holds one socket.
+const MAX_PROBES: usize = 512;
+/// Least pause between two looks at all upstreams, so that a storm of failed connections costs one.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// Bounds of the intervals and deadlines a table may ask for.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// What the current table wants of one upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    probe: Probe,
+    /// Empty unless it is standby.
+    checks: Vec<Check>,
+    is_standby: bool,
+}
+
+impl Wanted {
+    fn of(member: &Member) -> Self {
+        let is_standby = member.role == UpstreamRole::Standby;
+        let checks = if is_standby { member.checks.clone() } else { Vec::new() };
+        Self { probe: member.probe.clone(), checks, is_standby }
+    }
+
+    /// Pause after a probe.
+    fn pause(&self, health: &Health) -> Duration {
+        let is_steady = !self.is_standby && *health == Health::Healthy;
+        bounded(if is_steady { self.probe.steady_interval_ms } else { self.probe.starting_interval_ms })
+    }
+}
+
+fn bounded(millis: u64) -> Duration {
+    Duration::from_millis(millis).clamp(SHORTEST, LONGEST)
+}
+
+/// One upstream under watch. Dropping it ends the watch, and a probe on its way.
+struct Watch {
+    upstream: Arc<Upstream>,
+    wanted: watch::Sender<Wanted>,
+    /// It is suspected: do not wait for the next turn.
+    hurry: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Probes what the table in `shared` names, until dropped. Runs on a current-thread runtime.
+pub async fn run(shared: Arc<Shared>) {
+    let signals = Arc::clone(&shared.table.load().signals);
+    let slots = Arc::new(Semaphore::new(MAX_PROBES));
+    let mut watched: HashMap<String, Watch> = HashMap::new();
+    loop {
+        align(&mut watched, &shared.table.load_full(), &slots);
+        sleep(LOOK_PAUSE).await;
+        signals.probe.notified().await;
+    }
+}
+
+/// Brings the watches in line with `table` and hurries the suspected ones.
+fn align(watched: &mut HashMap<String, Watch>, table: &Table, slots: &Arc<Semaphore>) {
+    let mut named = HashSet::new();
+    for member in table.members().filter(|member| member.role != UpstreamRole::Draining) {
+        let upstream = &member.upstream;
+        named.insert(upstream.task.as_str());
+        match watched.get(&upstream.task) {
+            Some(watch) if Arc::ptr_eq(&watch.upstream, upstream) => {
+                let wanted = Wanted::of(member);
+                watch.wanted.send_if_modified(|now| {
+                    let is_new = *now != wanted;
+                    *now = wanted;
+                    is_new
+                });
+                if upstream.take_suspicion() {
+                    watch.hurry.notify_one();
+                }
+            }
+            _ => {
+                watched.insert(upstream.task.clone(), start(member, slots));
+            }
+        }
+    }
+    watched.retain(|task, _| named.contains(task.as_str()));
+}
+
+fn start(member: &Member, slots: &Arc<Semaphore>) -> Watch {
+    let (wanted, receiver) = watch::channel(Wanted::of(member));
+    let hurry = Arc::new(Notify::new());
+    let upstream = Arc::clone(&member.upstream);
+    let task = tokio::spawn(observe(Arc::clone(&upstream), receiver, Arc::clone(&hurry), Arc::clone(slots)));
+    Watch { upstream, wanted, hurry, task }
+}
+
+/// Probes one upstream, one probe after the other.
+async fn observe(
+    upstream: Arc<Upstream>,
+    mut wanted: watch::Receiver<Wanted>,
+    hurry: Arc<Notify>,
+    slots: Arc<Semaphore>,
+) {
+    let mut failures = 0;
+    let mut jitter = Jitter::new();
+    loop {
+        let want = wanted.borrow_and_update().clone();
+        let slot = slots.acquire().await.expect("the semaphore is never closed");
+        let started = Instant::now();
+        let outcome = ask::probe(upstream.address, &want.probe).await;
+        let is_up = outcome.is_ok();
+        let health = judge::judge(&upstream.health(), outcome, &mut failures, want.probe.unhealthy_after);
+        upstream.set_health(health.clone());
+        if is_up && !want.checks.is_empty() && upstream.checks(&want.checks) != Checks::Passed {
+            let checks = ask::run_checks(upstream.address, &want.probe, &want.checks).await;
+            upstream.set_checks(&want.checks, checks);
+        }
+        drop(slot);
+        tokio::select! {
+            () = sleep(jitter.spread(want.pause(&health))) => continue,
+            () = hurry.notified() => {}
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+        // Even in a hurry not more often than a starting task is probed.
+        sleep_until(started + bounded(want.probe.starting_interval_ms)).await;
+    }
+}
