@@ -25,7 +25,7 @@ pub const RELEASE: &str = "dev.havre.release";
 pub const TASK: &str = "dev.havre.task";
 /// Id of the deployment, where the purpose is a release command.
 pub const DEPLOYMENT: &str = "dev.havre.deployment";
-/// Why a container exists: [`PURPOSE_TASK`] or [`PURPOSE_COMMAND`].
+/// Why a container exists: `task` or `release-command`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image.
 pub const BUILD: &str = "dev.havre.build";
