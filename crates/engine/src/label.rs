@@ -25,13 +25,16 @@ pub const RELEASE: &str = "dev.havre.release";
 pub const TASK: &str = "dev.havre.task";
 /// Id of the deployment, where the purpose is a release command.
 pub const DEPLOYMENT: &str = "dev.havre.deployment";
-/// Why a container exists: `task` or `release-command`.
+/// Number of the session, where the purpose is a one-off task.
+pub const ONE_OFF: &str = "dev.havre.one-off";
+/// Why a container exists: `task`, `release-command` or `one-off`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image.
 pub const BUILD: &str = "dev.havre.build";
 
 const PURPOSE_TASK: &str = "task";
 const PURPOSE_COMMAND: &str = "release-command";
+const PURPOSE_ONE_OFF: &str = "one-off";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -86,6 +89,7 @@ pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> Has
         Purpose::ReleaseCommand { deployment } => {
             [(PURPOSE, PURPOSE_COMMAND.to_owned()), (DEPLOYMENT, deployment.to_string())]
         }
+        Purpose::OneOff { number } => [(PURPOSE, PURPOSE_ONE_OFF.to_owned()), (ONE_OFF, number.to_string())],
     };
     let place = [
         (PROJECT, task.place.project.to_string()),
@@ -104,6 +108,7 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
     let purpose = match labels.get(PURPOSE)?.as_str() {
         PURPOSE_TASK => Purpose::Task { task: parse(labels, TASK)? },
         PURPOSE_COMMAND => Purpose::ReleaseCommand { deployment: parse(labels, DEPLOYMENT)? },
+        PURPOSE_ONE_OFF => Purpose::OneOff { number: parse(labels, ONE_OFF)? },
         _ => return None,
     };
     Some(TaskLabels {

@@ -279,7 +279,7 @@ impl Executor<'_> {
     async fn remove_task(&self, id: TaskId) -> Result<(), Fault> {
         let task = self.seen.task(id).ok_or_else(|| Fault::Impossible(format!("{id} has no row")))?;
         let name = task_container(&self.seen.service.place, task.task.release, id);
-        task_log::save(self.world, self.seen.service.id, id, &name).await;
+        task_log::save(self.world, &task.task, &name).await;
         self.world.engine.remove_task(&name).await?;
         self.world.engine_view.forget();
         let forget = self.world.store.write(self.world.now(), Actor::Havre, move |tx| tx.forget_task(id));

@@ -80,7 +80,7 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
     of_service
         .filter_map(|task| match task.purpose {
             Purpose::ReleaseCommand { deployment } => Some(deployment),
-            Purpose::Task { .. } => None,
+            Purpose::Task { .. } | Purpose::OneOff { .. } => None,
         })
         .collect()
 }

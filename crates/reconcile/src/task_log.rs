@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use futures_util::StreamExt;
-use havre_core::id::{ServiceId, TaskId};
+use havre_core::id::{ReleaseId, TaskId};
+use havre_core::task::Task;
 
 use havre_engine::log::LogSource;
 
@@ -17,6 +18,11 @@ const SAVED_LINES: u32 = 2_000;
 /// Files kept for one service; the oldest go first.
 const SAVED_FILES: usize = 20;
 
+/// Name of the file with the last log of a removed task: `t3-r1.log`, lines of `<instant> <out|err> <text>`.
+pub fn file_name(task: TaskId, release: ReleaseId) -> String {
+    format!("{task}-{release}.log")
+}
+
 /// The last lines of a container's log; empty when there is none.
 pub async fn last_lines(world: &World, container: &str, count: u32) -> Vec<String> {
     let Ok(mut lines) = world.engine.logs(container, tail(count)).await else { return Vec::new() };
@@ -27,9 +33,9 @@ pub async fn last_lines(world: &World, container: &str, count: u32) -> Vec<Strin
     kept
 }
 
-/// Writes the end of a container's log to `<task_log_dir>/<service>/<task>.log` with timestamps.
-pub async fn save(world: &World, service: ServiceId, task: TaskId, container: &str) {
-    let folder = world.settings.task_log_dir.join(service.to_string());
+/// Writes the end of a container's log with timestamps, see [`file_name`].
+pub async fn save(world: &World, task: &Task, container: &str) {
+    let folder = world.settings.task_log_dir.join(task.service.to_string());
     let Ok(mut lines) = world.engine.logs(container, tail(SAVED_LINES)).await else { return };
     let mut text = String::new();
     while let Some(Ok(line)) = lines.next().await {
@@ -39,7 +45,7 @@ pub async fn save(world: &World, service: ServiceId, task: TaskId, container: &s
         return;
     }
     if let Err(error) = write(&folder, task, text).await {
-        tracing::warn!(%task, %error, folder = %folder.display(), "could not keep the last log of a task");
+        tracing::warn!(task = %task.id, %error, folder = %folder.display(), "could not keep the last log of a task");
     }
 }
 
@@ -50,10 +56,10 @@ const fn source(stream: LogSource) -> &'static str {
     }
 }
 
-async fn write(folder: &Path, task: TaskId, text: String) -> std::io::Result<()> {
+async fn write(folder: &Path, task: &Task, text: String) -> std::io::Result<()> {
     tokio::fs::create_dir_all(folder).await?;
-    let target = folder.join(format!("{task}.log"));
-    let temporary = folder.join(format!(".{task}.tmp"));
+    let target = folder.join(file_name(task.id, task.release));
+    let temporary = folder.join(format!(".{}.tmp", task.id));
     tokio::fs::write(&temporary, text).await?;
     tokio::fs::rename(&temporary, &target).await?;
     let mut files = Vec::new();

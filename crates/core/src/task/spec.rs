@@ -68,6 +68,11 @@ pub enum Purpose {
         /// The deployment.
         deployment: DeploymentId,
     },
+    /// A command somebody runs beside the tasks (`havre run`); belongs to the session that started it.
+    OneOff {
+        /// Random number of the session.
+        number: u32,
+    },
 }
 
 /// Container name of a task: readable, unique for ever, at most 63 bytes.
@@ -84,6 +89,16 @@ pub fn task_container(place: &Place, release: ReleaseId, task: TaskId) -> String
 /// Container name of a release command.
 pub fn command_container(place: &Place, deployment: DeploymentId) -> String {
     format!("havre-{deployment}-release-{}-{}-{}", place.service, place.environment, place.project)
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
+}
+
+/// Container name of a one-off task.
+pub fn one_off_container(place: &Place, number: u32) -> String {
+    format!("havre-run-{number}-{}-{}-{}", place.service, place.environment, place.project)
         .chars()
         .take(63)
         .collect::<String>()
@@ -127,6 +142,23 @@ pub fn derive_command(
     spec.name = command_container(place, deployment);
     spec.purpose = Purpose::ReleaseCommand { deployment };
     // A migration must not write files of the running release's single-writer volume.
+    spec.volumes = Vec::new();
+    Some(spec)
+}
+
+/// Describes the container of a one-off task; `None` for a site.
+pub fn derive_one_off(
+    place: &Place,
+    environment: EnvironmentId,
+    release: &Release,
+    number: u32,
+    command: Argv,
+) -> Option<TaskSpec> {
+    let mut spec = derive_common(place, environment, release)?;
+    spec.command = Some(command);
+    spec.name = one_off_container(place, number);
+    spec.purpose = Purpose::OneOff { number };
+    // One writer per volume.
     spec.volumes = Vec::new();
     Some(spec)
 }

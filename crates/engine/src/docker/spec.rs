@@ -78,7 +78,7 @@ fn derive_mount(name: &str, path: &str) -> Mount {
 fn derive_private_network(task: &TaskSpec) -> NetworkingConfig {
     let aliases = match task.purpose {
         Purpose::Task { .. } => Some(vec![task.place.service.to_string()]),
-        Purpose::ReleaseCommand { .. } => None,
+        Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } => None,
     };
     let endpoint = EndpointSettings { aliases, ..EndpointSettings::default() };
     let endpoints = HashMap::from([(environment_network(task.environment), endpoint)]);

@@ -67,7 +67,7 @@ async fn saved_logs_of_replaced_tasks_stay() {
     control.settle().await;
     control.build(id).await;
     control.settle().await;
-    let text = std::fs::read_to_string(outside.path("logs").join(id.to_string()).join("t1.log")).unwrap();
+    let text = std::fs::read_to_string(outside.path("logs").join(id.to_string()).join("t1-r1.log")).unwrap();
     assert!(text.ends_with(" out hello\n"), "{text}");
 }
 
