@@ -1,5 +1,5 @@
 //! What a deployment is going to do, in sentences. The loops plan each step again from what they see; this says
-//! what to expect. Tests: at the end of the file.
+//! what to expect. Tests: golden plans in `tests/it/deployment.rs`.
 
 use havre_core::deployment::Kind;
 use havre_core::deployment::plan::replicas_after;

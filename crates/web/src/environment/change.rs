@@ -1,5 +1,5 @@
 //! What an apply would change, found out without writing: a dry run and the real thing share it.
-//! Tests: at the end of the file and in `tests/it/environment.rs`.
+//! Tests: `tests/it/environment.rs`.
 
 use havre_api::environment::{Action, ApplyRequest, Change, FieldChange};
 use havre_core::service::Service;

@@ -16,6 +16,8 @@ use crate::task::streams::{ExecInput, ExecOutput, ExecSession, TaskStreamError};
 
 /// Longest wait for the first frame of a client.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
+/// Longest wait for a client to answer the close frame.
+const LAST_FRAMES: Duration = Duration::from_secs(5);
 
 /// Answers the upgrade, reads the request from the first frame, starts the command and carries its bytes.
 pub(super) fn upgrade<Q, F>(
@@ -34,10 +36,21 @@ where
             // A client that is gone already does not need to know.
             let _ = send(&mut socket, &SessionServer::Refused { error: refusal.body() }).await;
         }
-        let end = CloseFrame { code: close_code::NORMAL, reason: "".into() };
-        let _ = socket.send(Message::Close(Some(end))).await;
+        close(&mut socket).await;
         drop(slot);
     }))
+}
+
+/// Says that the session is over and waits for the client to say so too: closing with input unread would reset the
+/// connection, and the client could lose the last output and the exit code.
+async fn close(socket: &mut WebSocket) {
+    let end = CloseFrame { code: close_code::NORMAL, reason: "".into() };
+    if socket.send(Message::Close(Some(end))).await.is_err() {
+        return;
+    }
+    let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
+    // A client that never answers loses nothing but its own last frames.
+    let _ = tokio::time::timeout(LAST_FRAMES, answered).await;
 }
 
 async fn hold<Q, F>(

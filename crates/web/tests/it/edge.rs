@@ -1,1 +1,148 @@
-//! Tests.
+//! What edges ask and tell.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use havre_core::id::{ReleaseId, ServiceId, TaskId};
+use havre_core::quantity::Span;
+use havre_core::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream};
+use havre_core::service::spec::CheckSpec;
+use havre_web::Limits;
+use serde_json::{Value, json};
+
+use crate::world::{World, read, send, soon};
+
+fn table() -> Table {
+    let upstream = |task, role| Upstream {
+        task: TaskId::new(task),
+        release: ReleaseId::new(7),
+        address: std::net::SocketAddrV4::new([10, 210, 0, 4].into(), 3000),
+        role,
+        probe_path: "/health?full=1".parse().expect("a path"),
+        probe_host: "api.example".to_owned(),
+        probe_timeout: Span::seconds(2),
+        probe_interval: Span::seconds(5),
+        checks: vec![CheckSpec {
+            path: "/ready".parse().expect("a path"),
+            status: 204,
+            contains: "yes".to_owned(),
+        }],
+    };
+    Table {
+        routes: vec![
+            Route {
+                host: "api.example".parse().expect("a host"),
+                path: "/".parse().expect("a path"),
+                target: Target::Service { service: ServiceId::new(12) },
+            },
+            Route {
+                host: "dropit.example".parse().expect("a host"),
+                path: "/docs".parse().expect("a path"),
+                target: Target::Site {
+                    digest: format!("sha256:{}", "cd".repeat(32)).parse().expect("a digest"),
+                    release: ReleaseId::new(3),
+                    spa: true,
+                    expose_release: false,
+                },
+            },
+        ],
+        services: [(
+            ServiceId::new(12),
+            ServiceUpstreams {
+                name: "dropit/production/api".to_owned(),
+                expose_release: true,
+                upstreams: vec![
+                    upstream(1, Role::Live),
+                    upstream(2, Role::Standby),
+                    upstream(3, Role::Draining),
+                ],
+            },
+        )]
+        .into(),
+    }
+}
+
+async fn ask(world: &World, query: &str) -> (u16, Value) {
+    read(send(&world.edge, "GET", &format!("/edge/v1/table{query}"), &[], Body::empty()).await).await
+}
+
+#[tokio::test]
+async fn the_table_on_the_wire() {
+    let world = World::new();
+    assert_eq!(ask(&world, "").await, (204, Value::Null));
+    world.write(|tx| tx.store_route_table(&table())).await;
+    let (status, mut body) = ask(&world, "?after=0&wait_ms=1000").await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("route_table", body);
+    let _: havre_api::route_table::RouteTable =
+        serde_json::from_value(body.clone()).expect("the edge can read it");
+
+    // People get the same without the key.
+    body["probe_key"] = json!("");
+    assert_eq!(world.get("/v1/route-table").await, (200, body));
+}
+
+#[tokio::test]
+async fn an_edge_waits_for_the_next_table() {
+    let world = World::new();
+    world.write(|tx| tx.store_route_table(&table())).await;
+    assert_eq!(ask(&world, "?after=1&wait_ms=20").await, (204, Value::Null));
+    let waiting = tokio::spawn({
+        let edge = world.edge.clone();
+        async move {
+            read(send(&edge, "GET", "/edge/v1/table?after=1&wait_ms=60000", &[], Body::empty()).await).await
+        }
+    });
+    // A change that is none of the table's does not end the wait.
+    world.apply(&[crate::world::site("web", "web.example")]).await;
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    world.write(|tx| tx.store_route_table(&Table::default())).await;
+    let (status, body) = soon(waiting).await.expect("no panic");
+    assert_eq!((status, &body["generation"], &body["routes"]), (200, &json!(2), &json!([])));
+}
+
+#[tokio::test]
+async fn waiting_is_bounded_and_ends_with_the_server() {
+    let world = World::with(Limits { table_wait: Duration::from_millis(20), ..Limits::default() });
+    assert_eq!(soon(ask(&world, "?wait_ms=99999999")).await.0, 204);
+    let world = World::new();
+    world.stop.cancel();
+    assert_eq!(soon(ask(&world, "?wait_ms=60000")).await.0, 204);
+}
+
+#[tokio::test]
+async fn a_report_is_kept() {
+    let world = World::new();
+    let report = |task: &str| {
+        json!({
+            "edge": "node-1", "instance": "i1", "generation": 4, "listeners": ["127.0.0.1:80"],
+            "upstreams": [
+                { "task": task, "health": { "state": "unhealthy", "reason": "answered 500" },
+                    "checks": { "state": "failed", "reason": "GET /ready answered 404" },
+                    "in_flight": 1, "requests": 2, "errors": 3 },
+                { "task": "t2", "health": { "state": "healthy" }, "checks": { "state": "passed" },
+                    "in_flight": 0, "requests": 0, "errors": 0 },
+                { "task": "t3", "health": { "state": "unknown" }, "checks": { "state": "pending" },
+                    "in_flight": 0, "requests": 0, "errors": 0 },
+            ],
+        })
+    };
+    let post = |body: Value| send(&world.edge, "POST", "/edge/v1/report", &[], body.to_string().into());
+    assert_eq!(read(post(report("t1")).await).await, (204, Value::Null));
+    let kept = world.store.edges();
+    insta::assert_json_snapshot!("edge_view", kept);
+    let (_, status) = world.get("/v1/status").await;
+    assert_eq!(
+        status["edges"],
+        json!([{
+            "edge": "node-1", "generation": 4, "listeners": ["127.0.0.1:80"],
+            "reported_at": "2026-11-24T10:00:00.000Z", "is_fresh": true,
+        }])
+    );
+    for (body, code) in [(report("7"), "name_invalid"), (json!({ "edge": "a" }), "body_invalid")] {
+        let (status, answer) = read(post(body).await).await;
+        assert_eq!((status, &answer["code"]), (400, &json!(code)));
+    }
+    assert_eq!(world.store.edges(), kept);
+}

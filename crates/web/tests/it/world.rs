@@ -75,7 +75,7 @@ impl World {
             store: store.clone(),
             clock: Arc::new(move || Timestamp::from_millis(seconds.load(Ordering::Relaxed))),
             entropy: Arc::new(move || {
-                let mut last = entropy.lock().unwrap();
+                let mut last = entropy.lock().expect("no holder panics");
                 *last += 1;
                 [*last; 32]
             }),
@@ -344,11 +344,11 @@ impl Drop for FakeUpload {
 #[async_trait]
 impl ContextIntake for FakeIntake {
     async fn begin(&self, _limit: u64) -> Result<Box<dyn ContextUpload>, IntakeError> {
-        let mut uploads = self.uploads.lock().unwrap();
+        let mut uploads = self.uploads.lock().expect("no holder panics");
         *uploads += 1;
         let path = self.folder.join(format!("upload-{uploads}"));
         std::fs::write(&path, "").expect("a file");
-        let error = self.fail_finish.lock().unwrap().take();
+        let error = self.fail_finish.lock().expect("no holder panics").take();
         Ok(Box::new(FakeUpload { path, error, publish_error: Arc::clone(&self.fail_publish) }))
     }
 }
@@ -372,7 +372,7 @@ impl ContextUpload for FakeUpload {
 
 impl ReceivedContext for FakeUpload {
     fn publish(self: Box<Self>, build: BuildId) -> Result<(), IntakeError> {
-        if let Some(error) = self.publish_error.lock().unwrap().take() {
+        if let Some(error) = self.publish_error.lock().expect("no holder panics").take() {
             return Err(error);
         }
         std::fs::rename(&self.path, self.path.with_file_name(format!("{build}.tar"))).expect("a rename");
@@ -392,24 +392,24 @@ pub(crate) type LogAnswer = Result<BoxStream<'static, Result<LogEntry, TaskStrea
 
 impl FakeStreams {
     fn note(&self, service: ServiceId, what: String) {
-        self.asked.lock().unwrap().push((service, what));
+        self.asked.lock().expect("no holder panics").push((service, what));
     }
 }
 
 #[async_trait]
 impl TaskStreams for FakeStreams {
     async fn logs(&self, service: ServiceId, query: LogQuery) -> LogAnswer {
-        self.note(service, format!("logs {}", serde_json::to_string(&query).unwrap()));
-        self.logs.lock().unwrap().pop_front().expect("a planted answer")
+        self.note(service, format!("logs {}", serde_json::to_string(&query).expect("is JSON")));
+        self.logs.lock().expect("no holder panics").pop_front().expect("a planted answer")
     }
 
     async fn exec(&self, service: ServiceId, request: ExecRequest) -> Result<ExecSession, TaskStreamError> {
-        self.note(service, format!("exec {}", serde_json::to_string(&request).unwrap()));
-        self.sessions.lock().unwrap().pop_front().expect("a planted answer")
+        self.note(service, format!("exec {}", serde_json::to_string(&request).expect("is JSON")));
+        self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
     }
 
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError> {
-        self.note(service, format!("run {}", serde_json::to_string(&request).unwrap()));
-        self.sessions.lock().unwrap().pop_front().expect("a planted answer")
+        self.note(service, format!("run {}", serde_json::to_string(&request).expect("is JSON")));
+        self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
     }
 }

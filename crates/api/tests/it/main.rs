@@ -1,0 +1,269 @@
+//! Golden JSON of everything that crosses a process boundary: each sample is read, written again and must be the
+//! same. A changed name, form or default breaks clients and edges of another version, and this test.
+
+use havre_api::access::{CreateTokenRequest, CreateTokenResponse, TokenList};
+use havre_api::build::{BuildAccepted, BuildLogLine, CreateBuildQuery};
+use havre_api::deployment::{
+    CreateDeploymentRequest, Deployment, DeploymentAccepted, RestartRequest, RollbackRequest,
+};
+use havre_api::edge_report::EdgeReport;
+use havre_api::environment::{ApplyRequest, ApplyResponse, DestroyQuery, DestroyResponse};
+use havre_api::error::{ErrorBody, StreamEnd};
+use havre_api::event::{Event, EventQuery};
+use havre_api::node::{Health, NodeStatus};
+use havre_api::project::ProjectList;
+use havre_api::release::{ListQuery, ReleaseList};
+use havre_api::route_table::RouteTable;
+use havre_api::service::{ScaleRequest, ScaleResponse, ServiceStatus};
+use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, SessionClient, SessionServer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const AT: &str = "2026-11-24T10:00:00.000Z";
+
+/// Reads and writes again.
+#[track_caller]
+fn golden<T: Serialize + DeserializeOwned>(sample: Value) {
+    let parsed: T = serde_json::from_value(sample.clone()).expect("the sample must be readable");
+    assert_eq!(serde_json::to_value(parsed).expect("it is JSON"), sample);
+}
+
+/// What a request becomes when it is left to its defaults.
+#[track_caller]
+fn defaults<T: Serialize + DeserializeOwned>(sample: Value, full: Value) {
+    let parsed: T = serde_json::from_value(sample).expect("the sample must be readable");
+    assert_eq!(serde_json::to_value(parsed).expect("it is JSON"), full);
+}
+
+#[track_caller]
+fn refused<T: DeserializeOwned>(mut sample: Value) {
+    assert!(
+        serde_json::from_value::<T>(sample.clone()).is_ok(),
+        "the sample itself must be readable: {sample}"
+    );
+    sample["misspelt"] = json!(true);
+    assert!(
+        serde_json::from_value::<T>(sample.clone()).is_err(),
+        "an unknown field must be refused: {sample}"
+    );
+}
+
+fn spec() -> Value {
+    json!({
+        "version": 1, "name": "web", "routes": [{ "host": "dropit.example", "path": "/" }], "expose_release": false,
+        "work": { "kind": "site", "source": { "kind": "folder", "root": "dist" }, "spa": true },
+    })
+}
+
+fn place() -> Value {
+    json!({ "project": "dropit", "environment": "production", "service": "web" })
+}
+
+fn build() -> Value {
+    json!({
+        "id": "b4", "service_id": "s2", "place": place(), "revision": 3, "commit": "abc123",
+        "state": { "state": "running", "since": AT }, "waiting": "", "created_at": AT,
+    })
+}
+
+fn deployment() -> Value {
+    json!({
+        "id": "d12", "service_id": "s2", "place": place(), "release": "r7", "previous": "r6", "kind": "deploy",
+        "state": { "state": "failed", "at": AT, "reason": { "code": "never_healthy", "task": "t3",
+            "probe": "answered 500", "last_lines": ["boom"] } },
+        "is_final": true, "failure": "t3 did not become healthy in time: answered 500", "waiting": "",
+        "cancel_requested": false, "created_at": AT,
+    })
+}
+
+fn release() -> Value {
+    json!({
+        "id": "r7", "is_live": true, "has_succeeded": false,
+        "artifact": { "kind": "site", "digest": format!("sha256:{}", "ab".repeat(32)) },
+        "spec": spec(), "revision": 3, "build": "b4", "commit": "", "created_at": AT,
+    })
+}
+
+#[test]
+fn access() {
+    golden::<CreateTokenRequest>(json!({ "name": "ci" }));
+    golden::<CreateTokenResponse>(json!({ "id": "k3", "name": "ci", "token": "havre_00" }));
+    golden::<TokenList>(json!({
+        "tokens": [{ "id": "k3", "name": "ci", "created_at": AT, "last_used_at": null }],
+    }));
+}
+
+#[test]
+fn builds() {
+    golden::<BuildAccepted>(json!({ "build": build() }));
+    golden::<BuildLogLine>(json!({ "at": AT, "step": "[2/3] RUN npm ci", "text": "added 300 packages" }));
+    golden::<CreateBuildQuery>(json!({ "commit": "abc123", "image": "nginx:1" }));
+    defaults::<CreateBuildQuery>(json!({}), json!({}));
+}
+
+#[test]
+fn deployments() {
+    golden::<Deployment>(deployment());
+    let plan = json!({ "from": "r6", "to": "r7", "steps": ["start 2 tasks"], "warnings": [] });
+    golden::<DeploymentAccepted>(json!({ "deployment": deployment(), "plan": plan }));
+    golden::<DeploymentAccepted>(json!({ "plan": plan }));
+    for source in [
+        json!({ "kind": "release", "release": "r7" }),
+        json!({ "kind": "live" }),
+        json!({ "kind": "configuration" }),
+    ] {
+        golden::<CreateDeploymentRequest>(json!({ "source": source, "dry_run": true }));
+    }
+    golden::<RollbackRequest>(json!({ "release": "r6", "dry_run": false }));
+    defaults::<RollbackRequest>(json!({}), json!({ "dry_run": false }));
+    defaults::<RestartRequest>(json!({}), json!({ "dry_run": false }));
+}
+
+#[test]
+fn environments() {
+    golden::<ApplyRequest>(json!({ "services": [spec()], "dry_run": true, "prune": true }));
+    defaults::<ApplyRequest>(
+        json!({ "services": [] }),
+        json!({ "services": [], "dry_run": false, "prune": false }),
+    );
+    let change = |action: &str| json!({ "service": "web", "action": action, "needs_deployment": false });
+    let mut changed = change("changed");
+    changed["revision"] = json!(4);
+    changed["fields"] = json!([{ "path": "work.spa", "from": true, "to": false }, { "path": "a", "to": 1 }]);
+    let changes = [change("created"), changed, change("unchanged"), change("not_named"), change("destroyed")];
+    golden::<ApplyResponse>(json!({ "dry_run": true, "changes": changes, "warnings": ["look"] }));
+    golden::<DestroyQuery>(json!({ "dry_run": false, "confirm": "web" }));
+    golden::<DestroyResponse>(json!({
+        "dry_run": true,
+        "services": [{ "service": "web", "routes": ["dropit.example/"], "volumes": ["data"], "releases": 3, "tasks": 2 }],
+    }));
+}
+
+#[test]
+fn errors() {
+    golden::<ErrorBody>(
+        json!({ "code": "route_taken", "message": "m", "hint": "h", "details": { "owner": "a/b/c" } }),
+    );
+    golden::<ErrorBody>(json!({ "code": "internal", "message": "m", "hint": "" }));
+    golden::<StreamEnd>(json!({ "error": { "code": "unavailable", "message": "m", "hint": "" } }));
+}
+
+#[test]
+fn events() {
+    golden::<Event>(json!({
+        "seq": 9, "at": AT, "actor": { "kind": "token", "name": "ci" }, "service_id": "s2", "place": place(),
+        "kind": { "room": "deployment", "type": "state_changed", "deployment": "d12",
+            "to": { "state": "switching", "since": AT } },
+        "text": "d12 is switching",
+    }));
+    golden::<Event>(json!({
+        "seq": 10, "at": AT, "actor": { "kind": "havre" }, "service_id": null, "place": null,
+        "kind": { "room": "route", "type": "table_stored", "generation": 4 }, "text": "route table 4 stored",
+    }));
+    golden::<EventQuery>(json!({ "after": 3, "follow": true, "service": "s2", "limit": 10 }));
+}
+
+#[test]
+fn node_and_projects() {
+    golden::<Health>(json!({ "status": "ok" }));
+    golden::<NodeStatus>(json!({
+        "version": "0.1.0", "installation": "a1",
+        "engine": { "is_ready": true, "text": "docker", "warnings": [] },
+        "edges": [{ "edge": "n", "generation": 4, "listeners": ["127.0.0.1:80", "[::1]:80"], "reported_at": AT, "is_fresh": true }],
+        "generation": 4, "last_event": 10,
+        "loops": [{ "name": "build", "is_running": false, "last_run_at": AT, "last_error": "" }],
+    }));
+    golden::<ProjectList>(json!({ "projects": [{ "name": "dropit", "environments": ["production"] }] }));
+}
+
+#[test]
+fn releases_and_services() {
+    golden::<ReleaseList>(json!({ "releases": [release()] }));
+    golden::<ListQuery>(json!({ "limit": 5 }));
+    let task = json!({
+        "id": "t3", "release": "r7", "slot": 0, "address": "10.210.0.4",
+        "wanted": { "state": "drain", "deadline": AT, "by": "d12" }, "health": { "state": "healthy" },
+        "checks": { "state": "passed" }, "in_flight": 2, "proven_at": AT, "unhealthy_since": null, "created_at": AT,
+    });
+    for summary in ["running", "deploying", "degraded", "down", "not_deployed", "destroying"] {
+        golden::<ServiceStatus>(json!({
+            "id": "s2", "name": "web", "place": place(), "summary": summary, "spec": spec(), "revision": 3,
+            "replicas": 0, "live": release(), "is_changed": true, "tasks": [task], "deployments": [deployment()],
+            "builds": [build()], "waiting": "", "failures": { "count": 2, "last": AT }, "destroyed_at": null,
+        }));
+    }
+    golden::<ScaleRequest>(json!({ "replicas": 3, "dry_run": true }));
+    golden::<ScaleResponse>(json!({ "dry_run": false, "from": 2, "to": 3, "warnings": [] }));
+}
+
+#[test]
+fn tasks() {
+    golden::<LogEntry>(json!({ "at": AT, "task": "t3", "release": "r7", "stream": "stdout", "line": "hi" }));
+    golden::<LogQuery>(json!({ "follow": true, "since": AT, "tail": 10, "task": "t3" }));
+    golden::<ExecRequest>(json!({
+        "argv": ["sh"], "task": "t3", "terminal": { "columns": 80, "rows": 24 }, "env": { "A": "b" },
+    }));
+    golden::<RunRequest>(json!({ "argv": ["sh"], "release": "r7" }));
+    golden::<SessionClient>(json!({ "type": "end_of_input" }));
+    golden::<SessionClient>(json!({ "type": "resize", "columns": 80, "rows": 24 }));
+    golden::<SessionServer>(json!({ "type": "started", "task": "t3" }));
+    golden::<SessionServer>(json!({ "type": "started" }));
+    golden::<SessionServer>(json!({ "type": "exit", "code": 137 }));
+    golden::<SessionServer>(
+        json!({ "type": "refused", "error": { "code": "c", "message": "m", "hint": "" } }),
+    );
+}
+
+#[test]
+fn edges() {
+    let check = json!({ "path": "/ready", "status": 204, "contains": "yes" });
+    let probe = json!({
+        "path": "/health", "host": "api.example", "timeout_ms": 2000, "starting_interval_ms": 100,
+        "steady_interval_ms": 5000, "unhealthy_after": 3,
+    });
+    let upstream = |role: &str| json!({ "task": "t3", "release": "r7", "address": "10.210.0.4:3000", "role": role, "probe": probe, "checks": [check] });
+    golden::<RouteTable>(json!({
+        "version": 1, "generation": 4, "probe_key": "key",
+        "routes": [
+            { "host": "api.example", "path_prefix": "/", "target": { "kind": "service", "service": "s12" } },
+            { "host": "dropit.example", "path_prefix": "/docs", "target": { "kind": "site", "digest": "ab",
+                "release": "r3", "spa": true, "expose_release": false } },
+        ],
+        "services": { "s12": {
+            "name": "dropit/production/api", "expose_release": true,
+            "upstreams": [upstream("live"), upstream("standby"), upstream("draining")],
+            "limits": { "connect_timeout_ms": 5000, "first_byte_timeout_ms": 60000, "max_body_bytes": 0 },
+        } },
+    }));
+    let seen = |health: Value, checks: Value| json!({ "task": "t3", "health": health, "checks": checks, "in_flight": 1, "requests": 2, "errors": 3 });
+    golden::<EdgeReport>(json!({
+        "edge": "n", "instance": "i", "generation": 4, "listeners": ["127.0.0.1:80"],
+        "upstreams": [
+            seen(json!({ "state": "unknown" }), json!({ "state": "pending" })),
+            seen(json!({ "state": "healthy" }), json!({ "state": "passed" })),
+            seen(json!({ "state": "unhealthy", "reason": "r" }), json!({ "state": "failed", "reason": "r" })),
+        ],
+    }));
+}
+
+#[test]
+fn requests_refuse_what_they_do_not_know() {
+    refused::<CreateTokenRequest>(json!({ "name": "ci" }));
+    refused::<CreateBuildQuery>(json!({}));
+    refused::<CreateDeploymentRequest>(json!({ "source": { "kind": "live" } }));
+    refused::<RollbackRequest>(json!({}));
+    refused::<RestartRequest>(json!({}));
+    refused::<ApplyRequest>(json!({ "services": [] }));
+    refused::<DestroyQuery>(json!({}));
+    refused::<EventQuery>(json!({}));
+    refused::<ListQuery>(json!({}));
+    refused::<ScaleRequest>(json!({ "replicas": 1 }));
+    refused::<LogQuery>(json!({}));
+    refused::<ExecRequest>(json!({ "argv": ["sh"] }));
+    refused::<RunRequest>(json!({ "argv": ["sh"] }));
+    refused::<SessionClient>(json!({ "type": "resize", "columns": 80, "rows": 24 }));
+    refused::<RouteTable>(
+        json!({ "version": 1, "generation": 1, "probe_key": "", "routes": [], "services": {} }),
+    );
+}
