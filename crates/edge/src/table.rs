@@ -1,6 +1,6 @@
 //! The route table in the form the workers use: host by hash, longest path prefix first, upstreams by `Arc`.
 //! It is built off the worker threads, never changed after that, and swapped whole. It does not fetch tables
-//! (`control`) and does not probe (`probe`). Tests: `tests/it/table.rs`.
+//! (`control`) and does not probe (`probe`). Tests: `table/tests.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::sync::Arc;
 use havre_api::route_table::{Check, Limits, Probe, ROUTE_TABLE_VERSION, RouteTable, Target, UpstreamRole};
 
 mod build;
+#[cfg(test)]
+mod tests;
 
 use crate::metrics::Counters;
 use crate::site::Site;

@@ -1,6 +1,6 @@
 //! One task address as the edge knows it over many tables: its health, its counters and what is in flight.
 //! It does not decide who gets a request (`table::Service::pick`) and sends no probes (`probe`).
-//! Tests at the end of the file and in `tests/it/table.rs`.
+//! Tests: `table/tests.rs`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

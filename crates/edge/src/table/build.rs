@@ -1,5 +1,5 @@
 //! From the wire form of a table to the workers' form, with every check that protects request lines, headers and
-//! paths on disk from a bad document. It swaps nothing. Tests: `tests/it/table.rs`.
+//! paths on disk from a bad document. It swaps nothing. Tests: `table/tests.rs`.
 
 use super::{
     Arc, BTreeMap, Counters, HashMap, Member, PathRoute, RouteTable, RouteTarget, Service, Signals, Site,

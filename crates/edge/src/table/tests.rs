@@ -1,0 +1,396 @@
+//! Laws of the table: which route, which upstream, what is counted. Health is set directly; probes have tests of
+//! their own.
+
+use super::*;
+use havre_api::edge_report::{Checks, Health};
+use havre_api::route_table::{Route, ServiceUpstreams, Upstream as WireUpstream};
+use proptest::prelude::*;
+
+fn probe() -> Probe {
+    Probe {
+        path: "/".to_owned(),
+        host: "app".to_owned(),
+        timeout_ms: 1000,
+        starting_interval_ms: 100,
+        steady_interval_ms: 1000,
+        unhealthy_after: 3,
+    }
+}
+
+fn wire_upstream(task: &str, port: u16, role: UpstreamRole) -> WireUpstream {
+    WireUpstream {
+        task: task.to_owned(),
+        release: "r1".to_owned(),
+        address: ([127, 0, 0, 1], port).into(),
+        role,
+        probe: probe(),
+        checks: Vec::new(),
+    }
+}
+
+fn wire_service(upstreams: Vec<WireUpstream>) -> ServiceUpstreams {
+    ServiceUpstreams {
+        name: "shop/production/api".to_owned(),
+        upstreams,
+        expose_release: false,
+        limits: Limits::default(),
+    }
+}
+
+fn wire(generation: u64, routes: &[(&str, &str, &str)], upstreams: Vec<WireUpstream>) -> RouteTable {
+    RouteTable {
+        version: ROUTE_TABLE_VERSION,
+        generation,
+        probe_key: "key".to_owned(),
+        routes: routes
+            .iter()
+            .map(|(host, path, service)| Route {
+                host: (*host).to_owned(),
+                path_prefix: (*path).to_owned(),
+                target: Target::Service { service: (*service).to_owned() },
+            })
+            .collect(),
+        services: BTreeMap::from([("api".to_owned(), wire_service(upstreams))]),
+    }
+}
+
+/// A table whose services are named after their routes, to see which one was found.
+fn routed(routes: &[(&str, &str)]) -> Table {
+    let mut table = wire(1, &[], Vec::new());
+    for (host, path) in routes {
+        let name = format!("{host}{path}");
+        let mut service = wire_service(Vec::new());
+        service.name.clone_from(&name);
+        table.services.insert(name.clone(), service);
+        table.routes.push(Route {
+            host: (*host).to_owned(),
+            path_prefix: (*path).to_owned(),
+            target: Target::Service { service: name },
+        });
+    }
+    Table::build(&table, None).unwrap()
+}
+
+fn found<'t>(table: &'t Table, host: &str, path: &str) -> &'t str {
+    match table.find(host, path) {
+        Found::Service(service) => &service.name,
+        Found::Site(site) => &site.name,
+        Found::UnknownHost => "unknown host",
+        Found::UnknownPath => "unknown path",
+    }
+}
+
+#[test]
+fn the_longest_prefix_on_a_segment_boundary_wins() {
+    let table = routed(&[("a", "/"), ("a", "/api"), ("a", "/api/v2/"), ("b", "/only")]);
+    let rows = [
+        ("a", "/", "a/"),
+        ("a", "/apix", "a/"),
+        ("a", "*", "a/"),
+        ("a", "/api", "a/api"),
+        ("a", "/api/", "a/api"),
+        ("a", "/api/v22", "a/api"),
+        ("a", "/api/v2", "a/api/v2/"),
+        ("a", "/api/v2/x", "a/api/v2/"),
+        ("b", "/only/x", "b/only"),
+        ("b", "/", "unknown path"),
+        ("b", "/onlyx", "unknown path"),
+        ("c", "/", "unknown host"),
+        ("", "/", "unknown host"),
+    ];
+    for (host, path, expected) in rows {
+        assert_eq!(found(&table, host, path), expected, "{host}{path}");
+    }
+}
+
+#[test]
+fn ten_thousand_hosts_are_each_found() {
+    let names: Vec<String> = (0..10_000).map(|index| format!("host-{index}.example")).collect();
+    let routes: Vec<_> = names.iter().map(|name| (name.as_str(), "/")).collect();
+    let table = routed(&routes);
+    for name in &names {
+        assert_eq!(found(&table, name, "/x"), format!("{name}/"));
+    }
+}
+
+#[test]
+fn documents_that_could_do_harm_are_refused() {
+    let good = || wire(1, &[("a", "/", "api")], vec![wire_upstream("t1", 1, UpstreamRole::Live)]);
+    Table::build(&good(), None).unwrap();
+    let refused = |change: &dyn Fn(&mut RouteTable)| {
+        let mut table = good();
+        change(&mut table);
+        Table::build(&table, None).unwrap_err().to_string()
+    };
+    let route = |host: &str, path: &str| Route {
+        host: host.to_owned(),
+        path_prefix: path.to_owned(),
+        target: Target::Service { service: "api".to_owned() },
+    };
+    let upstream = |table: &mut RouteTable, change: &dyn Fn(&mut WireUpstream)| {
+        change(&mut table.services.get_mut("api").unwrap().upstreams[0]);
+    };
+    let site = |digest: &str| Target::Site {
+        digest: digest.to_owned(),
+        release: "r1".to_owned(),
+        spa: false,
+        expose_release: false,
+    };
+    let rows: Vec<(String, &str)> = vec![
+        (refused(&|t| t.version = 2), "route table has version 2, this edge knows 1 only"),
+        (refused(&|t| t.routes.push(route("a", "//"))), "two routes for a"),
+        (refused(&|t| t.services.clear()), "route a leads to unknown service api"),
+        (
+            refused(&|t| {
+                t.services
+                    .insert("b".to_owned(), wire_service(vec![wire_upstream("t1", 2, UpstreamRole::Live)]));
+            }),
+            "task t1 is named twice",
+        ),
+        (refused(&|t| t.routes.push(route("A", "/"))), "host \"A\" is not valid"),
+        (refused(&|t| t.routes.push(route("a.", "/"))), "host \"a.\" is not valid"),
+        (refused(&|t| t.routes.push(route("a", "x"))), "path prefix \"x\" is not valid"),
+        (refused(&|t| t.routes.push(route("a", "/x y"))), "path prefix \"/x y\" is not valid"),
+        (refused(&|t| t.routes[0].target = site("../../etc")), "site digest \"../../etc\" is not valid"),
+        (
+            refused(&|t| upstream(t, &|u| u.release = "r1\r\nX: y".to_owned())),
+            "release \"r1\\r\\nX: y\" is not valid",
+        ),
+        (
+            refused(&|t| upstream(t, &|u| u.probe.path = "/ HTTP/1.1".to_owned())),
+            "probe path \"/ HTTP/1.1\" is not valid",
+        ),
+        (refused(&|t| upstream(t, &|u| u.probe.path = "x".to_owned())), "probe path \"x\" is not valid"),
+        (
+            refused(&|t| upstream(t, &|u| u.probe.host = "a\nb".to_owned())),
+            "probe host \"a\\nb\" is not valid",
+        ),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(text, expected);
+    }
+}
+
+#[test]
+fn upstreams_outlive_a_swap_exactly_when_task_and_address_stay() {
+    let live = UpstreamRole::Live;
+    let first = Table::build(
+        &wire(
+            1,
+            &[],
+            vec![wire_upstream("t1", 1, live), wire_upstream("t2", 2, live), wire_upstream("t3", 3, live)],
+        ),
+        None,
+    )
+    .unwrap();
+    for member in first.members() {
+        member.upstream.set_health(Health::Healthy);
+    }
+    let service = Arc::clone(first.services().next().unwrap());
+    let guard = service.pick(&[], &mut 0).unwrap();
+    assert_eq!(guard.upstream().task, "t2");
+    service.counters.record(200);
+    let second = Table::build(
+        &wire(
+            2,
+            &[],
+            vec![
+                wire_upstream("t2", 2, UpstreamRole::Draining),
+                wire_upstream("t1", 9, live),
+                wire_upstream("t4", 4, live),
+            ],
+        ),
+        Some(&first),
+    )
+    .unwrap();
+    let seen: Vec<_> = second
+        .members()
+        .map(|member| {
+            let upstream = &member.upstream;
+            (upstream.task.as_str(), upstream.standing(), upstream.in_flight(), upstream.requests())
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [("t2", Standing::Healthy, 1, 1), ("t1", Standing::Unknown, 0, 0), ("t4", Standing::Unknown, 0, 0)]
+    );
+    assert_eq!(second.services().next().unwrap().counters.class(2), 1);
+}
+
+#[test]
+fn results_of_checks_belong_to_those_checks() {
+    let table =
+        Table::build(&wire(1, &[], vec![wire_upstream("t1", 1, UpstreamRole::Standby)]), None).unwrap();
+    let upstream = &table.members().next().unwrap().upstream;
+    let check = |path: &str| vec![Check { path: path.to_owned(), status: 200, contains: String::new() }];
+    assert_eq!(upstream.checks(&[]), Checks::Passed);
+    assert_eq!(upstream.checks(&check("/a")), Checks::Pending);
+    upstream.set_checks(&check("/a"), Checks::Passed);
+    assert_eq!(upstream.checks(&check("/a")), Checks::Passed);
+    assert_eq!(upstream.checks(&check("/b")), Checks::Pending);
+}
+
+/// The rule of `find` in its plainest form: of all prefixes that end on a segment of the path, the longest.
+fn expected_route<'r>(routes: &'r [String], path: &str) -> Option<&'r String> {
+    let segments: Vec<&str> = path.split('/').collect();
+    routes
+        .iter()
+        .filter(|prefix| {
+            let prefix: Vec<&str> = prefix.trim_end_matches('/').split('/').collect();
+            segments.len() >= prefix.len() && segments[..prefix.len()] == prefix[..]
+        })
+        .max_by_key(|prefix| prefix.trim_end_matches('/').len())
+}
+
+fn standing() -> impl Strategy<Value = (UpstreamRole, Standing)> {
+    let role =
+        prop_oneof![Just(UpstreamRole::Live), Just(UpstreamRole::Standby), Just(UpstreamRole::Draining)];
+    let standing = prop_oneof![Just(Standing::Unknown), Just(Standing::Healthy), Just(Standing::Unhealthy)];
+    (role, standing)
+}
+
+proptest! {
+    #[test]
+    fn find_agrees_with_the_plain_rule(
+        prefixes in proptest::collection::btree_set("(/[ab]{1,2}){0,3}", 0..8),
+        path in "(/[ab]{0,2}){1,4}",
+    ) {
+        let prefixes: Vec<String> =
+            prefixes.into_iter().map(|prefix| if prefix.is_empty() { "/".to_owned() } else { prefix }).collect();
+        let routes: Vec<_> = prefixes.iter().map(|prefix| ("h", prefix.as_str())).collect();
+        let table = routed(&routes);
+        let expected = match expected_route(&prefixes, &path) {
+            Some(prefix) => format!("h{prefix}"),
+            None if prefixes.is_empty() => "unknown host".to_owned(),
+            None => "unknown path".to_owned(),
+        };
+        prop_assert_eq!(found(&table, "h", &path), expected);
+    }
+
+    #[test]
+    fn a_pick_is_live_and_healthy_or_as_good_as_there_is(
+        members in proptest::collection::vec(standing(), 0..7),
+        avoided in proptest::collection::vec(any::<bool>(), 7),
+        mut turn in any::<u32>(),
+    ) {
+        let upstreams = members
+            .iter()
+            .enumerate()
+            .map(|(index, (role, _))| wire_upstream(&format!("t{index}"), 1, *role))
+            .collect();
+        let table = Table::build(&wire(1, &[], upstreams), None).unwrap();
+        let service = table.services().next().unwrap();
+        let mut avoid = Vec::new();
+        let mut best = None;
+        for (index, (member, (role, standing))) in service.upstreams.iter().zip(&members).enumerate() {
+            match standing {
+                Standing::Unknown => {}
+                Standing::Healthy => member.upstream.set_health(Health::Healthy),
+                Standing::Unhealthy => {
+                    member.upstream.set_health(Health::Unhealthy { reason: "down".to_owned() });
+                }
+            }
+            if avoided[index] {
+                avoid.push(Arc::clone(&member.upstream));
+            } else if *role == UpstreamRole::Live && *standing != Standing::Unhealthy {
+                let is_better = best != Some(Standing::Healthy);
+                if is_better {
+                    best = Some(*standing);
+                }
+            }
+        }
+        let picked = service.pick(&avoid, &mut turn);
+        let seen = picked.as_ref().map(|guard| {
+            let member = service
+                .upstreams
+                .iter()
+                .find(|member| member.upstream.task == guard.upstream().task)
+                .unwrap();
+            (member.role, member.upstream.standing(), avoid.iter().any(|a| a.task == guard.upstream().task))
+        });
+        prop_assert_eq!(seen, best.map(|standing| (UpstreamRole::Live, standing, false)));
+        let total = |service: &Service| service.upstreams.iter().map(|m| m.upstream.in_flight()).sum::<u64>();
+        prop_assert_eq!(total(service), u64::from(picked.is_some()));
+        drop(picked);
+        prop_assert_eq!(total(service), 0);
+    }
+}
+
+#[test]
+fn picks_held_at_the_same_time_spread_evenly() {
+    let upstreams = (0..4).map(|index| wire_upstream(&format!("t{index}"), 1, UpstreamRole::Live)).collect();
+    let table = Table::build(&wire(1, &[], upstreams), None).unwrap();
+    let service = table.services().next().unwrap();
+    let mut turn = 0;
+    let guards: Vec<_> = (0..400).map(|_| service.pick(&[], &mut turn).unwrap()).collect();
+    let counts: Vec<_> = service.upstreams.iter().map(|member| member.upstream.in_flight()).collect();
+    assert_eq!(counts, [100, 100, 100, 100]);
+    drop(guards);
+}
+
+#[test]
+fn counts_are_exact_over_threads_and_swaps() {
+    let upstreams = |generation: u64| {
+        let roles = [UpstreamRole::Live, UpstreamRole::Live, UpstreamRole::Draining];
+        (0..3).map(|i| wire_upstream(&format!("t{i}"), 1, roles[(i + generation as usize) % 3])).collect()
+    };
+    let shared = crate::Shared::new(crate::config::EdgeLimits::default(), "/nowhere".into());
+    let build = |generation: u64| {
+        let current = shared.table.load_full();
+        shared.publish(
+            Table::build(&wire(generation, &[("h", "/", "api")], upstreams(generation)), Some(&current))
+                .unwrap(),
+        )
+    };
+    let first = build(1);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut turn = 0;
+                for _ in 0..5000 {
+                    let table = shared.table.load();
+                    let Found::Service(service) = table.find("h", "/") else {
+                        panic!("the route is in every table")
+                    };
+                    let guard = service.pick(&[], &mut turn).unwrap();
+                    drop(table);
+                    guard.record_error();
+                    drop(guard);
+                }
+            });
+        }
+        for generation in 2..200 {
+            build(generation);
+        }
+    });
+    let sum =
+        |count: fn(&Upstream) -> u64| first.members().map(|member| count(&member.upstream)).sum::<u64>();
+    assert_eq!(
+        (sum(Upstream::in_flight), sum(Upstream::requests), sum(Upstream::errors)),
+        (0, 20_000, 20_000)
+    );
+}
+
+#[test]
+fn the_last_request_of_a_draining_upstream_asks_for_a_report() {
+    let shared = crate::Shared::new(crate::config::EdgeLimits::default(), "/nowhere".into());
+    let publish = |generation: u64, role: UpstreamRole| {
+        let table = wire(generation, &[], vec![wire_upstream("t1", 1, role)]);
+        shared.publish(Table::build(&table, Some(&shared.table.load_full())).unwrap())
+    };
+    let asked = |table: &Table| {
+        let mut notified = std::pin::pin!(table.signals.report.notified());
+        notified.as_mut().enable()
+    };
+    let live = publish(1, UpstreamRole::Live);
+    let service = Arc::clone(live.services().next().unwrap());
+    drop(service.pick(&[], &mut 0));
+    assert!(!asked(&live), "counters alone are no news");
+    let guards = [service.pick(&[], &mut 0), service.pick(&[], &mut 0)].map(Option::unwrap);
+    let draining = publish(2, UpstreamRole::Draining);
+    let [first, last] = guards;
+    drop(first);
+    assert!(!asked(&draining), "one is still in flight");
+    drop(last);
+    assert!(asked(&draining));
+}

@@ -1,0 +1,74 @@
+//! The metrics page: whole text, and over its socket.
+
+use std::sync::Arc;
+
+use havre_api::route_table::{Route, Target, UpstreamRole};
+use havre_edge::config::EdgeLimits;
+use havre_edge::table::{Found, Table};
+use havre_edge::{Shared, metrics};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::world::{table, upstream};
+
+fn shared() -> Arc<Shared> {
+    let shared = Shared::new(EdgeLimits::default(), "/nowhere".into());
+    let address = "127.0.0.1:9".parse().unwrap();
+    let mut wire = table(
+        7,
+        vec![upstream("t1", address, UpstreamRole::Live), upstream("t2", address, UpstreamRole::Draining)],
+    );
+    wire.routes.push(Route {
+        host: "web.example".to_owned(),
+        path_prefix: "/docs".to_owned(),
+        target: Target::Site {
+            digest: "ab".repeat(32),
+            release: "r1".to_owned(),
+            spa: false,
+            expose_release: false,
+        },
+    });
+    shared.publish(Table::build(&wire, Some(&shared.table.load_full())).unwrap());
+    shared
+}
+
+#[test]
+fn the_whole_page() {
+    let shared = shared();
+    let table = shared.table.load_full();
+    let Found::Service(service) = table.find("app.example", "/") else { panic!("the route is there") };
+    let Found::Site(site) = table.find("web.example", "/docs/x") else { panic!("the site is there") };
+    let guard = service.pick(&[], &mut 0).unwrap();
+    service.counters.record(200);
+    service.counters.record(204);
+    service.counters.record(503);
+    site.counters.record(404);
+    site.counters.record(0);
+    shared.metrics.connections.up();
+    shared.metrics.accepted.up();
+    shared.metrics.accepted.up();
+    shared.metrics.shed.up();
+    insta::assert_snapshot!(metrics::text(&shared));
+    drop(guard);
+}
+
+#[tokio::test]
+async fn the_socket_answers_and_replaces_what_a_dead_edge_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metrics.sock");
+    drop(metrics::bind(&path).unwrap());
+    let server = tokio::spawn(metrics::serve(metrics::bind(&path).unwrap(), shared()));
+    for (request, status, start) in [
+        ("GET /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n", "# HELP havre_edge_generation "),
+        ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found\r\n", "only GET /metrics is here\n"),
+    ] {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(status) && body.starts_with(start), "{answer}");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+    }
+    server.abort();
+}
