@@ -8,6 +8,7 @@ pub mod build;
 pub mod deployment;
 pub mod event;
 pub mod id;
+pub mod manifest;
 pub mod name;
 pub mod quantity;
 pub mod release;

@@ -1,18 +1,21 @@
 //! `havre.toml`: turns its text into specifications, or into problems that name line, column and a way out.
 //!
-//! `schema` lists the keys, `read` reads values, `service`, `site` and `environment` one table each, `law` what
+//! `schema` lists the keys, `read` reads values, `service`, `site` and `environment` one table each (`source` and
+//! `route` what they share), `law` what
 //! only several tables together can break, `problem` what went wrong. Opens no file and knows no server; which
 //! addresses and names are taken there is the server's answer. Reference for people: `docs/havre-toml.md`.
 //! Tests: `tests/it/manifest.rs`.
 
 mod environment;
 mod law;
-mod path;
+
 pub mod problem;
 mod read;
+mod route;
 pub mod schema;
 mod service;
 mod site;
+mod source;
 
 use std::collections::BTreeMap;
 
@@ -191,7 +194,7 @@ fn named<'a>(reader: &mut Reader<'_>, value: Option<Value<'a>>) -> Vec<(String, 
 struct Found {
     spec: ServiceSpec,
     /// Where its routes are written, in the order of `spec.routes`.
-    routes: Vec<service::RouteAt>,
+    routes: Vec<route::RouteAt>,
     /// Where its name is written.
     at: std::ops::Range<usize>,
     /// Where `replicas` is written, else its name.

@@ -98,9 +98,10 @@ impl Position {
         let line = source[..start].matches('\n').count() + 1;
         let column = source[line_start..start].chars().count() + 1;
         // A very long line is shown from a little before the offending part.
-        let skipped = if column > SHOWN_MAX / 2 { column - SHOWN_MAX / 2 } else { 0 };
+        let skipped = column.saturating_sub(SHOWN_MAX / 2);
         let shown = |text: &str| -> String { text.chars().map(visible).collect() };
-        let text: String = shown(&source[line_start..line_end]).chars().skip(skipped).take(SHOWN_MAX).collect();
+        let text: String =
+            shown(&source[line_start..line_end]).chars().skip(skipped).take(SHOWN_MAX).collect();
         let begin = column - 1 - skipped;
         let length = source[start..end].trim_end().chars().count().max(1);
         let text = text.trim_end().to_owned();
@@ -130,6 +131,7 @@ impl ManifestError {
     pub(super) fn new(problems: Vec<Problem>) -> Self {
         let mut problems = problems;
         problems.sort_by_key(|problem| problem.at.as_ref().map(|at| (at.line, at.column)));
+        problems.dedup();
         let more = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
         Self { problems, more }

@@ -35,6 +35,17 @@ impl<'a> Value<'a> {
         self.value.span()
     }
 
+    /// Where a key of this table is written; the table's own key when it has none of that name.
+    pub(super) fn key_of(&self, key: &str) -> Range<usize> {
+        let entry =
+            |table: &&'a DeTable<'a>| table.keys().find(|found| found.get_ref() == key).map(Spanned::span);
+        self.value.get_ref().as_table().as_ref().and_then(entry).unwrap_or(self.key_at.clone())
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
     pub(super) fn is_text(&self) -> bool {
         self.value.get_ref().is_str()
     }
@@ -286,8 +297,7 @@ impl<'t> Reader<'t> {
         let text = self.text(value, "a length of time in quotes, such as \"30s\"")?;
         let span: Span = self.parsed_text(text, value)?;
         if !range.contains(&span) {
-            let message =
-                format!("`{}` must be between {} and {}", value.path, range.start(), range.end());
+            let message = format!("`{}` must be between {} and {}", value.path, range.start(), range.end());
             self.report(Code::WrongValue, value.at(), message, "");
             return None;
         }

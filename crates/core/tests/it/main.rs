@@ -3,6 +3,7 @@
 mod build;
 mod deployment;
 mod laws;
+mod manifest;
 mod sample;
 mod service;
 mod sim;

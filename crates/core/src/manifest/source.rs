@@ -1,0 +1,96 @@
+//! Reads what services and sites share: a Dockerfile with its context, and tables of variables.
+//! Tests: `tests/it/manifest.rs`.
+
+use std::collections::BTreeMap;
+
+use crate::manifest::ENV_BYTES_MAX;
+use crate::manifest::problem::Code;
+use crate::manifest::read::{Fields, Reader, Value};
+use crate::manifest::schema::is_own_variable;
+use crate::name::{EnvKey, RelativePath};
+use crate::service::spec::DockerfileSource;
+
+/// Reads the keys that belong to a Dockerfile, whose own value is given. `None` when one has a problem.
+pub(super) fn read_dockerfile(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    dockerfile: &Value<'_>,
+) -> Option<DockerfileSource> {
+    let dockerfile_path: Option<RelativePath> = read_path(reader, dockerfile);
+    let context = match fields.find("context") {
+        Some(value) => read_path(reader, &value),
+        None => Some(RelativePath::here()),
+    };
+    let target = match fields.find("target") {
+        Some(value) => Some(reader.parsed(&value)?),
+        None => None,
+    };
+    let args = match fields.find("args") {
+        Some(value) => read_variables(reader, &value),
+        None => BTreeMap::new(),
+    };
+    let dockerfile_path = dockerfile_path?;
+    if dockerfile_path.as_str() == "." {
+        let message = format!("`{}` names a folder", dockerfile.path);
+        reader.report(Code::WrongValue, dockerfile.at(), message, "name the file, such as \"Dockerfile\"");
+        return None;
+    }
+    Some(DockerfileSource { context: context?, dockerfile: dockerfile_path, target, args })
+}
+
+/// A path inside the repository; `./x` and `x/` are written by people and mean `x`.
+pub(super) fn read_path(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RelativePath> {
+    let text = reader.text(value, "a path in quotes")?;
+    let mut plain = text;
+    while let Some(rest) = plain.strip_prefix("./") {
+        plain = rest;
+    }
+    let plain = plain.strip_suffix('/').unwrap_or(plain);
+    let is_here = plain.is_empty() && text.starts_with('.');
+    reader.parsed_text(if is_here { "." } else { plain }, value)
+}
+
+/// Refuses keys that mean nothing without a Dockerfile.
+pub(super) fn refuse_build_keys(reader: &mut Reader<'_>, fields: &Fields<'_>, keys: &[&str], other: &str) {
+    for key in keys {
+        if let Some(value) = fields.find(key) {
+            let message = format!("`{}` belongs to `dockerfile`, and `{other}` needs no build", value.path);
+            reader.report(Code::Conflict, value.key_at.clone(), message, "remove one of them");
+        }
+    }
+}
+
+/// Environment variables or build arguments; leaves out what has problems.
+pub(super) fn read_variables(reader: &mut Reader<'_>, value: &Value<'_>) -> BTreeMap<EnvKey, String> {
+    let mut variables = BTreeMap::new();
+    for (key, value) in reader.entries(value).unwrap_or_default() {
+        let Some(key) = reader.parsed_key::<EnvKey>(&key, &value) else { continue };
+        let Some(text) = reader.text(&value, "text in quotes: variables are always text") else { continue };
+        if text.contains('\0') {
+            let message = format!("`{}` holds a NUL byte, which no variable can", value.path);
+            reader.report(Code::WrongValue, value.at(), message, "");
+            continue;
+        }
+        variables.insert(key, text.to_owned());
+    }
+    variables
+}
+
+/// Environment variables of a task: the ones Havre sets itself are refused.
+pub(super) fn read_env(reader: &mut Reader<'_>, value: &Value<'_>) -> BTreeMap<EnvKey, String> {
+    let variables = read_variables(reader, value);
+    for key in variables.keys().filter(|key| is_own_variable(key.as_str())) {
+        let hint = match key.as_str() {
+            "PORT" => "set `port` of the service instead",
+            _ => "every task has it; remove it here",
+        };
+        let message = format!("`{}.{key}`: Havre sets this variable itself", value.path);
+        reader.report(Code::Conflict, value.key_of(key.as_str()), message, hint);
+    }
+    let bytes: usize = variables.iter().map(|(key, text)| key.as_str().len() + text.len() + 2).sum();
+    if bytes > ENV_BYTES_MAX {
+        let message = format!("`{}` has {bytes} bytes, more than {ENV_BYTES_MAX}", value.path);
+        reader.report(Code::TooLarge, value.key_at.clone(), message, "put large data into a file");
+    }
+    variables
+}
