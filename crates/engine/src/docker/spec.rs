@@ -10,6 +10,11 @@ use havre_core::task::spec::{Purpose, TaskSpec, environment_network};
 
 use crate::label::{Installation, derive_labels};
 
+/// What ordinary images need to change to their own user and own their files at start; nothing that reaches the node:
+/// no raw sockets, no mounts, no device files, no tracing. `docs/decisions/0011-capabilities.md`.
+const CAPABILITIES: [&str; 7] =
+    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
+
 /// Logs Docker keeps of one task: three files of 10 MB.
 const LOG_FILES: &str = "3";
 const LOG_FILE_SIZE: &str = "10m";
@@ -38,6 +43,7 @@ fn derive_host(task: &TaskSpec) -> HostConfig {
     HostConfig {
         init: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_add: Some(CAPABILITIES.iter().map(|name| (*name).to_owned()).collect()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         privileged: Some(false),
         readonly_rootfs: Some(false),
