@@ -94,3 +94,113 @@ impl Default for EdgeLimits {
         }
     }
 }
+
+/// A value the edge cannot work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} must be {expected}, it is {found}")]
+pub struct ConfigError {
+    key: &'static str,
+    expected: &'static str,
+    found: String,
+}
+
+impl EdgeConfig {
+    /// Looks for values that would make an edge useless.
+    ///
+    /// # Errors
+    /// The first such value.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let fits = |bytes: ByteSize, least: u64, most: u64| (least..=most).contains(&bytes.as_bytes());
+        let positive = |span: Span| span.as_millis() > 0;
+        let count = |number: usize| number > 0;
+        let rules = [
+            ("name", "1 to 63 visible characters", self.name.clone(), is_name(&self.name)),
+            ("workers", "0 to 256", self.workers.to_string(), self.workers <= 256),
+            (
+                "limits.head_size",
+                "1KB to 1MB",
+                limits.head_size.to_string(),
+                fits(limits.head_size, 1 << 10, 1 << 20),
+            ),
+            (
+                "limits.head_lines",
+                "1 to 100",
+                limits.head_lines.to_string(),
+                (1..=100).contains(&limits.head_lines),
+            ),
+            (
+                "limits.head_timeout",
+                ABOVE_ZERO,
+                limits.head_timeout.to_string(),
+                positive(limits.head_timeout),
+            ),
+            (
+                "limits.idle_timeout",
+                ABOVE_ZERO,
+                limits.idle_timeout.to_string(),
+                positive(limits.idle_timeout),
+            ),
+            ("limits.body_period", ABOVE_ZERO, limits.body_period.to_string(), positive(limits.body_period)),
+            (
+                "limits.connections_per_worker",
+                ABOVE_ZERO,
+                limits.connections_per_worker.to_string(),
+                count(limits.connections_per_worker),
+            ),
+            (
+                "limits.connections_per_client",
+                ABOVE_ZERO,
+                limits.connections_per_client.to_string(),
+                count(limits.connections_per_client),
+            ),
+        ];
+        match rules.into_iter().find(|(_, _, _, is_met)| !is_met) {
+            Some((key, expected, found, _)) => Err(ConfigError { key, expected, found }),
+            None => Ok(()),
+        }
+    }
+}
+
+const ABOVE_ZERO: &str = "above zero";
+
+fn is_name(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_file_is_completed_with_defaults_and_an_unknown_key_is_refused() {
+        let config: EdgeConfig = serde_json::from_str(
+            "{\"name\":\"n1\",\"listen\":[\"127.0.0.1:80\"],\"limits\":{\"idle_timeout\":\"5s\",\"head_size\":\"16KB\"}}",
+        )
+        .unwrap();
+        let limits = EdgeLimits {
+            idle_timeout: Span::seconds(5),
+            head_size: ByteSize::bytes(16 * 1024),
+            ..EdgeLimits::default()
+        };
+        let listen = vec!["127.0.0.1:80".parse().unwrap()];
+        assert_eq!(config, EdgeConfig { name: "n1".to_owned(), listen, limits, ..EdgeConfig::default() });
+        let error = serde_json::from_str::<EdgeConfig>("{\"lisen\":[]}").unwrap_err();
+        assert!(error.to_string().starts_with("unknown field `lisen`"), "{error}");
+    }
+
+    #[test]
+    fn useless_values_are_named() {
+        assert_eq!(EdgeConfig::default().check(), Ok(()));
+        let refused = |config: EdgeConfig| config.check().unwrap_err().to_string();
+        assert_eq!(
+            refused(EdgeConfig { workers: 1000, ..EdgeConfig::default() }),
+            "workers must be 0 to 256, it is 1000"
+        );
+        let limits = EdgeLimits { idle_timeout: Span::seconds(0), ..EdgeLimits::default() };
+        assert_eq!(
+            refused(EdgeConfig { limits, ..EdgeConfig::default() }),
+            "limits.idle_timeout must be above zero, it is 0s"
+        );
+    }
+}

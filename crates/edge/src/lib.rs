@@ -14,6 +14,7 @@ pub mod listen;
 pub mod metrics;
 mod pace;
 pub mod probe;
+pub mod role;
 mod shared;
 pub mod site;
 pub mod table;

@@ -100,6 +100,43 @@ fn show(answer: &SiteAnswer) -> String {
     }
 }
 
+const PLAIN_TARGETS: &[&str] = &[
+    "/",
+    "/index.html",
+    "/?a=b",
+    "/about",
+    "/about/",
+    "/about?x=1",
+    "/about/index.html",
+    "/assets",
+    "/assets/index-DiwrgTda.js",
+    "/assets/logo.SVG",
+    "/caf%C3%A9%201.txt",
+    "/empty/nothing.txt",
+    "/big.bin",
+    "/.well-known/security.txt",
+    "/missing",
+    "/missing.js",
+    "/index.html/",
+    "/index.html/x",
+    "/%zz",
+    "//",
+    "//evil.example/",
+    "/fifo",
+    "/link.txt",
+    "/up/outside.txt",
+    "/.env",
+    "/.git/config",
+    "/a/.hidden/x.txt",
+    "/%2e%2e/outside.txt",
+    "/..%2foutside.txt",
+    "/about/../index.html",
+    "/about%2findex.html",
+    "/index.html%00",
+    "/a\\b",
+    "relative",
+];
+
 #[test]
 fn golden_answers() {
     let (_dir, sites) = published();
@@ -113,42 +150,7 @@ fn golden_answers() {
         assert_eq!(show(&sites.answer(site, &request)), first);
         page.push_str(&format!("{label} {} {} -> {first}\n", request.method, request.target));
     };
-    for target in [
-        "/",
-        "/index.html",
-        "/?a=b",
-        "/about",
-        "/about/",
-        "/about?x=1",
-        "/about/index.html",
-        "/assets",
-        "/assets/index-DiwrgTda.js",
-        "/assets/logo.SVG",
-        "/caf%C3%A9%201.txt",
-        "/empty/nothing.txt",
-        "/big.bin",
-        "/.well-known/security.txt",
-        "/missing",
-        "/missing.js",
-        "/index.html/",
-        "/index.html/x",
-        "/%zz",
-        "//",
-        "//evil.example/",
-        "/fifo",
-        "/link.txt",
-        "/up/outside.txt",
-        "/.env",
-        "/.git/config",
-        "/a/.hidden/x.txt",
-        "/%2e%2e/outside.txt",
-        "/..%2foutside.txt",
-        "/about/../index.html",
-        "/about%2findex.html",
-        "/index.html%00",
-        "/a\\b",
-        "relative",
-    ] {
+    for target in PLAIN_TARGETS {
         row("site", &plain, get(target));
     }
     for target in

@@ -149,7 +149,7 @@ impl App {
                             let path = head.split(' ').nth(1).unwrap().to_owned();
                             heads.lock().unwrap().push(head);
                             let reply = replies.lock().unwrap().get(&path).cloned();
-                            match reply.unwrap_or_else(|| reply_missing()) {
+                            match reply.unwrap_or_else(reply_missing) {
                                 Reply::Bytes(bytes) => drop(stream.write_all(bytes.as_bytes()).await),
                                 Reply::Silence => {
                                     // Until the other side gives up.

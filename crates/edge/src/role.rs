@@ -1,0 +1,244 @@
+//! The life of one edge process: lock, saved table, sockets, threads, and a stop without lost requests.
+//! It routes nothing and decides nothing. Tests: `tests/it/role.rs`.
+
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info, warn};
+
+use crate::config::{ConfigError, EdgeConfig};
+use crate::control::Link;
+use crate::control::report::Identity;
+use crate::control::saved::{SavedError, StateDir, StateDirError};
+use crate::listen::{ListenError, Listeners};
+use crate::shared::Shared;
+use crate::table::{Table, TableError};
+use crate::{metrics, probe};
+
+/// Why an edge cannot start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// A value of the configuration.
+    #[error("use the configuration of the edge")]
+    Config(#[from] ConfigError),
+    /// The state folder; [`StateDirError::Busy`] when another edge runs with it.
+    #[error("take the state folder")]
+    State(#[from] StateDirError),
+    /// No sockets.
+    #[error("open the listening sockets")]
+    Listen(#[from] ListenError),
+    /// No socket for metrics.
+    #[error("listen for metrics on {}", .path.display())]
+    Metrics {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Threads or runtimes.
+    #[error("start the threads of the edge")]
+    Threads(#[source] io::Error),
+    /// A thread ended that must not.
+    #[error("ended by itself: {0}")]
+    Ended(&'static str),
+}
+
+/// The data path as the rest of the edge needs it.
+pub trait Workers: Send + Sync + 'static {
+    /// Resolves when every worker has run something after the swap to `generation`.
+    fn acknowledge(&self, generation: u64) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Blocks until every worker has ended, which they do after the soft stop and within its limit.
+    fn join(&self);
+}
+
+/// An edge that holds its lock and its sockets and has its last table, but does not accept yet.
+#[derive(Debug)]
+pub struct Edge {
+    config: EdgeConfig,
+    shared: Arc<Shared>,
+    state: Arc<StateDir>,
+    listeners: Listeners,
+    instance: String,
+}
+
+impl Edge {
+    /// Locks the state folder, loads the saved table and opens the sockets. A damaged table is moved aside and
+    /// logged: an edge without routes that asks control is better than one that does not start.
+    ///
+    /// # Errors
+    /// Another edge runs with this state folder, an address is taken, or the configuration is wrong.
+    pub fn start(config: EdgeConfig) -> Result<Self, EdgeError> {
+        config.check()?;
+        let state = StateDir::lock(&config.state_dir)?;
+        let shared = Shared::new(config.limits.clone(), config.sites_dir.clone());
+        restore(&state, &shared);
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let listeners = Listeners::open(&config.listen, workers)?;
+        let instance = random_name().map_err(EdgeError::Threads)?;
+        Ok(Self { config, shared, state: Arc::new(state), listeners, instance })
+    }
+
+    /// Addresses it listens on, with ports that the kernel chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.listeners.addresses
+    }
+
+    /// What its threads share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Serves until `soft_stop` turns true (or its sender is gone) and all that was in flight has ended, or
+    /// `limits.stop_timeout` has passed. Blocks. `spawn` starts the workers.
+    ///
+    /// # Errors
+    /// Threads or the metrics socket cannot be made, or workers end without being told.
+    pub fn run_with<W: Workers>(
+        self,
+        soft_stop: watch::Receiver<bool>,
+        spawn: impl FnOnce(Arc<Shared>, Vec<Vec<TcpListener>>, watch::Receiver<bool>) -> io::Result<W>,
+    ) -> Result<(), EdgeError> {
+        let Self { config, shared, state, listeners, instance } = self;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("edge-save")
+            .max_blocking_threads(2)
+            .build()
+            .map_err(EdgeError::Threads)?;
+        let metrics = config.metrics_socket.map(|path| {
+            let _context = runtime.enter();
+            metrics::bind(&path).map_err(|source| EdgeError::Metrics { path, source })
+        });
+        let metrics = metrics.transpose()?;
+        let addresses = listeners.addresses;
+        let workers = spawn(Arc::clone(&shared), listeners.per_worker, soft_stop.clone())
+            .map_err(EdgeError::Threads)?;
+        let workers = Arc::new(workers);
+        let probes = Probes::start(&shared).map_err(EdgeError::Threads)?;
+        info!(edge = %config.name, %instance, ?addresses, generation = shared.table.load().generation, "edge serves");
+        let link = Link {
+            shared: Arc::clone(&shared),
+            socket: config.control_socket,
+            state,
+            identity: Identity { edge: config.name, instance, listeners: addresses },
+            acknowledge: Box::new({
+                let workers = Arc::clone(&workers);
+                move |generation| workers.acknowledge(generation)
+            }),
+        };
+        let outcome = runtime.block_on(async {
+            let serve = async {
+                match metrics {
+                    Some(listener) => metrics::serve(listener, shared).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Reports go on while workers drain, so that control sees what is still in flight.
+            tokio::select! {
+                outcome = drained(workers, soft_stop) => outcome,
+                () = link.run() => Err(EdgeError::Ended("link to control")),
+                () = serve => Err(EdgeError::Ended("metrics socket")),
+            }
+        });
+        probes.stop();
+        outcome
+    }
+}
+
+/// Waits on a thread of its own until all workers have ended; before the stop that is an error.
+async fn drained<W: Workers>(workers: Arc<W>, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("edge-join".to_owned())
+        .spawn(move || {
+            workers.join();
+            // The other side is gone only when the process ends anyway.
+            let _ = ended.send(());
+        })
+        .map_err(EdgeError::Threads)?;
+    let _ = end.await;
+    let is_told = *soft_stop.borrow() || soft_stop.has_changed().is_err();
+    if is_told { Ok(()) } else { Err(EdgeError::Ended("workers")) }
+}
+
+/// The thread that probes.
+struct Probes {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Probes {
+    fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let shared = Arc::clone(shared);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("edge-probe".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = probe::run(shared) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    fn stop(self) {
+        let _ = self.stop.send(());
+        if self.thread.join().is_err() {
+            error!("the probe thread had panicked");
+        }
+    }
+}
+
+/// Why the saved table is not served.
+#[derive(Debug, thiserror::Error)]
+enum RestoreError {
+    #[error(transparent)]
+    Saved(#[from] SavedError),
+    #[error("serve the saved route table")]
+    Table(#[from] TableError),
+}
+
+/// Publishes the saved table, or moves it aside.
+fn restore(state: &StateDir, shared: &Shared) {
+    let table = state.load().map_err(RestoreError::from).and_then(|saved| match saved {
+        Some(saved) => Ok(Some(Table::build(&saved, Some(&shared.table.load()))?)),
+        None => Ok(None),
+    });
+    match table {
+        Ok(Some(table)) => {
+            info!(generation = table.generation, "serving the saved route table");
+            shared.publish(table);
+        }
+        Ok(None) => warn!("no saved route table; serving nothing until control answers"),
+        Err(problem) => {
+            let cause = std::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
+            match state.set_aside() {
+                Ok(aside) => {
+                    error!(%problem, %cause, aside = %aside.display(), "saved route table is damaged; moved aside")
+                }
+                Err(failed) => {
+                    error!(%problem, %cause, %failed, "saved route table is damaged and cannot be moved")
+                }
+            }
+        }
+    }
+}
+
+/// 128 random bits in hex.
+fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
