@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +20,7 @@ use crate::state::AppState;
 /// Lines waiting for a slow client; each is bounded by its producer.
 const WAITING_MAX: usize = 64;
 
-/// The client is gone, or the server stops: the producer should end.
+/// The client is gone or does not read, or the server stops: the producer should end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
@@ -50,6 +51,8 @@ where
 /// Where a producer writes to.
 pub(crate) struct Lines {
     sender: mpsc::Sender<Bytes>,
+    /// Longest wait for a client that does not read.
+    patience: Duration,
 }
 
 impl Lines {
@@ -62,7 +65,10 @@ impl Lines {
 
     /// Sends complete lines as they are.
     pub(crate) async fn send_raw(&self, lines: Bytes) -> Result<(), Gone> {
-        self.sender.send(lines).await.map_err(|_| Gone)
+        match tokio::time::timeout(self.patience, self.sender.send(lines)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
     }
 
     /// An empty line: finds out whether the client is still there.
@@ -81,16 +87,17 @@ where
 {
     let slot = state.slot()?;
     let stop = state.stop.clone();
+    let patience = state.limits.slow_client;
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     tokio::spawn(async move {
-        let lines = Lines { sender: sender.clone() };
+        let lines = Lines { sender: sender.clone(), patience };
         let ended = tokio::select! {
             ended = produce(lines) => ended,
             () = stop.cancelled() => Ok(()),
             () = sender.closed() => Ok(()),
         };
         if let Err(Broken::Refused(refusal)) = ended {
-            let last = Lines { sender };
+            let last = Lines { sender, patience };
             // Whether somebody still reads it makes no difference here.
             let _ = last.send(&StreamEnd { error: refusal.body() }).await;
         }

@@ -38,6 +38,8 @@ pub struct Limits {
     pub upload_silence: Duration,
     /// Pause between the empty lines and pings that keep a silent stream alive and find dead clients.
     pub keep_alive: Duration,
+    /// Longest wait for a client that does not read its stream.
+    pub slow_client: Duration,
     /// Longest wait of an edge for the next route table.
     pub table_wait: Duration,
     /// Most streams, sessions and uploads at once.
@@ -52,6 +54,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             upload_silence: Duration::from_secs(30),
             keep_alive: Duration::from_secs(15),
+            slow_client: Duration::from_secs(600),
             table_wait: Duration::from_secs(60),
             streams: 128,
         }

@@ -16,7 +16,10 @@ use crate::task::streams::{ExecInput, ExecOutput, ExecSession, TaskStreamError};
 
 /// Longest wait for the first frame of a client.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
-/// Longest wait for a client to answer the close frame.
+/// Pings in a row without any frame from the client before it counts as gone. More than one, because answers wait
+/// behind output that the client has not read yet.
+const UNANSWERED_MAX: u32 = 3;
+/// Longest wait to say that the session is over, and for the client's answer.
 const LAST_FRAMES: Duration = Duration::from_secs(5);
 
 /// Answers the upgrade, reads the request from the first frame, starts the command and carries its bytes.
@@ -33,8 +36,9 @@ where
     let upgrade = upgrade.max_message_size(FRAME_MAX).max_frame_size(FRAME_MAX);
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         if let Err(refusal) = hold(&state, &mut socket, start).await {
-            // A client that is gone already does not need to know.
-            let _ = send(&mut socket, &SessionServer::Refused { error: refusal.body() }).await;
+            let frame = SessionServer::Refused { error: refusal.body() };
+            // A client that is gone, or does not read, does not need to know.
+            let _ = tokio::time::timeout(LAST_FRAMES, send(&mut socket, &frame)).await;
         }
         close(&mut socket).await;
         drop(slot);
@@ -45,10 +49,11 @@ where
 /// connection, and the client could lose the last output and the exit code.
 async fn close(socket: &mut WebSocket) {
     let end = CloseFrame { code: close_code::NORMAL, reason: "".into() };
-    if socket.send(Message::Close(Some(end))).await.is_err() {
-        return;
-    }
-    let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let answered = async {
+        if socket.send(Message::Close(Some(end))).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
     // A client that never answers loses nothing but its own last frames.
     let _ = tokio::time::timeout(LAST_FRAMES, answered).await;
 }
@@ -82,15 +87,20 @@ async fn first_frame<Q: DeserializeOwned>(socket: &mut WebSocket) -> Result<Q, R
 }
 
 async fn carry(state: &AppState, socket: &mut WebSocket, mut session: ExecSession) -> Result<(), Refusal> {
+    let patience = state.limits.slow_client;
     let mut pause = tokio::time::interval(state.limits.keep_alive);
     pause.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut is_answered = true;
+    let mut unanswered = 0;
     // A frame for a command that does not read waits here, so that the client is not read either.
     let mut pending: Option<ExecInput> = None;
     loop {
         tokio::select! {
             output = session.output.recv() => match output {
-                Some(output) => if is_last(socket, output).await? { return Ok(()) },
+                Some(output) => match tokio::time::timeout(patience, pass_on(socket, output)).await {
+                    Ok(Passed::More) => {}
+                    Ok(Passed::Last) | Err(_) => return Ok(()),
+                    Ok(Passed::Broken(refusal)) => return Err(refusal),
+                },
                 None => return Err(Refusal::new(Code::Internal, "the command's session ended without its exit code")),
             },
             room = session.input.reserve(), if pending.is_some() => match (room, pending.take()) {
@@ -99,17 +109,17 @@ async fn carry(state: &AppState, socket: &mut WebSocket, mut session: ExecSessio
                 (_, dropped) => drop(dropped),
             },
             frame = socket.recv(), if pending.is_none() => match frame {
-                Some(Ok(Message::Pong(_))) => is_answered = true,
                 Some(Ok(Message::Close(_))) | Some(Err(_)) | None => return Ok(()),
-                Some(Ok(frame)) => pending = parse(frame)?,
+                Some(Ok(frame)) => {
+                    unanswered = 0;
+                    pending = parse(frame)?;
+                }
             },
             _ = pause.tick() => {
                 // With input pending nothing is read, so a missing answer says nothing.
-                if !is_answered && pending.is_none() {
-                    return Ok(());
-                }
-                is_answered = false;
-                if socket.send(Message::Ping(Bytes::new())).await.is_err() {
+                unanswered = if pending.is_some() { 0 } else { unanswered + 1 };
+                let ping = tokio::time::timeout(patience, socket.send(Message::Ping(Bytes::new())));
+                if unanswered > UNANSWERED_MAX || !matches!(ping.await, Ok(Ok(()))) {
                     return Ok(());
                 }
             }
@@ -120,19 +130,28 @@ async fn carry(state: &AppState, socket: &mut WebSocket, mut session: ExecSessio
     }
 }
 
-/// Passes output on; whether it was the last.
-async fn is_last(socket: &mut WebSocket, output: ExecOutput) -> Result<bool, Refusal> {
+/// What became of a piece of output.
+enum Passed {
+    /// The client has it.
+    More,
+    /// It was the last, or the client is gone.
+    Last,
+    /// The session broke.
+    Broken(Refusal),
+}
+
+async fn pass_on(socket: &mut WebSocket, output: ExecOutput) -> Passed {
     let sent = match output {
         ExecOutput::Stdout(bytes) => send_bytes(socket, STDOUT, &bytes).await,
         ExecOutput::Stderr(bytes) => send_bytes(socket, STDERR, &bytes).await,
         ExecOutput::Exit(code) => {
+            // Whether the client still hears it changes nothing.
             let _ = send(socket, &SessionServer::Exit { code }).await;
-            return Ok(true);
+            return Passed::Last;
         }
-        ExecOutput::Failed(error) => return Err(error.into()),
+        ExecOutput::Failed(error) => return Passed::Broken(error.into()),
     };
-    // A client that is gone ends the session.
-    Ok(sent.is_err())
+    if sent.is_ok() { Passed::More } else { Passed::Last }
 }
 
 async fn send_bytes(socket: &mut WebSocket, tag: u8, bytes: &[u8]) -> Result<(), axum::Error> {

@@ -100,3 +100,25 @@ async fn bodies() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_answered() {
+    let limits =
+        havre_web::Limits { request_timeout: std::time::Duration::from_millis(50), ..Default::default() };
+    let world = World::with(limits);
+    let (_open, receiver) = tokio::sync::mpsc::channel::<Result<axum::body::Bytes, std::io::Error>>(1);
+    let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    let (status, answer) =
+        read(crate::world::soon(send(&world.local, "PUT", ENVIRONMENT, &[], body)).await).await;
+    assert_eq!(
+        (status, answer),
+        (
+            504,
+            json!({
+                "code": "timeout",
+                "message": "the server did not answer in time; what was asked for may still happen",
+                "hint": "look at the state before you repeat the request",
+            })
+        )
+    );
+}

@@ -95,6 +95,37 @@ async fn a_client_that_goes_ends_the_log_stream() {
     soon(sender.closed()).await;
 }
 
+#[tokio::test]
+async fn a_client_that_does_not_read_is_dropped() {
+    let world = World::with(Limits { slow_client: Duration::from_millis(50), ..Limits::default() });
+    world.apply(&[tasks("api", "api.example")]).await;
+    let (sender, receiver) = mpsc::channel(4);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver).boxed();
+    world.streams.logs.lock().expect("no holder panics").push_back(Ok(stream));
+    let path = format!("{ENVIRONMENT}/services/api/logs?follow=true");
+    let unread = send(&world.local, "GET", &path, &[], Body::empty()).await;
+    soon(async { while sender.send(Ok(entry("again and again"))).await.is_ok() {} }).await;
+    drop(unread);
+
+    let (_stdin, stdout) = plant(&world, None);
+    let mut client = connect(&world, "run").await;
+    say(&mut client, json!({ "argv": ["yes"] })).await;
+    soon(async { while stdout.send(ExecOutput::Stdout(vec![b'y'; 65_536].into())).await.is_ok() {} }).await;
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_is_dropped() {
+    let world = World::with(Limits { keep_alive: Duration::from_millis(20), ..Limits::default() });
+    world.apply(&[tasks("api", "api.example")]).await;
+    let (_stdin, stdout) = plant(&world, None);
+    let mut client = connect(&world, "run").await;
+    say(&mut client, json!({ "argv": ["sleep"] })).await;
+    // Not read, so its pings stay without an answer; the connection itself is fine.
+    soon(stdout.closed()).await;
+    drop(client);
+}
+
 type Client = WebSocketStream<TcpStream>;
 
 /// A WebSocket on a real server.
