@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -152,15 +152,15 @@ impl Page {
     }
 }
 
-/// Binds the socket for metrics; a file that an earlier process left there is replaced. The caller holds the
+/// Binds the socket for metrics; a socket that an earlier process left there is replaced. The caller holds the
 /// lock of the state folder, so no living edge loses its socket. Readable by the edge's group. Needs a runtime.
 ///
 /// # Errors
 /// The folder is missing or cannot be written.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // Only ever a socket: a wrong path in the configuration must not cost anyone a file.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;

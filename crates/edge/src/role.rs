@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -76,6 +77,7 @@ impl Edge {
     /// Another edge runs with this state folder, an address is taken, or the configuration is wrong.
     pub fn start(config: EdgeConfig) -> Result<Self, EdgeError> {
         config.check()?;
+        raise_open_files();
         let state = StateDir::lock(&config.state_dir)?;
         let shared = Shared::new(config.limits.clone(), config.sites_dir.clone());
         restore(&state, &shared);
@@ -124,7 +126,7 @@ impl Edge {
         let workers = spawn(Arc::clone(&shared), listeners.per_worker, soft_stop.clone())
             .map_err(EdgeError::Threads)?;
         let workers = Arc::new(workers);
-        let probes = Probes::start(&shared).map_err(EdgeError::Threads)?;
+        let mut probes = Probes::start(&shared).map_err(EdgeError::Threads)?;
         info!(edge = %config.name, %instance, ?addresses, generation = shared.table.load().generation, "edge serves");
         let link = Link {
             shared: Arc::clone(&shared),
@@ -148,6 +150,7 @@ impl Edge {
                 outcome = drained(workers, soft_stop) => outcome,
                 () = link.run() => Err(EdgeError::Ended("link to control")),
                 () = serve => Err(EdgeError::Ended("metrics socket")),
+                _ = &mut probes.ended => Err(EdgeError::Ended("probes")),
             }
         });
         probes.stop();
@@ -173,7 +176,10 @@ async fn drained<W: Workers>(workers: Arc<W>, soft_stop: watch::Receiver<bool>) 
 
 /// The thread that probes.
 struct Probes {
+    /// Dropping it stops the probes.
     stop: oneshot::Sender<()>,
+    /// Resolves when the thread ends, a panic included: frozen health must not go unnoticed.
+    ended: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
 }
 
@@ -182,7 +188,9 @@ impl Probes {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::clone(shared);
         let (stop, stopped) = oneshot::channel();
+        let (alive, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("edge-probe".to_owned()).spawn(move || {
+            let _alive: oneshot::Sender<()> = alive;
             runtime.block_on(async {
                 tokio::select! {
                     () = probe::run(shared) => {}
@@ -190,14 +198,23 @@ impl Probes {
                 }
             });
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, ended, thread })
     }
 
     fn stop(self) {
-        let _ = self.stop.send(());
+        drop(self.stop);
         if self.thread.join().is_err() {
             error!("the probe thread had panicked");
         }
+    }
+}
+
+/// Lets the process open as many files as it may: the usual soft limit of 1024 is a few hundred users.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(problem) = setrlimit(Resource::Nofile, limit) {
+        warn!(%problem, "cannot raise the limit of open files");
     }
 }
 

@@ -89,7 +89,8 @@ fn align(watched: &mut HashMap<String, Watch>, table: &Table, slots: &Arc<Semaph
         let upstream = &member.upstream;
         named.insert(upstream.task.as_str());
         match watched.get(&upstream.task) {
-            Some(watch) if Arc::ptr_eq(&watch.upstream, upstream) => {
+            // A watch ends by itself only if a bug made it panic; then the upstream gets a new one.
+            Some(watch) if Arc::ptr_eq(&watch.upstream, upstream) && !watch.task.is_finished() => {
                 let wanted = Wanted::of(member);
                 watch.wanted.send_if_modified(|now| {
                     let is_new = *now != wanted;

@@ -71,4 +71,8 @@ async fn the_socket_answers_and_replaces_what_a_dead_edge_left() {
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
     }
     server.abort();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "keep me").unwrap();
+    assert!(metrics::bind(&file).is_err());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "keep me");
 }
