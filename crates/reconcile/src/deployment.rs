@@ -2,7 +2,7 @@
 
 use havre_core::deployment::Deployment;
 use havre_core::deployment::check::check;
-use havre_core::deployment::plan::{Plan, plan};
+use havre_core::deployment::plan::{Plan, gives_up, plan};
 use havre_core::deployment::state::{FailureReason, LinesOf, State};
 use havre_core::event::Actor;
 use havre_core::service::seen::Seen;
@@ -10,7 +10,7 @@ use havre_core::service::step::Step;
 use havre_core::task::spec::{command_container, task_container};
 use havre_store::{Environment, StoreError};
 
-use crate::execute::{StepError, execute};
+use crate::execute::{StepError, execute_all};
 use crate::observe::observe_deployment;
 use crate::service::{AdvanceError, record_waiting};
 use crate::task_log;
@@ -36,22 +36,18 @@ pub async fn advance(
         plan = Plan { next: Some(next), ..Plan::default() };
     }
     record(world, deployment, &plan).await?;
-    let mut changed = false;
-    for step in &plan.steps {
-        match execute(world, seen, environment, step).await {
-            Ok(done) => changed |= done,
-            Err(error) if error.is_permanent() => {
-                let reason = failure(step, &error);
-                let next = end_state(deployment, world.now(), reason);
-                return store_next(world, seen, deployment, next).await;
-            }
-            Err(error) => {
-                let text = format!("will try again: {}", chain(&error));
-                record_waiting(world, "deployment", deployment.id.row(), text).await?;
-                return Err(error.into());
-            }
+    let changed = match execute_all(world, seen, environment, &plan.steps).await {
+        Ok(changed) => changed,
+        Err((step, error)) if error.is_permanent() || gives_up(deployment, now) => {
+            let next = end_state(deployment, world.now(), failure(&step, &error));
+            return store_next(world, seen, deployment, next).await;
         }
-    }
+        Err((_, error)) => {
+            let text = format!("will try again: {}", chain(&error));
+            record_waiting(world, "deployment", deployment.id.row(), text).await?;
+            return Err(error.into());
+        }
+    };
     match plan.next {
         Some(next) => store_next(world, seen, deployment, next).await,
         None => Ok(changed),

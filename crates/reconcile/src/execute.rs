@@ -87,6 +87,30 @@ impl From<StoreError> for Fault {
     }
 }
 
+/// Executes steps in order; `true` when they changed something a plan can see. Starts that follow each other run at the
+/// same time: the engine takes a few hundred milliseconds for each, and users wait for all of them.
+///
+/// # Errors
+/// The first step that failed, with its cause; steps after it were not begun.
+pub async fn execute_all(
+    world: &World,
+    seen: &Seen,
+    environment: &Environment,
+    steps: &[Step],
+) -> Result<bool, (Step, StepError)> {
+    let is_start = |step: &Step| matches!(step, Step::StartTask { .. });
+    let mut changed = false;
+    for group in steps.chunk_by(|one, next| is_start(one) && is_start(next)) {
+        let all = group.iter().map(|step| async move {
+            execute(world, seen, environment, step).await.map_err(|error| (step.clone(), error))
+        });
+        for done in futures_util::future::join_all(all).await {
+            changed |= done?;
+        }
+    }
+    Ok(changed)
+}
+
 /// Executes one step; `true` when it changed something a plan can see.
 ///
 /// # Errors

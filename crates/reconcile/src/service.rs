@@ -7,7 +7,7 @@ use havre_core::service::plan::{Plan, plan};
 use havre_store::StoreError;
 
 use crate::deployment;
-use crate::execute::{StepError, execute};
+use crate::execute::{StepError, execute_all};
 use crate::observe::{ObserveError, observe};
 use crate::world::World;
 
@@ -60,10 +60,8 @@ pub async fn advance_once(world: &World, id: ServiceId) -> Result<bool, AdvanceE
         tracing::error!(service = %id, %violation, "refused to execute a plan that breaks a law");
         return Ok(false);
     }
-    let mut changed = false;
-    for step in &plan.steps {
-        changed |= execute(world, &seen, &environment, step).await?;
-    }
+    let done = execute_all(world, &seen, &environment, &plan.steps).await;
+    let mut changed = done.map_err(|(_, error)| error)?;
     if changed {
         return Ok(true);
     }

@@ -19,6 +19,10 @@ use crate::time::Timestamp;
 /// Longest wait for edges and the public listener after the switch.
 pub const SWITCH_TIMEOUT: Span = Span::seconds(60);
 
+/// Longest time a deployment may try to get ready: a dead engine, a full disk or a silent registry may pass, but
+/// somebody waits for the answer.
+pub const PREPARE_TIMEOUT: Span = Span::seconds(600);
+
 /// Baking ignores fewer errors than this: a single bot must not undo a release.
 pub const BAKE_MIN_ERRORS: u64 = 10;
 
@@ -161,6 +165,11 @@ pub fn replicas_after(service: &Service, live: Option<&Release>, release: &Relea
     let specified = release.spec.replicas();
     let unchanged = live.is_some_and(|live| live.spec.replicas() == specified);
     if kind == Kind::Restart || unchanged { service.replicas } else { specified }
+}
+
+/// Whether an error that may pass has not passed for too long.
+pub fn gives_up(deployment: &Deployment, now: Timestamp) -> bool {
+    matches!(deployment.state, State::Preparing { since } if now.since(since) >= PREPARE_TIMEOUT.duration())
 }
 
 struct Subject<'a> {

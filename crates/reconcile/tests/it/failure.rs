@@ -136,6 +136,21 @@ async fn a_dead_engine_is_waited_for() {
 }
 
 #[tokio::test]
+async fn an_engine_that_stays_dead_is_given_up() {
+    let (outside, control, id) = deployed().await;
+    control.apply(spec(work("1"))).await;
+    control.build(id).await;
+    let error = EngineError::NoSpace { what: "make a network".to_owned() };
+    for _ in 0..400 {
+        outside.engine.fail_next(Operation::EnsureNetwork, error.clone());
+    }
+    control.settle().await;
+    let FailureReason::NotPrepared { message } = failure(&control, id).await else { panic!() };
+    assert!(message.contains("no space left on the engine's disk"), "{message}");
+    only_the_first_served(&outside);
+}
+
+#[tokio::test]
 async fn tasks_that_end_are_replaced() {
     let (outside, control, id) = deployed().await;
     outside.engine.lose_power();
