@@ -141,10 +141,15 @@ async fn an_engine_that_stays_dead_is_given_up() {
     control.apply(spec(work("1"))).await;
     control.build(id).await;
     let error = EngineError::NoSpace { what: "make a network".to_owned() };
-    for _ in 0..400 {
+    for _ in 0..20 {
         outside.engine.fail_next(Operation::EnsureNetwork, error.clone());
     }
-    control.settle().await;
+    for _ in 0..3 {
+        control.activate().await;
+        assert_eq!(control.last_deployment(id).await.state.name(), "preparing");
+    }
+    outside.clock.advance(Span::seconds(600).duration());
+    control.activate().await;
     let FailureReason::NotPrepared { message } = failure(&control, id).await else { panic!() };
     assert!(message.contains("no space left on the engine's disk"), "{message}");
     only_the_first_served(&outside);
