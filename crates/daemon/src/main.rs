@@ -1,1 +1,82 @@
-fn main() {}
+//! `havred`, the server: one binary, separate processes for the roles `control`, `edge` and `supervise`. Wiring and
+//! signals only. Tests: `script/e2e` and at the end of files.
+
+mod config;
+mod control;
+mod entropy;
+mod intake;
+mod node;
+mod signals;
+mod streams;
+mod supervise;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Runs a team's production on servers they own.
+#[derive(Debug, Parser)]
+#[command(name = "havred", version, arg_required_else_help = true)]
+struct Arguments {
+    /// Bootstrap configuration; every key has a default, so the file may be missing at the default place.
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Role {
+    /// API, store, every decision; carries no user traffic.
+    Control,
+    /// Front door: routing, static sites, health probes; talks to control only.
+    Edge,
+    /// Starts control and edge as child processes and keeps them running, for machines without systemd.
+    Supervise,
+    /// Reads the configuration, says whether it is usable, and ends.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    init_log();
+    let result = config::load(&arguments.config).and_then(|config| match arguments.role {
+        Role::Control => control::run(config),
+        Role::Edge => run_edge(config),
+        Role::Supervise => supervise::run(&config, &arguments.config),
+        Role::Check => {
+            println!("{} is usable", arguments.config.display());
+            Ok(())
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The whole chain in one line: the journal shows lines.
+            eprintln!("havred: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_edge(config: config::Config) -> anyhow::Result<()> {
+    let stop = signals::watch_thread()?;
+    Ok(havre_edge::role::run(config.edge, stop)?)
+}
+
+/// Logs to standard error, which the journal collects; `HAVRE_LOG` chooses levels.
+fn init_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HAVRE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal)
+        .with_target(false)
+        .init();
+}

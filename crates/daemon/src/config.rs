@@ -1,0 +1,101 @@
+//! Bootstrap configuration: paths, addresses, pools. Everything else is desired state in the store. Tests at the end of
+//! the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use havre_edge::config::EdgeConfig;
+use serde::Deserialize;
+
+/// Where the packaged configuration lies.
+pub(crate) const DEFAULT_PATH: &str = "/etc/havre/havred.toml";
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The role `control`.
+    pub(crate) control: ControlConfig,
+    /// The role `edge`.
+    pub(crate) edge: EdgeConfig,
+}
+
+/// The role `control`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ControlConfig {
+    /// Store, build logs, last logs of removed tasks. Default `/var/lib/havre`.
+    pub(crate) data_dir: PathBuf,
+    /// Published sites; the edge reads them. Default `/var/lib/havre/sites`.
+    pub(crate) sites_dir: PathBuf,
+    /// API for `havre` on this machine. Default `/run/havre/control.sock`.
+    pub(crate) socket: PathBuf,
+    /// Route table and reports of the edge. Default `/run/havre/edge.sock`.
+    pub(crate) edge_socket: PathBuf,
+    /// Address of the API with access tokens; none when absent.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Docker's socket. Default `/var/run/docker.sock`.
+    pub(crate) docker_socket: PathBuf,
+    /// Name of the bridge between edge and tasks. Default `havre-edge`; another one only for a second installation.
+    pub(crate) edge_network: String,
+    /// Addresses of tasks on that bridge. Default `10.213.0.0/16`.
+    pub(crate) edge_pool: String,
+    /// Private networks of environments, a /24 each. Default `10.214.0.0/16`.
+    pub(crate) environment_pool: String,
+    /// Builds at once. Default 1.
+    pub(crate) builds: usize,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/havre"),
+            sites_dir: PathBuf::from("/var/lib/havre/sites"),
+            socket: PathBuf::from("/run/havre/control.sock"),
+            edge_socket: PathBuf::from("/run/havre/edge.sock"),
+            listen: None,
+            docker_socket: PathBuf::from("/var/run/docker.sock"),
+            edge_network: havre_core::task::spec::EDGE_NETWORK.to_owned(),
+            edge_pool: "10.213.0.0/16".to_owned(),
+            environment_pool: "10.214.0.0/16".to_owned(),
+            builds: 1,
+        }
+    }
+}
+
+/// Reads the file. Only the packaged default may be missing: a path somebody named must exist.
+pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) => {
+            String::new()
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("read the configuration {}", path.display()));
+        }
+    };
+    toml::from_str(&text).with_context(|| format!("read the configuration {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_names_its_line() {
+        let error = toml::from_str::<Config>("[control]\nsockett = \"/x\"\n").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("sockett"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_file_is_enough() {
+        let config: Config = toml::from_str("").unwrap();
+        assert_eq!(config.control.socket, PathBuf::from("/run/havre/control.sock"));
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        assert!(load(Path::new("/nowhere/havred.toml")).is_err());
+    }
+}

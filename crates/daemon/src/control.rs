@@ -1,0 +1,181 @@
+//! The role `control`: store, loops and API in one process. Wiring only.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use havre_build::builder::Builder;
+use havre_build::docker::{DockerBuilder, Options};
+use havre_core::time::Timestamp;
+use havre_engine::Engine;
+use havre_engine::docker::DockerEngine;
+use havre_reconcile::clock::{Clock, SystemClock};
+use havre_reconcile::public::HttpProbe;
+use havre_reconcile::world::{Seams, Settings, World};
+use havre_store::{AddressPool, OpenOptions, Store};
+use havre_web::{AppState, NodeView, Wiring};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, ControlConfig};
+use crate::intake::Intake;
+use crate::streams::EngineStreams;
+use crate::{entropy, node, signals};
+
+/// Connections each listener of the API holds at once.
+const CONNECTIONS: usize = 512;
+
+/// Runs until SIGTERM.
+pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(serve(config.control))
+}
+
+async fn serve(config: ControlConfig) -> anyhow::Result<()> {
+    let folders = Folders::make(&config)?;
+    let store = open_store(&config)?;
+    let (engine, builder) = seams(&config, &store)?;
+    let world = world(&config, &folders, store.clone(), Arc::clone(&engine), Arc::clone(&builder) as _)?;
+    let streams = Arc::new(EngineStreams::new(store.clone(), Arc::clone(&engine), folders.task_logs.clone()));
+    let stop = CancellationToken::new();
+    let (node_sender, node) = watch::channel(NodeView::default());
+    let state = AppState::new(Wiring {
+        store,
+        clock: Arc::new(now),
+        entropy: Arc::new(entropy::bytes),
+        streams: Arc::clone(&streams) as _,
+        intake: Arc::new(Intake::open(&folders.builds).context("prepare the folder of uploads")?),
+        build_log_dir: folders.builds.clone(),
+        node,
+        limits: havre_web::Limits::default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        stop: stop.clone(),
+    });
+    let servers = TaskTracker::new();
+    let api = bind(&config.socket, 0o660)?;
+    let edge_api = bind(&config.edge_socket, 0o660)?;
+    servers.spawn(havre_web::serve::serve(api, havre_web::local_api(&state), CONNECTIONS, stop.clone()));
+    servers.spawn(havre_web::serve::serve(edge_api, havre_web::edge_api(&state), CONNECTIONS, stop.clone()));
+    if let Some(address) = config.listen {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+        servers.spawn(havre_web::serve::serve(
+            listener,
+            havre_web::public_api(&state),
+            CONNECTIONS,
+            stop.clone(),
+        ));
+    }
+    servers.spawn(node::watch_engine(Arc::clone(&engine), node_sender, stop.clone()));
+    servers.spawn(clean_up(engine, builder));
+    let loops = tokio::spawn(havre_reconcile::runner::run(world, stop.clone()));
+    tracing::info!(socket = %config.socket.display(), "control is ready");
+    signals::stopped().await?;
+    tracing::info!("stopping: no new requests, steps under way end");
+    stop.cancel();
+    servers.close();
+    servers.wait().await;
+    loops.await.context("the loops broke off")?;
+    Ok(())
+}
+
+/// Removes what an earlier process left half-way, once Docker answers.
+async fn clean_up(engine: Arc<dyn Engine>, builder: Arc<DockerBuilder>) {
+    if let Err(error) = crate::streams::remove_leftovers(engine.as_ref()).await {
+        tracing::warn!(%error, "could not look for one-off tasks left behind; the next start tries again");
+    }
+    if let Err(error) = builder.remove_leftovers().await {
+        tracing::warn!(%error, "could not look for builds left behind; the next start tries again");
+    }
+}
+
+struct Folders {
+    builds: std::path::PathBuf,
+    task_logs: std::path::PathBuf,
+}
+
+impl Folders {
+    fn make(config: &ControlConfig) -> anyhow::Result<Self> {
+        let folders =
+            Self { builds: config.data_dir.join("builds"), task_logs: config.data_dir.join("task-logs") };
+        for folder in [&folders.builds, &folders.task_logs, &config.sites_dir] {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("make the folder {}", folder.display()))?;
+        }
+        Ok(folders)
+    }
+}
+
+fn open_store(config: &ControlConfig) -> anyhow::Result<Store> {
+    let pool = |text: &str| text.parse::<AddressPool>().with_context(|| format!("read the pool `{text}`"));
+    let options = OpenOptions {
+        path: config.data_dir.join("store.sqlite"),
+        installation: entropy::name(),
+        probe_key: entropy::name(),
+        edge_pool: pool(&config.edge_pool)?,
+        environment_pool: pool(&config.environment_pool)?,
+    };
+    Ok(Store::open(options)?)
+}
+
+fn seams(config: &ControlConfig, store: &Store) -> anyhow::Result<(Arc<dyn Engine>, Arc<DockerBuilder>)> {
+    let installation = store.installation().parse().context("read the name of this installation")?;
+    let engine =
+        DockerEngine::new(&config.docker_socket, installation).with_edge_network(&config.edge_network);
+    let builder = DockerBuilder::open(Options {
+        socket: config.docker_socket.clone(),
+        sites_dir: config.sites_dir.clone(),
+        installation: store.installation().to_owned(),
+    })
+    .context("prepare the folder of sites")?;
+    Ok((Arc::new(engine), Arc::new(builder)))
+}
+
+fn world(
+    config: &ControlConfig,
+    folders: &Folders,
+    store: Store,
+    engine: Arc<dyn Engine>,
+    builder: Arc<dyn Builder>,
+) -> anyhow::Result<World> {
+    let pool: AddressPool = config.edge_pool.parse().context("read the pool of the edge network")?;
+    let mut edge_network = havre_reconcile::world::edge_network(&config.edge_pool, pool.gateway());
+    edge_network.name.clone_from(&config.edge_network);
+    let settings = Settings {
+        edge_network,
+        sites_dir: config.sites_dir.clone(),
+        task_log_dir: folders.task_logs.clone(),
+        build_dir: folders.builds.clone(),
+        build_capacity: config.builds,
+    };
+    let seams = Seams { engine, builder, clock: Arc::new(SystemClock), public: Arc::new(HttpProbe) };
+    Ok(World::new(store, seams, settings))
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// A socket file of ours. One that an earlier process left is replaced: the store's lock says that no other control
+/// runs with these folders.
+fn bind(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
+    let context = || format!("listen on {}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(context)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(context);
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(context)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).with_context(context)?;
+    Ok(listener)
+}

@@ -1,0 +1,69 @@
+//! Last logs of removed tasks, as `havre_reconcile::task_log` keeps them. Tests at the end of the file.
+
+use std::path::Path;
+
+use havre_api::task::{LogEntry, LogStream};
+use havre_core::id::{ReleaseId, ServiceId, TaskId};
+use havre_core::time::Timestamp;
+
+/// Kept lines of tasks of a service, each task's in order; files that cannot be read are left out and logged.
+pub(crate) async fn read(task_logs: &Path, service: ServiceId, wanted: Option<TaskId>) -> Vec<Vec<LogEntry>> {
+    let folder = task_logs.join(service.to_string());
+    let mut kept = Vec::new();
+    let Ok(mut files) = tokio::fs::read_dir(&folder).await else { return kept };
+    while let Ok(Some(file)) = files.next_entry().await {
+        let name = file.file_name();
+        let Some((task, release)) = name.to_str().and_then(parse_name) else { continue };
+        if wanted.is_some_and(|wanted| wanted != task) {
+            continue;
+        }
+        match tokio::fs::read_to_string(file.path()).await {
+            Ok(text) => kept.push(text.lines().filter_map(|line| parse_line(line, task, release)).collect()),
+            Err(error) => tracing::warn!(path = %file.path().display(), %error, "could not read a kept log"),
+        }
+    }
+    kept
+}
+
+fn parse_name(name: &str) -> Option<(TaskId, ReleaseId)> {
+    let (task, release) = name.strip_suffix(".log")?.split_once('-')?;
+    Some((task.parse().ok()?, release.parse().ok()?))
+}
+
+fn parse_line(line: &str, task: TaskId, release: ReleaseId) -> Option<LogEntry> {
+    let (at, rest) = line.split_once(' ')?;
+    let (stream, text) = rest.split_once(' ')?;
+    let stream = match stream {
+        "out" => LogStream::Stdout,
+        "err" => LogStream::Stderr,
+        _ => return None,
+    };
+    Some(LogEntry { at: Timestamp::parse(at).ok()?, task, release, stream, line: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_kept_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = folder.path().join("s1");
+        std::fs::create_dir(&service).unwrap();
+        let name = havre_reconcile::task_log::file_name(TaskId::new(3), ReleaseId::new(2));
+        std::fs::write(service.join(name), "2026-11-24T10:00:00.000Z out hello there\nbroken\n").unwrap();
+        std::fs::write(service.join("notes.txt"), "2026-11-24T10:00:00.000Z out no\n").unwrap();
+        let expected = LogEntry {
+            at: Timestamp::parse("2026-11-24T10:00:00Z").unwrap(),
+            task: TaskId::new(3),
+            release: ReleaseId::new(2),
+            stream: LogStream::Stdout,
+            line: "hello there".to_owned(),
+        };
+        assert_eq!(read(folder.path(), ServiceId::new(1), None).await, [[expected]]);
+        assert_eq!(
+            read(folder.path(), ServiceId::new(1), Some(TaskId::new(4))).await,
+            Vec::<Vec<LogEntry>>::new()
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! Logs, commands in tasks and one-off tasks, from the engine to the API, as plain data. Reads only; desired state is
+//! never touched. `kept` reads the last logs of removed tasks.
+
+mod kept;
+mod logs;
+mod session;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
+use havre_core::id::{ReleaseId, ServiceId, TaskId};
+use havre_core::task::EngineState;
+use havre_core::task::spec::{Purpose, derive_one_off};
+use havre_engine::Engine;
+use havre_engine::error::EngineError;
+use havre_engine::exec::{ExecSpec, TerminalSize};
+use havre_engine::task::EngineTask;
+use havre_store::{Store, StoreError};
+use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
+
+/// The engine behind the API's streams.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineStreams {
+    store: Store,
+    engine: Arc<dyn Engine>,
+    task_logs: PathBuf,
+}
+
+impl EngineStreams {
+    /// Reads kept logs below `task_logs`.
+    pub(crate) fn new(store: Store, engine: Arc<dyn Engine>, task_logs: PathBuf) -> Self {
+        Self { store, engine, task_logs }
+    }
+
+    /// The service's tasks at the engine, ended ones included.
+    async fn tasks(&self, service: ServiceId) -> Result<Vec<(TaskId, EngineTask)>, TaskStreamError> {
+        let all = self.engine.list_tasks().await.map_err(refuse)?;
+        let of_service = all.into_iter().filter(|task| task.service == service);
+        Ok(of_service
+            .filter_map(|found| match found.purpose {
+                Purpose::Task { task } => Some((task, found)),
+                Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } => None,
+            })
+            .collect())
+    }
+
+    /// The named task, or the oldest proven one of the live release.
+    async fn choose(
+        &self,
+        id: ServiceId,
+        named: Option<TaskId>,
+    ) -> Result<(TaskId, EngineTask), TaskStreamError> {
+        let (live, rows) = self
+            .store
+            .read(move |view| Ok((view.get_service(id)?.live, view.list_tasks(id)?)))
+            .await
+            .map_err(store_failed)?;
+        let runs = |task: &EngineTask| matches!(task.state, EngineState::Running { .. });
+        let proven = |task: TaskId| rows.iter().any(|row| row.id == task && row.proven_at.is_some());
+        let tasks = self.tasks(id).await?;
+        let chosen = match named {
+            Some(named) => tasks.into_iter().find(|(task, _)| *task == named),
+            None => tasks
+                .into_iter()
+                .filter(|(task, found)| runs(found) && proven(*task) && Some(found.release) == live)
+                .min_by_key(|(task, _)| *task),
+        };
+        match (chosen, named) {
+            (Some((task, found)), _) if runs(&found) => Ok((task, found)),
+            (Some((task, _)), _) => Err(TaskStreamError::NotRunning(format!("{task} is not running"))),
+            (None, Some(named)) => Err(TaskStreamError::NotFound(format!("there is no task {named}"))),
+            (None, None) => Err(TaskStreamError::NotRunning("no healthy task is running".to_owned())),
+        }
+    }
+
+    async fn release(
+        &self,
+        id: ServiceId,
+        named: Option<ReleaseId>,
+    ) -> Result<(havre_core::service::Service, havre_core::release::Release), TaskStreamError> {
+        let service = self.store.read(move |view| view.get_service(id)).await.map_err(store_failed)?;
+        let Some(release) = named.or(service.live) else {
+            return Err(TaskStreamError::NotRunning("no release is live; deploy one first".to_owned()));
+        };
+        let release = match self.store.read(move |view| view.get_release(release)).await {
+            Ok(release) if release.service == id => release,
+            Ok(_) | Err(StoreError::NotFound { .. }) => {
+                return Err(TaskStreamError::NotFound(format!(
+                    "there is no release {release} of this service"
+                )));
+            }
+            Err(error) => return Err(store_failed(error)),
+        };
+        Ok((service, release))
+    }
+}
+
+#[async_trait]
+impl TaskStreams for EngineStreams {
+    async fn logs(
+        &self,
+        service: ServiceId,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogEntry, TaskStreamError>>, TaskStreamError> {
+        logs::open(self.clone(), service, query).await
+    }
+
+    async fn exec(&self, service: ServiceId, request: ExecRequest) -> Result<ExecSession, TaskStreamError> {
+        let (task, found) = self.choose(service, request.task).await?;
+        let terminal = request.terminal.map(size);
+        let spec = ExecSpec { argv: request.argv, env: request.env, terminal };
+        let running = self.engine.exec(&found.name, &spec).await.map_err(refuse)?;
+        Ok(session::carry_exec(task, running))
+    }
+
+    async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError> {
+        let (row, release) = self.release(service, request.release).await?;
+        let seed = crate::entropy::bytes();
+        let number = u32::from_le_bytes([seed[0], seed[1], seed[2], seed[3]]);
+        let spec = derive_one_off(&row.place, row.environment, &release, number, request.argv);
+        let Some(mut spec) = spec else {
+            return Err(TaskStreamError::NotRunning("a site has no tasks to run a command in".to_owned()));
+        };
+        spec.env.extend(request.env);
+        self.engine.ensure_task(&spec).await.map_err(refuse)?;
+        Ok(session::carry_one_off(Arc::clone(&self.engine), spec.name))
+    }
+}
+
+/// Removes one-off tasks whose sessions ended with an earlier process.
+pub(crate) async fn remove_leftovers(engine: &dyn Engine) -> Result<(), EngineError> {
+    for task in engine.list_tasks().await? {
+        if matches!(task.purpose, Purpose::OneOff { .. }) {
+            engine.remove_task(&task.name).await?;
+        }
+    }
+    Ok(())
+}
+
+fn size(size: havre_api::task::TerminalSize) -> TerminalSize {
+    TerminalSize { columns: size.columns, rows: size.rows }
+}
+
+fn refuse(error: EngineError) -> TaskStreamError {
+    match error {
+        EngineError::Unreachable { .. } | EngineError::TooOld { .. } => {
+            TaskStreamError::Unavailable(error.to_string())
+        }
+        EngineError::NotFound { .. } => TaskStreamError::NotFound(error.to_string()),
+        EngineError::Conflict { .. } | EngineError::CannotStart { .. } => {
+            TaskStreamError::NotRunning(error.to_string())
+        }
+        other => TaskStreamError::Failed(other.to_string()),
+    }
+}
+
+fn store_failed(error: StoreError) -> TaskStreamError {
+    match error {
+        StoreError::NotFound { .. } => TaskStreamError::NotFound(error.to_string()),
+        other => TaskStreamError::Failed(other.to_string()),
+    }
+}
