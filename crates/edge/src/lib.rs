@@ -10,14 +10,20 @@
 mod client;
 pub mod config;
 pub mod control;
+pub mod h1;
 pub mod listen;
 pub mod metrics;
 mod pace;
+mod page;
+mod pool;
 pub mod probe;
+mod proxy;
 pub mod role;
 mod shared;
 pub mod site;
+mod syscall;
 pub mod table;
 pub mod upstream;
+pub mod worker;
 
 pub use shared::Shared;

@@ -1,0 +1,99 @@
+//! Idle connections to upstreams, of one worker. At most a number of them over all addresses, the oldest goes
+//! first; none rests longer than a limit below the keep-alive of the applications; none outlives the place of
+//! its upstream in the route table. It opens no connections. Tests: `tests/it/upstreams.rs`.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use crate::syscall;
+
+#[derive(Debug)]
+struct Idle {
+    stream: TcpStream,
+    since: u64,
+}
+
+/// Idle connections by address; the most recently used one is taken first.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    idle: HashMap<SocketAddr, VecDeque<Idle>>,
+    count: usize,
+    most: usize,
+    /// Generation of the table `live` was taken from.
+    generation: u64,
+    live: HashSet<SocketAddr>,
+}
+
+impl Pool {
+    /// An empty pool for at most `most` connections.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { idle: HashMap::new(), count: 0, most, generation: 0, live: HashSet::new() }
+    }
+
+    /// A connection that is still open as far as this machine knows. `must_ask` asks the kernel too, for requests
+    /// that cannot be sent twice; otherwise what the last poll said is enough, since those are repeated.
+    pub(crate) fn take(&mut self, address: &SocketAddr, must_ask: bool, oldest: u64) -> Option<TcpStream> {
+        let list = self.idle.get_mut(address)?;
+        while let Some(idle) = list.pop_back() {
+            self.count -= 1;
+            let is_open = idle.since >= oldest
+                && is_open(&idle.stream)
+                && (!must_ask || syscall::is_silent(&idle.stream));
+            if is_open {
+                return Some(idle.stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose answer is complete, unless its upstream has left the table.
+    pub(crate) fn put(&mut self, address: SocketAddr, stream: TcpStream, generation: u64, now: u64) {
+        if (generation < self.generation && !self.live.contains(&address)) || self.most == 0 {
+            return;
+        }
+        if self.count == self.most {
+            self.evict_oldest();
+        }
+        self.idle.entry(address).or_default().push_back(Idle { stream, since: now });
+        self.count += 1;
+    }
+
+    fn evict_oldest(&mut self) {
+        let oldest = self.idle.values_mut().filter(|list| !list.is_empty()).min_by_key(|list| list[0].since);
+        if let Some(list) = oldest {
+            list.pop_front();
+            self.count -= 1;
+        }
+    }
+
+    /// Closes the connections to addresses that are not live any more.
+    pub(crate) fn follow(&mut self, generation: u64, live: HashSet<SocketAddr>) {
+        (self.generation, self.live) = (generation, live);
+        let live = &self.live;
+        self.idle.retain(|address, _| live.contains(address));
+        self.recount();
+    }
+
+    /// Closes connections that have rested since before `oldest` or that the other side has closed.
+    pub(crate) fn sweep(&mut self, oldest: u64) {
+        if self.count == 0 {
+            return;
+        }
+        for list in self.idle.values_mut() {
+            list.retain(|idle| idle.since >= oldest && is_open(&idle.stream));
+        }
+        self.idle.retain(|_, list| !list.is_empty());
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        self.count = self.idle.values().map(VecDeque::len).sum();
+    }
+}
+
+/// Whether nothing has arrived as far as the runtime knows; asks the kernel only when it was told of news.
+fn is_open(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0; 1]), Err(problem) if problem.kind() == std::io::ErrorKind::WouldBlock)
+}

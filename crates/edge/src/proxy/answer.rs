@@ -1,0 +1,309 @@
+//! The way back: the head of an upstream's answer judged and rewritten, its body streamed with bounded memory.
+//! What is cut upstream is cut for the client too, never ended cleanly. Tests: `tests/it/answers.rs`.
+
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::body::{Sink, Source};
+use super::buffer::Buffer;
+use super::clock::{Lane, Pace};
+use super::exchange::{Flow, SPLICE_LEAST, Upload, can_keep};
+use super::receive::COPY_MOST;
+use super::text::{self, Ask};
+use super::wire::{Broken, Wire};
+use crate::h1::{Framing, Refusal, Scratch, head_end, response};
+use crate::page::Trouble;
+use crate::upstream::Upstream;
+use crate::worker::Worker;
+
+/// Most interim answers before the final one.
+const MOST_INTERIM: u32 = 16;
+
+/// How the way back ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The whole answer has gone out.
+    Complete {
+        /// The client's connection can take another request, as far as the answer is concerned.
+        keep_alive: bool,
+        /// The upstream's connection can take another request.
+        is_reusable: bool,
+    },
+    /// The upstream agreed to a WebSocket; the client knows.
+    Upgraded {
+        /// What the upstream sent behind its head.
+        early: Buffer,
+    },
+    /// The upstream closed without a byte.
+    Silent,
+    /// Nothing of a final answer has gone to the client.
+    Failed(Trouble),
+    /// The answer broke off after it began.
+    Cut,
+    /// The client does not take the answer.
+    ClientGone,
+}
+
+/// The way back of one exchange.
+pub(super) struct Answer<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) wire: Wire<'a>,
+    pub(super) ask: Ask,
+    pub(super) upgrade: bool,
+    pub(super) release: Arc<Upstream>,
+    /// Longest wait for the head, from the end of the request.
+    pub(super) wait: Duration,
+    pub(super) flow: &'a Flow,
+}
+
+/// A head of the upstream, judged.
+enum Judged {
+    /// 100 or 103, written down for the client.
+    Interim,
+    /// 101.
+    Upgrade,
+    /// A final head, written down for the client, and its body.
+    Final { source: Source, sink: Sink, keep_alive: bool, is_reusable: bool },
+}
+
+impl Answer<'_> {
+    /// Brings the answer from the upstream to the client.
+    pub(super) async fn bring(self, from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> End {
+        let mut buffer = Buffer::default();
+        let mut out = self.worker.memory.head();
+        let end = match self.bring_head(from, to, &mut buffer, &mut out).await {
+            Ok(Judged::Final { source, sink, keep_alive, is_reusable }) => {
+                let ended = self.bring_body(from, to, (source, sink), &mut buffer, &mut out).await;
+                match ended {
+                    Ok(is_exact) => End::Complete { keep_alive, is_reusable: is_reusable && is_exact },
+                    Err(end) => end,
+                }
+            }
+            Ok(Judged::Upgrade) => {
+                self.flow.began.set(true);
+                match self.send(to, [&out]).await {
+                    Ok(()) => End::Upgraded { early: std::mem::take(&mut buffer) },
+                    Err(_) => End::ClientGone,
+                }
+            }
+            Ok(Judged::Interim) => End::Failed(Trouble::BadAnswer),
+            Err(end) => end,
+        };
+        self.worker.memory.give_back(buffer);
+        self.worker.memory.give_back_head(out);
+        end
+    }
+
+    /// Reads heads until a final one; interim ones are passed on.
+    async fn bring_head(
+        &self,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+        buffer: &mut Buffer,
+        out: &mut Vec<u8>,
+    ) -> Result<Judged, End> {
+        let most = usize::try_from(self.worker.shared.limits.head_size.as_bytes()).unwrap_or(usize::MAX);
+        let mut pace = Pace::within(self.wait);
+        let mut scanned = 0;
+        for _ in 0..=MOST_INTERIM {
+            let end = loop {
+                match head_end(buffer.bytes(), &mut scanned) {
+                    Ok(Some(end)) => break end,
+                    Ok(None) => self.read_head(from, buffer, most, &mut pace).await?,
+                    Err(_) => return Err(End::Failed(Trouble::BadAnswer)),
+                }
+            };
+            let judged = self.judge(&buffer.bytes()[..end], out);
+            buffer.consume(end);
+            match judged.map_err(|_| End::Failed(Trouble::BadAnswer))? {
+                Judged::Interim => {
+                    if !self.ask.is_http10 && self.send(to, [out.as_slice()]).await.is_err() {
+                        return Err(End::ClientGone);
+                    }
+                    out.clear();
+                    scanned = 0;
+                    pace.restart();
+                }
+                judged => return Ok(judged),
+            }
+        }
+        Err(End::Failed(Trouble::BadAnswer))
+    }
+
+    async fn read_head(
+        &self,
+        from: &mut ReadHalf<'_>,
+        buffer: &mut Buffer,
+        most: usize,
+        pace: &mut Pace,
+    ) -> Result<(), End> {
+        if buffer.is_empty() {
+            // The wait of the upstream's thinking: without memory, and without a deadline while the client is
+            // still sending.
+            let waited = std::future::poll_fn(|context| match from.as_ref().poll_read_ready(context) {
+                Poll::Ready(ready) => Poll::Ready(ready),
+                Poll::Pending if self.flow.upload.get() == Upload::Running => Poll::Pending,
+                Poll::Pending if pace.may_wait(self.wire.clock, self.wire.watch, Lane::Outward) => {
+                    Poll::Pending
+                }
+                Poll::Pending => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            });
+            waited.await.map_err(|problem| self.no_answer(&problem))?;
+            self.worker.memory.provide(buffer);
+        }
+        if buffer.len() >= most || !buffer.make_room(most) {
+            return Err(End::Failed(Trouble::BadAnswer));
+        }
+        match self.wire.read(from, buffer, u64::MAX, pace).await {
+            Ok(0) if self.flow.heard.get() => Err(End::Failed(Trouble::NoAnswer)),
+            Ok(0) => Err(End::Silent),
+            Ok(_) => {
+                self.flow.heard.set(true);
+                Ok(())
+            }
+            Err(problem) => Err(self.no_answer(&problem)),
+        }
+    }
+
+    fn no_answer(&self, problem: &io::Error) -> End {
+        if problem.kind() == io::ErrorKind::TimedOut {
+            End::Failed(Trouble::AnswerTimeout)
+        } else if self.flow.heard.get() {
+            End::Failed(Trouble::NoAnswer)
+        } else {
+            End::Silent
+        }
+    }
+
+    /// Judges one head and writes it down for the client; never waits.
+    fn judge(&self, head: &[u8], out: &mut Vec<u8>) -> Result<Judged, Refusal> {
+        let mut scratch = Scratch::new();
+        let head = response::parse(head, self.ask.is_head, &mut scratch)?;
+        if head.status == 101 {
+            if !self.upgrade || !head.is_websocket {
+                return Err(Refusal::Syntax);
+            }
+            self.flow.status.set(101);
+            text::answer(out, &head, &self.ask, &self.release.release, true);
+            return Ok(Judged::Upgrade);
+        }
+        if head.status < 200 {
+            text::interim(out, &head);
+            return Ok(Judged::Interim);
+        }
+        self.flow.status.set(head.status);
+        let (sink, can_end) = match head.framing {
+            Framing::Chunked | Framing::UntilClose if self.ask.is_http10 => (Sink::Plain, false),
+            Framing::Chunked | Framing::UntilClose => (Sink::Chunks, true),
+            Framing::Empty | Framing::Length(_) => (Sink::Plain, true),
+        };
+        let keep_alive = self.ask.keep_alive
+            && can_end
+            && !self.worker.stopping.get()
+            && can_keep(self.flow, self.ask.expects_continue);
+        text::answer(out, &head, &self.ask, &self.release.release, keep_alive);
+        Ok(Judged::Final { source: Source::of(head.framing), sink, keep_alive, is_reusable: head.keep_alive })
+    }
+
+    /// Sends the head in `out` and streams the body. Tells whether the upstream sent nothing behind it.
+    async fn bring_body(
+        &self,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+        (mut source, sink): (Source, Sink),
+        buffer: &mut Buffer,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, End> {
+        let taken = source.take(buffer.bytes_mut()).map_err(|_| End::Failed(Trouble::BadAnswer))?;
+        let mut line = [0; 18];
+        let parts = sink.frame(&buffer.bytes()[..taken.data], taken.is_done, &mut line);
+        self.flow.began.set(true);
+        let sent = if taken.data <= COPY_MOST {
+            parts.iter().for_each(|part| out.extend_from_slice(part));
+            self.send(to, [out.as_slice()]).await
+        } else {
+            self.send(to, [out.as_slice(), parts[0], parts[1], parts[2]]).await
+        };
+        sent.map_err(|_| End::ClientGone)?;
+        buffer.consume(taken.consumed);
+        if source.is_done() {
+            return Ok(buffer.is_empty());
+        }
+        self.worker.memory.give_back(std::mem::take(buffer));
+        self.stream_body(from, to, (source, sink)).await
+    }
+
+    async fn stream_body(
+        &self,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+        (mut source, sink): (Source, Sink),
+    ) -> Result<bool, End> {
+        // Events may be far apart; what bounds the silence is the same as for WebSockets.
+        let mut pace = Pace::within(self.worker.shared.limits.tunnel_idle_timeout.duration());
+        if let Source::Length(left) = source
+            && left >= SPLICE_LEAST
+            && let Some(mut pipe) = self.worker.pipes.lease()
+        {
+            let mut write_pace = self.write_pace();
+            let both = ((from.as_ref(), &mut pace), (to.as_ref(), &mut write_pace));
+            return match self.wire.splice(both.0, both.1, &mut pipe, left, |_| {}).await {
+                Ok(()) => Ok(true),
+                Err(Broken::Source(_)) => Err(End::Cut),
+                Err(Broken::Sink) => Err(End::ClientGone),
+            };
+        }
+        loop {
+            pace.restart();
+            self.wire.readable(from.as_ref(), &mut pace).await.map_err(|_| End::Cut)?;
+            let mut block = self.worker.memory.large();
+            let step = self.stream_piece(from, to, &mut source, sink, &mut block).await;
+            let is_exact = block.is_empty();
+            self.worker.memory.give_back(block);
+            if step? {
+                return Ok(is_exact);
+            }
+        }
+    }
+
+    /// Reads once and passes on what came; true at the end of the body.
+    async fn stream_piece(
+        &self,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+        source: &mut Source,
+        sink: Sink,
+        block: &mut Buffer,
+    ) -> Result<bool, End> {
+        let mut pace = Pace::within(self.worker.shared.limits.tunnel_idle_timeout.duration());
+        let count = self.wire.read(from, block, source.want(), &mut pace).await.map_err(|_| End::Cut)?;
+        if count == 0 {
+            if !matches!(source, Source::UntilClose) {
+                return Err(End::Cut);
+            }
+            let mut line = [0; 18];
+            let parts = sink.frame(b"", true, &mut line);
+            self.send(to, parts).await.map_err(|_| End::ClientGone)?;
+            return Ok(true);
+        }
+        let taken = source.take(block.bytes_mut()).map_err(|_| End::Cut)?;
+        let mut line = [0; 18];
+        let parts = sink.frame(&block.bytes()[..taken.data], taken.is_done, &mut line);
+        self.send(to, parts).await.map_err(|_| End::ClientGone)?;
+        block.consume(taken.consumed);
+        Ok(taken.is_done)
+    }
+
+    fn write_pace(&self) -> Pace {
+        let limits = &self.worker.shared.limits;
+        Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes())
+    }
+
+    async fn send<const N: usize>(&self, to: &mut WriteHalf<'_>, parts: [&[u8]; N]) -> io::Result<()> {
+        self.wire.send(to, parts, &mut self.write_pace()).await
+    }
+}

@@ -1,0 +1,405 @@
+//! One request through an upstream: a connection, the request and its body one way while the answer comes the
+//! other way, and another try where nothing can have been done twice. Tests: `tests/it/upstreams.rs`,
+//! `tests/it/bodies.rs`.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::answer::{Answer, End};
+use super::body::Source;
+use super::buffer::Buffer;
+use super::clock::{Lane, Pace};
+use super::receive::Request;
+use super::wire::{Broken, Wire};
+use super::{After, Connection, DRAIN_MOST};
+use crate::h1::Refusal;
+use crate::page::Trouble;
+use crate::upstream::Upstream;
+use crate::worker::Worker;
+
+/// Most connections one request is tried on.
+const MOST_ATTEMPTS: usize = 3;
+
+/// Bodies with at least this much to come move inside the kernel.
+pub(super) const SPLICE_LEAST: u64 = 64 * 1024;
+
+/// How far the body of a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// Some of it is still to come.
+    Running,
+    /// The upstream has all of it.
+    Done,
+    /// The upstream takes no more.
+    Broken,
+}
+
+/// What the two directions of one exchange tell each other.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) upload: Cell<Upload>,
+    /// Bytes of the body not read from the client, if that is known.
+    pub(super) left: Cell<Option<u64>>,
+    /// Something of the upstream's answer has arrived.
+    pub(super) heard: Cell<bool>,
+    /// Something of the final answer may have gone to the client.
+    pub(super) began: Cell<bool>,
+    /// Status of the final answer.
+    pub(super) status: Cell<u16>,
+}
+
+/// Why the client's side ended an exchange.
+#[derive(Debug)]
+enum Inward {
+    Gone,
+    Refused(Refusal),
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Over(After),
+    /// The upstream closed a kept connection and gave no byte: it may be tried on another one.
+    Stale,
+    /// Nothing has gone to the client yet.
+    Failed(Trouble),
+}
+
+impl Connection {
+    /// Brings `request` to an upstream and its answer to the client.
+    pub(super) async fn exchange(&mut self, request: &mut Request, buffer: &mut Buffer) -> After {
+        let mut tried: Vec<Arc<Upstream>> = Vec::new();
+        let mut may_reuse = true;
+        let mut trouble = Trouble::NoAnswer;
+        for _ in 0..MOST_ATTEMPTS {
+            let (upstream, is_kept) = match self.reach(request, may_reuse).await {
+                Ok(reached) => reached,
+                Err(unreached) => {
+                    trouble = unreached;
+                    tried.push(request.in_flight.share());
+                    may_reuse = true;
+                    if request.pick_again(&self.worker, &tried) {
+                        continue;
+                    }
+                    break;
+                }
+            };
+            match self.converse(request, upstream, buffer).await {
+                Attempt::Over(after) => {
+                    self.worker.memory.give_back_head(std::mem::take(&mut request.head));
+                    return after;
+                }
+                Attempt::Stale if is_kept && request.is_repeatable => may_reuse = false,
+                Attempt::Stale => {
+                    trouble = Trouble::NoAnswer;
+                    break;
+                }
+                Attempt::Failed(failed) => {
+                    trouble = failed;
+                    break;
+                }
+            }
+        }
+        self.give_up(request, trouble, buffer).await
+    }
+
+    /// A connection to the picked upstream, and whether it was used before.
+    async fn reach(&self, request: &Request, may_reuse: bool) -> Result<(TcpStream, bool), Trouble> {
+        let upstream = request.in_flight.upstream();
+        if may_reuse {
+            let oldest = self.worker.oldest_idle();
+            let must_ask = !request.is_repeatable;
+            let kept = self.worker.pool.borrow_mut().take(&upstream.address, must_ask, oldest);
+            if let Some(stream) = kept {
+                return Ok((stream, true));
+            }
+        }
+        let wait = Duration::from_millis(request.service.limits.connect_timeout_ms);
+        match self.wire(Lane::Outward).connect(upstream.address, wait).await {
+            Ok(stream) => Ok((stream, false)),
+            Err(problem) if problem.kind() == io::ErrorKind::TimedOut => {
+                upstream.suspect();
+                Err(Trouble::ConnectTimeout)
+            }
+            Err(problem) => {
+                // Out of descriptors or ports is this machine's trouble, not the upstream's.
+                if !matches!(problem.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL))
+                {
+                    upstream.suspect();
+                }
+                Err(Trouble::Unreachable)
+            }
+        }
+    }
+
+    async fn give_up(&mut self, request: &mut Request, trouble: Trouble, buffer: &mut Buffer) -> After {
+        request.in_flight.record_error();
+        request.service.counters.record(trouble.status());
+        let is_whole = request.source.is_done();
+        let keep_alive = request.ask.keep_alive && is_whole && !self.worker.stopping.get();
+        if !self.send_page(&request.ask, trouble, keep_alive).await {
+            return After::Close;
+        }
+        match keep_alive {
+            true => After::Next,
+            false if is_whole && buffer.is_empty() => After::Close,
+            false => After::Linger,
+        }
+    }
+
+    /// One attempt on one connection.
+    async fn converse(
+        &mut self,
+        request: &mut Request,
+        mut upstream: TcpStream,
+        buffer: &mut Buffer,
+    ) -> Attempt {
+        let flow = Flow {
+            upload: Cell::new(if request.source.is_done() { Upload::Done } else { Upload::Running }),
+            left: Cell::new(match request.source {
+                Source::Length(left) => Some(left),
+                _ => None,
+            }),
+            heard: Cell::new(false),
+            began: Cell::new(false),
+            status: Cell::new(0),
+        };
+        let address = request.in_flight.upstream().address;
+        let generation = request.generation;
+        let ended = self.both_ways(request, &mut upstream, buffer, &flow).await;
+        match ended {
+            Ok(End::Complete { keep_alive, is_reusable }) => {
+                self.count(request, &flow);
+                if is_reusable && flow.upload.get() == Upload::Done {
+                    let now = self.worker.clock.now();
+                    self.worker.pool.borrow_mut().put(address, upstream, generation, now);
+                } else {
+                    drop(upstream);
+                }
+                Attempt::Over(self.after_answer(&flow, keep_alive, buffer).await)
+            }
+            Ok(End::Upgraded { early }) => {
+                self.count(request, &flow);
+                self.tunnel(upstream, early, buffer).await;
+                Attempt::Over(After::Close)
+            }
+            Ok(End::Silent) => Attempt::Stale,
+            Ok(End::Failed(trouble)) => Attempt::Failed(trouble),
+            Ok(End::Cut) => {
+                self.count(request, &flow);
+                request.in_flight.record_error();
+                Attempt::Over(After::Reset)
+            }
+            Ok(End::ClientGone) | Err(Inward::Gone) => {
+                self.count(request, &flow);
+                Attempt::Over(if flow.began.get() { After::Reset } else { After::Close })
+            }
+            Err(Inward::Refused(refusal)) => {
+                drop(upstream);
+                if flow.began.get() {
+                    self.count(request, &flow);
+                    return Attempt::Over(After::Reset);
+                }
+                self.worker.shared.metrics.refused.up();
+                request.service.counters.record(refusal.status());
+                self.send_page(&request.ask, Trouble::Refused(refusal), false).await;
+                Attempt::Over(After::Linger)
+            }
+        }
+    }
+
+    fn count(&self, request: &Request, flow: &Flow) {
+        let status = flow.status.get();
+        request.service.counters.record(status);
+        if status >= 500 {
+            request.in_flight.record_error();
+        }
+    }
+
+    /// The answer has gone out whole; what of the request was not read decides about the connection.
+    async fn after_answer(&mut self, flow: &Flow, keep_alive: bool, buffer: &mut Buffer) -> After {
+        match (flow.upload.get(), flow.left.get()) {
+            (Upload::Done, _) if keep_alive => After::Next,
+            (Upload::Done, _) if buffer.is_empty() => After::Close,
+            (Upload::Running | Upload::Broken, Some(left)) if keep_alive => {
+                if self.drain(left, buffer).await { After::Next } else { After::Close }
+            }
+            _ => After::Linger,
+        }
+    }
+
+    /// Sends the request and its body, and brings the answer back, both at the same time: an upstream may answer
+    /// before it has the whole body.
+    async fn both_ways(
+        &mut self,
+        request: &mut Request,
+        upstream: &mut TcpStream,
+        buffer: &mut Buffer,
+        flow: &Flow,
+    ) -> Result<End, Inward> {
+        let worker = &*self.worker;
+        let inward_wire = Wire { clock: &worker.clock, watch: &self.watch, lane: Lane::Inward };
+        let outward_wire = Wire { lane: Lane::Outward, ..inward_wire };
+        let (mut from_client, mut to_client) = self.stream.split();
+        let (mut from_upstream, mut to_upstream) = upstream.split();
+        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+        // A refused write is no failure yet: the upstream may have answered and closed.
+        if inward_wire.send(&mut to_upstream, [&request.head], &mut Pace::within(wait)).await.is_err() {
+            flow.upload.set(Upload::Broken);
+        }
+        if flow.upload.get() == Upload::Done {
+            worker.memory.reclaim(buffer);
+        }
+        let ask = request.ask;
+        let mut answer = pin!(
+            Answer {
+                worker,
+                wire: outward_wire,
+                ask,
+                upgrade: request.upgrade,
+                release: request.in_flight.share(),
+                wait,
+                flow,
+            }
+            .bring(&mut from_upstream, &mut to_client)
+        );
+        let mut inward = pin!(async {
+            if flow.upload.get() == Upload::Running {
+                // Boxed: most requests have no body to come.
+                Box::pin(upload(
+                    worker,
+                    inward_wire,
+                    request,
+                    (&mut from_client, &mut to_upstream),
+                    buffer,
+                    flow,
+                ))
+                .await?;
+            }
+            until_gone(&mut from_client).await;
+            Err::<(), Inward>(Inward::Gone)
+        });
+        let mut is_over = None;
+        poll_fn(|context| {
+            if is_over.is_none()
+                && let Poll::Ready(Err(ended)) = inward.as_mut().poll(context)
+            {
+                is_over = Some(ended);
+            }
+            match answer.as_mut().poll(context) {
+                Poll::Ready(end) => Poll::Ready(Ok(end)),
+                Poll::Pending => is_over.take().map_or(Poll::Pending, |ended| Poll::Ready(Err(ended))),
+            }
+        })
+        .await
+    }
+}
+
+/// Resolves when the client has closed or broken its connection. A further request in the socket is left there,
+/// and then nothing more can be seen.
+async fn until_gone(from: &mut ReadHalf<'_>) {
+    let mut is_blind = false;
+    poll_fn(|context| {
+        if is_blind {
+            return Poll::Pending;
+        }
+        match from.poll_peek(context, &mut ReadBuf::new(&mut [0])) {
+            Poll::Ready(Ok(1..)) => {
+                is_blind = true;
+                Poll::Pending
+            }
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// Brings the rest of the body to the upstream. Ends without an error when all of it is there, or when the
+/// upstream takes no more of it, which only its answer can explain.
+async fn upload(
+    worker: &Worker,
+    wire: Wire<'_>,
+    request: &mut Request,
+    (from, to): (&mut ReadHalf<'_>, &mut WriteHalf<'_>),
+    buffer: &mut Buffer,
+    flow: &Flow,
+) -> Result<(), Inward> {
+    let limits = &worker.shared.limits;
+    let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
+    let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+    while !request.source.is_done() {
+        if buffer.is_empty()
+            && let Source::Length(left) = request.source
+            && left >= SPLICE_LEAST
+            && let Some(mut pipe) = worker.pipes.lease()
+        {
+            let mut write_pace = Pace::within(wait);
+            let both = ((from.as_ref(), &mut pace), (to.as_ref(), &mut write_pace));
+            let moved = wire.splice(both.0, both.1, &mut pipe, left, |left| flow.left.set(Some(left))).await;
+            match moved {
+                Ok(()) => request.source = Source::Done,
+                Err(Broken::Source(problem)) => return Err(inward_end(&problem)),
+                Err(Broken::Sink) => return Ok(flow.upload.set(Upload::Broken)),
+            }
+            continue;
+        }
+        if buffer.is_empty() {
+            worker.memory.reclaim(buffer);
+            wire.readable(from.as_ref(), &mut pace).await.map_err(|problem| inward_end(&problem))?;
+            worker.memory.provide(buffer);
+            let want = request.source.want();
+            match wire.read(from, buffer, want, &mut pace).await {
+                Ok(0) => return Err(Inward::Gone),
+                Ok(_) => {}
+                Err(problem) => return Err(inward_end(&problem)),
+            }
+        }
+        let taken = request.source.take(buffer.bytes_mut()).map_err(Inward::Refused)?;
+        request.count_body(taken.data).map_err(Inward::Refused)?;
+        let mut line = [0; 18];
+        let parts = request.sink.frame(&buffer.bytes()[..taken.data], taken.is_done, &mut line);
+        let mut write_pace = Pace::within(wait);
+        if wire.send(to, parts, &mut write_pace).await.is_err() {
+            return Ok(flow.upload.set(Upload::Broken));
+        }
+        if write_pace.has_waited() {
+            // The upstream was slow, not the client.
+            pace.restart();
+        }
+        buffer.consume(taken.consumed);
+        flow.left.set(match request.source {
+            Source::Length(left) => Some(left),
+            _ => None,
+        });
+    }
+    flow.upload.set(Upload::Done);
+    worker.memory.reclaim(buffer);
+    Ok(())
+}
+
+fn inward_end(problem: &io::Error) -> Inward {
+    if problem.kind() == io::ErrorKind::TimedOut {
+        Inward::Refused(Refusal::BodyTimeout)
+    } else {
+        Inward::Gone
+    }
+}
+
+/// Whether a connection whose request body has not arrived yet can be kept by reading the rest away.
+pub(super) fn can_keep(flow: &Flow, expects_continue: bool) -> bool {
+    match flow.upload.get() {
+        Upload::Done => true,
+        Upload::Running | Upload::Broken => {
+            !expects_continue && flow.left.get().is_some_and(|left| left <= DRAIN_MOST)
+        }
+    }
+}

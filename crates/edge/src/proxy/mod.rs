@@ -1,0 +1,229 @@
+//! The data path: one client connection from its first byte to its last. `receive` turns bytes into a routed
+//! request without waiting; `exchange` takes it to an upstream, `answer` brings the answer back, `reply` gives the
+//! answers the edge has itself. Tests: `tests/it/`.
+
+mod answer;
+mod body;
+mod buffer;
+mod clock;
+mod exchange;
+mod receive;
+mod reply;
+mod text;
+mod tunnel;
+mod wire;
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+pub(crate) use buffer::Memory;
+use buffer::{Buffer, SMALL};
+pub(crate) use clock::{Clock, Watches};
+use clock::{Lane, Pace, Watch};
+use receive::Received;
+pub(crate) use text::RequestId;
+use text::{Ask, ClientName};
+pub(crate) use wire::Pipes;
+use wire::Wire;
+
+use crate::h1::{Framing, Refusal};
+use crate::page::Trouble;
+use crate::worker::{Seat, Worker};
+
+/// Most bytes of a body nobody wants that are read to keep the connection; beyond that it is closed.
+const DRAIN_MOST: u64 = 64 * 1024;
+
+/// Longest time a closing connection is read from, so that the client sees the answer before the reset that
+/// unread bytes would cause.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What becomes of a connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// It takes the next request.
+    Next,
+    /// It is closed; everything sent has been read.
+    Close,
+    /// It is closed although the client may still be sending.
+    Linger,
+    /// It is reset: the answer was cut, and nothing else would tell the client.
+    Reset,
+}
+
+/// One client connection.
+#[derive(Debug)]
+struct Connection {
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    watch: Rc<Watch>,
+    ticket: usize,
+    client: ClientName,
+    _seat: Seat,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.watches.leave(self.ticket);
+    }
+}
+
+/// Serves one client connection until it ends.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: IpAddr, seat: Seat) {
+    let (ticket, watch) = worker.watches.join();
+    let client = ClientName::of(address);
+    let mut connection = Connection { worker, stream, watch, ticket, client, _seat: seat };
+    poll_fn(|context| {
+        connection.watch.belongs_to(context.waker());
+        Poll::Ready(())
+    })
+    .await;
+    while connection.is_next_coming().await {
+        // Boxed, so that a resting connection is small: this future holds everything a request needs.
+        match Box::pin(connection.serve_burst()).await {
+            After::Next => {}
+            After::Close => return,
+            After::Linger => return connection.linger().await,
+            After::Reset => return drop(connection.stream.set_zero_linger()),
+        }
+    }
+}
+
+impl Connection {
+    fn wire(&self, lane: Lane) -> Wire<'_> {
+        Wire { clock: &self.worker.clock, watch: &self.watch, lane }
+    }
+
+    /// Waits for the next request without holding any memory; false when none is to come.
+    async fn is_next_coming(&self) -> bool {
+        let mut pace = Pace::within(self.worker.shared.limits.idle_timeout.duration());
+        let ready = self
+            .wire(Lane::Inward)
+            .paced(&mut pace, |context, _| {
+                if self.worker.stopping.get() {
+                    return Poll::Ready(Ok(false));
+                }
+                self.stream.poll_read_ready(context).map_ok(|()| true)
+            })
+            .await;
+        ready.unwrap_or(false)
+    }
+
+    /// Serves requests until the connection rests ([`After::Next`]) or ends.
+    async fn serve_burst(&mut self) -> After {
+        let mut buffer = self.worker.memory.small();
+        let after = self.serve_requests(&mut buffer).await;
+        self.worker.memory.give_back(buffer);
+        after
+    }
+
+    async fn serve_requests(&mut self, buffer: &mut Buffer) -> After {
+        let limits = &self.worker.shared.limits;
+        let (head_timeout, head_size) = (limits.head_timeout.duration(), limits.head_size.as_bytes());
+        let head_size = usize::try_from(head_size).unwrap_or(SMALL);
+        let mut pace = Pace::within(head_timeout);
+        let mut scanned = 0;
+        loop {
+            let after = match self.receive(buffer, &mut scanned) {
+                Received::More => match self.read_more(buffer, head_size, &mut pace).await {
+                    Ok(()) => continue,
+                    Err(None) => return After::Close,
+                    Err(Some(refusal)) => self.refuse(refusal).await,
+                },
+                Received::Refused(refusal) => self.refuse(refusal).await,
+                Received::Own(ask, answer) => self.reply(&ask, *answer, buffer).await,
+                Received::Request(mut request) => self.exchange(&mut request, buffer).await,
+            };
+            if after != After::Next || buffer.is_empty() {
+                return after;
+            }
+            pace = Pace::within(head_timeout);
+            scanned = 0;
+        }
+    }
+
+    /// Reads more of a head. `Err(None)`: the client is gone or never began.
+    async fn read_more(
+        &mut self,
+        buffer: &mut Buffer,
+        head_size: usize,
+        pace: &mut Pace,
+    ) -> Result<(), Option<Refusal>> {
+        let length = buffer.len();
+        if length >= head_size || !buffer.make_room(head_size) {
+            let is_line = memchr::memchr(b'\n', buffer.bytes()).is_some();
+            return Err(Some(if is_line { Refusal::LongHead } else { Refusal::LongTarget }));
+        }
+        let wire = Wire { clock: &self.worker.clock, watch: &self.watch, lane: Lane::Inward };
+        let (mut from, _) = self.stream.split();
+        match wire.read(&mut from, buffer, u64::MAX, pace).await {
+            Ok(0) => Err(None),
+            Ok(_) => Ok(()),
+            Err(problem) if problem.kind() == std::io::ErrorKind::TimedOut && length > 0 => {
+                Err(Some(Refusal::HeadTimeout))
+            }
+            Err(_) => Err(None),
+        }
+    }
+
+    /// Answers a request whose head or framing cannot be trusted, and ends the connection.
+    async fn refuse(&mut self, refusal: Refusal) -> After {
+        self.worker.shared.metrics.refused.up();
+        let ask = Ask {
+            is_head: false,
+            is_http10: false,
+            keep_alive: false,
+            as_page: false,
+            expects_continue: false,
+            show_release: false,
+            framing: Framing::Empty,
+            id: self.worker.next_id(),
+        };
+        self.send_page(&ask, Trouble::Refused(refusal), false).await;
+        After::Linger
+    }
+
+    /// Reads and forgets the rest of a body of known length; false when the client fails to send it.
+    async fn drain(&mut self, mut left: u64, buffer: &mut Buffer) -> bool {
+        let limits = &self.worker.shared.limits;
+        let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
+        let wire = Wire { clock: &self.worker.clock, watch: &self.watch, lane: Lane::Inward };
+        let (mut from, _) = self.stream.split();
+        loop {
+            let here = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            buffer.consume(here);
+            left -= here as u64;
+            if left == 0 {
+                return true;
+            }
+            self.worker.memory.provide(buffer);
+            if !matches!(wire.read(&mut from, buffer, left, &mut pace).await, Ok(1..)) {
+                return false;
+            }
+        }
+    }
+
+    /// Says that nothing more comes, then reads for a short while what the client still sends.
+    async fn linger(&mut self) {
+        if rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write).is_err() {
+            return;
+        }
+        let mut pace = Pace::within(LINGER);
+        let mut buffer = self.worker.memory.small();
+        let wire = Wire { clock: &self.worker.clock, watch: &self.watch, lane: Lane::Inward };
+        let (mut from, _) = self.stream.split();
+        let mut left = 4 * DRAIN_MOST;
+        while left > 0 {
+            match wire.read(&mut from, &mut buffer, left, &mut pace).await {
+                Ok(count @ 1..) => left = left.saturating_sub(count as u64),
+                _ => break,
+            }
+            buffer.consume(usize::MAX);
+        }
+        self.worker.memory.give_back(buffer);
+    }
+}

@@ -1,0 +1,184 @@
+//! Answers the edge has itself: pages about trouble, and files of static sites. Tests: `tests/it/own_answers.rs`.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::clock::{Lane, Pace};
+use super::receive::COPY_MOST;
+use super::text::{self, Ask};
+use super::wire::Wire;
+use super::{After, Connection, DRAIN_MOST};
+use crate::h1::Framing;
+use crate::page::{self, Trouble};
+use crate::site::{FileHead, Site, SiteAnswer};
+
+/// An answer of the edge's own.
+#[derive(Debug)]
+pub(super) enum Own {
+    /// About trouble.
+    Page(Trouble),
+    /// From a site.
+    Site(Arc<Site>, SiteAnswer),
+}
+
+/// A body to send behind a head.
+enum Content<'c> {
+    Bytes(&'c [u8]),
+    File(&'c File, u64, u64),
+}
+
+/// Head lines of one answer; see [`Connection::send_own`].
+struct Head<'h> {
+    status: u16,
+    /// Lines with their ends.
+    lines: &'h [u8],
+    length: Option<u64>,
+    release: &'h str,
+}
+
+impl Connection {
+    /// Answers, and reads away a body that nobody wants if it is short.
+    pub(super) async fn reply(&mut self, ask: &Ask, own: Own, buffer: &mut Buffer) -> After {
+        let left = match ask.framing {
+            Framing::Empty => Some(0),
+            Framing::Length(length) if length <= DRAIN_MOST && !ask.expects_continue => Some(length),
+            _ => None,
+        };
+        let keep_alive = ask.keep_alive && left.is_some() && !self.worker.stopping.get();
+        let is_sent = match own {
+            Own::Page(trouble) => self.send_page(ask, trouble, keep_alive).await,
+            Own::Site(site, answer) => self.send_site(ask, &site, answer, keep_alive).await,
+        };
+        match left {
+            _ if !is_sent => After::Close,
+            Some(0) if keep_alive => After::Next,
+            Some(0) if buffer.is_empty() => After::Close,
+            Some(left) if keep_alive && self.drain(left, buffer).await => After::Next,
+            Some(_) if keep_alive => After::Close,
+            _ => After::Linger,
+        }
+    }
+
+    /// Sends a page about `trouble`; false when the client does not take it.
+    pub(super) async fn send_page(&mut self, ask: &Ask, trouble: Trouble, keep_alive: bool) -> bool {
+        self.send_trouble(ask, trouble, "", "", keep_alive).await
+    }
+
+    async fn send_trouble(
+        &mut self,
+        ask: &Ask,
+        trouble: Trouble,
+        line: &str,
+        release: &str,
+        keep_alive: bool,
+    ) -> bool {
+        let body = page::body(trouble, ask.id.as_str(), ask.as_page);
+        let kind = if ask.as_page { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
+        let lines = format!(
+            "Content-Type: {kind}\r\nCache-Control: no-store\r\nHavre-Error: {}\r\n{}{line}",
+            trouble.code(),
+            trouble.extra_lines()
+        );
+        let head = Head {
+            status: trouble.status(),
+            lines: lines.as_bytes(),
+            length: Some(body.len() as u64),
+            release,
+        };
+        self.send_own(ask, &head, Content::Bytes(body.as_bytes()), keep_alive).await
+    }
+
+    async fn send_site(&mut self, ask: &Ask, site: &Site, answer: SiteAnswer, keep_alive: bool) -> bool {
+        let release = site.release.as_str();
+        let (trouble, line) = match answer {
+            SiteAnswer::Bytes { head, body } => {
+                site.counters.record(head.status);
+                let lines = file_lines(&head);
+                let head = Head { status: head.status, lines: &lines, length: Some(head.length), release };
+                return self.send_own(ask, &head, Content::Bytes(&body), keep_alive).await;
+            }
+            SiteAnswer::File { head, file, offset } => {
+                site.counters.record(head.status);
+                let lines = file_lines(&head);
+                let content = Content::File(&file, offset, head.length);
+                let head = Head { status: head.status, lines: &lines, length: Some(head.length), release };
+                return self.send_own(ask, &head, content, keep_alive).await;
+            }
+            SiteAnswer::Redirect { location } => {
+                site.counters.record(301);
+                let lines = format!("Location: {location}\r\n");
+                let head = Head { status: 301, lines: lines.as_bytes(), length: Some(0), release };
+                return self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await;
+            }
+            SiteAnswer::NotModified { etag, cache_control } => {
+                site.counters.record(304);
+                let lines = format!("ETag: {etag}\r\nCache-Control: {cache_control}\r\n");
+                let head = Head { status: 304, lines: lines.as_bytes(), length: None, release };
+                return self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await;
+            }
+            SiteAnswer::RangeNotSatisfiable { size } => {
+                (Trouble::Range, format!("Content-Range: bytes */{size}\r\n"))
+            }
+            SiteAnswer::NotFound => (Trouble::NoFile, String::new()),
+            SiteAnswer::MethodNotAllowed => (Trouble::SiteMethod, String::new()),
+            SiteAnswer::Unreadable => (Trouble::SiteUnreadable, String::new()),
+        };
+        site.counters.record(trouble.status());
+        self.send_trouble(ask, trouble, &line, release, keep_alive).await
+    }
+
+    async fn send_own(&mut self, ask: &Ask, head: &Head<'_>, content: Content<'_>, keep_alive: bool) -> bool {
+        let mut out = self.worker.memory.head();
+        text::status_line(&mut out, head.status, page::reason(head.status));
+        out.extend_from_slice(head.lines);
+        if let Some(length) = head.length {
+            out.extend_from_slice(b"Content-Length: ");
+            text::number(&mut out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        text::closing_lines(&mut out, ask, head.release, keep_alive);
+        out.extend_from_slice(b"\r\n");
+        let limits = &self.worker.shared.limits;
+        let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
+        let wire = Wire { clock: &self.worker.clock, watch: &self.watch, lane: Lane::Outward };
+        let (_, mut to) = self.stream.split();
+        let sent = match content {
+            Content::Bytes(body) if ask.is_head || body.len() <= COPY_MOST => {
+                if !ask.is_head {
+                    out.extend_from_slice(body);
+                }
+                wire.send(&mut to, [&out], &mut pace).await
+            }
+            Content::Bytes(body) => wire.send(&mut to, [&out, body], &mut pace).await,
+            Content::File(file, offset, length) => match wire.send(&mut to, [&out], &mut pace).await {
+                Ok(()) if !ask.is_head => {
+                    wire.send_file(to.as_ref(), file, (offset, length), &mut pace).await
+                }
+                sent => sent,
+            },
+        };
+        self.worker.memory.give_back_head(out);
+        sent.is_ok()
+    }
+}
+
+fn file_lines(head: &FileHead) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(320);
+    for (name, value) in [
+        ("Content-Type", head.content_type),
+        ("ETag", head.etag.as_str()),
+        ("Cache-Control", head.cache_control),
+        ("Content-Range", head.content_range.as_deref().unwrap_or("")),
+        ("Accept-Ranges", "bytes"),
+        ("X-Content-Type-Options", "nosniff"),
+    ] {
+        if !value.is_empty() {
+            lines.extend_from_slice(name.as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+    }
+    lines
+}

@@ -1,0 +1,220 @@
+//! Heads as the edge writes them: for upstreams and for clients. Synchronous; the only place where header lines
+//! of our own are formed. Tests: `tests/it/raw_requests.rs`, `tests/it/heads.rs`.
+
+use std::net::IpAddr;
+
+use crate::h1::Framing;
+use crate::h1::request::RequestHead;
+use crate::h1::response::ResponseHead;
+
+/// Longest request id that is kept.
+const ID_LENGTH: usize = 64;
+
+/// Id of a request: the client's own where it is harmless, else one of ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestId {
+    text: [u8; ID_LENGTH],
+    length: u8,
+}
+
+impl RequestId {
+    /// Keeps what the client sent if it is 1 to 64 of `A-Za-z0-9._-`.
+    pub(crate) fn kept(sent: &[u8]) -> Option<Self> {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if sent.is_empty() || sent.len() > ID_LENGTH || !sent.iter().all(is_plain) {
+            return None;
+        }
+        let mut text = [0; ID_LENGTH];
+        text[..sent.len()].copy_from_slice(sent);
+        Some(Self { text, length: u8::try_from(sent.len()).unwrap_or(0) })
+    }
+
+    /// 32 hex digits of a number.
+    pub(crate) fn of(number: u128) -> Self {
+        let mut text = [0; ID_LENGTH];
+        for (place, byte) in text[..32].iter_mut().enumerate() {
+            let digit = (number >> (124 - 4 * place)) & 15;
+            *byte = b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)];
+        }
+        Self { text, length: 32 }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.length)]).unwrap_or("")
+    }
+}
+
+/// What every answer to a request depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask {
+    /// `HEAD`: no body in the answer.
+    pub(crate) is_head: bool,
+    /// HTTP/1.0: no chunks, no interim answers.
+    pub(crate) is_http10: bool,
+    /// The client can send another request after this one.
+    pub(crate) keep_alive: bool,
+    /// The client understands pages.
+    pub(crate) as_page: bool,
+    /// The client waits for 100.
+    pub(crate) expects_continue: bool,
+    /// Add `Havre-Release`.
+    pub(crate) show_release: bool,
+    /// Framing of the request.
+    pub(crate) framing: Framing,
+    /// Id of the request.
+    pub(crate) id: RequestId,
+}
+
+/// Appends a number in decimal digits.
+pub(crate) fn number(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        value /= 10;
+        if value == 0 {
+            return out.extend_from_slice(&digits[start..]);
+        }
+    }
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The head for the upstream. `client` is the address of the client as text.
+pub(crate) fn request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, ask: &Ask, client: &ClientName) {
+    out.extend_from_slice(head.method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.origin_form().as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    line(out, "Host", head.authority);
+    head.pass_lines(out);
+    match head.framing {
+        Framing::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => line(out, "Transfer-Encoding", "chunked"),
+        // Some servers refuse a POST that says nothing of its body.
+        Framing::Empty if matches!(head.method, "POST" | "PUT" | "PATCH") => line(out, "Content-Length", "0"),
+        Framing::Empty | Framing::UntilClose => {}
+    }
+    if ask.expects_continue && head.framing != Framing::Empty {
+        line(out, "Expect", "100-continue");
+    }
+    if head.upgrade {
+        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    }
+    forwarded(out, head.authority, client);
+    line(out, "X-Request-Id", ask.id.as_str());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the edge knows of the client. Nothing the client itself said about that is kept: there are no trusted
+/// proxies in front of the edge yet; when there are, this is where their word comes in.
+fn forwarded(out: &mut Vec<u8>, authority: &str, client: &ClientName) {
+    line(out, "X-Forwarded-For", &client.plain);
+    line(out, "X-Forwarded-Proto", "http");
+    line(out, "X-Forwarded-Host", authority);
+    out.extend_from_slice(b"Forwarded: for=");
+    out.extend_from_slice(client.quoted().as_bytes());
+    out.extend_from_slice(b";host=");
+    // RFC 7239: a value that is no token stands in quotes.
+    let quote: &[u8] = if authority.contains([':', '[']) { b"\"" } else { b"" };
+    out.extend_from_slice(quote);
+    out.extend_from_slice(authority.as_bytes());
+    out.extend_from_slice(quote);
+    out.extend_from_slice(b";proto=http\r\n");
+}
+
+/// The address of a client in the two forms headers need.
+#[derive(Debug)]
+pub(crate) struct ClientName {
+    plain: Box<str>,
+    quoted: Option<Box<str>>,
+}
+
+impl ClientName {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        Self {
+            plain: address.to_string().into(),
+            quoted: address.is_ipv6().then(|| format!("\"[{address}]\"").into()),
+        }
+    }
+
+    fn quoted(&self) -> &str {
+        self.quoted.as_deref().unwrap_or(&self.plain)
+    }
+}
+
+/// An interim answer (100, 103) for the client.
+pub(crate) fn interim(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>) {
+    status_line(out, head.status, head.reason);
+    head.pass_lines(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The head of an upstream's final answer, or of its 101, for the client.
+pub(crate) fn answer(
+    out: &mut Vec<u8>,
+    head: &ResponseHead<'_, '_>,
+    ask: &Ask,
+    release: &str,
+    keep_alive: bool,
+) {
+    status_line(out, head.status, head.reason);
+    head.pass_lines(out);
+    match (head.framing, head.length) {
+        (_, Some(length)) => {
+            out.extend_from_slice(b"Content-Length: ");
+            number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        (Framing::Chunked | Framing::UntilClose, None) if !ask.is_http10 => {
+            line(out, "Transfer-Encoding", "chunked");
+        }
+        _ => {}
+    }
+    if ask.show_release {
+        line(out, "Havre-Release", release);
+    }
+    line(out, "X-Request-Id", ask.id.as_str());
+    if head.status == 101 {
+        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    } else {
+        connection(out, ask, keep_alive);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `HTTP/1.1 200 OK` and its end.
+pub(crate) fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    number(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The lines about the connection and the request that end a head of our own, without the empty line.
+pub(crate) fn closing_lines(out: &mut Vec<u8>, ask: &Ask, release: &str, keep_alive: bool) {
+    if ask.show_release && !release.is_empty() {
+        line(out, "Havre-Release", release);
+    }
+    line(out, "X-Request-Id", ask.id.as_str());
+    connection(out, ask, keep_alive);
+}
+
+fn connection(out: &mut Vec<u8>, ask: &Ask, keep_alive: bool) {
+    if !keep_alive {
+        line(out, "Connection", "close");
+    } else if ask.is_http10 {
+        line(out, "Connection", "keep-alive");
+    }
+}

@@ -1,0 +1,289 @@
+//! Reading and writing sockets under a pace. The only file of the data path that names the socket type: plain
+//! TCP now, room for TLS later. It knows nothing of HTTP. Tests: `tests/it/slow.rs`, `tests/it/bodies.rs`.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::buffer::Buffer;
+use super::clock::{Clock, Lane, Pace, Watch};
+use crate::syscall::{self, Pipe};
+
+/// How operations of one connection wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wire<'w> {
+    pub(crate) clock: &'w Clock,
+    pub(crate) watch: &'w Watch,
+    pub(crate) lane: Lane,
+}
+
+/// Which end of a copy failed.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// Reading failed, ended early or was too slow.
+    Source(io::Error),
+    /// Writing failed or was too slow.
+    Sink,
+}
+
+impl Wire<'_> {
+    /// Runs `poll` until it is ready; the deadline of `pace` ends it with `TimedOut`.
+    pub(crate) async fn paced<T>(
+        self,
+        pace: &mut Pace,
+        mut poll: impl FnMut(&mut Context<'_>, &mut Pace) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        poll_fn(|context| match poll(context, pace) {
+            Poll::Ready(result) => {
+                self.watch.clear(self.lane);
+                Poll::Ready(result)
+            }
+            Poll::Pending if pace.may_wait(self.clock, self.watch, self.lane) => Poll::Pending,
+            Poll::Pending => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+        })
+        .await
+    }
+
+    /// Connects and switches off Nagle's delay.
+    pub(crate) async fn connect(self, address: SocketAddr, wait: Duration) -> io::Result<TcpStream> {
+        let mut connecting = pin!(TcpStream::connect(address));
+        let stream =
+            self.paced(&mut Pace::within(wait), |context, _| connecting.as_mut().poll(context)).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Waits until there is something to read, without holding memory for it.
+    pub(crate) async fn readable(self, from: &TcpStream, pace: &mut Pace) -> io::Result<()> {
+        self.paced(pace, |context, _| from.poll_read_ready(context)).await
+    }
+
+    /// Reads at most `most` bytes into the room of `buffer`, which must have some; 0 at the end of the stream.
+    pub(crate) async fn read(
+        self,
+        from: &mut ReadHalf<'_>,
+        buffer: &mut Buffer,
+        most: u64,
+        pace: &mut Pace,
+    ) -> io::Result<usize> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let count = self
+            .paced(pace, |context, pace| {
+                let room = buffer.room();
+                let room_length = room.len().min(most);
+                let mut space = ReadBuf::new(&mut room[..room_length]);
+                Pin::new(&mut *from).poll_read(context, &mut space).map_ok(|()| {
+                    pace.moved(space.filled().len());
+                    space.filled().len()
+                })
+            })
+            .await?;
+        buffer.filled(count);
+        Ok(count)
+    }
+
+    /// Writes all `parts`, several of them in one call.
+    pub(crate) async fn send<const N: usize>(
+        self,
+        to: &mut WriteHalf<'_>,
+        mut parts: [&[u8]; N],
+        pace: &mut Pace,
+    ) -> io::Result<()> {
+        self.paced(pace, |context, pace| {
+            while parts.iter().any(|part| !part.is_empty()) {
+                let count = match poll_write(to, &parts, context) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => count,
+                    Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
+                    Poll::Pending => return Poll::Pending,
+                };
+                pace.moved(count);
+                advance(&mut parts, count);
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Moves exactly `left` bytes from one socket to another inside the kernel. `read` is told what remains
+    /// whenever bytes have been read.
+    pub(crate) async fn splice(
+        self,
+        (from, read_pace): (&TcpStream, &mut Pace),
+        (to, write_pace): (&TcpStream, &mut Pace),
+        pipe: &mut PipeLease<'_>,
+        mut left: u64,
+        read: impl Fn(u64),
+    ) -> Result<(), Broken> {
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let count = self
+                .paced(read_pace, |context, pace| {
+                    let filled = poll_io(from, Interest::READABLE, context, || pipe.pipe().fill(from, most));
+                    filled.map_ok(|count| {
+                        pace.moved(count);
+                        count
+                    })
+                })
+                .await
+                .map_err(Broken::Source)?;
+            if count == 0 {
+                return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()));
+            }
+            left -= count as u64;
+            read(left);
+            pipe.level = count;
+            if write_pace.has_waited() {
+                // The receiver was slow, not the sender.
+                read_pace.restart();
+            }
+            write_pace.restart();
+            while pipe.level > 0 {
+                let level = pipe.level;
+                let moved = self
+                    .paced(write_pace, |context, pace| {
+                        let emptied =
+                            poll_io(to, Interest::WRITABLE, context, || pipe.pipe().empty(to, level));
+                        emptied.map_ok(|count| {
+                            pace.moved(count);
+                            count
+                        })
+                    })
+                    .await
+                    .map_err(|_| Broken::Sink)?;
+                pipe.level -= moved;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `length` bytes of a file from `offset`.
+    pub(crate) async fn send_file(
+        self,
+        to: &TcpStream,
+        file: &std::fs::File,
+        (mut offset, length): (u64, u64),
+        pace: &mut Pace,
+    ) -> io::Result<()> {
+        let end = offset + length;
+        while offset < end {
+            // Bounded, so that one large file does not keep the worker from its other connections.
+            let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(512 * 1024);
+            let count = self
+                .paced(pace, |context, pace| {
+                    poll_io(to, Interest::WRITABLE, context, || {
+                        syscall::send_file(to, file, &mut offset, most)
+                    })
+                    .map_ok(|count| {
+                        pace.moved(count);
+                        count
+                    })
+                })
+                .await?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn poll_write(to: &mut WriteHalf<'_>, parts: &[&[u8]], context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut filled = parts.iter().filter(|part| !part.is_empty());
+    match (filled.next(), filled.next()) {
+        (Some(only), None) => Pin::new(to).poll_write(context, only),
+        (Some(_), Some(_)) => {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let mut count = 0;
+            for part in parts.iter().filter(|part| !part.is_empty()).take(slices.len()) {
+                slices[count] = IoSlice::new(part);
+                count += 1;
+            }
+            Pin::new(to).poll_write_vectored(context, &slices[..count])
+        }
+        _ => Poll::Ready(Ok(0)),
+    }
+}
+
+fn advance(parts: &mut [&[u8]], mut count: usize) {
+    for part in parts {
+        let here = count.min(part.len());
+        *part = &part[here..];
+        count -= here;
+    }
+}
+
+/// One non-blocking call on a socket, repeated when the runtime says it may succeed.
+fn poll_io<T>(
+    stream: &TcpStream,
+    interest: Interest,
+    context: &mut Context<'_>,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        let ready = if interest.is_readable() {
+            stream.poll_read_ready(context)
+        } else {
+            stream.poll_write_ready(context)
+        };
+        match ready {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
+            Poll::Ready(Ok(())) => {}
+        }
+        match stream.try_io(interest, &mut call) {
+            Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => {}
+            Err(problem) if problem.kind() == io::ErrorKind::Interrupted => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
+/// Unused pipes of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Pipes(std::cell::RefCell<Vec<Pipe>>);
+
+/// Most unused pipes a worker keeps: two descriptors each.
+const SPARE_PIPES: usize = 8;
+
+impl Pipes {
+    /// A pipe, or none when the system has no more: then bodies are copied.
+    pub(crate) fn lease(&self) -> Option<PipeLease<'_>> {
+        let pipe = self.0.borrow_mut().pop();
+        let pipe = pipe.or_else(|| Pipe::new().ok())?;
+        Some(PipeLease { home: self, pipe: Some(pipe), level: 0 })
+    }
+}
+
+/// A pipe in use; goes home when it is empty, and is closed when bytes are left in it.
+#[derive(Debug)]
+pub(crate) struct PipeLease<'p> {
+    home: &'p Pipes,
+    pipe: Option<Pipe>,
+    level: usize,
+}
+
+impl PipeLease<'_> {
+    fn pipe(&self) -> &Pipe {
+        self.pipe.as_ref().expect("the pipe leaves only in drop")
+    }
+}
+
+impl Drop for PipeLease<'_> {
+    fn drop(&mut self) {
+        let mut home = self.home.0.borrow_mut();
+        if let Some(pipe) = self.pipe.take()
+            && self.level == 0
+            && home.len() < SPARE_PIPES
+        {
+            home.push(pipe);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! System calls that tokio does not offer: splice, sendfile, peek, a periodic timer. All of them through rustix's
+//! safe wrappers; the one unsafe block of the crate stands here.
+//! Tests: `tests/it/bodies.rs`.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::Timespec;
+use rustix::net::RecvFlags;
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
+use tokio::io::unix::AsyncFd;
+
+/// Bytes a splice pipe should hold; the kernel may give less.
+pub(crate) const PIPE_SIZE: usize = 256 * 1024;
+
+/// A pipe between two sockets. Empty whenever it is not in use.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl Pipe {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+        // Refused above the user's limit for pipes; the default of 64 KB works too.
+        let _ = rustix::pipe::fcntl_setpipe_size(&writer, PIPE_SIZE);
+        Ok(Self { reader, writer })
+    }
+
+    /// Moves up to `most` bytes from a socket into the pipe; 0 at the end of the stream. Call it with an empty
+    /// pipe only: then `WouldBlock` can mean nothing but a socket without bytes.
+    pub(crate) fn fill(&self, from: impl AsFd, most: usize) -> io::Result<usize> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        Ok(rustix::pipe::splice(from, None, &self.writer, None, most.min(PIPE_SIZE), flags)?)
+    }
+
+    /// Moves up to `most` bytes from the pipe into a socket.
+    pub(crate) fn empty(&self, to: impl AsFd, most: usize) -> io::Result<usize> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        Ok(rustix::pipe::splice(&self.reader, None, to, None, most, flags)?)
+    }
+}
+
+/// Sends up to `most` bytes of a file from `offset`, which moves on; 0 when the file ended early.
+pub(crate) fn send_file(to: impl AsFd, file: &File, offset: &mut u64, most: usize) -> io::Result<usize> {
+    Ok(rustix::fs::sendfile(to, file, Some(offset), most)?)
+}
+
+/// Whether nothing has arrived on a socket, not even its end: one `recv` that takes nothing.
+pub(crate) fn is_silent(socket: impl AsFd) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(rustix::net::recv(socket, &mut [0_u8; 1], flags), Err(rustix::io::Errno::AGAIN))
+}
+
+/// A timer that fires once in each period.
+#[derive(Debug)]
+pub(crate) struct Ticker(AsyncFd<OwnedFd>);
+
+impl Ticker {
+    /// Starts it; needs a runtime.
+    pub(crate) fn start(period: Duration) -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let period = Timespec {
+            tv_sec: i64::try_from(period.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(period.subsec_nanos()),
+        };
+        let plan = Itimerspec { it_interval: period, it_value: period };
+        rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &plan)?;
+        #[expect(unsafe_code, reason = "the safe way to wait for a descriptor is deprecated as unsound")]
+        // SAFETY: an `OwnedFd` is open, always names the same file, and is closed only when the `AsyncFd` that
+        // owns it from here on is dropped.
+        let timer = unsafe { AsyncFd::register(timer) }?;
+        Ok(Self(timer))
+    }
+
+    /// Waits for the end of the running period.
+    pub(crate) async fn next(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0_u8; 8])?));
+            match read {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(problem)) => return Err(problem),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Reads what has already arrived on a socket, at most 64 KB, and forgets it.
+pub(crate) fn discard(socket: impl AsFd) -> io::Result<()> {
+    let mut block = [0_u8; 4096];
+    for _ in 0..16 {
+        let (_, count) = rustix::net::recv(&socket, &mut block, RecvFlags::DONTWAIT)?;
+        if count < block.len() {
+            break;
+        }
+    }
+    Ok(())
+}
