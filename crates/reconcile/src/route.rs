@@ -22,14 +22,15 @@ pub async fn activate(world: &World) -> Result<u64, StoreError> {
             Ok((generation, derive(&rows(view)?) != stored))
         })
         .await?;
-    if !differs {
+    let in_use = world.store.edges().iter().map(|edge| edge.generation).max().unwrap_or(0);
+    if !differs && in_use <= generation {
         return Ok(generation);
     }
     world
         .store
-        .write(world.now(), Actor::Havre, |tx| {
+        .write(world.now(), Actor::Havre, move |tx| {
             let table: Table = derive(&rows(tx)?);
-            tx.store_route_table(&table)
+            tx.store_route_table(&table, in_use)
         })
         .await
 }

@@ -22,13 +22,14 @@ impl View<'_> {
 
 impl Tx<'_> {
     /// Stores the table as the next generation where it differs from the stored one; answers the generation that
-    /// holds this content.
-    pub fn store_route_table(&mut self, table: &Table) -> Result<u64, StoreError> {
+    /// holds this content. `in_use` is the highest generation an edge says it uses: above the stored one, this store
+    /// is older than that edge (restored, or new), and the edge takes only what is newer still.
+    pub fn store_route_table(&mut self, table: &Table, in_use: u64) -> Result<u64, StoreError> {
         let (stored, content) = self.route_table()?;
-        if content == *table {
+        if content == *table && in_use <= stored {
             return Ok(stored);
         }
-        let generation = stored + 1;
+        let generation = stored.max(in_use) + 1;
         row::run(
             self.connection,
             "INSERT INTO route_table (id, generation, content) VALUES (1, ?1, ?2) \

@@ -39,7 +39,7 @@ async fn a_generation_is_a_content() {
     let world = World::new();
     assert_eq!(world.store.read(|view| view.route_table()).await.unwrap(), (0, Table::default()));
     let store =
-        async |world: &World, table: Table| world.write(0, move |tx| tx.store_route_table(&table)).await;
+        async |world: &World, table: Table| world.write(0, move |tx| tx.store_route_table(&table, 0)).await;
     assert_eq!(store(&world, Table::default()).await, 0);
     assert_eq!(store(&world, table("a.example")).await, 1);
     let changes = world.changes();
@@ -51,4 +51,13 @@ async fn a_generation_is_a_content() {
     assert_eq!(store(&world, table("a.example")).await, 3, "a content that returns is a new generation");
     assert_eq!(world.store.read(|view| view.route_table()).await.unwrap(), (3, table("a.example")));
     assert_eq!(world.story().await, ["route table 1 stored", "route table 2 stored", "route table 3 stored"]);
+}
+
+#[tokio::test]
+async fn an_edge_that_knows_more_than_a_restored_store_is_overtaken() {
+    let world = World::new();
+    let generation = world.write(0, |tx| tx.store_route_table(&table("a.example"), 41)).await;
+    assert_eq!(generation, 42);
+    assert_eq!(world.write(0, |tx| tx.store_route_table(&table("a.example"), 42)).await, 42);
+    assert_eq!(world.write(0, |tx| tx.store_route_table(&table("a.example"), 50)).await, 51);
 }

@@ -70,7 +70,7 @@ async fn ask(world: &World, query: &str) -> (u16, Value) {
 async fn the_table_on_the_wire() {
     let world = World::new();
     assert_eq!(ask(&world, "").await, (204, Value::Null));
-    world.write(|tx| tx.store_route_table(&table())).await;
+    world.write(|tx| tx.store_route_table(&table(), 0)).await;
     let (status, mut body) = ask(&world, "?after=0&wait_ms=1000").await;
     assert_eq!(status, 200);
     insta::assert_json_snapshot!("route_table", body);
@@ -85,7 +85,7 @@ async fn the_table_on_the_wire() {
 #[tokio::test]
 async fn an_edge_waits_for_the_next_table() {
     let world = World::new();
-    world.write(|tx| tx.store_route_table(&table())).await;
+    world.write(|tx| tx.store_route_table(&table(), 0)).await;
     assert_eq!(ask(&world, "?after=1&wait_ms=20").await, (204, Value::Null));
     let waiting = tokio::spawn({
         let edge = world.edge.clone();
@@ -97,7 +97,7 @@ async fn an_edge_waits_for_the_next_table() {
     world.apply(&[crate::world::site("web", "web.example")]).await;
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
-    world.write(|tx| tx.store_route_table(&Table::default())).await;
+    world.write(|tx| tx.store_route_table(&Table::default(), 0)).await;
     let (status, body) = soon(waiting).await.expect("no panic");
     assert_eq!((status, &body["generation"], &body["routes"]), (200, &json!(2), &json!([])));
 }
