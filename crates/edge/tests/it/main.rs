@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod answers;
 mod control;
 mod deploy;
 mod metrics;
@@ -10,4 +11,5 @@ mod raw_requests;
 mod rig;
 mod role;
 mod site;
+mod upstreams;
 mod world;

@@ -1,8 +1,6 @@
 //! Ambiguous and broken requests, sent byte by byte as written here: each is refused, or handled in the one way
 //! the rules allow, and nothing of a refused one reaches the application.
 
-use havre_edge::config::EdgeLimits;
-
 use crate::rig::{App, Rig, live};
 
 /// The request that must still work after each of the others.

@@ -125,6 +125,8 @@ pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
+    /// The other side has reset the connection instead of ending it.
+    pub(crate) was_reset: bool,
     pending: Vec<u8>,
 }
 
@@ -137,7 +139,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, pending: Vec::new() }
+        Self { stream, was_reset: false, pending: Vec::new() }
     }
 
     /// Sends all of it; a peer that has closed is noticed when reading.
@@ -154,7 +156,10 @@ impl Client {
                 self.pending.extend_from_slice(&block[..count]);
                 true
             }
-            Err(problem) if problem.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(problem) if problem.kind() == std::io::ErrorKind::ConnectionReset => {
+                self.was_reset = true;
+                false
+            }
             Err(problem) => panic!("reading: {problem}; so far {:?}", String::from_utf8_lossy(&self.pending)),
         }
     }
@@ -260,7 +265,7 @@ impl App {
                     let (seen, serve) = (Arc::clone(&seen), Arc::clone(&serve));
                     std::thread::spawn(move || {
                         let client = Client::over(stream.unwrap());
-                        serve(number, &mut Conversation { client, seen });
+                        serve(number, &mut Conversation { client, has_answered: false, seen });
                     });
                 }
             }
@@ -294,6 +299,8 @@ impl App {
 /// The application's side of a connection.
 pub(crate) struct Conversation {
     pub(crate) client: Client,
+    /// For applications that treat the first request differently.
+    pub(crate) has_answered: bool,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
