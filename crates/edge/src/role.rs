@@ -2,9 +2,8 @@
 //! It routes nothing and decides nothing. Tests: `tests/it/role.rs`.
 
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -19,6 +18,7 @@ use crate::control::saved::{SavedError, StateDir, StateDirError};
 use crate::listen::{ListenError, Listeners};
 use crate::shared::Shared;
 use crate::table::{Table, TableError};
+use crate::worker::{Workers, spawn_workers};
 use crate::{metrics, probe};
 
 /// Why an edge cannot start, or ended by itself.
@@ -50,13 +50,12 @@ pub enum EdgeError {
     Ended(&'static str),
 }
 
-/// The data path as the rest of the edge needs it.
-pub trait Workers: Send + Sync + 'static {
-    /// Resolves when every worker has run something after the swap to `generation`.
-    fn acknowledge(&self, generation: u64) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-
-    /// Blocks until every worker has ended, which they do after the soft stop and within its limit.
-    fn join(&self);
+/// Runs one edge until `soft_stop` turns true or its sender is gone; see [`Edge::start`] and [`Edge::run`].
+///
+/// # Errors
+/// It cannot start, or a thread ended by itself.
+pub fn run(config: EdgeConfig, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
+    Edge::start(config)?.run(soft_stop)
 }
 
 /// An edge that holds its lock and its sockets and has its last table, but does not accept yet.
@@ -101,15 +100,11 @@ impl Edge {
     }
 
     /// Serves until `soft_stop` turns true (or its sender is gone) and all that was in flight has ended, or
-    /// `limits.stop_timeout` has passed. Blocks. `spawn` starts the workers.
+    /// `limits.stop_timeout` has passed. Blocks.
     ///
     /// # Errors
-    /// Threads or the metrics socket cannot be made, or workers end without being told.
-    pub fn run_with<W: Workers>(
-        self,
-        soft_stop: watch::Receiver<bool>,
-        spawn: impl FnOnce(Arc<Shared>, Vec<Vec<TcpListener>>, watch::Receiver<bool>) -> io::Result<W>,
-    ) -> Result<(), EdgeError> {
+    /// Threads or the metrics socket cannot be made, or a thread ends without being told.
+    pub fn run(self, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
         let Self { config, shared, state, listeners, instance } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -123,9 +118,8 @@ impl Edge {
         });
         let metrics = metrics.transpose()?;
         let addresses = listeners.addresses;
-        let workers = spawn(Arc::clone(&shared), listeners.per_worker, soft_stop.clone())
-            .map_err(EdgeError::Threads)?;
-        let workers = Arc::new(workers);
+        let workers = spawn_workers(Arc::clone(&shared), listeners.per_worker, soft_stop.clone());
+        let workers = Arc::new(workers.map_err(EdgeError::Threads)?);
         let mut probes = Probes::start(&shared).map_err(EdgeError::Threads)?;
         info!(edge = %config.name, %instance, ?addresses, generation = shared.table.load().generation, "edge serves");
         let link = Link {
@@ -135,7 +129,7 @@ impl Edge {
             identity: Identity { edge: config.name, instance, listeners: addresses },
             acknowledge: Box::new({
                 let workers = Arc::clone(&workers);
-                move |generation| workers.acknowledge(generation)
+                move |generation| Box::pin(workers.acknowledge(generation))
             }),
         };
         let outcome = runtime.block_on(async {
@@ -159,7 +153,7 @@ impl Edge {
 }
 
 /// Waits on a thread of its own until all workers have ended; before the stop that is an error.
-async fn drained<W: Workers>(workers: Arc<W>, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
+async fn drained(workers: Arc<Workers>, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("edge-join".to_owned())

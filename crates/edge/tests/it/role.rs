@@ -1,39 +1,17 @@
-//! The life of an edge process, with workers that only acknowledge: start, lock, damaged state, drain, stop.
+//! The life of an edge process, over the real data path: start, lock, damaged state, drain, stop.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use havre_api::route_table::{RouteTable, UpstreamRole};
 use havre_edge::config::EdgeConfig;
-use havre_edge::role::{Edge, EdgeError, Workers};
-use tokio::sync::watch;
+use havre_edge::role::{Edge, EdgeError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
 
-use crate::world::{Control, table, upstream, wait_for};
-
-/// Workers that serve nothing; they end when the test says so.
-#[derive(Clone, Default)]
-struct Idle {
-    ended: Arc<(Mutex<bool>, Condvar)>,
-}
-
-impl Idle {
-    fn end(&self) {
-        *self.ended.0.lock().unwrap() = true;
-        self.ended.1.notify_all();
-    }
-}
-
-impl Workers for Idle {
-    fn acknowledge(&self, _generation: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn join(&self) {
-        drop(self.ended.1.wait_while(self.ended.0.lock().unwrap(), |ended| !*ended).unwrap());
-    }
-}
+use crate::world::{App, Control, Reply, reply, table, upstream, wait_for};
 
 fn config(dir: &Path) -> EdgeConfig {
     EdgeConfig {
@@ -57,59 +35,60 @@ fn save(dir: &Path, text: &str) {
     std::fs::write(dir.join("state/table.json"), text).unwrap();
 }
 
-fn spawn(
-    edge: Edge,
-    workers: Idle,
-    stop: watch::Receiver<bool>,
-) -> tokio::task::JoinHandle<Result<(), EdgeError>> {
-    tokio::task::spawn_blocking(move || {
-        edge.run_with(stop, |_, listeners: Vec<Vec<TcpListener>>, _| {
-            assert_eq!(listeners.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
-            Ok(workers)
-        })
-    })
+/// One request on a connection of its own; the whole answer.
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Status line and body of an answer.
+fn essence(answer: &str) -> (&str, &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap(), body)
 }
 
 #[tokio::test]
-async fn it_serves_from_disk_reports_while_draining_and_ends() {
+async fn it_serves_from_disk_and_drains_without_losing_what_is_in_flight() {
     let dir = tempfile::tempdir().unwrap();
-    save(dir.path(), &serde_json::to_string(&wire(3)).unwrap());
-    let control = Control::start(&dir.path().join("control.sock"));
+    let app = App::start().await;
+    app.set("/health", reply(200, ""));
+    app.set("/", reply(200, "hello"));
+    let gate = Arc::new(Semaphore::new(0));
+    app.set("/slow", Reply::Held(Arc::clone(&gate)));
+    let wire =
+        |generation: u64, role: UpstreamRole| table(generation, vec![upstream("t1", app.address, role)]);
+    save(dir.path(), &serde_json::to_string(&wire(3, UpstreamRole::Live)).unwrap());
+
+    // No control yet: it serves all the same.
     let edge = Edge::start(config(dir.path())).unwrap();
-    assert_eq!(edge.shared().table.load().generation, 3);
-    let addresses = edge.addresses().to_vec();
-    let shared = Arc::clone(edge.shared());
-    let workers = Idle::default();
+    let address = edge.addresses()[0];
     let (stop, stopped) = watch::channel(false);
-    let running = spawn(edge, workers.clone(), stopped);
-    wait_for("a report", || control.last().is_some_and(|report| report.generation == 3)).await;
+    let running = tokio::task::spawn_blocking(move || edge.run(stopped));
+    assert_eq!(essence(&get(address, "/").await), ("HTTP/1.1 200 X", "hello"));
+
+    let control = Control::start(&dir.path().join("control.sock"));
+    let slow = tokio::spawn(async move { get(address, "/slow").await });
+    let in_flight = || control.last().map(|report| (report.generation, report.upstreams[0].in_flight));
+    wait_for("the slow request in a report", || in_flight() == Some((3, 1))).await;
     let report = control.last().unwrap();
-    assert_eq!((report.edge.as_str(), report.instance.len(), report.listeners), ("node-1", 32, addresses));
-    assert!(dir.path().join("metrics.sock").exists());
+    assert_eq!(
+        (report.edge.as_str(), report.instance.len(), report.listeners),
+        ("node-1", 32, vec![address])
+    );
 
     stop.send(true).unwrap();
-    control.offer(&wire(4));
-    wait_for("tables and reports go on in the drain", || {
-        control.last().is_some_and(|report| report.generation == 4)
-    })
-    .await;
+    control.offer(&wire(4, UpstreamRole::Draining));
+    wait_for("tables and reports go on in the drain", || in_flight() == Some((4, 1))).await;
     assert!(!running.is_finished());
-    workers.end();
+    gate.add_permits(1);
+    assert_eq!(essence(&slow.await.unwrap()), ("HTTP/1.1 200 X", "late"));
     running.await.unwrap().unwrap();
-    assert_eq!(shared.table.load().generation, 4);
     // The lock is free again, and what was served last is on disk.
     assert_eq!(Edge::start(config(dir.path())).unwrap().shared().table.load().generation, 4);
-}
-
-#[tokio::test]
-async fn workers_that_end_by_themselves_are_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    let edge = Edge::start(config(dir.path())).unwrap();
-    let workers = Idle::default();
-    workers.end();
-    let (_stop, stopped) = watch::channel(false);
-    let error = spawn(edge, workers, stopped).await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "ended by itself: workers");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use havre_api::route_table::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// An upstream with short intervals.
@@ -104,6 +105,8 @@ pub(crate) enum Reply {
     Bytes(String),
     /// Nothing, for ever.
     Silence,
+    /// 200 `late`, once there is a permit.
+    Held(Arc<Semaphore>),
 }
 
 /// A plain answer.
@@ -151,6 +154,11 @@ impl App {
                             let reply = replies.lock().unwrap().get(&path).cloned();
                             match reply.unwrap_or_else(reply_missing) {
                                 Reply::Bytes(bytes) => drop(stream.write_all(bytes.as_bytes()).await),
+                                Reply::Held(gate) => {
+                                    gate.acquire().await.unwrap().forget();
+                                    let late = "HTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\nlate";
+                                    drop(stream.write_all(late.as_bytes()).await);
+                                }
                                 Reply::Silence => {
                                     // Until the other side gives up.
                                     let _ = stream.read(&mut [0; 1]).await;
