@@ -14,6 +14,8 @@ use tracing::warn;
 const BACKLOG: i32 = 4096;
 /// First descriptor that systemd hands over.
 const FIRST_HANDED: RawFd = 3;
+/// In place of `LISTEN_PID`: the process id of the `havred supervise` that started us.
+pub const PARENT_VARIABLE: &str = "HAVRE_LISTEN_PARENT";
 /// More than any unit has; a larger number in the environment is a mistake.
 const MAX_HANDED: usize = 256;
 
@@ -59,7 +61,10 @@ impl Listeners {
     /// # Errors
     /// An address is taken or not ours, or a handed-over socket is no listening TCP socket.
     pub fn open(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
-        let handed = handed_fds(|name| std::env::var(name).ok(), std::process::id());
+        let handed = handed_fds(
+            |name| std::env::var(name).ok(),
+            Process { own: std::process::id(), parent: std::os::unix::process::parent_id() },
+        );
         if handed.is_empty() {
             return Self::bind(addresses, workers);
         }
@@ -127,9 +132,26 @@ fn bind_one(address: SocketAddr) -> rustix::io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
+/// Process ids a hand-over may name.
+#[derive(Debug, Clone, Copy)]
+struct Process {
+    own: u32,
+    parent: u32,
+}
+
+/// A listening socket that others will use: what `havred supervise` holds for the edges it starts.
+///
+/// # Errors
+/// The address is taken or not ours.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    Ok(bind_one(address)?)
+}
+
 /// Descriptors named `edge…` that the service manager handed to this process (`sd_listen_fds(3)`).
-fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: u32) -> Vec<RawFd> {
-    let is_for_us = variable("LISTEN_PID").and_then(|pid| pid.parse().ok()) == Some(process);
+fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Vec<RawFd> {
+    let names_us = |name: &str, id: u32| variable(name).and_then(|text| text.parse().ok()) == Some(id);
+    // systemd knows our process id before it starts us; `havred supervise` knows only its own.
+    let is_for_us = names_us("LISTEN_PID", process.own) || names_us(PARENT_VARIABLE, process.parent);
     let count = variable("LISTEN_FDS").and_then(|count| count.parse::<usize>().ok()).unwrap_or(0);
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     if !is_for_us || count > MAX_HANDED {
@@ -173,7 +195,7 @@ mod tests {
             "LISTEN_FDNAMES" => names.map(str::to_owned),
             _ => None,
         };
-        handed_fds(variable, 77)
+        handed_fds(variable, Process { own: 77, parent: 70 })
     }
 
     #[test]
@@ -184,6 +206,21 @@ mod tests {
         assert_eq!(handed("77", "1", None), [] as [RawFd; 0]);
         assert_eq!(handed("77", "100000", Some("edge")), [] as [RawFd; 0]);
         assert_eq!(handed("", "x", Some("edge")), [] as [RawFd; 0]);
+    }
+
+    #[test]
+    fn a_supervisor_names_itself() {
+        let variable = |parent: &'static str| {
+            move |name: &str| match name {
+                PARENT_VARIABLE => Some(parent.to_owned()),
+                "LISTEN_FDS" => Some("1".to_owned()),
+                "LISTEN_FDNAMES" => Some("edge".to_owned()),
+                _ => None,
+            }
+        };
+        let process = Process { own: 77, parent: 70 };
+        assert_eq!(handed_fds(variable("70"), process), [3]);
+        assert_eq!(handed_fds(variable("1"), process), [] as [RawFd; 0]);
     }
 
     #[test]
