@@ -4,11 +4,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tracing::warn;
+
+use crate::syscall;
 
 /// Connections the kernel keeps for us while we are busy; it cuts the number to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -166,13 +168,7 @@ fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Ve
 }
 
 fn adopt(fd: RawFd) -> io::Result<TcpListener> {
-    #[expect(
-        unsafe_code,
-        reason = "the service manager says this number is an open descriptor that is ours; there is no safe way \
-                  to take it, and the first use below fails cleanly if it is not open"
-    )]
-    // SAFETY: `sd_listen_fds(3)` gives these descriptors to this process, and nothing else here owns them.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let socket = syscall::take_descriptor(fd);
     fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
     if sockopt::socket_type(&socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(&socket)? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket"));

@@ -1,10 +1,10 @@
 //! System calls that tokio does not offer: splice, sendfile, peek, a periodic timer. All of them through rustix's
-//! safe wrappers; the one unsafe block of the crate stands here.
+//! safe wrappers where there are any; what unsafe code this crate needs stands here.
 //! Tests: `tests/it/bodies.rs`.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -102,4 +102,18 @@ pub(crate) fn discard(socket: impl AsFd) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes a descriptor that the service manager opened for this process (`sd_listen_fds(3)`); at most once for
+/// each number.
+pub(crate) fn take_descriptor(number: RawFd) -> OwnedFd {
+    #[expect(
+        unsafe_code,
+        reason = "there is no safe way to take a descriptor that was open before the program"
+    )]
+    // SAFETY: by that protocol the descriptor is this process's own and nothing else in it knows the number; if
+    // the environment lies and nothing is open there, every use fails cleanly with `EBADF`.
+    unsafe {
+        OwnedFd::from_raw_fd(number)
+    }
 }
