@@ -13,9 +13,9 @@ use tokio::process::{Child, Command};
 use crate::config::Config;
 use crate::signals;
 
-/// Pause before a child that had worked is started again: short enough that nobody notices.
+/// Pause before a child is started again: short enough that nobody notices.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Pause after a child that ended soon after its start: long enough not to spin.
+/// Pause after a child that ended soon after its start twice in a row: long enough not to spin.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// A child that ran this long counts as having worked.
 const WORKED: Duration = Duration::from_secs(2);
@@ -90,23 +90,30 @@ fn hand_over(command: &mut Command, sockets: Vec<OwnedFd>) {
     unsafe { command.pre_exec(place) };
 }
 
-/// Keeps one child running until `stop`, then ends it.
+/// Keeps one child running until `stop`, then ends it. A child that cannot be started is tried again: the machine may
+/// have been out of memory or process ids for a moment.
 async fn keep(
     role: &str,
     mut stop: tokio::sync::watch::Receiver<bool>,
     mut make: impl FnMut() -> anyhow::Result<Command>,
 ) -> anyhow::Result<()> {
+    let mut early_ends = 0;
     loop {
         let started = std::time::Instant::now();
-        let mut child = make()?.spawn().with_context(|| format!("start {role}"))?;
-        tokio::select! {
-            status = child.wait() => {
-                let status = status.with_context(|| format!("wait for {role}"))?;
-                tracing::warn!(role, %status, "a role ended by itself; starting it again");
+        match make().and_then(|mut command| Ok(command.spawn()?)) {
+            Err(error) => {
+                tracing::error!(role, error = %format!("{error:#}"), "could not start a role; trying again")
             }
-            _ = stop.wait_for(|stop| *stop) => return end(role, child).await,
+            Ok(mut child) => tokio::select! {
+                status = child.wait() => {
+                    let status = status.with_context(|| format!("wait for {role}"))?;
+                    tracing::warn!(role, %status, "a role ended by itself; starting it again");
+                }
+                _ = stop.wait_for(|stop| *stop) => return end(role, child).await,
+            },
         }
-        let pause = if started.elapsed() >= WORKED { PAUSE } else { LONG_PAUSE };
+        early_ends = if started.elapsed() >= WORKED { 0 } else { early_ends + 1 };
+        let pause = if early_ends < 2 { PAUSE } else { LONG_PAUSE };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
