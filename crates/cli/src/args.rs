@@ -1,0 +1,156 @@
+//! The command line: which commands there are. What each one takes is in its own file.
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{CliError, Exit};
+use crate::invocation::{Global, Invocation};
+use crate::{
+    access, completions, context, deployment, environment, event, project, release, service, task, version,
+};
+
+/// Runs a team's production on servers they own.
+#[derive(Debug, Parser)]
+#[command(name = "havre", version, max_term_width = 100, after_help = crate::exit::help(), propagate_version = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a first havre.toml from what is found here
+    Init(project::init::Options),
+    /// Show what havre.toml would change on the server
+    Plan(environment::plan::Options),
+    /// Make the server's configuration what havre.toml says
+    Apply(environment::apply::Options),
+    /// Build and deploy, and follow until users get it
+    Deploy(deployment::deploy::Options),
+    /// Show what runs and what it waits for
+    Status(environment::status::Options),
+    /// List what can be gone back to
+    Releases(release::list::Options),
+    /// Show or follow the logs of services
+    Logs(task::logs::Options),
+    /// Make an earlier release live again, its configuration included
+    Rollback(deployment::rollback::Options),
+    /// Replace the tasks of the live release by fresh ones
+    Restart(deployment::restart::Options),
+    /// Change the number of tasks
+    Scale(service::scale::Options),
+    /// Run a command inside a running task
+    Exec(task::exec::Options),
+    /// Run a command in a one-off task of its own
+    Run(task::run::Options),
+    /// Show or follow what happened
+    Events(event::list::Options),
+    /// Print where users find a service, and open it
+    Open(service::open::Options),
+    /// Stop deployments or builds; what is live stays live
+    Cancel(deployment::cancel::Options),
+    /// Take a service or the whole environment away for ever
+    Destroy(environment::destroy::Options),
+    /// Access tokens of the server; only on its own machine
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The servers you know
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Print a completion script for your shell
+    Completions(completions::Options),
+    /// Show the versions of client and server
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make one; it is shown this one time
+    Create(access::create::Options),
+    /// List them, without their secrets
+    List,
+    /// Take one back; it stops to work at once
+    Revoke(access::revoke::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum ContextCommand {
+    /// Remember a server
+    Add(context::add::Options),
+    /// Use one from now on
+    Use(context::select::Options),
+    /// List them
+    List,
+    /// Forget one
+    Remove(context::remove::Options),
+}
+
+/// Does what was asked.
+pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
+    let invocation = Invocation { global: args.global };
+    match args.command {
+        Command::Init(options) => project::init::run(&invocation.global, options),
+        Command::Plan(options) => environment::plan::run(&invocation, options).await,
+        Command::Apply(options) => environment::apply::run(&invocation, options).await,
+        Command::Deploy(options) => deployment::deploy::run(&invocation, options).await,
+        Command::Status(options) => environment::status::run(&invocation, options).await,
+        Command::Releases(options) => release::list::run(&invocation, options).await,
+        Command::Logs(options) => task::logs::run(&invocation, options).await,
+        Command::Rollback(options) => deployment::rollback::run(&invocation, options).await,
+        Command::Restart(options) => deployment::restart::run(&invocation, options).await,
+        Command::Scale(options) => service::scale::run(&invocation, options).await,
+        Command::Exec(options) => task::exec::run(&invocation, options).await,
+        Command::Run(options) => task::run::run(&invocation, options).await,
+        Command::Events(options) => event::list::run(&invocation, options).await,
+        Command::Open(options) => service::open::run(&invocation, options).await,
+        Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
+        Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
+        Command::Token(TokenCommand::Create(options)) => access::create::run(&invocation, options).await,
+        Command::Token(TokenCommand::List) => access::list::run(&invocation).await,
+        Command::Token(TokenCommand::Revoke(options)) => access::revoke::run(&invocation, options).await,
+        Command::Context(ContextCommand::Add(options)) => {
+            context::add::run(options, invocation.global.insecure)
+        }
+        Command::Context(ContextCommand::Use(options)) => context::select::run(options),
+        Command::Context(ContextCommand::List) => context::list::run(invocation.global.json),
+        Command::Context(ContextCommand::Remove(options)) => context::remove::run(options),
+        Command::Completions(options) => completions::run(options),
+        Command::Version => version::run(&invocation).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_is_documented() {
+        let page = include_str!("../../../docs/cli.md");
+        let root = Args::command();
+        let mut missing = Vec::new();
+        for command in root.get_subcommands().flat_map(|command| {
+            let inner: Vec<&clap::Command> = command.get_subcommands().collect();
+            if inner.is_empty() { vec![command] } else { inner }
+        }) {
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                if !page.contains(&format!("--{option}")) {
+                    missing.push(format!("--{option} of {}", command.get_name()));
+                }
+            }
+            if !page.contains(&format!("{} ", command.get_name()))
+                && !page.contains(&format!("{}`", command.get_name()))
+            {
+                missing.push(command.get_name().to_owned());
+            }
+        }
+        assert_eq!(missing, Vec::<String>::new());
+    }
+}

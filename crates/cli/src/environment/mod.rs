@@ -1,0 +1,7 @@
+//! Environments: what would change, make it so, how it is, take it away.
+
+pub(crate) mod apply;
+pub(crate) mod change;
+pub(crate) mod destroy;
+pub(crate) mod plan;
+pub(crate) mod status;

@@ -1,0 +1,3 @@
+//! Events: what happened.
+
+pub(crate) mod list;

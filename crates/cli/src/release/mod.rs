@@ -1,0 +1,3 @@
+//! Releases: what can be gone back to.
+
+pub(crate) mod list;

@@ -1,0 +1,5 @@
+//! One service: how many tasks, where users find it.
+
+pub(crate) mod address;
+pub(crate) mod open;
+pub(crate) mod scale;

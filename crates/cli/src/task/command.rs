@@ -1,0 +1,72 @@
+//! Joins the user's terminal and a command session. Tests: `tests/it/session.rs`.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use havre_api::task::{SessionClient, TerminalSize};
+use havre_core::name::EnvKey;
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::terminal;
+use crate::exit::{CliError, Exit};
+use crate::http::{Arrival, CommandSession};
+use crate::output;
+
+/// Bytes of input sent at once.
+const CHUNK: usize = 16 * 1024;
+
+/// Reads `KEY=VALUE`.
+pub(crate) fn parse_variable(text: &str) -> Result<(EnvKey, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    let key = key.parse().map_err(|error: havre_core::name::NameError| error.to_string())?;
+    Ok((key, value.to_owned()))
+}
+
+/// The terminal a command gets: ours, when both ends of it are one.
+pub(crate) fn terminal(is_unwanted: bool) -> Option<TerminalSize> {
+    let has_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    (has_terminal && !is_unwanted).then(terminal::size).flatten()
+}
+
+/// Carries bytes both ways until the command ends; ends with its exit code.
+pub(crate) async fn hold(mut session: CommandSession, has_terminal: bool) -> Result<Exit, CliError> {
+    let failed = |error: std::io::Error| CliError::io("prepare the terminal", &error);
+    let _raw = if has_terminal { Some(terminal::raw().map_err(failed)?) } else { None };
+    let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
+    let mut stdin = tokio::io::stdin();
+    let mut buffer = vec![0; CHUNK];
+    let mut has_input = true;
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
+    loop {
+        tokio::select! {
+            arrival = session.next() => match arrival? {
+                Arrival::Started => {}
+                Arrival::Stdout(bytes) => output::bytes(&bytes)?,
+                Arrival::Stderr(bytes) => {
+                    // Nobody may be there to read it.
+                    let _ = std::io::stderr().lock().write_all(&bytes);
+                }
+                Arrival::Exit(code) => return Ok(Exit::Command(exit_code(code))),
+            },
+            read = stdin.read(&mut buffer), if has_input => match read {
+                Ok(0) | Err(_) => {
+                    has_input = false;
+                    session.tell(&SessionClient::EndOfInput).await?;
+                }
+                Ok(count) => session.input(&buffer[..count]).await?,
+            },
+            _ = resized.recv(), if has_terminal => {
+                if let Some(size) = terminal::size() {
+                    session.tell(&SessionClient::Resize(size)).await?;
+                }
+            }
+            _ = &mut interrupt, if !has_terminal => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+/// A code a process can end with; anything else counts as a failure.
+fn exit_code(code: i64) -> u8 {
+    u8::try_from(code).unwrap_or(1)
+}
