@@ -129,6 +129,15 @@ impl Connection {
         let mut scanned = 0;
         loop {
             let after = match self.receive(buffer, &mut scanned) {
+                Received::More if buffer.is_empty() => {
+                    // A new socket counts as ready until it is tried.
+                    let (mut from, _) = self.stream.split();
+                    match Wire::read_now(&mut from, buffer).await {
+                        Ok(None) => return After::Next,
+                        Ok(Some(1..)) => continue,
+                        Ok(Some(0)) | Err(_) => return After::Close,
+                    }
+                }
                 Received::More => match self.read_more(buffer, head_size, &mut pace).await {
                     Ok(()) => continue,
                     Err(None) => return After::Close,

@@ -89,6 +89,20 @@ impl Wire<'_> {
         Ok(count)
     }
 
+    /// Reads what has arrived; `None` if that is nothing.
+    pub(crate) async fn read_now(from: &mut ReadHalf<'_>, buffer: &mut Buffer) -> io::Result<Option<usize>> {
+        let count = poll_fn(|context| {
+            let mut space = ReadBuf::new(buffer.room());
+            match Pin::new(&mut *from).poll_read(context, &mut space) {
+                Poll::Ready(result) => Poll::Ready(result.map(|()| Some(space.filled().len()))),
+                Poll::Pending => Poll::Ready(Ok(None)),
+            }
+        })
+        .await?;
+        buffer.filled(count.unwrap_or(0));
+        Ok(count)
+    }
+
     /// Writes all `parts`, several of them in one call.
     pub(crate) async fn send<const N: usize>(
         self,

@@ -3,13 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod answers;
+mod bodies;
 mod control;
 mod deploy;
 mod metrics;
+mod own_answers;
 mod probe;
 mod raw_requests;
 mod rig;
 mod role;
 mod site;
+mod slow;
+mod tunnels;
 mod upstreams;
+mod workers;
 mod world;

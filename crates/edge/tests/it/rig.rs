@@ -320,9 +320,4 @@ impl Conversation {
     pub(crate) fn send(&mut self, bytes: &str) {
         self.client.send(bytes.as_bytes());
     }
-
-    /// Closes with a reset.
-    pub(crate) fn reset(self: &mut Conversation) {
-        rustix::net::sockopt::set_socket_linger(&self.client.stream, Some(Duration::ZERO)).unwrap();
-    }
 }

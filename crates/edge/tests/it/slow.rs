@@ -1,0 +1,112 @@
+//! Slow sides, with limits short enough for tests: each wait of the data path has an end.
+
+use std::time::Duration;
+
+use havre_core::quantity::ByteSize;
+use havre_edge::config::EdgeLimits;
+
+use crate::rig::{App, Client, Rig, eventually, live, short_limits};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: app.example\r\n\r\n";
+
+/// Sends `bytes` one by one until the other side closes, then what it said.
+fn drip(client: &mut Client, bytes: impl Iterator<Item = u8>) -> String {
+    client.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    for byte in bytes {
+        client.send(&[byte]);
+        let mut seen = [0];
+        if client.stream.peek(&mut seen).is_ok() {
+            break;
+        }
+    }
+    client.stream.set_read_timeout(Some(crate::rig::PATIENCE)).unwrap();
+    client.rest()
+}
+
+#[test]
+fn a_head_that_drips_is_cut_with_408_however_steady_it_is() {
+    let app = App::ok();
+    let rig = Rig::start(short_limits(), &live(&[app.address]));
+    let endless = "GET / HTTP/1.1\r\nX: ".bytes().chain(std::iter::repeat_n(b'y', 5000));
+    let answer = drip(&mut rig.connect(), endless);
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    assert!(answer.contains("\r\nHavre-Error: head-timeout\r\n"), "{answer}");
+    assert_eq!(app.accepted(), 0);
+}
+
+#[test]
+fn resting_connections_end_without_a_word() {
+    let app = App::ok();
+    let rig = Rig::start(short_limits(), &live(&[app.address]));
+    assert_eq!(rig.connect().rest(), "");
+    let mut client = rig.connect();
+    assert_eq!(client.ask(GET).1, "ok");
+    assert_eq!(client.rest(), "");
+    assert!(!client.was_reset);
+}
+
+#[test]
+fn a_body_that_drips_is_cut_with_408() {
+    for framing in ["Content-Length: 5000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n1388\r\n"] {
+        let app = App::start(|_, conversation| {
+            conversation.client.head();
+            conversation.client.rest();
+            conversation.record("cut");
+        });
+        let rig = Rig::start(short_limits(), &live(&[app.address]));
+        let mut client = rig.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: app.example\r\n{framing}").as_bytes());
+        let answer = drip(&mut client, std::iter::repeat_n(b'y', 4000));
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.contains("\r\nHavre-Error: body-timeout\r\n"), "{answer}");
+        eventually("the application sees the end", || app.seen() == ["cut"]);
+    }
+}
+
+#[test]
+fn a_body_that_keeps_the_pace_may_take_its_time() {
+    let app = App::ok();
+    let limits = EdgeLimits { body_progress: ByteSize::bytes(1), ..short_limits() };
+    let rig = Rig::start(limits, &live(&[app.address]));
+    let mut client = rig.connect();
+    client.send(b"POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 60\r\n\r\n");
+    let answer = drip(&mut client, std::iter::repeat_n(b'y', 60));
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answer_is_cut() {
+    for framing in ["Content-Length: 100000000\r\n", ""] {
+        let app = App::start(move |_, conversation| {
+            conversation.request();
+            conversation.send(&format!("HTTP/1.1 200 OK\r\n{framing}\r\n"));
+            let block = vec![b'x'; 1 << 20];
+            for _ in 0..95 {
+                conversation.client.send(&block);
+            }
+        });
+        let rig = Rig::start(short_limits(), &live(&[app.address]));
+        let mut client = rig.connect();
+        client.send(GET.as_bytes());
+        client.head();
+        assert_eq!(rig.in_flight(), 1);
+        eventually("the edge gives up", || rig.in_flight() == 0);
+        client.rest();
+        assert!(client.was_reset);
+    }
+}
+
+/// The application may think for longer than any client may be silent.
+#[test]
+fn a_slow_application_is_not_the_clients_fault() {
+    let app = App::start(|_, conversation| {
+        while conversation.request().is_some() {
+            std::thread::sleep(Duration::from_millis(700));
+            conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let rig = Rig::start(short_limits(), &live(&[app.address]));
+    let mut client = rig.connect();
+    assert_eq!(client.ask(GET).1, "ok");
+    assert_eq!(client.ask(&GET.replace("GET", "POST")).1, "ok");
+}
