@@ -44,6 +44,10 @@ impl Wanted {
         Self { probe: member.probe.clone(), checks, is_standby }
     }
 
+    fn patience(&self) -> judge::Patience {
+        judge::Patience { unhealthy_after: self.probe.unhealthy_after, is_live: !self.is_standby }
+    }
+
     /// Pause after a probe.
     fn pause(&self, health: &Health) -> Duration {
         let is_steady = !self.is_standby && *health == Health::Healthy;
@@ -132,7 +136,7 @@ async fn observe(
         let started = Instant::now();
         let outcome = ask::probe(upstream.address, &want.probe).await;
         let is_up = outcome.is_ok();
-        let health = judge::judge(&upstream.health(), outcome, &mut failures, want.probe.unhealthy_after);
+        let health = judge::judge(&upstream.health(), outcome, &mut failures, want.patience());
         upstream.set_health(health.clone());
         if is_up && !want.checks.is_empty() && upstream.checks(&want.checks) != Checks::Passed {
             let checks = ask::run_checks(upstream.address, &want.probe, &want.checks).await;
