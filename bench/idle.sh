@@ -26,5 +26,6 @@ for p in $pids; do
   awk -v name="$(tr '\0' ' ' < "/proc/$p/cmdline" | cut -d' ' -f1,2 | xargs -n1 basename | paste -sd' ')" \
     '/^Rss:/{rss=$2} /^Pss:/{pss=$2} END {printf "| %s | %.1f (%.1f) |\n", name, rss/1024, pss/1024}' "/proc/$p/smaps_rollup"
 done
-awk '/^Rss:/{rss+=$2} /^Pss:/{pss+=$2} END {printf "| together | %.1f (%.1f) |\n", rss/1024, pss/1024}' $(printf '/proc/%s/smaps_rollup ' $pids)
+for p in $pids; do cat "/proc/$p/smaps_rollup"; done |
+  awk '/^Rss:/{rss+=$2} /^Pss:/{pss+=$2} END {printf "| together | %.1f (%.1f) |\n", rss/1024, pss/1024}'
 printf '| processor time over %s s | %s %% of a core |\n' "$seconds" "$(awk -v t="$used" -v s="$seconds" -v hz="$(getconf CLK_TCK)" 'BEGIN {printf "%.2f", 100 * t / hz / s}')"

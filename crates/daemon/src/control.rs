@@ -64,6 +64,10 @@ async fn serve(config: ControlConfig) -> anyhow::Result<()> {
     servers.spawn(havre_web::serve::serve(api, havre_web::local_api(&state), CONNECTIONS, stop.clone()));
     servers.spawn(havre_web::serve::serve(edge_api, havre_web::edge_api(&state), CONNECTIONS, stop.clone()));
     if let Some(address) = config.listen {
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "the API listens beyond this machine without TLS: tokens can be read on the way; \
+                listen on 127.0.0.1 and use a tunnel");
+        }
         let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
         servers.spawn(havre_web::serve::serve(
             listener,

@@ -132,11 +132,16 @@ fn live_target(view: &View<'_>, service: &Service) -> Result<Target, Refusal> {
         let message = format!("{} is a site: it has no tasks to restart", service.place);
         return Err(Refusal::new(Code::NotScalable, message));
     }
-    Ok(Target {
-        release: ReleaseTarget::Existing(Box::new(release)),
-        kind: Kind::Restart,
-        warnings: Vec::new(),
-    })
+    // A copy, because a deployment puts the tasks of one release in the place of those of another.
+    let new = NewRelease {
+        service: service.id,
+        artifact: release.artifact,
+        spec: release.spec,
+        revision: release.revision,
+        build: release.build,
+        commit: release.commit,
+    };
+    Ok(Target { release: ReleaseTarget::New(Box::new(new)), kind: Kind::Restart, warnings: Vec::new() })
 }
 
 /// Today's configuration on the artifact that is live; refused where the artifact depends on what changed.

@@ -169,12 +169,18 @@ async fn restart_and_deploy_by_name() {
     let (status, body) = world.ask("POST", &format!("{}/restart", api()), Value::Null).await;
     assert_eq!(
         (status, &body["deployment"]["kind"], &body["deployment"]["release"]),
-        (202, &json!("restart"), &json!("r3"))
+        (202, &json!("restart"), &json!("r4")),
+        "a restart is a copy of r3 with tasks of its own"
     );
-    for (release, kind) in [("r3", "restart"), ("r1", "rollback")] {
+    for (release, kind, deployed) in [("r3", "restart", "r5"), ("r1", "rollback", "r1")] {
         let request = json!({ "source": { "kind": "release", "release": release } });
         let (status, body) = world.ask("POST", &format!("{}/deployments", api()), request).await;
-        assert_eq!((status, &body["deployment"]["kind"]), (202, &json!(kind)), "{release}");
+        let deployment = &body["deployment"];
+        assert_eq!(
+            (status, &deployment["kind"], &deployment["release"]),
+            (202, &json!(kind), &json!(deployed)),
+            "{release}"
+        );
     }
     let (_, list) = world.get(&format!("{}/deployments?limit=2", api())).await;
     let ids: Vec<&Value> = list["deployments"].as_array().expect("a list").iter().map(|d| &d["id"]).collect();
