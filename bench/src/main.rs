@@ -1,8 +1,11 @@
 //! `havre-bench`: measures Havre and tries to catch it losing requests. `bench/README.md` says what each command does.
 //! It ships with nothing and is no test of correctness by itself. Tests: at the end of files.
 
+mod edge;
 mod http;
+mod idle;
 mod load;
+mod process;
 mod self_test;
 mod upstream;
 mod zero_loss;
@@ -26,6 +29,10 @@ enum Command {
     Load(load::LoadArguments),
     /// Deploys again and again under load and looks for lost requests, resets and answers of the wrong release.
     ZeroLoss(zero_loss::ZeroLossArguments),
+    /// The edge beside nginx and HAProxy, in interleaved rounds; prints tables.
+    Edge(edge::EdgeArguments),
+    /// Memory and CPU of processes that should cost next to nothing; prints JSON.
+    Idle(idle::IdleArguments),
     /// Plants every failure and proves that the load sees it.
     SelfTest,
 }
@@ -35,6 +42,8 @@ fn main() -> ExitCode {
         Command::Upstream(arguments) => upstream::run_command(&arguments).map(|()| true),
         Command::Load(arguments) => load::run_command(&arguments),
         Command::ZeroLoss(arguments) => zero_loss::run_command(&arguments),
+        Command::Edge(arguments) => edge::run_command(&arguments),
+        Command::Idle(arguments) => idle::run_command(&arguments),
         Command::SelfTest => self_test::run_command(),
     };
     match result {
