@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use havre_core::id::ServiceId;
+use havre_store::{StoreError, View};
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
@@ -16,6 +17,9 @@ use crate::{build, route, service};
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(10);
 
+/// What waits is looked at again this often: nothing announces that a time limit has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Pause before a service is tried again after an error.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -24,13 +28,20 @@ pub async fn run(world: World, stop: CancellationToken) {
     let listener = world.tracker.spawn(listen(world.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
+    let mut resync = world.clock.sleep(RESYNC);
+    let mut which = Which::All;
     loop {
-        activate(&world, &busy).await;
+        let waits = activate(&world, &busy, which).await;
+        which = Which::All;
         tokio::select! {
             () = stop.cancelled() => break,
             _ = changes.changed() => {}
             () = world.wake.notified() => {}
-            () = world.clock.sleep(RESYNC) => world.engine_view.forget(),
+            () = &mut resync => {
+                world.engine_view.forget();
+                resync = world.clock.sleep(RESYNC);
+            }
+            () = world.clock.sleep(LOOK_AGAIN), if waits => which = Which::Waiting,
         }
         changes.mark_unchanged();
     }
@@ -47,25 +58,47 @@ async fn listen(world: World) {
     }
 }
 
-async fn activate(world: &World, busy: &Arc<Busy>) {
-    if let Err(error) = route::activate(world).await {
-        tracing::error!(error = %chain(&error), "could not bring the route table up to date");
+/// Which services to advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those with an open deployment or something else they wait for; nothing else can have changed.
+    Waiting,
+}
+
+/// Starts what is to be done; `true` when some service waits.
+async fn activate(world: &World, busy: &Arc<Busy>, which: Which) -> bool {
+    if which == Which::All {
+        if let Err(error) = route::activate(world).await {
+            tracing::error!(error = %chain(&error), "could not bring the route table up to date");
+        }
+        if let Err(error) = build::activate(world).await {
+            tracing::error!(error = %chain(&error), "could not move the builds on");
+        }
     }
-    if let Err(error) = build::activate(world).await {
-        tracing::error!(error = %chain(&error), "could not move the builds on");
-    }
-    let services = match world.store.read(|view| view.list_services()).await {
+    let services = match world.store.read(list_services).await {
         Ok(services) => services,
         Err(error) => {
             tracing::error!(error = %chain(&error), "could not list the services");
-            return;
+            return false;
         }
     };
-    for service in services {
-        if busy.begin(service.id) {
-            world.tracker.spawn(advance(world.clone(), Arc::clone(busy), service.id));
+    let some_wait = services.iter().any(|(_, waits)| *waits);
+    for (service, waits) in services {
+        if (waits || which == Which::All) && busy.begin(service) {
+            world.tracker.spawn(advance(world.clone(), Arc::clone(busy), service));
         }
     }
+    some_wait
+}
+
+/// Every service and whether it waits.
+fn list_services(view: &View<'_>) -> Result<Vec<(ServiceId, bool)>, StoreError> {
+    let services = view.list_services()?.into_iter().map(|service| {
+        let says = view.waiting("service", service.id.row())?.is_some_and(|text| !text.is_empty());
+        Ok((service.id, says || !view.open_deployments(service.id)?.is_empty()))
+    });
+    services.collect()
 }
 
 /// Advances one service, again for as long as somebody asked meanwhile.
