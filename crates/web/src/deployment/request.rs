@@ -194,9 +194,14 @@ fn earlier_target(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<T
 fn last_good(view: &View<'_>, service: &Service) -> Result<ReleaseId, Refusal> {
     let live = lookup::live(view, service)?;
     let succeeded = succeeded_releases(view, service)?;
-    succeeded.range(..live.id).next_back().copied().ok_or_else(|| {
-        let message =
-            format!("{} has no release before {} that a deployment succeeded with", service.place, live.id);
-        Refusal::new(Code::NothingToRollBackTo, message).hint("name a release: `havre releases` lists them")
-    })
+    for id in succeeded.range(..live.id).rev() {
+        let earlier = view.get_release(*id)?;
+        // A restart is a copy; going back to what runs already is not what anybody means.
+        if earlier.artifact != live.artifact || earlier.spec != live.spec {
+            return Ok(*id);
+        }
+    }
+    let message =
+        format!("{} has no other release before {} that a deployment succeeded with", service.place, live.id);
+    Err(Refusal::new(Code::NothingToRollBackTo, message).hint("name a release: `havre releases` lists them"))
 }
