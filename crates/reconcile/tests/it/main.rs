@@ -3,4 +3,5 @@
 mod deploy;
 mod failure;
 mod restart;
+mod runner;
 mod world;
