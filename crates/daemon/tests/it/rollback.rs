@@ -33,7 +33,7 @@ async fn a_rollback_brings_the_old_release_and_its_configuration_back() {
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let report = load.finish().await;
     report.assert_no_failure(100);
-    assert_eq!(report.releases_in(done, Instant::now()).into_iter().collect::<Vec<_>>(), [old.clone()]);
+    assert_eq!(report.releases_in(done, Instant::now()).into_iter().collect::<Vec<_>>(), [old.as_str()]);
     let identity = ask_once(world.address, HOST).await.expect("it answers");
     assert_eq!((identity.release, identity.version.as_str()), (old, "old"));
     assert_ne!(new, identity.version);

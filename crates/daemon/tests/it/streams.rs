@@ -108,6 +108,7 @@ async fn what_began_before_a_deploy_ends_after_it() {
     while let Some(message) = socket.next().await {
         message.expect("it closes in order");
     }
+    drop(socket);
     assert_succeeded(&world.ended(id).await);
     assert_eq!(world.containers().len(), 1);
 }
