@@ -176,7 +176,8 @@ impl Bench {
             p50_ms: report.latency_ms.p50,
             p99_ms: report.latency_ms.p99,
             requests: tally.requests,
-            failed: tally.failures.total() + tally.not_started + u64::from(is_short),
+            failed: tally.failures.total() + u64::from(is_short),
+            not_started: tally.not_started,
             load: report,
         })
     }

@@ -85,7 +85,7 @@ fn spawn(
 ) -> anyhow::Result<Proxy> {
     let log = fs::File::create(folder.join(format!("{name}.log")))?;
     let child = Command::new("taskset")
-        .args(["-c", &core.to_string(), "--"])
+        .args(["-c", &core.to_string()])
         .args(argv)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -109,8 +109,8 @@ fn nginx(program: &OsString, folder: &Path, upstream: SocketAddr, core: usize) -
 worker_processes 1;
 pid {root}/nginx.pid;
 error_log {root}/nginx.error.log warn;
-worker_rlimit_nofile 65536;
-events {{ worker_connections 16384; use epoll; multi_accept on; }}
+
+events {{ worker_connections 4096; use epoll; multi_accept on; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;
@@ -147,7 +147,7 @@ fn haproxy(program: &OsString, folder: &Path, upstream: SocketAddr, core: usize)
     let config = format!(
         "global
   nbthread 1
-  maxconn 16384
+  maxconn 4096
 defaults
   mode http
   timeout connect 5s
@@ -170,7 +170,7 @@ backend app
     );
     let file = folder.join("haproxy.cfg");
     fs::write(&file, config)?;
-    spawn("haproxy", address, folder, &argv(program, &["-db", "-q", "-f"], &file), core)
+    spawn("haproxy", address, folder, &argv(program, &["-db", "-f"], &file), core)
 }
 
 /// The edge as it ships: limits, timeouts, request ids, probes and metrics on. It has no control here and serves the

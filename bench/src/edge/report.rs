@@ -26,8 +26,10 @@ pub(super) struct Measurement {
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
     pub(super) requests: u64,
-    /// Failed requests, and those that were due but not begun.
+    /// Failed requests; a body of the wrong length counts as one.
     pub(super) failed: u64,
+    /// Due by the rate but not begun: the generator, or the proxy, did not keep up.
+    pub(super) not_started: u64,
     pub(super) load: LoadReport,
 }
 
@@ -119,6 +121,14 @@ impl Report {
             if row.failed > 0 {
                 problems.push(format!("{}, {}: {} requests failed", row.cell, row.proxy, row.failed));
             }
+        }
+        for one in self.measurements.iter().filter(|one| one.not_started * 20 > one.requests) {
+            problems.push(format!(
+                "{}, {}, round {}: the rate was not kept",
+                one.cell,
+                one.proxy,
+                one.round + 1
+            ));
         }
         let Some(limit) = max_cpu_ratio else { return problems };
         // The floor is for closed loops; at a low rate the cost of waking up dominates.
@@ -226,6 +236,7 @@ mod tests {
                         p50_ms: slow,
                         p99_ms: 2.0 * slow,
                         requests: 100,
+                        not_started: 5,
                         failed: if proxy == "havre" { failed } else { 0 },
                         load: Tally::default().report(),
                     });
