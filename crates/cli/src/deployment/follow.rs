@@ -145,8 +145,10 @@ impl Follower {
             }
             Told::Build(build) => {
                 for index in self.find(|track| track.build == Some(build.id) && track.deployment.is_none()) {
-                    self.followed[index].row.note.clone_from(&build.waiting);
-                    let news = self.followed[index].row.track.build(&build.state);
+                    let row = &mut self.followed[index].row;
+                    row.note.clone_from(&build.waiting);
+                    // Only the end is taken from a look: it may be older than the events that came meanwhile.
+                    let news = if build.state.is_final() { row.track.build(&build.state) } else { None };
                     self.announce(index, news);
                 }
             }
@@ -154,7 +156,7 @@ impl Follower {
                 for index in self.find(|track| track.deployment == Some(deployment.id)) {
                     let row = &mut self.followed[index].row;
                     row.track.release = Some(deployment.release);
-                    // Only the end is taken from here: states on the way arrive in order as events.
+                    // As above: states on the way arrive in order as events.
                     let news = if deployment.is_final { row.track.enter(&deployment.state) } else { None };
                     if deployment.state.name() == row.track.state {
                         row.note.clone_from(&deployment.waiting);

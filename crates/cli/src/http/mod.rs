@@ -20,7 +20,9 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use connect::Endpoint;
 pub(crate) use lines::{Line, Lines};
-pub(crate) use session::{Arrival, Session as CommandSession};
+pub(crate) use session::{
+    Arrival, Receiver as CommandReceiver, Sender as CommandSender, Session as CommandSession,
+};
 
 use crate::exit::{CliError, Exit};
 

@@ -1,6 +1,7 @@
 //! One command session over a WebSocket; the protocol is in `havre_api::task`. Tests: `tests/it/session.rs`.
 
 use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use havre_api::error::ErrorBody;
 use havre_api::task::{FRAME_MAX, STDERR, STDIN, STDOUT, SessionClient, SessionServer};
@@ -12,9 +13,26 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use super::connect::{Endpoint, Wire, dial};
 use crate::exit::{CliError, Exit};
 
-/// A session whose request has been sent.
+type Socket = WebSocketStream<Box<dyn Wire>>;
+
+/// A session whose request has been sent. Its two halves work at the same time: a command may write while it does not
+/// read, and waiting for one must never hold up the other.
 pub(crate) struct Session {
-    socket: WebSocketStream<Box<dyn Wire>>,
+    /// Towards the command.
+    pub(crate) sender: Sender,
+    /// From the command.
+    pub(crate) receiver: Receiver,
+}
+
+/// The half towards the command.
+pub(crate) struct Sender {
+    sink: SplitSink<Socket, Message>,
+    endpoint: String,
+}
+
+/// The half from the command.
+pub(crate) struct Receiver {
+    stream: SplitStream<Socket>,
     endpoint: String,
 }
 
@@ -33,8 +51,13 @@ pub(crate) enum Arrival {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Session").field("endpoint", &self.sender.endpoint).finish_non_exhaustive()
     }
+}
+
+fn lost(endpoint: &str, why: &str) -> CliError {
+    CliError::new(Exit::Unreachable, format!("the session with {endpoint} broke off: {why}"))
+        .hint("the command may still run")
 }
 
 impl Session {
@@ -56,18 +79,17 @@ impl Session {
             WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
         let opened = tokio_tungstenite::client_async_with_config(request, wire, Some(config)).await;
         let (socket, _) = opened.map_err(|error| refuse(endpoint, error))?;
-        let mut session = Self { socket, endpoint: endpoint.to_string() };
-        session.send(Message::text(first)).await?;
-        Ok(session)
+        let (sink, stream) = socket.split();
+        let endpoint = endpoint.to_string();
+        let mut sender = Sender { sink, endpoint: endpoint.clone() };
+        sender.send(Message::text(first)).await?;
+        Ok(Self { sender, receiver: Receiver { stream, endpoint } })
     }
+}
 
+impl Sender {
     async fn send(&mut self, message: Message) -> Result<(), CliError> {
-        self.socket.send(message).await.map_err(|error| self.lost(&error.to_string()))
-    }
-
-    fn lost(&self, why: &str) -> CliError {
-        CliError::new(Exit::Unreachable, format!("the session with {} broke off: {why}", self.endpoint))
-            .hint("the command may still run")
+        self.sink.send(message).await.map_err(|error| lost(&self.endpoint, &error.to_string()))
     }
 
     /// Sends bytes for standard input, in frames the server accepts.
@@ -86,14 +108,16 @@ impl Session {
         let text = serde_json::to_string(what).expect("wire types are always JSON");
         self.send(Message::text(text)).await
     }
+}
 
+impl Receiver {
     /// What arrives next; can be dropped and called again.
     pub(crate) async fn next(&mut self) -> Result<Arrival, CliError> {
         loop {
-            let frame = match self.socket.next().await {
+            let frame = match self.stream.next().await {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Err(self.lost(&error.to_string())),
-                None => return Err(self.lost("it ended without an exit code")),
+                Some(Err(error)) => return Err(lost(&self.endpoint, &error.to_string())),
+                None => return Err(lost(&self.endpoint, "it ended without an exit code")),
             };
             match frame {
                 Message::Binary(mut bytes) if bytes.first() == Some(&STDOUT) => {
@@ -106,7 +130,9 @@ impl Session {
                     Ok(SessionServer::Started { .. }) => return Ok(Arrival::Started),
                     Ok(SessionServer::Exit { code }) => return Ok(Arrival::Exit(code)),
                     Ok(SessionServer::Refused { error }) => return Err(refusal(error)),
-                    Err(error) => return Err(self.lost(&format!("a frame was not understood: {error}"))),
+                    Err(error) => {
+                        return Err(lost(&self.endpoint, &format!("a frame was not understood: {error}")));
+                    }
                 },
                 // Pings are answered by the library.
                 _ => {}

@@ -1,15 +1,16 @@
 //! Joins the user's terminal and a command session. Tests: `tests/it/session.rs`.
 
+use std::convert::Infallible;
 use std::io::{IsTerminal as _, Write as _};
 
 use havre_api::task::{SessionClient, TerminalSize};
 use havre_core::name::EnvKey;
 use tokio::io::AsyncReadExt as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::terminal;
 use crate::exit::{CliError, Exit};
-use crate::http::{Arrival, CommandSession};
+use crate::http::{Arrival, CommandReceiver as Receiver, CommandSender as Sender, CommandSession};
 use crate::output;
 
 /// Bytes of input sent at once.
@@ -29,39 +30,54 @@ pub(crate) fn terminal(is_unwanted: bool) -> Option<TerminalSize> {
 }
 
 /// Carries bytes both ways until the command ends; ends with its exit code.
-pub(crate) async fn hold(mut session: CommandSession, has_terminal: bool) -> Result<Exit, CliError> {
+pub(crate) async fn hold(session: CommandSession, has_terminal: bool) -> Result<Exit, CliError> {
     let failed = |error: std::io::Error| CliError::io("prepare the terminal", &error);
     let _raw = if has_terminal { Some(terminal::raw().map_err(failed)?) } else { None };
-    let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
+    let resized = signal(SignalKind::window_change()).map_err(failed)?;
+    tokio::select! {
+        exit = receive(session.receiver) => exit,
+        never = send(session.sender, resized, has_terminal) => match never {},
+        // In a raw terminal Ctrl-C is a key like any other and goes to the command.
+        _ = tokio::signal::ctrl_c(), if !has_terminal => Ok(Exit::Interrupted),
+    }
+}
+
+async fn receive(mut receiver: Receiver) -> Result<Exit, CliError> {
+    loop {
+        match receiver.next().await? {
+            Arrival::Started => {}
+            Arrival::Stdout(bytes) => output::bytes(&bytes)?,
+            Arrival::Stderr(bytes) => {
+                // Nobody may be there to read it.
+                let _ = std::io::stderr().lock().write_all(&bytes);
+            }
+            Arrival::Exit(code) => return Ok(Exit::Command(exit_code(code))),
+        }
+    }
+}
+
+/// Never ends: how the session ends is the other half's to say, also when this one cannot send any more.
+async fn send(mut sender: Sender, mut resized: Signal, has_terminal: bool) -> Infallible {
     let mut stdin = tokio::io::stdin();
     let mut buffer = vec![0; CHUNK];
     let mut has_input = true;
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
     loop {
-        tokio::select! {
-            arrival = session.next() => match arrival? {
-                Arrival::Started => {}
-                Arrival::Stdout(bytes) => output::bytes(&bytes)?,
-                Arrival::Stderr(bytes) => {
-                    // Nobody may be there to read it.
-                    let _ = std::io::stderr().lock().write_all(&bytes);
-                }
-                Arrival::Exit(code) => return Ok(Exit::Command(exit_code(code))),
-            },
+        let sent = tokio::select! {
             read = stdin.read(&mut buffer), if has_input => match read {
                 Ok(0) | Err(_) => {
                     has_input = false;
-                    session.tell(&SessionClient::EndOfInput).await?;
+                    sender.tell(&SessionClient::EndOfInput).await
                 }
-                Ok(count) => session.input(&buffer[..count]).await?,
+                Ok(count) => sender.input(&buffer[..count]).await,
             },
-            _ = resized.recv(), if has_terminal => {
-                if let Some(size) = terminal::size() {
-                    session.tell(&SessionClient::Resize(size)).await?;
-                }
-            }
-            _ = &mut interrupt, if !has_terminal => return Ok(Exit::Interrupted),
+            Some(()) = resized.recv(), if has_terminal => match terminal::size() {
+                Some(size) => sender.tell(&SessionClient::Resize(size)).await,
+                None => Ok(()),
+            },
+            else => std::future::pending().await,
+        };
+        if sent.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
