@@ -12,6 +12,10 @@ use havre_edge::config::EdgeLimits;
 use havre_edge::table::Table;
 use havre_edge::worker::spawn_workers;
 
+/// What the daemon uses.
+#[global_allocator]
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().ok_or("usage: serve LISTEN UPSTREAM");

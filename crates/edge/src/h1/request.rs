@@ -58,7 +58,7 @@ pub fn parse<'b, 's>(
     match ParserConfig::default().parse_request_with_uninit_headers(&mut request, head, lines) {
         Ok(Status::Complete(length)) if length == head.len() => {}
         Ok(_) => return Err(Refusal::Syntax),
-        Err(problem) => return Err(refusal_of(problem)),
+        Err(problem) => return Err(refusal_of(problem, head)),
     }
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err(Refusal::Syntax);
@@ -279,10 +279,18 @@ fn authority(text: &[u8]) -> Option<(&str, Option<u16>)> {
     }
 }
 
-fn refusal_of(problem: httparse::Error) -> Refusal {
+fn refusal_of(problem: httparse::Error, head: &[u8]) -> Refusal {
     match problem {
         httparse::Error::TooManyHeaders => Refusal::ManyLines,
-        httparse::Error::Version => Refusal::Version,
+        // A space in the target also leaves something else where the version should be.
+        httparse::Error::Version => {
+            let line = head.split(|byte| *byte == b'\r').next().unwrap_or(head);
+            let mut words = line.split(|byte| *byte == b' ').skip(2);
+            match (words.next(), words.next()) {
+                (Some(version), None) if version.starts_with(b"HTTP/") => Refusal::Version,
+                _ => Refusal::Syntax,
+            }
+        }
         _ => Refusal::Syntax,
     }
 }

@@ -1,6 +1,7 @@
 //! The way back: the head of an upstream's answer judged and rewritten, its body streamed with bounded memory.
 //! What is cut upstream is cut for the client too, never ended cleanly. Tests: `tests/it/answers.rs`.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,9 +12,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::clock::{Lane, Pace};
-use super::exchange::{Flow, SPLICE_LEAST, Upload, can_keep};
 use super::receive::COPY_MOST;
 use super::text::{self, Ask};
+use super::upload::{Flow, SPLICE_LEAST, Upload};
 use super::wire::{Broken, Wire};
 use crate::h1::{Framing, Refusal, Scratch, head_end, response};
 use crate::page::Trouble;
@@ -60,6 +61,12 @@ pub(super) struct Answer<'a> {
     pub(super) flow: &'a Flow,
 }
 
+/// Where an answer comes from and where it goes.
+pub(super) struct Ends<'e, 's> {
+    pub(super) from: &'e mut ReadHalf<'s>,
+    pub(super) to: &'e mut WriteHalf<'s>,
+}
+
 /// A head of the upstream, judged.
 enum Judged {
     /// 100 or 103, written down for the client.
@@ -72,12 +79,13 @@ enum Judged {
 
 impl Answer<'_> {
     /// Brings the answer from the upstream to the client.
-    pub(super) async fn bring(self, from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> End {
+    pub(super) async fn bring(self, mut ends: Ends<'_, '_>) -> End {
+        let ends = &mut ends;
         let mut buffer = Buffer::default();
         let mut out = self.worker.memory.head();
-        let end = match self.bring_head(from, to, &mut buffer, &mut out).await {
+        let end = match self.bring_head(ends, &mut buffer, &mut out).await {
             Ok(Judged::Final { source, sink, keep_alive, is_reusable }) => {
-                let ended = self.bring_body(from, to, (source, sink), &mut buffer, &mut out).await;
+                let ended = self.bring_body(ends, (source, sink), &mut buffer, &mut out).await;
                 match ended {
                     Ok(is_exact) => End::Complete { keep_alive, is_reusable: is_reusable && is_exact },
                     Err(end) => end,
@@ -85,7 +93,7 @@ impl Answer<'_> {
             }
             Ok(Judged::Upgrade) => {
                 self.flow.began.set(true);
-                match self.send(to, [&out]).await {
+                match self.send(ends.to, [&out]).await {
                     Ok(()) => End::Upgraded { early: std::mem::take(&mut buffer) },
                     Err(_) => End::ClientGone,
                 }
@@ -101,8 +109,7 @@ impl Answer<'_> {
     /// Reads heads until a final one; interim ones are passed on.
     async fn bring_head(
         &self,
-        from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
+        ends: &mut Ends<'_, '_>,
         buffer: &mut Buffer,
         out: &mut Vec<u8>,
     ) -> Result<Judged, End> {
@@ -113,7 +120,7 @@ impl Answer<'_> {
             let end = loop {
                 match head_end(buffer.bytes(), &mut scanned) {
                     Ok(Some(end)) => break end,
-                    Ok(None) => self.read_head(from, buffer, most, &mut pace).await?,
+                    Ok(None) => self.read_head(ends.from, buffer, most, &mut pace).await?,
                     Err(_) => return Err(End::Failed(Trouble::BadAnswer)),
                 }
             };
@@ -121,7 +128,7 @@ impl Answer<'_> {
             buffer.consume(end);
             match judged.map_err(|_| End::Failed(Trouble::BadAnswer))? {
                 Judged::Interim => {
-                    if !self.ask.is_http10 && self.send(to, [out.as_slice()]).await.is_err() {
+                    if !self.ask.is_http10 && self.send(ends.to, [out.as_slice()]).await.is_err() {
                         return Err(End::ClientGone);
                     }
                     out.clear();
@@ -204,7 +211,7 @@ impl Answer<'_> {
         let keep_alive = self.ask.keep_alive
             && can_end
             && !self.worker.stopping.get()
-            && can_keep(self.flow, self.ask.expects_continue);
+            && self.flow.can_keep(self.ask.expects_continue);
         text::answer(out, &head, &self.ask, &self.release.release, keep_alive);
         Ok(Judged::Final { source: Source::of(head.framing), sink, keep_alive, is_reusable: head.keep_alive })
     }
@@ -212,8 +219,7 @@ impl Answer<'_> {
     /// Sends the head in `out` and streams the body. Tells whether the upstream sent nothing behind it.
     async fn bring_body(
         &self,
-        from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
+        ends: &mut Ends<'_, '_>,
         (mut source, sink): (Source, Sink),
         buffer: &mut Buffer,
         out: &mut Vec<u8>,
@@ -224,9 +230,9 @@ impl Answer<'_> {
         self.flow.began.set(true);
         let sent = if taken.data <= COPY_MOST {
             parts.iter().for_each(|part| out.extend_from_slice(part));
-            self.send(to, [out.as_slice()]).await
+            self.send(ends.to, [out.as_slice()]).await
         } else {
-            self.send(to, [out.as_slice(), parts[0], parts[1], parts[2]]).await
+            self.send(ends.to, [out.as_slice(), parts[0], parts[1], parts[2]]).await
         };
         sent.map_err(|_| End::ClientGone)?;
         buffer.consume(taken.consumed);
@@ -234,13 +240,12 @@ impl Answer<'_> {
             return Ok(buffer.is_empty());
         }
         self.worker.memory.give_back(std::mem::take(buffer));
-        self.stream_body(from, to, (source, sink)).await
+        self.stream_body(ends, (source, sink)).await
     }
 
     async fn stream_body(
         &self,
-        from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
+        ends: &mut Ends<'_, '_>,
         (mut source, sink): (Source, Sink),
     ) -> Result<bool, End> {
         // Events may be far apart; what bounds the silence is the same as for WebSockets.
@@ -250,8 +255,8 @@ impl Answer<'_> {
             && let Some(mut pipe) = self.worker.pipes.lease()
         {
             let mut write_pace = self.write_pace();
-            let both = ((from.as_ref(), &mut pace), (to.as_ref(), &mut write_pace));
-            return match self.wire.splice(both.0, both.1, &mut pipe, left, |_| {}).await {
+            let both = ((ends.from.as_ref(), &mut pace), (ends.to.as_ref(), &mut write_pace));
+            return match self.wire.splice(both.0, both.1, &mut pipe, &Cell::new(left)).await {
                 Ok(()) => Ok(true),
                 Err(Broken::Source(_)) => Err(End::Cut),
                 Err(Broken::Sink) => Err(End::ClientGone),
@@ -259,9 +264,9 @@ impl Answer<'_> {
         }
         loop {
             pace.restart();
-            self.wire.readable(from.as_ref(), &mut pace).await.map_err(|_| End::Cut)?;
+            self.wire.readable(ends.from.as_ref(), &mut pace).await.map_err(|_| End::Cut)?;
             let mut block = self.worker.memory.large();
-            let step = self.stream_piece(from, to, &mut source, sink, &mut block).await;
+            let step = self.stream_piece(ends, &mut source, sink, &mut block).await;
             let is_exact = block.is_empty();
             self.worker.memory.give_back(block);
             if step? {
@@ -273,27 +278,26 @@ impl Answer<'_> {
     /// Reads once and passes on what came; true at the end of the body.
     async fn stream_piece(
         &self,
-        from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
+        ends: &mut Ends<'_, '_>,
         source: &mut Source,
         sink: Sink,
         block: &mut Buffer,
     ) -> Result<bool, End> {
         let mut pace = Pace::within(self.worker.shared.limits.tunnel_idle_timeout.duration());
-        let count = self.wire.read(from, block, source.want(), &mut pace).await.map_err(|_| End::Cut)?;
+        let count = self.wire.read(ends.from, block, source.want(), &mut pace).await.map_err(|_| End::Cut)?;
         if count == 0 {
             if !matches!(source, Source::UntilClose) {
                 return Err(End::Cut);
             }
             let mut line = [0; 18];
             let parts = sink.frame(b"", true, &mut line);
-            self.send(to, parts).await.map_err(|_| End::ClientGone)?;
+            self.send(ends.to, parts).await.map_err(|_| End::ClientGone)?;
             return Ok(true);
         }
         let taken = source.take(block.bytes_mut()).map_err(|_| End::Cut)?;
         let mut line = [0; 18];
         let parts = sink.frame(&block.bytes()[..taken.data], taken.is_done, &mut line);
-        self.send(to, parts).await.map_err(|_| End::ClientGone)?;
+        self.send(ends.to, parts).await.map_err(|_| End::ClientGone)?;
         block.consume(taken.consumed);
         Ok(taken.is_done)
     }

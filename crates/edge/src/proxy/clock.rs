@@ -156,9 +156,10 @@ impl Pace {
         self.until > 0
     }
 
-    /// Bytes have moved.
-    pub(crate) fn moved(&mut self, count: usize) {
+    /// Counts bytes that have moved, and hands their number on.
+    pub(crate) fn count(&mut self, count: usize) -> usize {
         self.moved += count as u64;
+        count
     }
 
     /// Must wait: sets the deadline; false when it has passed.
@@ -197,7 +198,7 @@ mod tests {
             for second in 0..100 {
                 clock.now.set(1000 + second * 1000);
                 alive = alive && pace.may_wait(&clock, &watch, Lane::Inward);
-                pace.moved(bytes_each_second);
+                pace.count(bytes_each_second);
             }
             assert_eq!(alive, survives, "{bytes_each_second} bytes a second");
         }

@@ -2,7 +2,6 @@
 //! other way, and another try where nothing can have been done twice. Tests: `tests/it/upstreams.rs`,
 //! `tests/it/bodies.rs`.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -10,64 +9,25 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::answer::{Answer, End};
-use super::body::Source;
+use super::answer::{Answer, End, Ends};
 use super::buffer::Buffer;
 use super::clock::{Lane, Pace};
 use super::receive::Request;
-use super::wire::{Broken, Wire};
-use super::{After, Connection, DRAIN_MOST};
-use crate::h1::Refusal;
+use super::upload::{Flow, Inward, Upload, Uploading, until_gone};
+use super::wire::Wire;
+use super::{After, Connection};
 use crate::page::Trouble;
 use crate::upstream::Upstream;
-use crate::worker::Worker;
 
 /// Most connections one request is tried on.
 const MOST_ATTEMPTS: usize = 3;
 
-/// Bodies with at least this much to come move inside the kernel.
-pub(super) const SPLICE_LEAST: u64 = 64 * 1024;
-
-/// How far the body of a request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Upload {
-    /// Some of it is still to come.
-    Running,
-    /// The upstream has all of it.
-    Done,
-    /// The upstream takes no more.
-    Broken,
-}
-
-/// What the two directions of one exchange tell each other.
-#[derive(Debug)]
-pub(super) struct Flow {
-    pub(super) upload: Cell<Upload>,
-    /// Bytes of the body not read from the client, if that is known.
-    pub(super) left: Cell<Option<u64>>,
-    /// Something of the upstream's answer has arrived.
-    pub(super) heard: Cell<bool>,
-    /// Something of the final answer may have gone to the client.
-    pub(super) began: Cell<bool>,
-    /// Status of the final answer.
-    pub(super) status: Cell<u16>,
-}
-
-/// Why the client's side ended an exchange.
-#[derive(Debug)]
-enum Inward {
-    Gone,
-    Refused(Refusal),
-}
-
 /// How one attempt ended.
 enum Attempt {
     Over(After),
-    /// The upstream closed a kept connection and gave no byte: it may be tried on another one.
+    /// The upstream closed without a byte: a repeatable request may be tried on another connection.
     Stale,
     /// Nothing has gone to the client yet.
     Failed(Trouble),
@@ -100,7 +60,11 @@ impl Connection {
                 Attempt::Stale if is_kept && request.is_repeatable => may_reuse = false,
                 Attempt::Stale => {
                     trouble = Trouble::NoAnswer;
-                    break;
+                    tried.push(request.in_flight.share());
+                    may_reuse = true;
+                    if !request.is_repeatable || !request.pick_again(&self.worker, &tried) {
+                        break;
+                    }
                 }
                 Attempt::Failed(failed) => {
                     trouble = failed;
@@ -162,16 +126,7 @@ impl Connection {
         mut upstream: TcpStream,
         buffer: &mut Buffer,
     ) -> Attempt {
-        let flow = Flow {
-            upload: Cell::new(if request.source.is_done() { Upload::Done } else { Upload::Running }),
-            left: Cell::new(match request.source {
-                Source::Length(left) => Some(left),
-                _ => None,
-            }),
-            heard: Cell::new(false),
-            began: Cell::new(false),
-            status: Cell::new(0),
-        };
+        let flow = Flow::of(&request.source);
         let address = request.in_flight.upstream().address;
         let generation = request.generation;
         let ended = self.both_ways(request, &mut upstream, buffer, &flow).await;
@@ -226,12 +181,11 @@ impl Connection {
 
     /// The answer has gone out whole; what of the request was not read decides about the connection.
     async fn after_answer(&mut self, flow: &Flow, keep_alive: bool, buffer: &mut Buffer) -> After {
-        match (flow.upload.get(), flow.left.get()) {
-            (Upload::Done, _) if keep_alive => After::Next,
-            (Upload::Done, _) if buffer.is_empty() => After::Close,
-            (Upload::Running | Upload::Broken, Some(left)) if keep_alive => {
-                if self.drain(left, buffer).await { After::Next } else { After::Close }
-            }
+        match flow.left() {
+            Some(0) if keep_alive => After::Next,
+            Some(0) if buffer.is_empty() => After::Close,
+            Some(left) if keep_alive && self.drain(left, buffer).await => After::Next,
+            Some(_) if keep_alive => After::Close,
             _ => After::Linger,
         }
     }
@@ -269,20 +223,13 @@ impl Connection {
                 wait,
                 flow,
             }
-            .bring(&mut from_upstream, &mut to_client)
+            .bring(Ends { from: &mut from_upstream, to: &mut to_client })
         );
         let mut inward = pin!(async {
             if flow.upload.get() == Upload::Running {
                 // Boxed: most requests have no body to come.
-                Box::pin(upload(
-                    worker,
-                    inward_wire,
-                    request,
-                    (&mut from_client, &mut to_upstream),
-                    buffer,
-                    flow,
-                ))
-                .await?;
+                let upload = Uploading { worker, wire: inward_wire, flow };
+                Box::pin(upload.bring(request, &mut from_client, &mut to_upstream, buffer)).await?;
             }
             until_gone(&mut from_client).await;
             Err::<(), Inward>(Inward::Gone)
@@ -300,106 +247,5 @@ impl Connection {
             }
         })
         .await
-    }
-}
-
-/// Resolves when the client has closed or broken its connection. A further request in the socket is left there,
-/// and then nothing more can be seen.
-async fn until_gone(from: &mut ReadHalf<'_>) {
-    let mut is_blind = false;
-    poll_fn(|context| {
-        if is_blind {
-            return Poll::Pending;
-        }
-        match from.poll_peek(context, &mut ReadBuf::new(&mut [0])) {
-            Poll::Ready(Ok(1..)) => {
-                is_blind = true;
-                Poll::Pending
-            }
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await;
-}
-
-/// Brings the rest of the body to the upstream. Ends without an error when all of it is there, or when the
-/// upstream takes no more of it, which only its answer can explain.
-async fn upload(
-    worker: &Worker,
-    wire: Wire<'_>,
-    request: &mut Request,
-    (from, to): (&mut ReadHalf<'_>, &mut WriteHalf<'_>),
-    buffer: &mut Buffer,
-    flow: &Flow,
-) -> Result<(), Inward> {
-    let limits = &worker.shared.limits;
-    let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
-    let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
-    while !request.source.is_done() {
-        if buffer.is_empty()
-            && let Source::Length(left) = request.source
-            && left >= SPLICE_LEAST
-            && let Some(mut pipe) = worker.pipes.lease()
-        {
-            let mut write_pace = Pace::within(wait);
-            let both = ((from.as_ref(), &mut pace), (to.as_ref(), &mut write_pace));
-            let moved = wire.splice(both.0, both.1, &mut pipe, left, |left| flow.left.set(Some(left))).await;
-            match moved {
-                Ok(()) => request.source = Source::Done,
-                Err(Broken::Source(problem)) => return Err(inward_end(&problem)),
-                Err(Broken::Sink) => return Ok(flow.upload.set(Upload::Broken)),
-            }
-            continue;
-        }
-        if buffer.is_empty() {
-            worker.memory.reclaim(buffer);
-            wire.readable(from.as_ref(), &mut pace).await.map_err(|problem| inward_end(&problem))?;
-            worker.memory.provide(buffer);
-            let want = request.source.want();
-            match wire.read(from, buffer, want, &mut pace).await {
-                Ok(0) => return Err(Inward::Gone),
-                Ok(_) => {}
-                Err(problem) => return Err(inward_end(&problem)),
-            }
-        }
-        let taken = request.source.take(buffer.bytes_mut()).map_err(Inward::Refused)?;
-        request.count_body(taken.data).map_err(Inward::Refused)?;
-        let mut line = [0; 18];
-        let parts = request.sink.frame(&buffer.bytes()[..taken.data], taken.is_done, &mut line);
-        let mut write_pace = Pace::within(wait);
-        if wire.send(to, parts, &mut write_pace).await.is_err() {
-            return Ok(flow.upload.set(Upload::Broken));
-        }
-        if write_pace.has_waited() {
-            // The upstream was slow, not the client.
-            pace.restart();
-        }
-        buffer.consume(taken.consumed);
-        flow.left.set(match request.source {
-            Source::Length(left) => Some(left),
-            _ => None,
-        });
-    }
-    flow.upload.set(Upload::Done);
-    worker.memory.reclaim(buffer);
-    Ok(())
-}
-
-fn inward_end(problem: &io::Error) -> Inward {
-    if problem.kind() == io::ErrorKind::TimedOut {
-        Inward::Refused(Refusal::BodyTimeout)
-    } else {
-        Inward::Gone
-    }
-}
-
-/// Whether a connection whose request body has not arrived yet can be kept by reading the rest away.
-pub(super) fn can_keep(flow: &Flow, expects_continue: bool) -> bool {
-    match flow.upload.get() {
-        Upload::Done => true,
-        Upload::Running | Upload::Broken => {
-            !expects_continue && flow.left.get().is_some_and(|left| left <= DRAIN_MOST)
-        }
     }
 }

@@ -11,6 +11,7 @@ mod receive;
 mod reply;
 mod text;
 mod tunnel;
+mod upload;
 mod wire;
 
 use std::future::poll_fn;
@@ -234,5 +235,27 @@ impl Connection {
             buffer.consume(usize::MAX);
         }
         self.worker.memory.give_back(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_resting<F>(_: fn(Rc<Worker>, TcpStream, IpAddr, Seat) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn size_of_burst<'c, F>(_: fn(&'c mut Connection) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A resting connection holds the first of these, one that is being served both. Growth here is memory for
+    /// every connection, and time to move it for every request.
+    #[test]
+    fn what_a_connection_holds_is_small() {
+        let (resting, burst) = (size_of_resting(serve), size_of_burst(Connection::serve_burst));
+        assert!(resting <= 640, "{resting}");
+        assert!(burst <= 3072, "{burst}");
     }
 }

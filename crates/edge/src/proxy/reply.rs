@@ -28,6 +28,14 @@ enum Content<'c> {
     File(&'c File, u64, u64),
 }
 
+/// What an answer about trouble says beyond the trouble.
+#[derive(Default)]
+struct More<'m> {
+    /// A header line with its end, or nothing.
+    line: &'m str,
+    release: &'m str,
+}
+
 /// Head lines of one answer; see [`Connection::send_own`].
 struct Head<'h> {
     status: u16,
@@ -62,29 +70,23 @@ impl Connection {
 
     /// Sends a page about `trouble`; false when the client does not take it.
     pub(super) async fn send_page(&mut self, ask: &Ask, trouble: Trouble, keep_alive: bool) -> bool {
-        self.send_trouble(ask, trouble, "", "", keep_alive).await
+        self.send_trouble(ask, trouble, &More::default(), keep_alive).await
     }
 
-    async fn send_trouble(
-        &mut self,
-        ask: &Ask,
-        trouble: Trouble,
-        line: &str,
-        release: &str,
-        keep_alive: bool,
-    ) -> bool {
+    async fn send_trouble(&mut self, ask: &Ask, trouble: Trouble, more: &More<'_>, keep_alive: bool) -> bool {
         let body = page::body(trouble, ask.id.as_str(), ask.as_page);
         let kind = if ask.as_page { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
         let lines = format!(
-            "Content-Type: {kind}\r\nCache-Control: no-store\r\nHavre-Error: {}\r\n{}{line}",
+            "Content-Type: {kind}\r\nCache-Control: no-store\r\nHavre-Error: {}\r\n{}{}",
             trouble.code(),
-            trouble.extra_lines()
+            trouble.extra_lines(),
+            more.line
         );
         let head = Head {
             status: trouble.status(),
             lines: lines.as_bytes(),
             length: Some(body.len() as u64),
-            release,
+            release: more.release,
         };
         self.send_own(ask, &head, Content::Bytes(body.as_bytes()), keep_alive).await
     }
@@ -125,7 +127,7 @@ impl Connection {
             SiteAnswer::Unreadable => (Trouble::SiteUnreadable, String::new()),
         };
         site.counters.record(trouble.status());
-        self.send_trouble(ask, trouble, &line, release, keep_alive).await
+        self.send_trouble(ask, trouble, &More { line: &line, release }, keep_alive).await
     }
 
     async fn send_own(&mut self, ask: &Ask, head: &Head<'_>, content: Content<'_>, keep_alive: bool) -> bool {

@@ -1,6 +1,7 @@
 //! Reading and writing sockets under a pace. The only file of the data path that names the socket type: plain
 //! TCP now, room for TLS later. It knows nothing of HTTP. Tests: `tests/it/slow.rs`, `tests/it/bodies.rs`.
 
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -79,10 +80,9 @@ impl Wire<'_> {
                 let room = buffer.room();
                 let room_length = room.len().min(most);
                 let mut space = ReadBuf::new(&mut room[..room_length]);
-                Pin::new(&mut *from).poll_read(context, &mut space).map_ok(|()| {
-                    pace.moved(space.filled().len());
-                    space.filled().len()
-                })
+                Pin::new(&mut *from)
+                    .poll_read(context, &mut space)
+                    .map_ok(|()| pace.count(space.filled().len()))
             })
             .await?;
         buffer.filled(count);
@@ -118,7 +118,7 @@ impl Wire<'_> {
                     Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
                     Poll::Pending => return Poll::Pending,
                 };
-                pace.moved(count);
+                pace.count(count);
                 advance(&mut parts, count);
             }
             Poll::Ready(Ok(()))
@@ -126,53 +126,43 @@ impl Wire<'_> {
         .await
     }
 
-    /// Moves exactly `left` bytes from one socket to another inside the kernel. `read` is told what remains
-    /// whenever bytes have been read.
+    /// Moves `left` bytes from one socket to another inside the kernel; `left` is what has not been read yet.
     pub(crate) async fn splice(
         self,
         (from, read_pace): (&TcpStream, &mut Pace),
         (to, write_pace): (&TcpStream, &mut Pace),
         pipe: &mut PipeLease<'_>,
-        mut left: u64,
-        read: impl Fn(u64),
+        left: &Cell<u64>,
     ) -> Result<(), Broken> {
-        while left > 0 {
-            let most = usize::try_from(left).unwrap_or(usize::MAX);
+        while left.get() > 0 {
+            let most = usize::try_from(left.get()).unwrap_or(usize::MAX);
             let count = self
                 .paced(read_pace, |context, pace| {
-                    let filled = poll_io(from, Interest::READABLE, context, || pipe.pipe().fill(from, most));
-                    filled.map_ok(|count| {
-                        pace.moved(count);
-                        count
-                    })
+                    let fill = || pipe.pipe().fill(from, most);
+                    poll_io(from, Interest::READABLE, context, fill).map_ok(|count| pace.count(count))
                 })
                 .await
                 .map_err(Broken::Source)?;
             if count == 0 {
                 return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into()));
             }
-            left -= count as u64;
-            read(left);
+            left.set(left.get() - count as u64);
             pipe.level = count;
-            if write_pace.has_waited() {
-                // The receiver was slow, not the sender.
-                read_pace.restart();
-            }
             write_pace.restart();
             while pipe.level > 0 {
                 let level = pipe.level;
                 let moved = self
                     .paced(write_pace, |context, pace| {
-                        let emptied =
-                            poll_io(to, Interest::WRITABLE, context, || pipe.pipe().empty(to, level));
-                        emptied.map_ok(|count| {
-                            pace.moved(count);
-                            count
-                        })
+                        let empty = || pipe.pipe().empty(to, level);
+                        poll_io(to, Interest::WRITABLE, context, empty).map_ok(|count| pace.count(count))
                     })
                     .await
                     .map_err(|_| Broken::Sink)?;
                 pipe.level -= moved;
+            }
+            if write_pace.has_waited() {
+                // The receiver was slow, not the sender.
+                read_pace.restart();
             }
         }
         Ok(())
@@ -192,13 +182,8 @@ impl Wire<'_> {
             let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(512 * 1024);
             let count = self
                 .paced(pace, |context, pace| {
-                    poll_io(to, Interest::WRITABLE, context, || {
-                        syscall::send_file(to, file, &mut offset, most)
-                    })
-                    .map_ok(|count| {
-                        pace.moved(count);
-                        count
-                    })
+                    let send = || syscall::send_file(to, file, &mut offset, most);
+                    poll_io(to, Interest::WRITABLE, context, send).map_ok(|count| pace.count(count))
                 })
                 .await?;
             if count == 0 {
@@ -262,7 +247,7 @@ fn poll_io<T>(
 
 /// Unused pipes of a worker.
 #[derive(Debug, Default)]
-pub(crate) struct Pipes(std::cell::RefCell<Vec<Pipe>>);
+pub(crate) struct Pipes(RefCell<Vec<Pipe>>);
 
 /// Most unused pipes a worker keeps: two descriptors each.
 const SPARE_PIPES: usize = 8;

@@ -6,6 +6,7 @@ mod answers;
 mod bodies;
 mod control;
 mod deploy;
+mod differential;
 mod metrics;
 mod own_answers;
 mod probe;
