@@ -92,3 +92,21 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_side_is_told_from_this_machine() {
+        let failure = |errno: Errno| connect_failure(errno.into());
+        assert_eq!(failure(Errno::CONNREFUSED).unwrap(), Failure::Refused);
+        assert_eq!(failure(Errno::TIMEDOUT).unwrap(), Failure::ConnectTimeout);
+        for errno in [Errno::CONNRESET, Errno::CONNABORTED, Errno::HOSTUNREACH, Errno::NETUNREACH] {
+            assert_eq!(failure(errno).unwrap(), Failure::NotConnected, "{errno}");
+        }
+        for errno in [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS] {
+            assert!(failure(errno).is_err(), "{errno} is our own fault and must end the run");
+        }
+    }
+}

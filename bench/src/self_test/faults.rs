@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Long enough that the client has taken the answer before, short beside the time that a case runs.
-const AFTER_ANSWER: Duration = Duration::from_millis(20);
+const AFTER_ANSWER: Duration = Duration::from_millis(100);
 /// Longer than any case waits.
 const STALL: Duration = Duration::from_secs(3);
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

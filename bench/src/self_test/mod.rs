@@ -4,6 +4,7 @@
 
 mod faults;
 
+use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ struct Case {
 
 const PATIENT: Duration = Duration::from_secs(5);
 const HASTY: Duration = Duration::from_millis(150);
+/// Wait for what happens after an answer; the faults take 100 ms.
+const AFTERMATH: Duration = Duration::from_millis(600);
 
 const fn case(path: &'static str, expected: Expected) -> Case {
     Case { path, expected, fresh_share: 0.0, timeout: PATIENT }
@@ -122,20 +125,29 @@ fn full_listener() -> anyhow::Result<(SocketAddr, (std::os::fd::OwnedFd, Vec<Tcp
     Ok((address, (socket, kept)))
 }
 
-/// Sends `count` requests, one after the other where nothing stalls.
+/// Sends at least `count` requests; one where something is to happen after its answer.
 fn play(target: SocketAddr, case: Case, count: u64) -> anyhow::Result<Tally> {
     let is_idle = matches!(case.expected, Expected::IdleClosed | Expected::IdleReset | Expected::IdleBytes);
+    let is_race = matches!(case.expected, Expected::Some(_));
     let plan = Plan {
-        connections: if is_idle { 1 } else { 4 },
-        // One request and a long wait where something is to happen after the answer.
-        pace: Pace::Open { per_second: if is_idle { 1.0 } else { 50.0 } },
+        // One after the other where the second request on a connection is the point.
+        connections: if is_idle || is_race { 1 } else { 4 },
+        // One request alone where something is to happen after the answer.
+        pace: Pace::Open { per_second: if is_idle { 0.01 } else { 50.0 } },
         fresh_share: case.fresh_share,
         timeout: case.timeout,
         ..Plan::get(target, "faults.test", case.path)
     };
-    let began = Instant::now();
-    let seconds = if is_idle { 0.5 } else { count as f64 / 50.0 };
-    run(&plan, |now| now.duration_since(began).as_secs_f64() > seconds, |_| {})
+    let ended = Cell::new(0);
+    let last = Cell::new(None);
+    let is_over = |now: Instant| match last.get() {
+        Some(last) if is_idle => now.duration_since(last) > AFTERMATH,
+        _ => !is_idle && ended.get() >= count,
+    };
+    run(&plan, is_over, |sample| {
+        ended.set(ended.get() + 1);
+        last.set(Some(sample.ended));
+    })
 }
 
 /// What is wrong with `tally`, as text for people.
