@@ -110,10 +110,10 @@ pub fn spawn_workers(
 }
 
 /// Most client connections of one worker: what is configured, or what the descriptors of the process allow if
-/// that is less, with one for the client and one for the upstream of each.
+/// that is less, with four for each: the client, the upstream, and a pipe while a large body passes.
 fn most_connections(limits: &EdgeLimits, workers: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let share = limit.saturating_sub(SPARE_DESCRIPTORS) / 2 / (workers.max(1) as u64);
+    let share = limit.saturating_sub(SPARE_DESCRIPTORS) / 4 / (workers.max(1) as u64);
     let share = usize::try_from(share).unwrap_or(usize::MAX).max(16);
     if share < limits.connections_per_worker {
         warn!(

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::answer::{Answer, End, Ends};
 use super::buffer::Buffer;
-use super::clock::{Lane, Pace};
+use super::clock::Lane;
 use super::receive::Request;
 use super::upload::{Flow, Inward, Upload, Uploading, until_gone};
 use super::wire::Wire;
@@ -205,10 +205,8 @@ impl Connection {
         let (mut from_client, mut to_client) = self.stream.split();
         let (mut from_upstream, mut to_upstream) = upstream.split();
         let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
-        // A refused write is no failure yet: the upstream may have answered and closed.
-        if inward_wire.send(&mut to_upstream, [&request.head], &mut Pace::within(wait)).await.is_err() {
-            flow.upload.set(Upload::Broken);
-        }
+        let uploading = Uploading { worker, wire: inward_wire, flow };
+        uploading.begin(request, &mut to_upstream, buffer).await;
         if flow.upload.get() == Upload::Done {
             worker.memory.reclaim(buffer);
         }
@@ -228,8 +226,7 @@ impl Connection {
         let mut inward = pin!(async {
             if flow.upload.get() == Upload::Running {
                 // Boxed: most requests have no body to come.
-                let upload = Uploading { worker, wire: inward_wire, flow };
-                Box::pin(upload.bring(request, &mut from_client, &mut to_upstream, buffer)).await?;
+                Box::pin(uploading.bring(request, &mut from_client, &mut to_upstream, buffer)).await?;
             }
             until_gone(&mut from_client).await;
             Err::<(), Inward>(Inward::Gone)

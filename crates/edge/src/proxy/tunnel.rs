@@ -15,6 +15,7 @@ use super::Connection;
 use super::buffer::{Buffer, Memory};
 use super::clock::{Lane, Pace};
 use super::wire::Wire;
+use crate::metrics::Number;
 
 /// What the two directions share.
 struct Both<'t> {
@@ -24,12 +25,28 @@ struct Both<'t> {
     until: Cell<u64>,
 }
 
+/// Counts a tunnel as open until it is dropped, however it ends.
+struct Open<'n>(&'n Number);
+
+impl<'n> Open<'n> {
+    fn new(number: &'n Number) -> Self {
+        number.up();
+        Self(number)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.down();
+    }
+}
+
 impl Connection {
     /// Passes bytes both ways: first `early`, which the upstream sent behind its 101, and what the client sent
     /// behind its request.
     pub(super) async fn tunnel(&mut self, mut upstream: TcpStream, mut early: Buffer, buffer: &mut Buffer) {
         let worker = &*self.worker;
-        worker.shared.metrics.tunnels.up();
+        let _open = Open::new(&worker.shared.metrics.tunnels);
         let wire = Wire { clock: &worker.clock, watch: &self.watch, lane: Lane::Outward };
         let both = Both { wire, memory: &worker.memory, until: Cell::new(0) };
         let idle = worker.shared.limits.tunnel_idle_timeout.duration();
@@ -62,7 +79,6 @@ impl Connection {
             .await;
         }
         worker.memory.give_back(early);
-        worker.shared.metrics.tunnels.down();
     }
 }
 

@@ -106,6 +106,25 @@ pub(super) struct Uploading<'a> {
 }
 
 impl Uploading<'_> {
+    /// Sends the head and what the buffer already has of a body of known length, in one write. That a write is
+    /// refused is no failure yet: the upstream may have answered and closed.
+    pub(super) async fn begin(&self, request: &mut Request, to: &mut WriteHalf<'_>, buffer: &mut Buffer) {
+        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+        let here = match &mut request.source {
+            source @ Source::Length(_) => source.take(buffer.bytes_mut()).map_or(0, |taken| taken.consumed),
+            Source::Chunked(_) | Source::UntilClose | Source::Done => 0,
+        };
+        let parts = [request.head.as_slice(), &buffer.bytes()[..here]];
+        if self.wire.send(to, parts, &mut Pace::within(wait)).await.is_err() {
+            return self.flow.upload.set(Upload::Broken);
+        }
+        buffer.consume(here);
+        self.flow.left.set(left_of(&request.source));
+        if request.source.is_done() {
+            self.flow.upload.set(Upload::Done);
+        }
+    }
+
     /// Brings the rest of the body to the upstream. Ends without an error when all of it is there, or when the
     /// upstream takes no more of it, which only its answer can explain.
     pub(super) async fn bring(

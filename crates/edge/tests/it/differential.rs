@@ -207,7 +207,11 @@ fn apply(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        // `PROPTEST_CASES` asks for more.
+        cases: ProptestConfig::default().cases.max(6000),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_we_accept_hyper_understands_in_the_same_way(
