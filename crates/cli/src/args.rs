@@ -42,7 +42,7 @@ enum Command {
     Scale(service::scale::Options),
     /// Run a command inside a running task
     Exec(task::exec::Options),
-    /// Run a command in a one-off task of its own
+    /// Run a command in a one-off task of its own, without standard input
     Run(task::run::Options),
     /// Show or follow what happened
     Events(event::list::Options),

@@ -140,8 +140,12 @@ fn read_source(project: &Project, spec: &ServiceSpec, image: Option<ImageRef>) -
 fn describe(service: &ServiceName, source: &Source) -> String {
     match source {
         Source::Context(context) => {
-            let count = context.entries.len();
-            format!("{service}: upload {count} files and folders, {}, and build", size(context.bytes))
+            let is_file = |entry: &&walk::Entry| matches!(entry.kind, walk::EntryKind::File { .. });
+            let files = match context.entries.iter().filter(is_file).count() {
+                1 => "1 file".to_owned(),
+                count => format!("{count} files"),
+            };
+            format!("{service}: upload {files}, {}, and build", size(context.bytes))
         }
         Source::Image(Some(image)) => format!("{service}: deploy {image} this one time"),
         Source::Image(None) => format!("{service}: deploy its image"),

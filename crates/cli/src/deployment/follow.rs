@@ -215,8 +215,10 @@ impl Follower {
     }
 
     fn log(&mut self, build: BuildId, line: &BuildLogLine) {
-        let text =
-            if line.step.is_empty() { line.text.clone() } else { format!("[{}] {}", line.step, line.text) };
+        let text = match line.step.as_str() {
+            "" => line.text.clone(),
+            step => format!("{step}: {}", line.text),
+        };
         for index in self.find(|track| track.build == Some(build)) {
             let followed = &mut self.followed[index];
             followed.spoke = Instant::now();

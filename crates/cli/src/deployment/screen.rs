@@ -157,9 +157,8 @@ pub(crate) fn state_line(row: &Row) -> String {
             Some(release) => format!("{}: {handle} succeeded in {took}, {release} is live", track.service),
             None => format!("{}: {handle} succeeded in {took}", track.service),
         },
-        Some(End::Failed { reason, .. }) => {
-            format!("{}: {handle} failed after {took}: {}", track.service, printable(reason))
-        }
+        // Why is said at the end, with its lines.
+        Some(End::Failed { .. }) => format!("{}: {handle} failed after {took}", track.service),
         Some(End::Cancelled) => format!("{}: {handle} was cancelled after {took}", track.service),
         Some(End::Superseded { by }) => format!("{}: {handle} was superseded by {by}", track.service),
     }
@@ -249,7 +248,7 @@ mod tests {
         api: b4 building
         web: d7 starting
         mail: d7 succeeded in 12.3s, r8 is live
-        queue: d7 failed after 12.3s: t3 ended with code 1 before it was healthy
+        queue: d7 failed after 12.3s
         old: d7 was superseded by d9
         ");
         let text: Vec<String> = rows().iter().take(2).map(waiting_line).collect();

@@ -29,14 +29,26 @@ pub(crate) fn terminal(is_unwanted: bool) -> Option<TerminalSize> {
     (has_terminal && !is_unwanted).then(terminal::size).flatten()
 }
 
+/// What a command gets on its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// Its end.
+    Nothing,
+    /// Our own, as it is.
+    Bytes,
+    /// Our terminal, key by key.
+    Terminal,
+}
+
 /// Carries bytes both ways until the command ends; ends with its exit code.
-pub(crate) async fn hold(session: CommandSession, has_terminal: bool) -> Result<Exit, CliError> {
+pub(crate) async fn hold(session: CommandSession, input: Input) -> Result<Exit, CliError> {
+    let has_terminal = input == Input::Terminal;
     let failed = |error: std::io::Error| CliError::io("prepare the terminal", &error);
     let _raw = if has_terminal { Some(terminal::raw().map_err(failed)?) } else { None };
     let resized = signal(SignalKind::window_change()).map_err(failed)?;
     tokio::select! {
         exit = receive(session.receiver) => exit,
-        never = send(session.sender, resized, has_terminal) => match never {},
+        never = send(session.sender, resized, input) => match never {},
         // In a raw terminal Ctrl-C is a key like any other and goes to the command.
         _ = tokio::signal::ctrl_c(), if !has_terminal => Ok(Exit::Interrupted),
     }
@@ -57,10 +69,13 @@ async fn receive(mut receiver: Receiver) -> Result<Exit, CliError> {
 }
 
 /// Never ends: how the session ends is the other half's to say, also when this one cannot send any more.
-async fn send(mut sender: Sender, mut resized: Signal, has_terminal: bool) -> Infallible {
+async fn send(mut sender: Sender, mut resized: Signal, input: Input) -> Infallible {
     let mut stdin = tokio::io::stdin();
     let mut buffer = vec![0; CHUNK];
-    let mut has_input = true;
+    let mut has_input = input != Input::Nothing;
+    if !has_input && sender.tell(&SessionClient::EndOfInput).await.is_err() {
+        std::future::pending::<()>().await;
+    }
     loop {
         let sent = tokio::select! {
             read = stdin.read(&mut buffer), if has_input => match read {
@@ -70,7 +85,7 @@ async fn send(mut sender: Sender, mut resized: Signal, has_terminal: bool) -> In
                 }
                 Ok(count) => sender.input(&buffer[..count]).await,
             },
-            Some(()) = resized.recv(), if has_terminal => match terminal::size() {
+            Some(()) = resized.recv(), if input == Input::Terminal => match terminal::size() {
                 Some(size) => sender.tell(&SessionClient::Resize(size)).await,
                 None => Ok(()),
             },

@@ -7,7 +7,7 @@ use havre_core::id::TaskId;
 use havre_core::name::{EnvKey, ServiceName};
 use havre_core::service::spec::Argv;
 
-use super::command;
+use super::command::{self, Input};
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 
@@ -37,5 +37,6 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     let env: BTreeMap<EnvKey, String> = options.variables.into_iter().collect();
     let request = ExecRequest { argv, task: options.task, terminal, env };
     let session = client.session(&scope.service(&options.service, "/exec"), &request).await?;
-    command::hold(session, terminal.is_some()).await
+    let input = if terminal.is_some() { Input::Terminal } else { Input::Bytes };
+    command::hold(session, input).await
 }

@@ -1,4 +1,5 @@
-//! `havre run`: a command in a one-off task of its own, removed when it ends. Tests: `tests/it/session.rs`.
+//! `havre run`: a command in a one-off task of its own, removed when it ends or when we leave. The server gives such a
+//! task neither a terminal nor standard input. Tests: `tests/it/session.rs`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use havre_core::id::ReleaseId;
 use havre_core::name::{EnvKey, ServiceName};
 use havre_core::service::spec::Argv;
 
-use super::command;
+use super::command::{self, Input};
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 
@@ -21,9 +22,6 @@ pub(crate) struct Options {
     /// Environment variable KEY=VALUE; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = command::parse_variable)]
     variables: Vec<(EnvKey, String)>,
-    /// Without a terminal, even where there is one
-    #[arg(long)]
-    no_tty: bool,
     /// The command, after --; no shell reads it
     #[arg(last = true, required = true, value_name = "COMMAND")]
     argv: Vec<String>,
@@ -33,9 +31,8 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     let argv = Argv::try_from(options.argv).map_err(|error| CliError::usage(error.to_string()))?;
     let scope = invocation.scope()?;
     let client = invocation.client()?;
-    let terminal = command::terminal(options.no_tty);
     let env: BTreeMap<EnvKey, String> = options.variables.into_iter().collect();
-    let request = RunRequest { argv, release: options.release, terminal, env };
+    let request = RunRequest { argv, release: options.release, terminal: None, env };
     let session = client.session(&scope.service(&options.service, "/run"), &request).await?;
-    command::hold(session, terminal.is_some()).await
+    command::hold(session, Input::Nothing).await
 }

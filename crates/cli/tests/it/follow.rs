@@ -190,7 +190,7 @@ async fn detached_and_dry() {
 
     let (code, stdout, _) = fake.finish(&["deploy", "--dry-run"]).await;
     assert_eq!((code, fake.uploads().len()), (0, 1), "a dry run uploads nothing");
-    assert!(stdout.starts_with("+ api created\napi: upload 4 files and folders, "), "{stdout}");
+    assert!(stdout.starts_with("+ api created\napi: upload 4 files, "), "{stdout}");
     let last = fake.requests().pop().expect("it asked");
     assert!(last.contains("\"dry_run\":true"), "{last}");
 }
