@@ -36,7 +36,8 @@ pub(crate) fn need_image() {
     }
 }
 
-fn label(installation: &str) -> String {
+/// Docker's filter for what belongs to an installation.
+pub(crate) fn label(installation: &str) -> String {
     format!("label=dev.havre.installation={installation}")
 }
 

@@ -75,11 +75,12 @@ impl World {
         let slot = Slot::take();
         let folder = tempfile::Builder::new().prefix("havre-e2e-").tempdir().expect("a folder");
         let config = write_config(folder.path(), &slot);
+        slot.remember_config(&config);
         let processes: Vec<_> = roles.iter().map(|role| (*role, Process::start(role, &config))).collect();
         let processes = Processes(processes);
         let api = Api { socket: folder.path().join("control.sock") };
         let status = wait_for_edge(&api).await;
-        slot.remember(&status.installation);
+        slot.remember_installation(&status.installation);
         start_ids_at(&folder.path().join("data/store.sqlite"), slot.first_id());
         let address = status.edges[0].listeners[0];
         let watch = Watch::start(&status.installation);

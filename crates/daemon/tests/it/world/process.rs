@@ -100,16 +100,38 @@ pub(crate) fn signal(id: u32, signal: Signal) {
     kill_process(pid(id).expect("a process id"), signal).expect("the process is ours");
 }
 
+/// Kills the processes that a killed test left running: those with an argument that no other process has.
+pub(crate) fn kill_all_with(argument: &str) {
+    for id in all() {
+        if words(id).iter().skip(1).any(|word| word == argument)
+            && let Some(process) = pid(id)
+        {
+            // It may have ended a moment ago.
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+}
+
 /// Children of a process: id and role.
 pub(crate) fn children(parent: u32) -> Vec<(u32, String)> {
-    let entries = std::fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let role = |id: u32| {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
         let is_child = status.lines().any(|line| line == format!("PPid:\t{parent}"));
-        let words = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
-        let role = String::from_utf8_lossy(words.split(|byte| *byte == 0).nth(1)?).into_owned();
+        let role = words(id).into_iter().nth(1)?;
         is_child.then_some((id, role))
     };
-    ids.filter_map(role).collect()
+    all().filter_map(role).collect()
+}
+
+/// Ids of all processes.
+fn all() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Program and arguments of a process; none when it has ended.
+fn words(id: u32) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }

@@ -3,12 +3,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
-use super::docker;
+use super::{docker, process};
 
 /// More than tests ever run in parallel; bounded by the addresses below.
 const SLOTS: u8 = 16;
+/// Kinds of lines in a slot's file. Processes come first: they could make again what is removed.
+const CONFIG: &str = "config";
+const INSTALLATION: &str = "installation";
 
 /// Held until dropped, and given back by the kernel when the process dies.
 pub(crate) struct Slot {
@@ -20,7 +24,6 @@ impl Slot {
     /// Takes a free one and removes what an earlier, killed test left in it.
     pub(crate) fn take() -> Self {
         let folder = folder();
-        std::fs::create_dir_all(&folder).expect("a folder for the slots");
         for number in 0..SLOTS {
             let path = folder.join(format!("slot-{number}"));
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -30,8 +33,21 @@ impl Slot {
             }
             let mut left = String::new();
             file.read_to_string(&mut left).expect("the slot is readable");
-            for installation in left.lines() {
-                docker::remove_all(installation).expect("what an earlier test left can be removed");
+            for line in left.lines() {
+                match line.split_once(' ') {
+                    Some((CONFIG, path)) => {
+                        process::kill_all_with(path);
+                        if let Some(folder) = Path::new(path).parent() {
+                            // It is gone already where the test ended in order.
+                            let _ = std::fs::remove_dir_all(folder);
+                        }
+                    }
+                    Some((INSTALLATION, name)) => {
+                        process::kill_all_with(&docker::label(name));
+                        docker::remove_all(name).expect("what an earlier test left can be removed");
+                    }
+                    _ => panic!("{} holds a line of another kind: {line}", path.display()),
+                }
             }
             let slot = Self { number, file };
             slot.forget();
@@ -40,9 +56,14 @@ impl Slot {
         panic!("all {SLOTS} slots in {} are taken: too many tests run at once", folder.display());
     }
 
-    /// Writes down whose things are in this slot.
-    pub(crate) fn remember(&self, installation: &str) {
-        writeln!(&self.file, "{installation}").expect("the slot is writable");
+    /// Writes down which processes may run in this slot: those with this configuration.
+    pub(crate) fn remember_config(&self, path: &Path) {
+        writeln!(&self.file, "{CONFIG} {}", path.display()).expect("the slot is writable");
+    }
+
+    /// Writes down whose containers, networks and volumes may be in this slot.
+    pub(crate) fn remember_installation(&self, name: &str) {
+        writeln!(&self.file, "{INSTALLATION} {name}").expect("the slot is writable");
     }
 
     /// Nothing is left in it.
@@ -72,6 +93,14 @@ impl Slot {
     }
 }
 
+/// Shared by all checkouts of this machine, and nobody else's: what its files name is killed and removed.
 fn folder() -> PathBuf {
-    std::env::temp_dir().join("havre-e2e")
+    let folder = std::env::temp_dir().join("havre-e2e");
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).expect("a folder for the slots");
+    let found = std::fs::symlink_metadata(&folder).expect("it is there");
+    let is_ours = found.is_dir()
+        && found.uid() == rustix::process::geteuid().as_raw()
+        && found.permissions().mode() & 0o077 == 0;
+    assert!(is_ours, "{} belongs to somebody else or is open to others; remove it first", folder.display());
+    folder
 }
