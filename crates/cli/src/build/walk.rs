@@ -66,7 +66,7 @@ pub(crate) fn of_dockerfile(folder: &Path, source: &DockerfileSource) -> Result<
     }
     let ignore = read_ignore(&root, &dockerfile)?;
     let mut walk = Walk::new(&root, ignore)?;
-    walk.folder(&root, "", true)?;
+    walk.folder(&root, "")?;
     let name = source.dockerfile_in_context().to_owned();
     if !walk.context.entries.iter().any(|entry| entry.name == name) {
         let metadata = fs::metadata(&dockerfile)
@@ -80,7 +80,7 @@ pub(crate) fn of_dockerfile(folder: &Path, source: &DockerfileSource) -> Result<
 pub(crate) fn of_folder(folder: &Path, root: &str) -> Result<Context, CliError> {
     let root = folder.join(root);
     let mut walk = Walk::new(&root, Ignore::default())?;
-    walk.folder(&root, "", true)?;
+    walk.folder(&root, "")?;
     if walk.context.entries.is_empty() {
         return Err(CliError::usage(format!("the folder {} is empty", root.display()))
             .hint("build the site first; havre.toml names its finished files as `root`"));
@@ -124,8 +124,8 @@ impl Walk {
         Ok(Self { root: root.to_owned(), ignore, context: Context::default(), sizes: BTreeMap::new() })
     }
 
-    /// Lists a folder; `is_kept` is false where only parts of it may be taken back.
-    fn folder(&mut self, folder: &Path, prefix: &str, is_kept: bool) -> Result<(), CliError> {
+    /// Lists a folder.
+    fn folder(&mut self, folder: &Path, prefix: &str) -> Result<(), CliError> {
         let failed = |error: std::io::Error| CliError::io(format!("read {}", folder.display()), &error);
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
@@ -139,12 +139,12 @@ impl Walk {
                     .hint("rename it, or leave it out with a .dockerignore"));
             };
             let name = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-            self.entry(path, name, is_kept)?;
+            self.entry(path, name)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: PathBuf, name: String, is_kept: bool) -> Result<(), CliError> {
+    fn entry(&mut self, path: PathBuf, name: String) -> Result<(), CliError> {
         let is_ignored = self.ignore.is_ignored(&name);
         let failed = |error: std::io::Error| CliError::io(format!("read {}", path.display()), &error);
         let metadata = fs::symlink_metadata(&path).map_err(failed)?;
@@ -156,7 +156,7 @@ impl Walk {
             if !is_ignored {
                 self.push(name.clone(), path.clone(), EntryKind::Folder, &metadata)?;
             }
-            self.folder(&path, &name, is_kept && !is_ignored)?;
+            self.folder(&path, &name)?;
             if is_ignored && self.context.entries.len() > before {
                 // A folder that is out travels along when something inside was taken back.
                 self.push(name, path, EntryKind::Folder, &metadata)?;
