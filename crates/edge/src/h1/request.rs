@@ -164,7 +164,7 @@ impl<'b> RequestHead<'b, '_> {
         } else if !self.is_http10 {
             return Err(Refusal::NoHost);
         }
-        if !self.target.bytes().all(is_target_byte) {
+        if !is_target(self.target) {
             return Err(Refusal::Target);
         }
         if self.target.starts_with('/') || (self.target == "*" && self.method == "OPTIONS") {
@@ -243,10 +243,19 @@ fn method_of(method: &str) -> Result<&str, Refusal> {
     }
 }
 
-/// Bytes of a request target: visible ASCII without those that no client sends unencoded and parsers disagree
-/// on.
-fn is_target_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'`')
+/// Visible ASCII without the bytes that no browser sends unencoded and on which parsers disagree. A backtick is
+/// left as it is in queries by browsers, in paths it is not.
+fn is_target(target: &str) -> bool {
+    let mut is_query = false;
+    target.bytes().all(|byte| match byte {
+        b'#' | b'<' | b'>' | b'"' => false,
+        b'`' => is_query,
+        b'?' => {
+            is_query = true;
+            true
+        }
+        byte => byte.is_ascii_graphic(),
+    })
 }
 
 /// Splits `host:port` and refuses everything that is no plain host name or address.

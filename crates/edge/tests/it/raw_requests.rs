@@ -132,6 +132,10 @@ const REFUSED: &[(&str, &str, u16)] = &[
     ("GET * HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-target", 400),
     ("GET /a#b HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-target", 400),
     ("GET /\u{e9} HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-target", 400),
+    ("GET /a\"b HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-target", 400),
+    ("GET /?a=\"b HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-target", 400),
+    ("GET /a`b HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-target", 400),
+    ("GET /?a=<b> HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-target", 400),
     ("GET /a b HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-head", 400),
     ("GET  / HTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-head", 400),
     ("GET /\tHTTP/1.1\r\nHost: app.example\r\n\r\n", "bad-head", 400),
@@ -214,6 +218,10 @@ fn what_is_accepted_is_forwarded_in_one_form() {
         (
             "GET http://app.example HTTP/1.0\r\nX-Request-Id: i\r\n\r\n".to_owned(),
             format!("GET / HTTP/1.1\r\nHost: app.example\r\n{}", tail("i")),
+        ),
+        (
+            "GET /{a}|[b]^\\?c=`d`{e}&f[]=/? HTTP/1.1\r\nHost: app.example\r\nX-Request-Id: i\r\n\r\n".to_owned(),
+            format!("GET /{{a}}|[b]^\\?c=`d`{{e}}&f[]=/? HTTP/1.1\r\nHost: app.example\r\n{}", tail("i")),
         ),
         (
             "OPTIONS * HTTP/1.1\r\nHost: app.example\r\nX-Request-Id: i\r\n\r\n".to_owned(),
