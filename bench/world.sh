@@ -43,8 +43,8 @@ CONFIG
   "$bin/havred" supervise --config "$home/havred.toml" > "$home/havred.log" 2>&1 < /dev/null &
   havred=$!
   trap world_stop EXIT
-  wait_until 30 "$bin/havre" status --json > /dev/null || die "Havre did not start: $(tail -n 3 "$home/havred.log")"
-  installation="$("$bin/havre" status --json | jq -r .installation)"
+  wait_until 30 "$bin/havre" status --node --json > /dev/null || die "Havre did not start: $(tail -n 3 "$home/havred.log")"
+  installation="$("$bin/havre" status --node --json | jq -r .installation)"
 }
 
 # Ends what was started, by process id, and removes what carries this installation's label.

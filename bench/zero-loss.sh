@@ -9,6 +9,10 @@ deploys="${1:-50}" rate="${2:-500}"
 world_start
 project streams streams 1
 (cd "$home/streams" && "$bin/havre" deploy > /dev/null)
+# As JSON, because it is an argument vector: the streams' own deployment, while streams are open.
+streams_command() {
+  jq -cn --arg havre "$bin/havre" --arg file "$home/streams/havre.toml" '[$havre, "--json", "--file", $file, "deploy", "app"]'
+}
 machine
 status=0
 for behaviour in well-behaved dies-at-once; do
@@ -17,6 +21,6 @@ for behaviour in well-behaved dies-at-once; do
   "$bin/havre" deploy > /dev/null
   say "$behaviour: $deploys deployments under at least $rate requests a second."
   "$bin/havre-bench" zero-loss --target "$target" --host "$behaviour.localhost" --deploys "$deploys" --rate "$rate" \
-    --streams-host streams.localhost -- "$bin/havre" deploy app --json || status=1
+    --streams-host streams.localhost --streams-command "$(streams_command)" -- "$bin/havre" --json deploy app || status=1
 done
 exit "$status"

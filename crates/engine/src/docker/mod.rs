@@ -50,15 +50,30 @@ impl DockerEngine {
         Self { socket: socket.to_owned(), installation, edge_network: EDGE_NETWORK.to_owned() }
     }
 
-    /// With another name of Docker's for [`EDGE_NETWORK`], so that several installations fit on one Docker.
+    /// With another name of Docker's for [`EDGE_NETWORK`], and names derived from it for private networks, so that
+    /// several installations fit on one Docker.
     #[must_use]
     pub fn with_edge_network(self, name: &str) -> Self {
         Self { edge_network: name.to_owned(), ..self }
     }
 
     /// Docker's name of a network of ours.
-    fn network_name<'a>(&'a self, name: &'a str) -> &'a str {
-        if name == EDGE_NETWORK { &self.edge_network } else { name }
+    fn network_name(&self, name: &str) -> String {
+        match name.strip_prefix("havre-") {
+            _ if self.edge_network == EDGE_NETWORK => name.to_owned(),
+            _ if name == EDGE_NETWORK => self.edge_network.clone(),
+            Some(rest) => format!("{}-{rest}", self.edge_network),
+            None => name.to_owned(),
+        }
+    }
+
+    /// Our name of one of Docker's networks.
+    fn our_name(&self, network: String) -> String {
+        if network == self.edge_network {
+            return EDGE_NETWORK.to_owned();
+        }
+        let rest = network.strip_prefix(&self.edge_network).and_then(|rest| rest.strip_prefix('-'));
+        rest.map_or_else(|| network.clone(), |rest| format!("havre-{rest}"))
     }
 
     /// A connection. Cheap; bollard wants the socket to exist when it is made, so it is made for each call.

@@ -20,7 +20,7 @@ impl DockerEngine {
         }
         let what = format!("make network `{}`", spec.name);
         let mut request = derive_network(spec, self.installation.label());
-        request.name = self.network_name(&spec.name).to_owned();
+        request.name = self.network_name(&spec.name);
         match self.client()?.create_network(request).await {
             Ok(_) => Ok(()),
             // Forbidden: the subnet overlaps another network. Conflict: somebody was faster; the next call looks again.
@@ -48,12 +48,12 @@ impl DockerEngine {
 
     /// Our network of exactly that name, `None` when absent.
     pub(super) async fn find_network(&self, name: &str) -> Result<Option<NetworkInspect>, EngineError> {
-        let name = self.network_name(name);
+        let name = &self.network_name(name);
         let found = self.client()?.inspect_network(name, None::<InspectNetworkOptions>).await;
         let found = answer::absent_is_none(found)
             .map_err(|error| self.explain(&format!("look at network `{name}`"), error))?;
         // Docker also finds networks by the beginning of their id.
-        let Some(network) = found.filter(|network| network.name.as_deref() == Some(name)) else {
+        let Some(network) = found.filter(|network| network.name.as_ref() == Some(name)) else {
             return Ok(None);
         };
         if !network.labels.as_ref().is_some_and(|labels| self.installation.owns(labels)) {

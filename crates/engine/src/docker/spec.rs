@@ -6,7 +6,7 @@ use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
     MountType, NetworkConnectRequest, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
-use havre_core::task::spec::{Purpose, TaskSpec, environment_network};
+use havre_core::task::spec::{Purpose, TaskSpec};
 
 use crate::label::{Installation, derive_labels};
 
@@ -21,7 +21,12 @@ const LOG_FILE_SIZE: &str = "10m";
 /// Docker counts processor time in billionths of a core.
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
-pub(super) fn derive_container(installation: &Installation, task: &TaskSpec) -> ContainerCreateBody {
+/// The container of `task`, first of all in the private network that Docker calls `network`.
+pub(super) fn derive_container(
+    installation: &Installation,
+    task: &TaskSpec,
+    network: &str,
+) -> ContainerCreateBody {
     let stop_seconds = task.stop_grace.as_millis().div_ceil(1000);
     ContainerCreateBody {
         image: Some(task.image.to_string()),
@@ -31,13 +36,13 @@ pub(super) fn derive_container(installation: &Installation, task: &TaskSpec) -> 
         // Ours is sent by `stop_task`; these are for `docker stop` and for Docker's own shutdown.
         stop_signal: Some(task.stop_signal.as_str().to_owned()),
         stop_timeout: Some(i64::try_from(stop_seconds).unwrap_or(i64::MAX)),
-        host_config: Some(derive_host(task)),
-        networking_config: Some(derive_private_network(task)),
+        host_config: Some(derive_host(task, network)),
+        networking_config: Some(derive_private_network(task, network)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn derive_host(task: &TaskSpec) -> HostConfig {
+fn derive_host(task: &TaskSpec, network: &str) -> HostConfig {
     let memory = i64::try_from(task.memory.as_bytes()).unwrap_or(i64::MAX);
     let log_options = [("max-size", LOG_FILE_SIZE), ("max-file", LOG_FILES)];
     HostConfig {
@@ -56,7 +61,7 @@ fn derive_host(task: &TaskSpec) -> HostConfig {
         ),
         pids_limit: Some(i64::from(task.pids)),
         mounts: Some(task.volumes.iter().map(|(name, path)| derive_mount(name, path.as_str())).collect()),
-        network_mode: Some(environment_network(task.environment)),
+        network_mode: Some(network.to_owned()),
         // A task is never restarted, only replaced.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
@@ -81,13 +86,13 @@ fn derive_mount(name: &str, path: &str) -> Mount {
 }
 
 /// Tasks answer to the name of their service; a release command must not, or others would talk to it.
-fn derive_private_network(task: &TaskSpec) -> NetworkingConfig {
+fn derive_private_network(task: &TaskSpec, network: &str) -> NetworkingConfig {
     let aliases = match task.purpose {
         Purpose::Task { .. } => Some(vec![task.place.service.to_string()]),
         Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } => None,
     };
     let endpoint = EndpointSettings { aliases, ..EndpointSettings::default() };
-    let endpoints = HashMap::from([(environment_network(task.environment), endpoint)]);
+    let endpoints = HashMap::from([(network.to_owned(), endpoint)]);
     NetworkingConfig { endpoints_config: Some(endpoints) }
 }
 

@@ -99,7 +99,8 @@ impl DockerEngine {
     async fn create_container(&self, task: &TaskSpec) -> Result<String, EngineError> {
         self.check_needs(task).await?;
         let options = CreateContainerOptionsBuilder::default().name(&task.name).build();
-        let body = derive_container(&self.installation, task);
+        let network = self.network_name(&environment_network(task.environment));
+        let body = derive_container(&self.installation, task, &network);
         let made = self.client()?.create_container(Some(options), body).await;
         Ok(made.map_err(|error| self.explain(&format!("make task `{}`", task.name), error))?.id)
     }
@@ -267,8 +268,7 @@ impl DockerEngine {
             .filter_map(|(name, endpoint)| {
                 let fixed = endpoint.ipam_config.and_then(|config| config.ipv4_address);
                 let text = endpoint.ip_address.filter(|text| !text.is_empty()).or(fixed)?;
-                let name = if name == self.edge_network { EDGE_NETWORK.to_owned() } else { name };
-                Some((name, text.parse().ok()?))
+                Some((self.our_name(name), text.parse().ok()?))
             })
             .collect();
         Some(EngineTask {

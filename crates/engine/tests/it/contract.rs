@@ -171,7 +171,8 @@ pub(crate) async fn foreign_networks_and_volumes_are_left_alone<W: World>(world:
     let engine = world.engine();
     let network = private_network(world);
     world.add_foreign(Kind::Network, &network.name).await;
-    let foreign = || Err(EngineError::foreign("network", &network.name));
+    // The error names what a person finds at the engine.
+    let foreign = || Err(EngineError::foreign("network", &world.name_at_engine(&network.name)));
     assert_eq!(engine.ensure_network(&network).await, foreign());
     assert_eq!(engine.remove_network(&network.name).await, foreign());
     assert!(world.has_foreign(Kind::Network, &network.name).await);

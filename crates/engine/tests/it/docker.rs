@@ -136,7 +136,8 @@ async fn a_release_command_does_not_answer_to_the_name_of_the_service() {
         for spec in [&api, &command] {
             let details = world.docker.inspect_container(&spec.name, None::<InspectContainerOptions>).await;
             let networks = details.expect("it is there").network_settings.and_then(|s| s.networks);
-            let endpoint = networks.and_then(|mut n| n.remove(&private_network(world).name));
+            let endpoint =
+                networks.and_then(|mut n| n.remove(&world.docker_name(&private_network(world).name)));
             let names = endpoint.and_then(|endpoint| endpoint.aliases).unwrap_or_default();
             aliases.push(names.contains(&"api".to_owned()));
         }

@@ -147,6 +147,16 @@ impl DockerWorld {
     }
 }
 
+impl DockerWorld {
+    /// What Docker calls a private network of ours in a world whose edge network has a name of its own.
+    pub(crate) fn docker_name(&self, network: &str) -> String {
+        let number = self.installation.trim_start_matches("contract-");
+        network
+            .strip_prefix("havre-")
+            .map_or_else(|| network.to_owned(), |rest| format!("havre-edge-{number}-{rest}"))
+    }
+}
+
 #[async_trait]
 impl World for DockerWorld {
     async fn start() -> Self {
@@ -184,7 +194,7 @@ impl World for DockerWorld {
                     let force = RemoveContainerOptionsBuilder::default().force(true).build();
                     self.docker.remove_container(&name, Some(force)).await
                 }
-                Kind::Network => self.docker.remove_network(&name).await,
+                Kind::Network => self.docker.remove_network(&self.docker_name(&name)).await,
                 Kind::Volume => self.docker.remove_volume(&name, None::<RemoveVolumeOptions>).await,
             };
             removed.expect("foreign things are still there");
@@ -246,7 +256,7 @@ impl World for DockerWorld {
                 let last = self.subnets.0;
                 let pool = IpamConfig { subnet: Some(format!("{last}/24")), ..IpamConfig::default() };
                 let request = NetworkCreateRequest {
-                    name: name.to_owned(),
+                    name: self.docker_name(name),
                     ipam: Some(Ipam { config: Some(vec![pool]), ..Ipam::default() }),
                     ..NetworkCreateRequest::default()
                 };
@@ -267,7 +277,10 @@ impl World for DockerWorld {
                 let found = self.docker.inspect_container(name, None::<InspectContainerOptions>).await;
                 found.is_ok_and(|details| details.state.is_some_and(|state| state.running == Some(true)))
             }
-            Kind::Network => self.docker.inspect_network(name, None::<InspectNetworkOptions>).await.is_ok(),
+            Kind::Network => {
+                let name = self.docker_name(name);
+                self.docker.inspect_network(&name, None::<InspectNetworkOptions>).await.is_ok()
+            }
             Kind::Volume => self.docker.inspect_volume(name).await.is_ok(),
         }
     }
@@ -282,6 +295,10 @@ impl World for DockerWorld {
             (label::ENVIRONMENT_ID, self.environment().to_string()),
         ];
         self.start_container(name, labels.map(|(key, value)| (key.to_owned(), value)).into()).await;
+    }
+
+    fn name_at_engine(&self, network: &str) -> String {
+        self.docker_name(network)
     }
 
     async fn leave_half_made(&self, task: &TaskSpec) {
@@ -299,7 +316,7 @@ impl World for DockerWorld {
             cmd: task.command.clone().map(Vec::from),
             labels: Some(task_labels.map(|(key, value)| (key.to_owned(), value)).into()),
             host_config: Some(HostConfig {
-                network_mode: Some(private_network(self).name),
+                network_mode: Some(self.docker_name(&private_network(self).name)),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()

@@ -68,6 +68,11 @@ pub(crate) trait World: Sized + Send + Sync {
     /// Makes a task's container without starting it, as a control that is killed in between leaves it.
     async fn leave_half_made(&self, task: &TaskSpec);
 
+    /// What the engine itself calls a network of ours.
+    fn name_at_engine(&self, network: &str) -> String {
+        network.to_owned()
+    }
+
     /// Makes an image with the labels and tags of a build of ours.
     async fn build_image(&self, service: ServiceId) -> Digest;
 

@@ -1,5 +1,7 @@
 //! The loops on a temp-file store, fakes and a hand-driven clock; and the restart matrix.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod deploy;
 mod failure;
 mod restart;
