@@ -149,8 +149,7 @@ fn world(
     builder: Arc<dyn Builder>,
 ) -> anyhow::Result<World> {
     let pool: AddressPool = config.edge_pool.parse().context("read the pool of the edge network")?;
-    let mut edge_network = havre_reconcile::world::edge_network(&config.edge_pool, pool.gateway());
-    edge_network.name.clone_from(&config.edge_network);
+    let edge_network = havre_reconcile::world::edge_network(&config.edge_pool, pool.gateway());
     let settings = Settings {
         edge_network,
         sites_dir: config.sites_dir.clone(),

@@ -184,7 +184,10 @@ pub(crate) async fn foreign_networks_and_volumes_are_left_alone<W: World>(world:
     assert!(world.has_foreign(Kind::Volume, &data.name).await);
     // A task cannot smuggle them in either.
     let spec = task(world, "api", Act::Runs).await;
-    assert_eq!(engine.ensure_task(&spec).await, Err(EngineError::foreign("network", &network.name)));
+    assert_eq!(
+        engine.ensure_task(&spec).await,
+        Err(EngineError::foreign("network", &world.name_at_engine(&network.name)))
+    );
 }
 
 pub(crate) async fn networks_are_checked<W: World>(world: &W) {
