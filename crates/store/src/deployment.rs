@@ -1,6 +1,7 @@
 //! Deployments: their states, the switch and its way back. Tests: `tests/it/deployment.rs`.
 
 use havre_core::deployment::event::Event;
+use havre_core::deployment::plan::replicas_after;
 use havre_core::deployment::state::State;
 use havre_core::deployment::{Deployment, Kind};
 use havre_core::event::EventKind;
@@ -156,13 +157,9 @@ impl Tx<'_> {
         let deployment = self.get_deployment(id)?;
         let release = self.get_release(deployment.release)?;
         let service = self.get_service(deployment.service)?;
-        let specified = match service.live {
-            Some(live) => self.get_release(live)?.spec.replicas(),
-            None => service.spec.replicas(),
-        };
-        let replicas = release.spec.replicas();
-        let keeps_scale = deployment.kind == Kind::Restart || specified == replicas;
-        let replicas_before = (!keeps_scale && service.replicas != replicas).then_some(service.replicas);
+        let live = service.live.map(|live| self.get_release(live)).transpose()?;
+        let replicas = replicas_after(&service, live.as_ref(), &release, deployment.kind);
+        let replicas_before = (service.replicas != replicas).then_some(service.replicas);
         row::run(
             self.connection,
             "UPDATE deployments SET went_live = 1, previous = ?2, replicas_before = ?3 WHERE id = ?1",

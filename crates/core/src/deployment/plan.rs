@@ -163,8 +163,8 @@ fn plan_end(deployment: &Deployment, seen: &Seen, now: Timestamp) -> Option<Plan
 /// Tasks wanted once `release` is live. A `scale` survives deployments that do not change the specified number.
 pub fn replicas_after(service: &Service, live: Option<&Release>, release: &Release, kind: Kind) -> u32 {
     let specified = release.spec.replicas();
-    let unchanged = live.is_some_and(|live| live.spec.replicas() == specified);
-    if kind == Kind::Restart || unchanged { service.replicas } else { specified }
+    let before = live.map_or_else(|| service.spec.replicas(), |live| live.spec.replicas());
+    if kind == Kind::Restart || before == specified { service.replicas } else { specified }
 }
 
 /// Whether an error that may pass has not passed for too long.

@@ -88,12 +88,7 @@ impl Scenario {
         assert_eq!(deployments.len(), 2, "killed after {polls} polls: {deployments:?}");
         assert_eq!(deployments[0].state.name(), self.end, "killed after {polls} polls: {deployments:?}");
         assert_eq!(control.service(id).await.live, Some(self.live), "killed after {polls} polls");
-        let state = outside.edge.state.lock().unwrap();
-        assert_eq!(state.answering(), [self.live], "killed after {polls} polls");
-        if !self.may_be_down {
-            assert_eq!(state.outages, 0, "killed after {polls} polls");
-        }
-        drop(state);
+        self.check_edge(outside, polls);
         assert_eq!(outside.engine.volume_overlaps(), [], "killed after {polls} polls");
         let names: Vec<String> = outside
             .engine
@@ -107,6 +102,16 @@ impl Scenario {
         assert!(commands.len() <= self.commands, "killed after {polls} polls: {commands:?}");
         let tasks = control.world.store.read(move |view| view.list_tasks(id)).await.unwrap();
         assert!(tasks.iter().all(|task| task.release == self.live), "killed after {polls} polls: {tasks:?}");
+    }
+
+    fn check_edge(&self, outside: &Outside, polls: usize) {
+        let state = outside.edge.state.lock().unwrap();
+        assert_eq!(state.answering(), [self.live], "killed after {polls} polls");
+        assert!(
+            self.may_be_down || state.outages == 0,
+            "killed after {polls} polls: {} outages",
+            state.outages
+        );
     }
 
     fn matrix(&self) {
