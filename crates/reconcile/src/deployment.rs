@@ -121,5 +121,5 @@ async fn with_lines(world: &World, seen: &Seen, deployment: &Deployment, next: S
 
 async fn record(world: &World, deployment: &Deployment, plan: &Plan) -> Result<(), StoreError> {
     let text: Vec<String> = plan.waiting_on.iter().map(ToString::to_string).collect();
-    record_waiting(world, "deployment", deployment.id.row(), text.join("\n")).await
+    record_waiting(world, "deployment", deployment.id.row(), text.join("; ")).await
 }

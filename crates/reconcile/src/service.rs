@@ -74,7 +74,7 @@ pub async fn advance_once(world: &World, id: ServiceId) -> Result<bool, AdvanceE
 /// Makes what is being done, and what is waited for, readable.
 async fn record(world: &World, id: ServiceId, plan: &Plan) -> Result<(), StoreError> {
     let text: Vec<String> = plan.waiting_on.iter().map(ToString::to_string).collect();
-    record_waiting(world, "service", id.row(), text.join("\n")).await
+    record_waiting(world, "service", id.row(), text.join("; ")).await
 }
 
 /// Stores why an item waits, if that changed.
