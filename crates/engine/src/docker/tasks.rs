@@ -271,6 +271,7 @@ impl DockerEngine {
                 Some((self.our_name(name), text.parse().ok()?))
             })
             .collect();
+        let started_at = parse_instant(state.started_at.as_deref());
         Some(EngineTask {
             name: details.name.as_deref()?.trim_start_matches('/').to_owned(),
             purpose: labels.purpose,
@@ -279,8 +280,8 @@ impl DockerEngine {
             environment: labels.environment,
             image: details.image.as_deref()?.parse().ok()?,
             state: parse_state(state),
-            started_at: parse_instant(state.started_at.as_deref()),
-            exited_at: parse_instant(state.finished_at.as_deref()),
+            started_at,
+            exited_at: parse_end(state, started_at),
             addresses,
         })
     }
@@ -313,7 +314,33 @@ const fn parse_health(status: Option<HealthStatusEnum>) -> Healthcheck {
     }
 }
 
+/// Two programs take these times: containerd when the process ends, Docker's daemon once it has heard of the start. A
+/// process that ends at once can therefore have ended "before" it started; it is said to have lasted no time.
+fn parse_end(state: &ContainerState, started_at: Option<Timestamp>) -> Option<Timestamp> {
+    let end = parse_instant(state.finished_at.as_deref())?;
+    Some(started_at.map_or(end, |start| end.max(start)))
+}
+
 /// Docker writes the year 1 for "never".
 fn parse_instant(text: Option<&str>) -> Option<Timestamp> {
     Timestamp::parse(text?).ok().filter(|instant| instant.as_millis() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(started_at: &str, finished_at: &str) -> Option<i64> {
+        let state = ContainerState { finished_at: Some(finished_at.to_owned()), ..ContainerState::default() };
+        parse_end(&state, parse_instant(Some(started_at))).map(Timestamp::as_millis)
+    }
+
+    /// Seen on Docker 20.10: `StartedAt` 1 ms after `FinishedAt` for a process that only prints a line.
+    #[test]
+    fn no_task_ends_before_it_starts() {
+        let (early, late) = ("2026-11-24T10:11:12.904999Z", "2026-11-24T10:11:12.905001Z");
+        assert_eq!(end(late, early), parse_instant(Some(late)).map(Timestamp::as_millis));
+        assert_eq!(end(early, late), parse_instant(Some(late)).map(Timestamp::as_millis));
+        assert_eq!(end(early, "0001-01-01T00:00:00Z"), None, "it still runs");
+    }
 }
