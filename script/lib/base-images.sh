@@ -74,7 +74,7 @@ in_scratch() {
   local scratch status=0
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/havre-image.XXXXXX")
   bash -euo pipefail -c '
-    . "$0/common.sh"; . "$0/docker.sh"; . "$0/base-images.sh"
+    . "$0/common.sh"; . "$0/docker.sh"; . "$0/base-images.sh"; . "$0/machine-images.sh"
     "$1" "$2"' "$HAVRE_SCRIPT_LIB" "$1" "$scratch" || status=$?
   rm -rf "$scratch"
   [ "$status" = 0 ] || die "making the image failed ($1); the lines above say why"
@@ -107,21 +107,30 @@ download_package() { apt_run -o APT::Sandbox::User="$(id -un)" download "$1"; }
 build_debian_image() { in_scratch fill_debian_image; }
 
 fill_debian_image() {
-  local mirror
-  apt_install mmdebstrap
-  need_root "making a Debian base image"
-  mirror=$(debian_mirror)
   say "making $HAVRE_DEBIAN_IMAGE from Debian packages (a minute or two, once per machine)"
+  debian_tar bookworm "$1/debian.tar" ca-certificates
+  docker_cli import -c 'ENV LANG=C.UTF-8' -c 'CMD ["bash"]' -c 'LABEL dev.havre.made-here=1' \
+    "$1/debian.tar" "$HAVRE_DEBIAN_IMAGE" >/dev/null
+}
+
+# debian_tar SUITE FILE PACKAGE...: a root file system of the smallest Debian with these packages.
+debian_tar() {
+  local suite=$1 file=$2 mirror
+  shift 2
+  apt_install mmdebstrap
+  need_root "making a Debian image"
+  mirror=$(debian_mirror)
+  local options=()
+  # A mirror that lags some days behind is fine for an unreleased suite; signatures are checked all the same.
+  [ "$suite" != forky ] || options=(--aptopt='Acquire::Check-Valid-Until "false"')
   # dpkg syncs every file otherwise, which costs minutes on a busy disk and buys nothing in an image.
   # shellcheck disable=SC2016 # $1 is mmdebstrap's to expand
-  mmdebstrap --quiet --variant=minbase --include=ca-certificates \
+  mmdebstrap --quiet "${options[@]}" --variant=minbase --include="$(IFS=,; printf '%s' "$*")" \
     --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook='mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/havre-image"' \
-    bookworm "$1/debian.tar" "$mirror" >&2
-  docker_cli import -c 'ENV LANG=C.UTF-8' -c 'CMD ["bash"]' -c 'LABEL dev.havre.made-here=1' \
-    "$1/debian.tar" "$HAVRE_DEBIAN_IMAGE" >/dev/null
+    "$suite" "$file" "$mirror" >&2
 }
 
 # The mirror this machine's own apt uses: the first source that carries bookworm itself.

@@ -38,7 +38,8 @@ pub struct BuiltImage {
 pub struct ResolvedImage {
     /// The engine's id of it.
     pub id: Digest,
-    /// Where it can be pulled from again, pinned by digest; `None` for images only this engine has.
+    /// Where it can be pulled from again, pinned by digest; `None` for images only this engine has, as far as the
+    /// engine can tell (Docker with images in containerd cannot).
     pub pull: Option<ImageRef>,
 }
 

@@ -23,7 +23,6 @@ use tempfile::TempDir;
 use crate::archive::{Entry, built_site, file, folder_site, image, plain_dockerfile, request, tar};
 use crate::contract::{self, World, run};
 
-const SOCKET: &str = "/var/run/docker.sock";
 /// A static busybox with `/bin/sh`; `script/test` makes it.
 const TINY: &str = "havre-test/tiny:1";
 
@@ -35,21 +34,27 @@ struct Bed {
     next: AtomicI64,
 }
 
+/// Where Docker listens.
+fn socket() -> String {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
+}
+
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970")
 }
 
 impl Bed {
     async fn new() -> Self {
-        let docker = Docker::connect_with_unix(SOCKET, 60, API_DEFAULT_VERSION)
-            .expect("these tests need a Docker Engine at /var/run/docker.sock (run script/test)");
+        let docker = Docker::connect_with_unix(&socket(), 60, API_DEFAULT_VERSION)
+            .expect("these tests need a Docker Engine (run script/test)");
         docker.ping().await.expect("these tests need a Docker Engine that answers (run script/test)");
         make_tiny_image(&docker).await;
         let dir = tempfile::tempdir().expect("can make a folder");
         // Tests run in processes of their own, at the same time.
         let installation = format!("test-{}-{}", std::process::id(), since_1970().as_micros());
         let options = Options {
-            socket: SOCKET.into(),
+            socket: socket().into(),
             sites_dir: dir.path().join("sites"),
             installation: installation.clone(),
         };

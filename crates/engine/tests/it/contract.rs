@@ -414,7 +414,10 @@ pub(crate) async fn an_unknown_image_is_not_found<W: World>(world: &W) {
     assert_eq!(engine.find_image(&unknown_digest()).await, Ok(None));
     let (id, name) = world.base_image().await;
     let resolved = engine.resolve_image(&name, PullPolicy::IfMissing, None).await.expect("it is here");
-    assert_eq!((resolved.id, resolved.pull), (id, None));
+    assert_eq!(resolved.id, id);
+    // An engine that keeps images by the digest of their manifest cannot tell one that was made here from a pulled one.
+    let digest = format!("@{id}");
+    assert!(resolved.pull.is_none_or(|pull| pull.as_str().ends_with(&digest)));
 }
 
 fn unknown_digest() -> Digest {

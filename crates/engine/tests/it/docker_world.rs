@@ -10,11 +10,10 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
-    InspectContainerOptions, InspectNetworkOptions, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
-    RemoveVolumeOptions, StartContainerOptions,
+    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
+    InspectNetworkOptions, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptions,
+    StartContainerOptions, WaitContainerOptions,
 };
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::id::{EnvironmentId, ServiceId};
@@ -30,6 +29,8 @@ use tokio::sync::Mutex;
 use crate::world::{Act, Kind, World, edge_network, place, private_network};
 
 const IMAGE: &str = "havre-test/engine:1";
+/// A static busybox; `script/test` makes it.
+const TINY: &str = "havre-test/tiny:1";
 
 pub(crate) struct DockerWorld {
     pub(crate) docker: Docker,
@@ -59,29 +60,32 @@ fn connect() -> Docker {
         .unwrap_or_else(|error| panic!("these tests need Docker at {}: {error}", path.display()))
 }
 
-/// A root file system of nothing but busybox, so that the tests need no registry and no other test's image.
-fn busybox_tar() -> Vec<u8> {
-    let busybox =
-        std::fs::read("/bin/busybox").expect("these tests need /bin/busybox (Debian: busybox-static)");
-    let mut tar = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(u64::try_from(busybox.len()).expect("fits"));
-    header.set_mode(0o755);
-    tar.append_data(&mut header, "bin/busybox", busybox.as_slice()).expect("memory");
-    for name in ["sh", "sleep", "cat", "head", "tr", "httpd", "wget", "id", "tail", "ls"] {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Symlink);
-        header.set_size(0);
-        tar.append_link(&mut header, format!("bin/{name}"), "busybox").expect("memory");
-    }
-    for (name, mode) in [("tmp/", 0o1777), ("data/", 0o777)] {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_mode(mode);
-        header.set_size(0);
-        tar.append_data(&mut header, name, std::io::empty()).expect("memory");
-    }
-    tar.into_inner().expect("memory")
+/// Busybox and a folder everybody may write to, made from the tiny image, so that the tests need no registry.
+async fn make_image(docker: &Docker) {
+    let name = format!("havre-t-image-{}", number());
+    let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    let body = ContainerCreateBody {
+        image: Some(TINY.to_owned()),
+        cmd: Some(["/bin/mkdir", "-m", "777", "/data"].map(str::to_owned).to_vec()),
+        host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
+        ..ContainerCreateBody::default()
+    };
+    let made = docker.create_container(Some(options), body).await;
+    made.expect("these tests need Docker with the image havre-test/tiny:1 (run script/test)");
+    docker.start_container(&name, None::<StartContainerOptions>).await.expect("it starts");
+    let ended: Result<Vec<_>, _> =
+        docker.wait_container(&name, None::<WaitContainerOptions>).try_collect().await;
+    ended.expect("the folder is made");
+    let options = CommitContainerOptionsBuilder::default()
+        .container(&name)
+        .repo("havre-test/engine")
+        .tag("1")
+        .changes("CMD [\"/bin/sh\"]")
+        .build();
+    let config = bollard::models::ContainerConfig::default();
+    docker.commit_container(options, config).await.expect("an image");
+    let force = RemoveContainerOptionsBuilder::default().force(true).build();
+    docker.remove_container(&name, Some(force)).await.expect("it is there");
 }
 
 async fn ensure_image(docker: &Docker) -> Digest {
@@ -89,16 +93,7 @@ async fn ensure_image(docker: &Docker) -> Digest {
     let lock = std::fs::File::create(std::env::temp_dir().join("havre-test-engine.lock")).expect("a file");
     lock.lock().expect("a lock");
     if docker.inspect_image(IMAGE).await.is_err() {
-        let options = CreateImageOptionsBuilder::default()
-            .from_src("-")
-            .repo("havre-test/engine")
-            .tag("1")
-            .changes(vec!["ENV PATH=/bin".to_owned()])
-            .build();
-        let body = bollard::body_full(Bytes::from(busybox_tar()));
-        let steps: Result<Vec<_>, _> =
-            docker.create_image(Some(options), Some(body), None).try_collect().await;
-        steps.expect("these tests need Docker, and it takes an image");
+        make_image(docker).await;
     }
     let image = docker.inspect_image(IMAGE).await.expect("it was just made");
     image.id.expect("has an id").parse().expect("is a digest")

@@ -1,7 +1,8 @@
 //! Tests of the engine seam: one contract for the fake and for Docker, and what only Docker can show.
 //!
 //! The Docker tests need a Docker daemon on `/var/run/docker.sock` (or `DOCKER_HOST=unix://...`) and fail without one. They
-//! make their own image from the machine's static busybox, use addresses of 10.231.0.0/16 and remove what they made.
+//! make their own image from `havre-test/tiny:1`, which `script/test` makes, use addresses of 10.231.0.0/16, and remove
+//! what they made.
 
 mod contract;
 mod docker;
