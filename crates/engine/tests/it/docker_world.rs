@@ -38,6 +38,7 @@ pub(crate) struct DockerWorld {
     pub(crate) installation: String,
     number: i64,
     subnets: (Ipv4Addr, Ipv4Addr),
+    locks: Vec<std::fs::File>,
     image: Digest,
     foreign: Mutex<Vec<(Kind, String)>>,
     built: Mutex<Vec<String>>,
@@ -106,17 +107,25 @@ fn number() -> i64 {
 }
 
 impl DockerWorld {
-    /// Makes both networks on subnets nobody else has.
+    /// Makes both networks on subnets nobody else has. Two tests that run at the same time would find the same ones
+    /// free, so a lock keeps them for this world until it ends, however it ends.
     async fn make_networks(&mut self) {
-        for attempt in 0..200_i64 {
-            let third =
-                |salt: i64| u8::try_from((self.number / 7 + attempt * 2 + salt) % 256).expect("a byte");
+        for attempt in 0..128_i64 {
+            let pair = u8::try_from((self.number / 7 + attempt) % 128).expect("fits");
+            let path = std::env::temp_dir().join(format!("havre-test-engine-subnets-{pair}.lock"));
+            let lock = std::fs::File::create(path).expect("a file");
+            if lock.try_lock().is_err() {
+                continue;
+            }
             let at = |byte: u8| Ipv4Addr::new(10, 231, byte, 0);
-            self.subnets = (at(third(0)), at(third(1)));
+            self.subnets = (at(pair * 2), at(pair * 2 + 1));
             let private = self.engine.ensure_network(&private_network(self)).await;
             let edge = self.engine.ensure_network(&edge_network(self)).await;
             match (private, edge) {
-                (Ok(()), Ok(())) => return,
+                (Ok(()), Ok(())) => {
+                    self.locks.push(lock);
+                    return;
+                }
                 (Ok(()) | Err(EngineError::Conflict { .. }), Ok(()) | Err(EngineError::Conflict { .. })) => {}
                 other => panic!("these tests need Docker: {other:?}"),
             }
@@ -168,6 +177,7 @@ impl World for DockerWorld {
             installation,
             number,
             subnets: (none, none),
+            locks: Vec::new(),
             image,
             foreign: Mutex::default(),
             built: Mutex::default(),
