@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 7] = [
+const BANS: [(&str, &[&str], &str); 9] = [
     (
         "havre-core",
         &[
@@ -24,12 +24,15 @@ const BANS: [(&str, &[&str], &str); 7] = [
             "havre-store",
             "havre-engine",
             "havre-build",
+            "havre-acme",
+            "havre-x509",
+            "aws-lc-rs",
         ],
         "core decides; it does no I/O",
     ),
     (
         "havre-web",
-        &["havre-engine", "havre-build", "havre-reconcile", "havre-edge", "bollard"],
+        &["havre-engine", "havre-build", "havre-acme", "havre-reconcile", "havre-edge", "bollard"],
         "web writes desired state; loops make it true",
     ),
     (
@@ -38,6 +41,7 @@ const BANS: [(&str, &[&str], &str); 7] = [
             "havre-store",
             "havre-engine",
             "havre-build",
+            "havre-acme",
             "havre-reconcile",
             "havre-web",
             "axum",
@@ -49,13 +53,23 @@ const BANS: [(&str, &[&str], &str); 7] = [
     ("havre-reconcile", &["havre-web", "havre-api", "havre-edge"], "loops and API meet in the store only"),
     (
         "havre-engine",
-        &["havre-build", "havre-store", "rusqlite"],
+        &["havre-build", "havre-acme", "havre-store", "rusqlite"],
         "seams see neither each other nor the store",
     ),
     (
         "havre-build",
-        &["havre-engine", "havre-store", "rusqlite"],
+        &["havre-engine", "havre-acme", "havre-store", "rusqlite"],
         "seams see neither each other nor the store",
+    ),
+    (
+        "havre-acme",
+        &["havre-engine", "havre-build", "havre-store", "rusqlite"],
+        "seams see neither each other nor the store",
+    ),
+    (
+        "havre-x509",
+        &["havre-acme", "havre-store", "tokio", "hyper"],
+        "it works on bytes and opens no connection",
     ),
     (
         "havre-cli",
@@ -63,6 +77,8 @@ const BANS: [(&str, &[&str], &str); 7] = [
             "havre-store",
             "havre-engine",
             "havre-build",
+            "havre-acme",
+            "havre-x509",
             "havre-reconcile",
             "havre-web",
             "havre-edge",
@@ -73,10 +89,12 @@ const BANS: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 3] = [
+const QUARANTINE: [(&str, &[&str]); 5] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
+    ("rcgen", &["havre-x509"]),
+    ("x509-parser", &["havre-x509"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.

@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod build;
 pub mod deployment;
+pub mod dns;
 pub mod event;
 pub mod id;
 pub mod manifest;
@@ -13,6 +14,7 @@ pub mod name;
 pub mod quantity;
 pub mod release;
 pub mod route;
+pub mod secret;
 pub mod service;
 pub mod task;
 pub mod time;

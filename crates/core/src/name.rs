@@ -57,6 +57,26 @@ fn is_host(text: &str) -> bool {
     text.len() <= 253 && !last_is_number && text.split('.').all(label)
 }
 
+const CERTIFICATE_RULE: &str = "a lower-case host name such as api.example.org, or *. and a host name of two or more labels such as *.example.org";
+
+fn is_certificate_name(text: &str) -> bool {
+    match text.strip_prefix("*.") {
+        Some(host) => text.len() <= 253 && host.contains('.') && is_host(host),
+        None => is_host(text),
+    }
+}
+
+const DNS_RULE: &str = "a lower-case name in DNS such as _acme-challenge.example.org: labels of a-z, 0-9, - and _ joined by dots, \
+    at most 253 characters, without a dot at the end";
+
+fn is_dns_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
 const PATH_RULE: &str =
     "an absolute path such as /api of at most 1024 visible ASCII characters, without .., //, ?, # or %";
 
@@ -161,6 +181,10 @@ names! {
     EnvKey "environment variable name" is_env_key ENV_RULE;
     /// A host users ask for, lower case (RFC 1123, RFC 5890 for international names).
     HostName "host" is_host HOST_RULE;
+    /// A name a certificate is for: a host, or a wildcard such as `*.example.org` (RFC 6125: one whole label).
+    CertificateName "certificate name" is_certificate_name CERTIFICATE_RULE;
+    /// Any name in DNS, records with underscores included, without the dot at the end.
+    DnsName "name in DNS" is_dns_name DNS_RULE;
     /// An absolute path without query: a path prefix of a route, or a folder inside a task.
     AbsolutePath "path" is_path PATH_RULE;
     /// An absolute path with an optional query: the target of a probe or check.
@@ -169,6 +193,56 @@ names! {
     RelativePath "path inside the repository" is_relative RELATIVE_RULE;
     /// A stage of a Dockerfile.
     StageName "build stage" is_stage STAGE_RULE;
+}
+
+impl CertificateName {
+    /// Whether it stands for every host one label below [`CertificateName::host`].
+    pub fn is_wildcard(&self) -> bool {
+        self.0.starts_with("*.")
+    }
+
+    /// The host itself; of a wildcard, the host it hangs under.
+    pub fn host(&self) -> HostName {
+        HostName(self.0.strip_prefix("*.").unwrap_or(&self.0).to_owned())
+    }
+
+    /// Whether a certificate of this name is good for `host`.
+    pub fn covers(&self, host: &HostName) -> bool {
+        match self.0.strip_prefix("*.") {
+            Some(parent) => host.0.split_once('.').is_some_and(|(_, rest)| rest == parent),
+            None => self.0 == host.0,
+        }
+    }
+
+    /// Where an issuer looks for the answer of a DNS challenge (RFC 8555, 8.4); the same place for `x` and `*.x`.
+    /// `None` when the host is too long to have one.
+    pub fn challenge_record(&self) -> Option<DnsName> {
+        format!("_acme-challenge.{}", self.host()).parse().ok()
+    }
+}
+
+impl From<HostName> for CertificateName {
+    fn from(host: HostName) -> Self {
+        Self(host.0)
+    }
+}
+
+impl From<HostName> for DnsName {
+    fn from(host: HostName) -> Self {
+        Self(host.0)
+    }
+}
+
+impl DnsName {
+    /// The name one label up; `None` above the last label.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.split_once('.').map(|(_, rest)| Self(rest.to_owned()))
+    }
+
+    /// Whether it is `zone` or lies below it.
+    pub fn is_in(&self, zone: &Self) -> bool {
+        self.0.strip_suffix(&zone.0).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
 }
 
 impl AbsolutePath {
@@ -223,6 +297,36 @@ mod tests {
             ["*.example.org", "bücher.example", "a..b", ".a", "a.", "A.b", "a:80", "10.0.0.1", "-a.b", ""]
         {
             assert!(wrong.parse::<HostName>().is_err(), "{wrong:?} must not parse");
+        }
+    }
+
+    #[test]
+    fn certificate_names_are_hosts_or_one_star() {
+        let wild: CertificateName = "*.example.org".parse().expect("a wildcard");
+        let covers = |host: &str| wild.covers(&host.parse().expect("a host"));
+        assert!(covers("api.example.org") && !covers("example.org") && !covers("a.b.example.org"));
+        assert_eq!(
+            wild.challenge_record().map(|name| name.to_string()),
+            Some("_acme-challenge.example.org".into())
+        );
+        for wrong in
+            ["*", "*.", "*.org", "*.*.example.org", "a.*.example.org", "*x.example.org", "*.Example.org"]
+        {
+            assert!(wrong.parse::<CertificateName>().is_err(), "{wrong:?} must not parse");
+        }
+        let long: CertificateName =
+            format!("{}.org", ["a"; 124].join(".")).parse().expect("long, but a host");
+        assert_eq!(long.challenge_record(), None);
+    }
+
+    #[test]
+    fn names_in_dns_know_their_zone() {
+        let name: DnsName = "_acme-challenge.api.example.org".parse().expect("a name");
+        let is_in = |zone: &str| name.is_in(&zone.parse().expect("a name"));
+        assert!(is_in("example.org") && is_in("org") && !is_in("ample.org") && !is_in("x.example.org"));
+        assert_eq!(name.parent().map(|up| up.to_string()), Some("api.example.org".into()));
+        for wrong in ["", ".", "a..b", "a.", "A", "a b", "a\\.b", "é.org"] {
+            assert!(wrong.parse::<DnsName>().is_err(), "{wrong:?} must not parse");
         }
     }
 
