@@ -136,9 +136,18 @@ pub(crate) async fn a_task_that_ignores_the_signal_is_killed<W: World>(world: &W
 
 pub(crate) async fn memory_over_the_limit_is_told<W: World>(world: &W) {
     make_networks(world).await;
-    let spec = task(world, "api", Act::TakesAllMemory).await;
-    world.engine().ensure_task(&spec).await.expect("a task");
-    assert_eq!(ended(world, &spec.name).await, EngineState::Exited { code: 137, out_of_memory: true });
+    // Docker hears of the cause and of the end separately, and on a busy machine it may miss the cause (seen once in ten
+    // rounds with Docker 20.10): told of three tasks at least once.
+    for _ in 0..3 {
+        let spec = task(world, "api", Act::TakesAllMemory).await;
+        world.engine().ensure_task(&spec).await.expect("a task");
+        match ended(world, &spec.name).await {
+            EngineState::Exited { code: 137, out_of_memory: true } => return,
+            EngineState::Exited { code: 137, out_of_memory: false } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("three tasks took more memory than they may, and none of them was told to have");
 }
 
 pub(crate) async fn foreign_containers_are_left_alone<W: World>(world: &W) {
