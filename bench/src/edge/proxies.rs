@@ -238,5 +238,6 @@ pub(super) fn table(upstream: SocketAddr) -> RouteTable {
         probe_key: "bench-probe-key-of-no-value".to_owned(),
         routes: vec![route(HOST, "app"), route(OTHER_HOST, "none")],
         services: BTreeMap::from([("app".to_owned(), service), ("none".to_owned(), empty)]),
+        ..RouteTable::default()
     }
 }

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Version of this document; an edge refuses a version it does not know and keeps its last good table.
-pub const ROUTE_TABLE_VERSION: u32 = 1;
+pub const ROUTE_TABLE_VERSION: u32 = 2;
+/// Oldest version an edge still reads: what its predecessor saved, or an older control sends. What came after it is
+/// therefore optional when read.
+pub const OLDEST_ROUTE_TABLE_VERSION: u32 = 1;
 
 /// Everything an edge needs to serve. Swapped whole; a lower generation than the one in use is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +27,59 @@ pub struct RouteTable {
     pub routes: Vec<Route>,
     /// Services by the key that [`Target::Service`] names.
     pub services: BTreeMap<String, ServiceUpstreams>,
+    /// Certificates by the names they answer for. Their material is fetched by digest and never stands here.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// Answers of the plain listener below `/.well-known/acme-challenge/`.
+    #[serde(default)]
+    pub challenges: Vec<Challenge>,
+    /// How hosts treat plain HTTP; a host that is not named serves it like HTTPS.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, HostPolicy>,
+}
+
+/// A certificate and the names it answers for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Lower-case host names; `*.example.org` covers every host one label below.
+    pub names: Vec<String>,
+    /// Lower-case hex SHA-256 of the material: the chain in PEM, then the key in PKCS#8 PEM.
+    pub digest: String,
+    /// When it is presented.
+    pub purpose: CertificatePurpose,
+}
+
+/// When a certificate is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificatePurpose {
+    /// To users.
+    Serve,
+    /// To a client that offers the protocol `acme-tls/1` and nothing else (RFC 8737).
+    TlsAlpn01,
+}
+
+/// An HTTP-01 challenge (RFC 8555, 8.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Challenge {
+    /// Lower-case host name.
+    pub host: String,
+    /// Last segment of the path.
+    pub token: String,
+    /// Body of the answer.
+    pub answer: String,
+}
+
+/// How a host treats plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostPolicy {
+    /// Plain requests are sent to HTTPS with 308, challenges aside.
+    pub redirect_to_https: bool,
+    /// Value of `Strict-Transport-Security` in every answer over HTTPS.
+    pub hsts: Option<String>,
 }
 
 /// One host and path prefix.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 
 use havre_api::route_table::{
-    Limits, Probe, Route, RouteTable, ServiceUpstreams, Target, Upstream, UpstreamRole,
+    Limits, Probe, ROUTE_TABLE_VERSION, Route, RouteTable, ServiceUpstreams, Target, Upstream, UpstreamRole,
 };
 use havre_edge::Shared;
 use havre_edge::config::EdgeLimits;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits: Limits::default(),
     };
     let table = RouteTable {
-        version: 1,
+        version: ROUTE_TABLE_VERSION,
         generation: 1,
         probe_key: String::new(),
         routes: vec![Route {
@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             target: Target::Service { service: "api".to_owned() },
         }],
         services: BTreeMap::from([("api".to_owned(), service)]),
+        ..RouteTable::default()
     };
     let shared = Shared::new(EdgeLimits::default(), "/nonexistent".into());
     shared.publish(Table::build(&table, None)?);

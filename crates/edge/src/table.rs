@@ -5,12 +5,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use havre_api::route_table::{Check, Limits, Probe, ROUTE_TABLE_VERSION, RouteTable, Target, UpstreamRole};
+use havre_api::route_table::{
+    Check, Limits, OLDEST_ROUTE_TABLE_VERSION, Probe, ROUTE_TABLE_VERSION, RouteTable, Target, UpstreamRole,
+};
 
 mod build;
+mod https;
 #[cfg(test)]
 mod tests;
 
+pub use self::https::{Certificate, Https, Policy};
 use crate::metrics::Counters;
 use crate::site::Site;
 use crate::upstream::{InFlight, Signals, Standing, Upstream};
@@ -19,7 +23,9 @@ use crate::upstream::{InFlight, Signals, Standing, Upstream};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// Written by a newer control.
-    #[error("route table has version {found}, this edge knows {ROUTE_TABLE_VERSION} only")]
+    #[error(
+        "route table has version {found}, this edge knows {OLDEST_ROUTE_TABLE_VERSION} to {ROUTE_TABLE_VERSION}"
+    )]
     Version {
         /// Version in the document.
         found: u32,
@@ -65,9 +71,20 @@ pub struct Table {
     pub generation: u64,
     /// Value of the `Havre-Probe` header that asks for `Havre-Release`; empty means nobody may ask.
     pub probe_key: String,
-    hosts: HashMap<Box<str>, Vec<PathRoute>>,
+    hosts: HashMap<Box<str>, Host>,
+    /// Certificates and challenges.
+    pub https: Https,
     services: BTreeMap<String, Arc<Service>>,
     pub(crate) signals: Arc<Signals>,
+}
+
+/// What the table says of one host.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// How it treats plain HTTP.
+    pub policy: Policy,
+    /// Longest prefix first.
+    routes: Vec<PathRoute>,
 }
 
 #[derive(Debug)]
@@ -131,6 +148,7 @@ impl Table {
             generation: 0,
             probe_key: String::new(),
             hosts: HashMap::new(),
+            https: Https::default(),
             services: BTreeMap::new(),
             signals: Arc::default(),
         }
@@ -143,29 +161,26 @@ impl Table {
     /// The document has another version, contradicts itself or carries a text that could break out of a
     /// request line. Generations are compared by the caller.
     pub fn build(wire: &RouteTable, previous: Option<&Table>) -> Result<Self, TableError> {
-        if wire.version != ROUTE_TABLE_VERSION {
+        if !(OLDEST_ROUTE_TABLE_VERSION..=ROUTE_TABLE_VERSION).contains(&wire.version) {
             return Err(TableError::Version { found: wire.version });
         }
         let signals = previous.map_or_else(Arc::default, |table| Arc::clone(&table.signals));
         check_text("probe key", &wire.probe_key, |byte| byte.is_ascii_graphic())?;
         let services = build::services(wire, previous, &signals)?;
         let hosts = build::hosts(wire, previous, &services)?;
-        Ok(Self { generation: wire.generation, probe_key: wire.probe_key.clone(), hosts, services, signals })
+        let https = Https::build(wire, previous.map(|table| &table.https))?;
+        let (generation, probe_key) = (wire.generation, wire.probe_key.clone());
+        Ok(Self { generation, probe_key, hosts, https, services, signals })
     }
 
-    /// The route for `host` (lower case, no port, no trailing dot) and `path` (as sent, without the query).
-    /// Never allocates; one hash, then as many comparisons as that host has prefixes.
+    /// What the table says of `host` (lower case, no port, no trailing dot): one hash.
+    pub fn host(&self, host: &str) -> Option<&Host> {
+        self.hosts.get(host)
+    }
+
+    /// The route for `host` and `path`; see [`Table::host`] and [`Host::find`].
     pub fn find(&self, host: &str, path: &str) -> Found<'_> {
-        let Some(routes) = self.hosts.get(host) else { return Found::UnknownHost };
-        for route in routes {
-            if covers(&route.prefix, path) {
-                return match &route.target {
-                    RouteTarget::Service(service) => Found::Service(service),
-                    RouteTarget::Site(site) => Found::Site(site),
-                };
-            }
-        }
-        Found::UnknownPath
+        self.host(host).map_or(Found::UnknownHost, |host| host.find(path))
     }
 
     /// Every service, ordered by its key.
@@ -180,10 +195,25 @@ impl Table {
 
     /// Every site, in no particular order.
     pub fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
-        self.hosts.values().flatten().filter_map(|route| match &route.target {
+        self.hosts.values().flat_map(|host| &host.routes).filter_map(|route| match &route.target {
             RouteTarget::Site(site) => Some(site),
             RouteTarget::Service(_) => None,
         })
+    }
+}
+
+impl Host {
+    /// The route for `path` (as sent, without the query). Never allocates; as many comparisons as there are prefixes.
+    pub fn find(&self, path: &str) -> Found<'_> {
+        for route in &self.routes {
+            if covers(&route.prefix, path) {
+                return match &route.target {
+                    RouteTarget::Service(service) => Found::Service(service),
+                    RouteTarget::Site(site) => Found::Site(site),
+                };
+            }
+        }
+        Found::UnknownPath
     }
 }
 

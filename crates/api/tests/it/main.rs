@@ -224,7 +224,7 @@ fn edges() {
     });
     let upstream = |role: &str| json!({ "task": "t3", "release": "r7", "address": "10.210.0.4:3000", "role": role, "probe": probe, "checks": [check] });
     golden::<RouteTable>(json!({
-        "version": 1, "generation": 4, "probe_key": "key",
+        "version": 2, "generation": 4, "probe_key": "key",
         "routes": [
             { "host": "api.example", "path_prefix": "/", "target": { "kind": "service", "service": "s12" } },
             { "host": "dropit.example", "path_prefix": "/docs", "target": { "kind": "site", "digest": "ab",
@@ -235,7 +235,23 @@ fn edges() {
             "upstreams": [upstream("live"), upstream("standby"), upstream("draining")],
             "limits": { "connect_timeout_ms": 5000, "first_byte_timeout_ms": 60000, "max_body_bytes": 0 },
         } },
+        "certificates": [
+            { "names": ["api.example", "*.example.org"], "digest": "ab", "purpose": "serve" },
+            { "names": ["new.example"], "digest": "cd", "purpose": "tls_alpn01" },
+        ],
+        "challenges": [{ "host": "new.example", "token": "t", "answer": "t.k" }],
+        "hosts": {
+            "api.example": { "redirect_to_https": true, "hsts": "max-age=300" },
+            "dropit.example": { "redirect_to_https": false, "hsts": null },
+        },
     }));
+    // What an edge of the release before saved, or a control of the release before sends.
+    let first = json!({ "version": 1, "generation": 4, "probe_key": "key", "routes": [], "services": {} });
+    let first: RouteTable = serde_json::from_value(first).expect("version 1 stays readable");
+    assert_eq!(
+        first,
+        RouteTable { version: 1, generation: 4, probe_key: "key".to_owned(), ..RouteTable::default() }
+    );
     let seen = |health: Value, checks: Value| json!({ "task": "t3", "health": health, "checks": checks, "in_flight": 1, "requests": 2, "errors": 3 });
     golden::<EdgeReport>(json!({
         "edge": "n", "instance": "i", "generation": 4, "listeners": ["127.0.0.1:80"],
@@ -264,6 +280,6 @@ fn requests_refuse_what_they_do_not_know() {
     refused::<RunRequest>(json!({ "argv": ["sh"] }));
     refused::<SessionClient>(json!({ "type": "resize", "columns": 80, "rows": 24 }));
     refused::<RouteTable>(
-        json!({ "version": 1, "generation": 1, "probe_key": "", "routes": [], "services": {} }),
+        json!({ "version": 2, "generation": 1, "probe_key": "", "routes": [], "services": {} }),
     );
 }

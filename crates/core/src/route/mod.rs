@@ -3,12 +3,14 @@
 
 pub mod derive;
 pub mod event;
+pub mod https;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
+use self::https::{Certificate, Challenge, HostPolicy};
 use crate::artifact::Digest;
 use crate::id::{ReleaseId, ServiceId, TaskId};
 use crate::name::{AbsolutePath, HostName, ProbeTarget};
@@ -23,6 +25,15 @@ pub struct Table {
     pub routes: Vec<Route>,
     /// Upstreams of every service that has tasks with an address.
     pub services: BTreeMap<ServiceId, ServiceUpstreams>,
+    /// Certificates edges present, sorted by their first name. Where two cover one host exactly, the first wins.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// Open HTTP-01 challenges.
+    #[serde(default)]
+    pub challenges: Vec<Challenge>,
+    /// How hosts treat plain HTTP; a host that is not named serves it like HTTPS.
+    #[serde(default)]
+    pub hosts: BTreeMap<HostName, HostPolicy>,
 }
 
 /// One host and path prefix.

@@ -96,7 +96,11 @@ impl Connection {
         let table = worker.shared.table.load();
         let mut ask = ask_of(head, worker, &table);
         let mut name = [0; 256];
-        match table.find(host_name(head.host, &mut name), head.path()) {
+        let host = host_name(head.host, &mut name);
+        if let Some(answer) = challenge(&table, head, host) {
+            return Ok(Received::Own(ask, Box::new(Own::Challenge(answer))));
+        }
+        match table.find(host, head.path()) {
             Found::Service(service) => {
                 ask.show_release |= service.expose_release;
                 let most = service.limits.max_body_bytes;
@@ -144,6 +148,12 @@ impl Connection {
             Found::UnknownPath => Ok(unrouted(worker, ask, Trouble::UnknownPath)),
         }
     }
+}
+
+/// The answer to a question of a certificate authority (RFC 8555, 8.3), whatever routes say of its path.
+fn challenge(table: &Table, head: &RequestHead<'_, '_>, host: &str) -> Option<Box<str>> {
+    let token = head.path().strip_prefix("/.well-known/acme-challenge/")?;
+    table.https.answer(host, token).map(Into::into)
 }
 
 fn unrouted(worker: &Worker, ask: Ask, trouble: Trouble) -> Received {

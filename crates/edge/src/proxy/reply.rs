@@ -18,6 +18,8 @@ use crate::site::{FileHead, Site, SiteAnswer};
 pub(super) enum Own {
     /// About trouble.
     Page(Trouble),
+    /// To a certificate authority.
+    Challenge(Box<str>),
     /// From a site.
     Site(Arc<Site>, SiteAnswer),
 }
@@ -56,6 +58,7 @@ impl Connection {
         let keep_alive = ask.keep_alive && left.is_some() && !self.worker.stopping.get();
         let is_sent = match own {
             Own::Page(trouble) => self.send_page(ask, trouble, keep_alive).await,
+            Own::Challenge(answer) => self.send_challenge(ask, answer.as_bytes(), keep_alive).await,
             Own::Site(site, answer) => self.send_site(ask, &site, answer, keep_alive).await,
         };
         match left {
@@ -89,6 +92,12 @@ impl Connection {
             release: more.release,
         };
         self.send_own(ask, &head, Content::Bytes(body.as_bytes()), keep_alive).await
+    }
+
+    async fn send_challenge(&mut self, ask: &Ask, answer: &[u8], keep_alive: bool) -> bool {
+        let lines = b"Content-Type: application/octet-stream\r\nCache-Control: no-store\r\n";
+        let head = Head { status: 200, lines, length: Some(answer.len() as u64), release: "" };
+        self.send_own(ask, &head, Content::Bytes(answer), keep_alive).await
     }
 
     async fn send_site(&mut self, ask: &Ask, site: &Site, answer: SiteAnswer, keep_alive: bool) -> bool {

@@ -2,8 +2,8 @@
 //! paths on disk from a bad document. It swaps nothing. Tests: `table/tests.rs`.
 
 use super::{
-    Arc, BTreeMap, Counters, HashMap, Member, PathRoute, RouteTable, RouteTarget, Service, Signals, Site,
-    Table, TableError, Target, Upstream, check_text,
+    Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RouteTable, RouteTarget, Service, Signals,
+    Site, Table, TableError, Target, Upstream, check_text, https,
 };
 use havre_api::route_table::{Route, ServiceUpstreams, Upstream as WireUpstream};
 use std::collections::HashSet;
@@ -83,10 +83,10 @@ pub(super) fn hosts(
     wire: &RouteTable,
     previous: Option<&Table>,
     services: &BTreeMap<String, Arc<Service>>,
-) -> Result<HashMap<Box<str>, Vec<PathRoute>>, TableError> {
+) -> Result<HashMap<Box<str>, Host>, TableError> {
     let sites: HashMap<&str, &Arc<Site>> =
         previous.into_iter().flat_map(Table::sites).map(|site| (site.name.as_str(), site)).collect();
-    let mut hosts: HashMap<Box<str>, Vec<PathRoute>> = HashMap::new();
+    let mut hosts: HashMap<Box<str>, Host> = HashMap::new();
     for route in &wire.routes {
         check_host(&route.host)?;
         let prefix = prefix(route)?;
@@ -94,9 +94,18 @@ pub(super) fn hosts(
         hosts
             .entry(route.host.as_str().into())
             .or_default()
+            .routes
             .push(PathRoute { prefix: prefix.into(), target });
     }
-    for (host, routes) in &mut hosts {
+    for (host, policy) in &wire.hosts {
+        check_host(host)?;
+        let policy = https::policy(policy)?;
+        // A host without routes answers 421 whatever its policy.
+        if let Some(host) = hosts.get_mut(host.as_str()) {
+            host.policy = policy;
+        }
+    }
+    for (host, Host { routes, .. }) in &mut hosts {
         routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
         if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
             return Err(TableError::RouteTwice {
@@ -108,7 +117,7 @@ pub(super) fn hosts(
     Ok(hosts)
 }
 
-fn check_host(host: &str) -> Result<(), TableError> {
+pub(super) fn check_host(host: &str) -> Result<(), TableError> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._[]:".contains(&byte);
     if host.is_empty() || host.len() > 253 || host.ends_with('.') {
         return Err(TableError::Text { what: "host", text: host.chars().take(64).collect() });

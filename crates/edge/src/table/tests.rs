@@ -3,7 +3,10 @@
 
 use super::*;
 use havre_api::edge_report::{Checks, Health};
-use havre_api::route_table::{Route, ServiceUpstreams, Upstream as WireUpstream};
+use havre_api::route_table::{
+    Certificate as WireCertificate, CertificatePurpose, Challenge, HostPolicy, Route, ServiceUpstreams,
+    Upstream as WireUpstream,
+};
 use proptest::prelude::*;
 
 fn probe() -> Probe {
@@ -51,6 +54,7 @@ fn wire(generation: u64, routes: &[(&str, &str, &str)], upstreams: Vec<WireUpstr
             })
             .collect(),
         services: BTreeMap::from([("api".to_owned(), wire_service(upstreams))]),
+        ..RouteTable::default()
     }
 }
 
@@ -137,7 +141,8 @@ fn documents_that_could_do_harm_are_refused() {
         expose_release: false,
     };
     let rows: Vec<(String, &str)> = vec![
-        (refused(&|t| t.version = 2), "route table has version 2, this edge knows 1 only"),
+        (refused(&|t| t.version = 3), "route table has version 3, this edge knows 1 to 2"),
+        (refused(&|t| t.version = 0), "route table has version 0, this edge knows 1 to 2"),
         (refused(&|t| t.routes.push(route("a", "//"))), "two routes for a"),
         (refused(&|t| t.services.clear()), "route a leads to unknown service api"),
         (
@@ -393,4 +398,112 @@ fn the_last_request_of_a_draining_upstream_asks_for_a_report() {
     assert!(!asked(&draining), "one is still in flight");
     drop(last);
     assert!(asked(&draining));
+}
+
+fn certificate(digest: &str, names: &[&str], purpose: CertificatePurpose) -> WireCertificate {
+    WireCertificate {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        digest: digest.repeat(32),
+        purpose,
+    }
+}
+
+#[test]
+fn a_certificate_is_found_by_its_name_then_by_a_wildcard_one_label_above() {
+    let mut table = wire(1, &[], Vec::new());
+    table.certificates = vec![
+        certificate("aa", &["*.example.org", "example.org"], CertificatePurpose::Serve),
+        certificate("bb", &["api.example.org"], CertificatePurpose::Serve),
+        certificate("cc", &["new.example.org"], CertificatePurpose::TlsAlpn01),
+    ];
+    let table = Table::build(&table, None).unwrap();
+    let found = |host: &str| {
+        table.https.find(host).map(|certificate| {
+            assert!(certificate.covers(host), "{host}");
+            certificate.digest.to_string()[..2].to_owned()
+        })
+    };
+    let rows = [
+        ("api.example.org", Some("bb")),
+        ("www.example.org", Some("aa")),
+        ("example.org", Some("aa")),
+        ("new.example.org", Some("aa")),
+        ("a.b.example.org", None),
+        ("org", None),
+        ("", None),
+        ("*.example.org", Some("aa")),
+    ];
+    for (host, expected) in rows {
+        assert_eq!(found(host).as_deref(), expected, "{host}");
+    }
+    assert!(!table.https.find("example.org").unwrap().covers("a.b.example.org"));
+    let challenge = |host: &str| table.https.find_challenge(host).map(|digest| digest.to_string());
+    assert_eq!((challenge("new.example.org"), challenge("api.example.org")), (Some("cc".repeat(32)), None));
+}
+
+#[test]
+fn a_renewed_certificate_remembers_what_it_replaces() {
+    let mut before: Option<Table> = None;
+    for (digest, older) in
+        [("aa", ""), ("bb", "aa"), ("bb", "aa"), ("cc", "bb aa"), ("dd", "cc bb"), ("cc", "dd bb")]
+    {
+        let mut table = wire(1, &[], Vec::new());
+        table.certificates =
+            vec![certificate(digest, &["*.example.org", "b.example"], CertificatePurpose::Serve)];
+        let table = Table::build(&table, before.as_ref()).unwrap();
+        let found = table.https.find("b.example").unwrap();
+        let known: Vec<String> =
+            found.older.iter().map(|digest| digest.to_string()[..2].to_owned()).collect();
+        assert_eq!(known.join(" "), older, "{digest}");
+        before = Some(table);
+    }
+}
+
+#[test]
+fn challenges_and_policies_belong_to_their_host() {
+    let mut table = wire(1, &[("a", "/", "api")], Vec::new());
+    table.challenges =
+        vec![Challenge { host: "b".to_owned(), token: "t".to_owned(), answer: "t.k".to_owned() }];
+    let policy = HostPolicy { redirect_to_https: true, hsts: Some("max-age=300; preload".to_owned()) };
+    table.hosts = [("a".to_owned(), policy.clone()), ("nobody".to_owned(), policy)].into();
+    let table = Table::build(&table, None).unwrap();
+    assert_eq!(table.https.answer("b", "t"), Some("t.k"));
+    assert_eq!((table.https.answer("b", "u"), table.https.answer("a", "t")), (None, None));
+    let policy = &table.host("a").unwrap().policy;
+    assert_eq!((policy.redirect_to_https, policy.hsts.as_deref()), (true, Some("max-age=300; preload")));
+    assert!(table.host("nobody").is_none());
+}
+
+#[test]
+fn https_that_could_do_harm_is_refused() {
+    let refused = |change: &dyn Fn(&mut RouteTable)| {
+        let mut table = wire(1, &[("a", "/", "api")], Vec::new());
+        change(&mut table);
+        Table::build(&table, None).unwrap_err().to_string()
+    };
+    let no_digest = format!("certificate digest {:?} is not valid", "zz".repeat(32));
+    let rows: Vec<(String, &str)> = vec![
+        (refused(&|t| t.certificates.push(certificate("zz", &["a"], CertificatePurpose::Serve))), &no_digest),
+        (
+            refused(&|t| t.certificates.push(certificate("aa", &["*.a b"], CertificatePurpose::Serve))),
+            "host \"a b\" is not valid",
+        ),
+        (
+            refused(&|t| {
+                let challenge = Challenge { host: "a".into(), token: "../t".into(), answer: "t".into() };
+                t.challenges.push(challenge);
+            }),
+            "challenge token \"../t\" is not valid",
+        ),
+        (
+            refused(&|t| {
+                let policy = HostPolicy { redirect_to_https: false, hsts: Some("a\r\nb: c".into()) };
+                t.hosts.insert("a".into(), policy);
+            }),
+            "Strict-Transport-Security \"a\\r\\nb: c\" is not valid",
+        ),
+    ];
+    for (error, expected) in rows {
+        assert_eq!(error, expected);
+    }
 }

@@ -139,7 +139,7 @@ async fn what_must_not_be_served_changes_nothing() {
     let bad: [fn(u64) -> String; 6] = [
         |current| serde_json::to_string(&wire(current - 1)).unwrap(),
         |current| serde_json::to_string(&wire(current)).unwrap(),
-        |current| serde_json::to_string(&RouteTable { version: 2, ..wire(current + 1) }).unwrap(),
+        |current| serde_json::to_string(&RouteTable { version: 3, ..wire(current + 1) }).unwrap(),
         |current| {
             serde_json::to_string(&RouteTable { services: BTreeMap::new(), ..wire(current + 1) }).unwrap()
         },

@@ -1,6 +1,6 @@
 //! Answers the edge gives itself: pages about trouble, sites, and the release header.
 
-use havre_api::route_table::{Route, RouteTable, Target};
+use havre_api::route_table::{Challenge, Route, RouteTable, Target};
 
 use crate::rig::{App, Rig, live};
 
@@ -34,6 +34,30 @@ fn an_unknown_host_gets_a_page_that_says_so() {
     let (head, _) = client.ask("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 421 "), "{head}");
     assert_eq!(rig.shared.metrics.unrouted.get(), 4);
+}
+
+#[test]
+fn a_challenge_is_answered_before_any_route_and_only_for_its_host() {
+    let app = App::answering("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
+    let mut table = live(&[app.address]);
+    let challenge =
+        |host: &str| Challenge { host: host.into(), token: "tok".into(), answer: "tok.key".into() };
+    table.challenges = vec![challenge("app.example"), challenge("new.example")];
+    let rig = Rig::start(Default::default(), &table);
+    let mut client = rig.connect();
+    for host in ["app.example", "new.example", "NEW.example"] {
+        let (head, body) = client.ask(&get(host, "/.well-known/acme-challenge/tok", ""));
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert_eq!(body, "tok.key", "{host}");
+    }
+    for (host, path, status) in [
+        ("app.example", "/.well-known/acme-challenge/other", "404"),
+        ("app.example", "/.well-known/acme-challenge/tok/", "404"),
+        ("other.example", "/.well-known/acme-challenge/tok", "421"),
+    ] {
+        let (head, _) = client.ask(&get(host, path, ""));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{host}{path}: {head}");
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use havre_api::edge_report::EdgeReport;
 use havre_api::route_table::{
-    Check, Limits, Probe, Route, RouteTable, ServiceUpstreams, Target, Upstream, UpstreamRole,
+    Check, Limits, Probe, ROUTE_TABLE_VERSION, Route, RouteTable, ServiceUpstreams, Target, Upstream,
+    UpstreamRole,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -50,7 +51,7 @@ pub(crate) fn table(generation: u64, upstreams: Vec<Upstream>) -> RouteTable {
         limits: Limits::default(),
     };
     RouteTable {
-        version: 1,
+        version: ROUTE_TABLE_VERSION,
         generation,
         probe_key: "key".to_owned(),
         routes: vec![Route {
@@ -59,6 +60,7 @@ pub(crate) fn table(generation: u64, upstreams: Vec<Upstream>) -> RouteTable {
             target: Target::Service { service: "api".to_owned() },
         }],
         services: BTreeMap::from([("api".to_owned(), service)]),
+        ..RouteTable::default()
     }
 }
 

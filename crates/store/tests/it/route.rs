@@ -31,6 +31,7 @@ fn table(host: &str) -> Table {
             target: Target::Service { service },
         }],
         services: [(service, upstreams)].into(),
+        ..Table::default()
     }
 }
 

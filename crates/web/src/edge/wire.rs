@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use havre_api::edge_report as report;
 use havre_api::route_table as wire;
 use havre_core::id::{IdError, TaskId};
-use havre_core::route::{self, EdgeView, UpstreamView};
+use havre_core::route::{self, EdgeView, UpstreamView, https};
 use havre_core::service::spec::{CheckSpec, defaults};
 use havre_core::time::Timestamp;
 
@@ -18,6 +18,35 @@ pub fn table(generation: u64, probe_key: String, table: &route::Table) -> wire::
         probe_key,
         routes: table.routes.iter().map(map_route).collect(),
         services: table.services.iter().map(|(id, service)| (id.to_string(), map_service(service))).collect(),
+        certificates: table.certificates.iter().map(map_certificate).collect(),
+        challenges: table.challenges.iter().map(map_challenge).collect(),
+        hosts: table.hosts.iter().map(|(host, policy)| (host.to_string(), map_policy(policy))).collect(),
+    }
+}
+
+fn map_certificate(certificate: &https::Certificate) -> wire::Certificate {
+    wire::Certificate {
+        names: certificate.names.iter().map(ToString::to_string).collect(),
+        digest: certificate.digest.hex().to_owned(),
+        purpose: match certificate.purpose {
+            https::CertificatePurpose::Serve => wire::CertificatePurpose::Serve,
+            https::CertificatePurpose::TlsAlpn01 => wire::CertificatePurpose::TlsAlpn01,
+        },
+    }
+}
+
+fn map_challenge(challenge: &https::Challenge) -> wire::Challenge {
+    wire::Challenge {
+        host: challenge.host.to_string(),
+        token: challenge.token.clone(),
+        answer: challenge.answer.clone(),
+    }
+}
+
+fn map_policy(policy: &https::HostPolicy) -> wire::HostPolicy {
+    wire::HostPolicy {
+        redirect_to_https: policy.redirect_to_https,
+        hsts: policy.hsts.map(|hsts| hsts.header().to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use havre_core::id::{ReleaseId, ServiceId, TaskId};
 use havre_core::quantity::Span;
-use havre_core::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream};
+use havre_core::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream, https};
 use havre_core::service::spec::CheckSpec;
 use havre_web::Limits;
 use serde_json::{Value, json};
@@ -57,6 +57,26 @@ fn table() -> Table {
                     upstream(3, Role::Draining),
                 ],
             },
+        )]
+        .into(),
+        certificates: [
+            ("ab", https::CertificatePurpose::Serve),
+            ("ef", https::CertificatePurpose::TlsAlpn01),
+        ]
+        .map(|(digest, purpose)| https::Certificate {
+            names: vec!["*.api.example".parse().expect("a name"), "api.example".parse().expect("a name")],
+            digest: digest.repeat(32).parse().expect("a digest"),
+            purpose,
+        })
+        .into(),
+        challenges: vec![https::Challenge {
+            host: "new.example".parse().expect("a host"),
+            token: "token".to_owned(),
+            answer: "token.thumbprint".to_owned(),
+        }],
+        hosts: [(
+            "api.example".parse().expect("a host"),
+            https::HostPolicy { redirect_to_https: true, hsts: Some(https::Hsts::Subdomains) },
         )]
         .into(),
     }
