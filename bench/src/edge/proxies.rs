@@ -221,11 +221,14 @@ pub(super) fn table(upstream: SocketAddr) -> RouteTable {
         upstreams,
         expose_release: true,
         limits: Limits::default(),
+        is_paused: false,
+        canary: None,
     };
     let route = |host: &str, key: &str| Route {
         host: host.to_owned(),
         path_prefix: "/".to_owned(),
         target: Target::Service { service: key.to_owned() },
+        policy: None,
     };
     let empty = ServiceUpstreams {
         name: "bench/production/none".to_owned(),

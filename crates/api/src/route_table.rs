@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use havre_core::route::settings::RouteSettings;
+use havre_core::route::settings::auth::SecretDigest;
 use serde::{Deserialize, Serialize};
 
 /// Version of this document; an edge refuses a version it does not know and keeps its last good table.
@@ -36,6 +38,10 @@ pub struct RouteTable {
     /// How hosts treat plain HTTP; a host that is not named serves it like HTTPS.
     #[serde(default)]
     pub hosts: BTreeMap<String, HostPolicy>,
+    /// What routes do beyond bringing requests to their targets, by the key that [`Route::policy`] names. The edge
+    /// keeps counters (rate limits) by this key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, Policy>,
 }
 
 /// A certificate and the names it answers for.
@@ -82,6 +88,18 @@ pub struct HostPolicy {
     pub hsts: Option<String>,
 }
 
+/// What a route does with requests and answers. Its settings are core's own type: closed from `havre.toml` to the
+/// edge, so that nothing in between can hold what would break a head (`docs/decisions/0021-route-settings.md`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// As the release says.
+    pub settings: RouteSettings,
+    /// SHA-256 of the secret that passes maintenance; maintenance is on when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<SecretDigest>,
+}
+
 /// One host and path prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +110,9 @@ pub struct Route {
     pub path_prefix: String,
     /// Where matching requests go.
     pub target: Target,
+    /// Key into [`RouteTable::policies`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 /// Where a route leads.
@@ -128,6 +149,23 @@ pub struct ServiceUpstreams {
     pub expose_release: bool,
     /// Limits for requests to this service.
     pub limits: Limits,
+    /// It has no live task because a stop-first update is under way: its requests are held for a while.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_paused: bool,
+    /// Part of its clients goes to standby tasks of another release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+}
+
+/// A release that gets part of the requests while its tasks are still standby. A client stays on its side: by its
+/// cookie where sessions are sticky, else by its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Name of the release (`r8`).
+    pub release: String,
+    /// Its share of the clients, in percent.
+    pub percent: u8,
 }
 
 /// One task address.

@@ -40,6 +40,12 @@ enum Command {
     Restart(deployment::restart::Options),
     /// Change the number of tasks
     Scale(service::scale::Options),
+    /// Give users a page instead of a service, or the service again
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
+    /// Passwords for `basic_auth` of havre.toml
+    #[command(subcommand)]
+    Password(PasswordCommand),
     /// Run a command inside a running task
     Exec(task::exec::Options),
     /// Run a command in a one-off task of its own, without standard input
@@ -62,6 +68,20 @@ enum Command {
     Completions(completions::Options),
     /// Show the versions of client and server
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum MaintenanceCommand {
+    /// Start it, without a deployment; prints a secret that passes
+    On(service::maintenance::Options),
+    /// End it
+    Off(service::maintenance::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum PasswordCommand {
+    /// Print the hash of a password read from standard input
+    Hash,
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +120,13 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Rollback(options) => deployment::rollback::run(&invocation, options).await,
         Command::Restart(options) => deployment::restart::run(&invocation, options).await,
         Command::Scale(options) => service::scale::run(&invocation, options).await,
+        Command::Maintenance(MaintenanceCommand::On(options)) => {
+            service::maintenance::run(&invocation, options, true).await
+        }
+        Command::Maintenance(MaintenanceCommand::Off(options)) => {
+            service::maintenance::run(&invocation, options, false).await
+        }
+        Command::Password(PasswordCommand::Hash) => access::password::run(invocation.global.json),
         Command::Exec(options) => task::exec::run(&invocation, options).await,
         Command::Run(options) => task::run::run(&invocation, options).await,
         Command::Events(options) => event::list::run(&invocation, options).await,

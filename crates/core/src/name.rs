@@ -166,6 +166,8 @@ macro_rules! names {
     )*};
 }
 
+pub(crate) use names;
+
 names! {
     /// Name of a project.
     ProjectName "project name" is_label LABEL_RULE;
@@ -249,6 +251,12 @@ impl AbsolutePath {
     /// The path `/`.
     pub fn root() -> Self {
         Self("/".to_owned())
+    }
+
+    /// Whether `other` is this path or lies below it, on whole segments.
+    pub fn covers(&self, other: &Self) -> bool {
+        let prefix = self.0.trim_end_matches('/');
+        other.0.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

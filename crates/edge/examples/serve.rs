@@ -41,6 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         upstreams: vec![upstream],
         expose_release: false,
         limits: Limits::default(),
+        is_paused: false,
+        canary: None,
     };
     let table = RouteTable {
         version: ROUTE_TABLE_VERSION,
@@ -50,6 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             host: "app.example".to_owned(),
             path_prefix: "/".to_owned(),
             target: Target::Service { service: "api".to_owned() },
+            policy: None,
         }],
         services: BTreeMap::from([("api".to_owned(), service)]),
         ..RouteTable::default()

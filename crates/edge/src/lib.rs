@@ -16,6 +16,7 @@ pub mod listen;
 pub mod metrics;
 mod pace;
 mod page;
+mod policy;
 mod pool;
 pub mod probe;
 mod proxy;

@@ -36,6 +36,14 @@ pub(crate) enum Trouble {
     SiteUnreadable,
     /// A range beyond the end of a file.
     Range,
+    /// The client's address is not among those that are served.
+    Forbidden,
+    /// Name and password are asked for.
+    Unauthorized,
+    /// The client asks too often.
+    TooOften,
+    /// The service is in maintenance.
+    Maintenance,
 }
 
 impl Trouble {
@@ -51,6 +59,10 @@ impl Trouble {
             Self::SiteMethod => 405,
             Self::SiteUnreadable => 500,
             Self::Range => 416,
+            Self::Forbidden => 403,
+            Self::Unauthorized => 401,
+            Self::TooOften => 429,
+            Self::Maintenance => 503,
         }
     }
 
@@ -71,6 +83,10 @@ impl Trouble {
             Self::SiteMethod => "method-not-allowed",
             Self::SiteUnreadable => "site-unreadable",
             Self::Range => "no-such-range",
+            Self::Forbidden => "forbidden",
+            Self::Unauthorized => "unauthorized",
+            Self::TooOften => "too-many-requests",
+            Self::Maintenance => "maintenance",
         }
     }
 
@@ -102,6 +118,10 @@ impl Trouble {
             Self::SiteMethod => "Only GET and HEAD are served here.",
             Self::SiteUnreadable => "The files of this site cannot be read.",
             Self::Range => "The file has no such range.",
+            Self::Forbidden => "This address is not served from where you are.",
+            Self::Unauthorized => "A name and a password are needed here.",
+            Self::TooOften => "Too many requests came from here. Please wait a little.",
+            Self::Maintenance => "This service is being worked on. Please come back in a few minutes.",
         }
     }
 }
@@ -110,10 +130,17 @@ impl Trouble {
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         206 => "Partial Content",
         301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -122,6 +149,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         421 => "Misdirected Request",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",

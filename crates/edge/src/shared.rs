@@ -4,12 +4,14 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use havre_api::route_table::UpstreamRole;
 
 use crate::config::EdgeLimits;
 use crate::metrics::Metrics;
+use crate::policy::Hasher;
 use crate::site::Sites;
 use crate::table::Table;
 
@@ -25,6 +27,9 @@ pub struct Shared {
     pub sites: Sites,
     /// Limits of the data path.
     pub limits: EdgeLimits,
+    /// The thread that checks passwords.
+    pub(crate) hasher: Hasher,
+    start: Instant,
 }
 
 impl Shared {
@@ -35,7 +40,14 @@ impl Shared {
             metrics: Metrics::default(),
             sites: Sites::new(sites_dir),
             limits,
+            hasher: Hasher::default(),
+            start: Instant::now(),
         })
+    }
+
+    /// Time since the process started, the same on every thread.
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// Swaps the table. Workers that loaded the older one a moment ago may still pick from it until each has

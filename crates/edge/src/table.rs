@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use havre_api::route_table::{
-    Check, Limits, OLDEST_ROUTE_TABLE_VERSION, Probe, ROUTE_TABLE_VERSION, RouteTable, Target, UpstreamRole,
+    Canary, Check, Limits, OLDEST_ROUTE_TABLE_VERSION, Probe, ROUTE_TABLE_VERSION, RouteTable, Target,
+    UpstreamRole,
 };
 
 mod build;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use self::https::{Certificate, Https, Policy};
 use crate::metrics::Counters;
+use crate::policy::Policy as RoutePolicy;
 use crate::site::Site;
 use crate::upstream::{InFlight, Signals, Standing, Upstream};
 
@@ -54,6 +56,16 @@ pub enum TableError {
         /// The task.
         task: String,
     },
+    /// A route names a policy that the document does not hold.
+    #[error("route {host}{prefix} names unknown policy {policy}")]
+    UnknownPolicy {
+        /// Host of the route.
+        host: String,
+        /// Prefix of the route.
+        prefix: String,
+        /// The missing key.
+        policy: String,
+    },
     /// A text that must never reach a request line, a header or a path on disk.
     #[error("{what} {text:?} is not valid")]
     Text {
@@ -75,6 +87,7 @@ pub struct Table {
     /// Certificates and challenges.
     pub https: Https,
     services: BTreeMap<String, Arc<Service>>,
+    policies: BTreeMap<String, Arc<RoutePolicy>>,
     pub(crate) signals: Arc<Signals>,
 }
 
@@ -92,6 +105,8 @@ struct PathRoute {
     /// Without a slash at its end, so the root is empty and `/api` means whole segments below it.
     prefix: Box<str>,
     target: RouteTarget,
+    /// None when requests only pass.
+    policy: Option<Arc<RoutePolicy>>,
 }
 
 #[derive(Debug)]
@@ -116,6 +131,8 @@ pub enum Found<'t> {
 /// One service at one generation.
 #[derive(Debug)]
 pub struct Service {
+    /// Its key in the table.
+    pub key: String,
     /// `project/environment/service`.
     pub name: String,
     /// Add `Havre-Release` to answers for everybody.
@@ -126,6 +143,10 @@ pub struct Service {
     pub upstreams: Vec<Member>,
     /// What its requests ended with; survives a swap.
     pub counters: Arc<Counters>,
+    /// A stop-first update is under way: requests are held while no upstream is live.
+    pub is_paused: bool,
+    /// Part of its clients goes to standby upstreams of another release.
+    pub canary: Option<Canary>,
 }
 
 /// An upstream and what this table wants of it.
@@ -150,6 +171,7 @@ impl Table {
             hosts: HashMap::new(),
             https: Https::default(),
             services: BTreeMap::new(),
+            policies: BTreeMap::new(),
             signals: Arc::default(),
         }
     }
@@ -167,10 +189,11 @@ impl Table {
         let signals = previous.map_or_else(Arc::default, |table| Arc::clone(&table.signals));
         check_text("probe key", &wire.probe_key, |byte| byte.is_ascii_graphic())?;
         let services = build::services(wire, previous, &signals)?;
-        let hosts = build::hosts(wire, previous, &services)?;
+        let policies = build::policies(wire, previous, &services)?;
+        let hosts = build::hosts(wire, previous, (&services, &policies))?;
         let https = Https::build(wire, previous.map(|table| &table.https))?;
         let (generation, probe_key) = (wire.generation, wire.probe_key.clone());
-        Ok(Self { generation, probe_key, hosts, https, services, signals })
+        Ok(Self { generation, probe_key, hosts, https, services, policies, signals })
     }
 
     /// What the table says of `host` (lower case, no port, no trailing dot): one hash.
@@ -180,7 +203,17 @@ impl Table {
 
     /// The route for `host` and `path`; see [`Table::host`] and [`Host::find`].
     pub fn find(&self, host: &str, path: &str) -> Found<'_> {
-        self.host(host).map_or(Found::UnknownHost, |host| host.find(path))
+        self.route(host, path).0
+    }
+
+    /// The same with what the route does besides.
+    pub(crate) fn route(&self, host: &str, path: &str) -> (Found<'_>, Option<&Arc<RoutePolicy>>) {
+        self.host(host).map_or((Found::UnknownHost, None), |host| host.route(path))
+    }
+
+    /// The service with this key.
+    pub(crate) fn service(&self, key: &str) -> Option<&Arc<Service>> {
+        self.services.get(key)
     }
 
     /// Every service, ordered by its key.
@@ -205,15 +238,21 @@ impl Table {
 impl Host {
     /// The route for `path` (as sent, without the query). Never allocates; as many comparisons as there are prefixes.
     pub fn find(&self, path: &str) -> Found<'_> {
+        self.route(path).0
+    }
+
+    /// The same with what the route does besides.
+    pub(crate) fn route(&self, path: &str) -> (Found<'_>, Option<&Arc<RoutePolicy>>) {
         for route in &self.routes {
             if covers(&route.prefix, path) {
-                return match &route.target {
+                let found = match &route.target {
                     RouteTarget::Service(service) => Found::Service(service),
                     RouteTarget::Site(site) => Found::Site(site),
                 };
+                return (found, route.policy.as_ref());
             }
         }
-        Found::UnknownPath
+        (Found::UnknownPath, None)
     }
 }
 
@@ -252,6 +291,47 @@ impl Service {
             }
         }
         healthy.best().or_else(|| unknown.best()).map(|upstream| InFlight::new(Arc::clone(upstream)))
+    }
+}
+
+/// Which upstream a request should get, if it can.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Choice<'c> {
+    /// The task a client stays with.
+    pub task: Option<&'c str>,
+    /// A number that is the same for all requests of one client.
+    pub draw: u64,
+}
+
+impl Service {
+    /// Picks as [`Service::pick`] does, but the chosen task before all others, and for the canary's share of the
+    /// clients one of its tasks. Neither holds for an upstream that is not healthy, drains, or was tried.
+    pub fn pick_for(&self, choice: Choice<'_>, avoid: &[Arc<Upstream>], turn: &mut u32) -> Option<InFlight> {
+        let is_canary = |member: &&Member| {
+            member.role == UpstreamRole::Standby
+                && self.canary.as_ref().is_some_and(|canary| canary.release == member.upstream.release)
+        };
+        // Nothing is known after a restart of the edge; a client shall not lose its task because of that.
+        let can_serve = |member: &&Member| {
+            let standing = member.upstream.standing();
+            (member.role == UpstreamRole::Live && standing != Standing::Unhealthy
+                || is_canary(member) && standing == Standing::Healthy)
+                && !avoid.iter().any(|tried| Arc::ptr_eq(tried, &member.upstream))
+        };
+        let candidates = || self.upstreams.iter().filter(can_serve);
+        let own = candidates().find(|member| choice.task == Some(member.upstream.task.as_str()));
+        let own = own.or_else(|| {
+            let share = u64::from(self.canary.as_ref()?.percent);
+            let is_drawn = choice.draw % 100 < share;
+            candidates()
+                .filter(is_canary)
+                .filter(|_| is_drawn)
+                .min_by_key(|member| member.upstream.in_flight())
+        });
+        match own {
+            Some(member) => Some(InFlight::new(Arc::clone(&member.upstream))),
+            None => self.pick(avoid, turn),
+        }
     }
 }
 

@@ -136,14 +136,18 @@ pub(crate) struct Worker {
     pub(crate) pool: RefCell<Pool>,
     /// For `Service::pick`.
     pub(crate) turn: Cell<u32>,
+    /// Requests that are held until a task is there.
+    pub(crate) held: Cell<usize>,
+    /// Answers that are being compressed.
+    pub(crate) compressing: Cell<usize>,
     /// The soft stop has come.
     pub(crate) stopping: Cell<bool>,
     ids: (u64, Cell<u64>),
     most: usize,
     open: Cell<usize>,
     clients: RefCell<HashMap<IpAddr, usize>>,
-    /// Notified at every tick and when a connection ends.
-    news: Notify,
+    /// Notified at every tick, at every new table and when a connection ends.
+    pub(crate) news: Notify,
 }
 
 impl Worker {
@@ -157,6 +161,8 @@ impl Worker {
             pipes: Pipes::default(),
             pool: RefCell::new(Pool::new(idle)),
             turn: Cell::new(0),
+            held: Cell::new(0),
+            compressing: Cell::new(0),
             stopping: Cell::new(false),
             ids: (random.hash_one(1), Cell::new(random.hash_one(2))),
             most,
@@ -197,6 +203,7 @@ impl Worker {
             .map(|member| member.upstream.address)
             .collect();
         self.pool.borrow_mut().follow(table.generation, live);
+        self.news.notify_waiters();
     }
 
     fn welcome(self: &Rc<Self>, stream: TcpStream, address: SocketAddr) {
@@ -228,7 +235,7 @@ impl Worker {
 }
 
 /// IPv6 users have a whole /64 each.
-fn client_key(address: IpAddr) -> IpAddr {
+pub(crate) fn client_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),

@@ -16,8 +16,10 @@ pub(crate) struct Migration {
 }
 
 /// All of them, numbered from 1 without gaps.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") },
+    Migration { number: 2, name: "maintenance", sql: include_str!("../migrations/0002_maintenance.sql") },
+];
 
 struct Applied {
     number: i64,

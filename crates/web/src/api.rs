@@ -81,6 +81,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(environment::destroy::destroy)),
         Endpoint::quick(Read, routes!(service::get::get)),
         Endpoint::quick(Change, routes!(service::scale::scale)),
+        Endpoint::quick(Change, routes!(service::maintenance::maintenance)),
         Endpoint::quick(Change, routes!(service::destroy::destroy)),
         Endpoint::quick(Read, routes!(release::list::list)),
         Endpoint::quick(Read, routes!(deployment::list::list)),

@@ -14,7 +14,7 @@ use havre_api::node::{Health, NodeStatus};
 use havre_api::project::ProjectList;
 use havre_api::release::{ListQuery, ReleaseList};
 use havre_api::route_table::RouteTable;
-use havre_api::service::{ScaleRequest, ScaleResponse, ServiceStatus};
+use havre_api::service::{MaintenanceRequest, ScaleRequest, ScaleResponse, ServiceStatus};
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, SessionClient, SessionServer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -215,6 +215,31 @@ fn tasks() {
     );
 }
 
+/// Every setting of a route.
+fn settings() -> Value {
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhh";
+    json!({
+        "redirects": [{ "from": "/old/*", "to": "https://new.example/*", "status": 308 }],
+        "strip_prefix": "/api",
+        "request_headers": { "set": { "x-env": "prod" }, "add": { "x-tag": "one" }, "remove": ["cookie"] },
+        "response_headers": { "remove": ["server"] },
+        "basic_auth": { "realm": "Staff", "users": { "ada": hash } },
+        "allow": ["10.0.0.0/8"], "deny": ["2001:db8::1"],
+        "rate_limits": [
+            { "by": "client", "requests": 100, "per": "1m", "burst": 20 },
+            { "by": { "header": "x-api-key" }, "requests": 5, "per": "1s", "burst": 5 },
+        ],
+        "limits": { "body": "10MB", "head": "8KB", "connect": "1s", "first_byte": "30s", "total": "2m" },
+        "compress": true,
+        "sticky": { "cookie": "seat", "max_age": "1d" },
+        "cors": { "origins": { "only": ["https://app.example"] }, "methods": ["GET"], "headers": ["content-type"],
+            "expose": ["x-total"], "credentials": true, "max_age": "10m" },
+        "error_pages": { "pages": { "5xx": "<h1>sorry</h1>" }, "replace": true },
+        "maintenance": { "page": "<h1>soon</h1>", "allow": ["192.0.2.1"] },
+        "hold": "10s",
+    })
+}
+
 #[test]
 fn edges() {
     let check = json!({ "path": "/ready", "status": 204, "contains": "yes" });
@@ -226,7 +251,8 @@ fn edges() {
     golden::<RouteTable>(json!({
         "version": 2, "generation": 4, "probe_key": "key",
         "routes": [
-            { "host": "api.example", "path_prefix": "/", "target": { "kind": "service", "service": "s12" } },
+            { "host": "api.example", "path_prefix": "/", "target": { "kind": "service", "service": "s12" },
+                "policy": "s12" },
             { "host": "dropit.example", "path_prefix": "/docs", "target": { "kind": "site", "digest": "ab",
                 "release": "r3", "spa": true, "expose_release": false } },
         ],
@@ -234,6 +260,7 @@ fn edges() {
             "name": "dropit/production/api", "expose_release": true,
             "upstreams": [upstream("live"), upstream("standby"), upstream("draining")],
             "limits": { "connect_timeout_ms": 5000, "first_byte_timeout_ms": 60000, "max_body_bytes": 0 },
+            "is_paused": true, "canary": { "release": "r8", "percent": 5 },
         } },
         "certificates": [
             { "names": ["api.example", "*.example.org"], "digest": "ab", "purpose": "serve" },
@@ -244,6 +271,7 @@ fn edges() {
             "api.example": { "redirect_to_https": true, "hsts": "max-age=300" },
             "dropit.example": { "redirect_to_https": false, "hsts": null },
         },
+        "policies": { "s12": { "settings": settings(), "maintenance": "ab".repeat(32) } },
     }));
     // What an edge of the release before saved, or a control of the release before sends.
     let first = json!({ "version": 1, "generation": 4, "probe_key": "key", "routes": [], "services": {} });
@@ -275,6 +303,7 @@ fn requests_refuse_what_they_do_not_know() {
     refused::<EventQuery>(json!({}));
     refused::<ListQuery>(json!({}));
     refused::<ScaleRequest>(json!({ "replicas": 1 }));
+    refused::<MaintenanceRequest>(json!({ "on": true }));
     refused::<LogQuery>(json!({}));
     refused::<ExecRequest>(json!({ "argv": ["sh"] }));
     refused::<RunRequest>(json!({ "argv": ["sh"] }));

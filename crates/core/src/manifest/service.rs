@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::artifact::ImageRef;
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, route, schema, source};
+use crate::manifest::{Found, Kind, edge, route, schema, source};
 use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::service::spec::{
@@ -26,10 +26,11 @@ const CONTAINS_MAX: usize = 4096;
 /// Reads one service; `None` when it has problems that leave no whole specification.
 pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>) -> (Kind, Option<Found>) {
     let Some(fields) = reader.table(&schema::SERVICE, value) else { return (Kind::Service, None) };
-    let routes = match fields.find("hosts") {
+    let mut routes = match fields.find("hosts") {
         Some(hosts) => route::read_hosts(reader, &hosts),
         None => Vec::new(),
     };
+    let edge = edge::read(reader, &fields, &mut routes);
     let expose_release = read_or(reader, &fields, "expose_release", true, Reader::boolean);
     let replicas_at = fields.find("replicas").map_or(value.key_at.clone(), |replicas| replicas.at());
     let source = read_source(reader, &fields);
@@ -43,6 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             name,
             routes: routes.iter().map(|route| route.spec.clone()).collect(),
             expose_release,
+            edge,
             work: Work::Tasks(Box::new(work)),
         },
         routes,

@@ -2,17 +2,19 @@
 
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, route, schema, source};
+use crate::manifest::{Found, Kind, edge, route, schema, source};
 use crate::name::ServiceName;
 use crate::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
 
 /// Reads one site; `None` when it has problems that leave no whole specification.
 pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>) -> (Kind, Option<Found>) {
     let Some(fields) = reader.table(&schema::SITE, value) else { return (Kind::Site, None) };
-    let routes = match fields.find("hosts") {
+    let mut routes = match fields.find("hosts") {
         Some(hosts) => route::read_hosts(reader, &hosts),
         None => Vec::new(),
     };
+    let edge = edge::read(reader, &fields, &mut routes);
+    refuse_task_keys(reader, &fields);
     let mut flag =
         |key, default| fields.find(key).and_then(|value| reader.boolean(&value)).unwrap_or(default);
     let (spa, expose_release) = (flag("spa", false), flag("expose_release", true));
@@ -22,6 +24,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             name,
             routes: routes.iter().map(|route| route.spec.clone()).collect(),
             expose_release,
+            edge,
             work: Work::Site(SiteWork { source, spa }),
         },
         routes,
@@ -29,6 +32,19 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
         replicas_at: value.key_at.clone(),
     });
     (Kind::Site, found)
+}
+
+/// A site has no tasks that these could be about.
+fn refuse_task_keys(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    let Some(edge) = fields.find("edge") else { return };
+    let Some(table) = reader.any_table(&edge) else { return };
+    let table = Fields::open(&edge.path, edge.at(), table);
+    for key in ["strip_prefix", "request_headers", "sticky", "timeouts", "hold", "compress", "max_body"] {
+        if let Some(value) = table.find(key) {
+            let message = format!("`{}` is about tasks, and a site has none", value.path);
+            reader.report(Code::Conflict, value.key_at.clone(), message, "remove it");
+        }
+    }
 }
 
 fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SiteSource> {

@@ -1,5 +1,7 @@
 //! Derives the route table from rows. Pure; the same rows always give the same table. Tests: `derive_tests.rs`.
 
+mod policy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
@@ -8,9 +10,9 @@ use crate::deployment::Deployment;
 use crate::deployment::state::State;
 use crate::id::ReleaseId;
 use crate::release::Release;
-use crate::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream};
+use crate::route::{Role, ServiceUpstreams, Table, Target, Upstream};
 use crate::service::Service;
-use crate::service::spec::{RouteSpec, TaskWork};
+use crate::service::spec::{RouteSpec, Strategy, TaskWork};
 use crate::task::Task;
 
 /// The rows of one service.
@@ -38,11 +40,19 @@ pub fn derive(rows: &[ServiceRows]) -> Table {
     }
     claims.sort_by_key(|(route, is_old_claim, row)| (*route, *is_old_claim, row.service.id));
     claims.dedup_by(|later, first| later.0 == first.0);
-    for (route, _, row) in claims {
-        if let Some(target) = row.target() {
-            table.routes.push(Route { host: route.host.clone(), path: route.path.clone(), target });
+    let owners: Vec<(&RouteSpec, &ServiceRows)> =
+        claims.into_iter().map(|(route, _, row)| (route, row)).collect();
+    for (route, row) in &owners {
+        let Some(target) = row.target() else { continue };
+        policy::add_route(&mut table, row, route, &target);
+        for section in row.spec_now().edge.paths.keys() {
+            if policy::is_section_of(section, route, &owners) {
+                let below = RouteSpec { host: route.host.clone(), path: section.clone() };
+                policy::add_route(&mut table, row, &below, &target);
+            }
         }
     }
+    table.routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
     for row in rows {
         let upstreams = row.upstreams();
         let is_routed = table
@@ -52,7 +62,9 @@ pub fn derive(rows: &[ServiceRows]) -> Table {
         if is_routed || !upstreams.is_empty() {
             let expose_release = row.spec_now().expose_release;
             let name = row.service.place.to_string();
-            table.services.insert(row.service.id, ServiceUpstreams { name, expose_release, upstreams });
+            let is_paused = row.is_paused(&upstreams);
+            let service = ServiceUpstreams { name, expose_release, upstreams, is_paused, canary: None };
+            table.services.insert(row.service.id, service);
         }
     }
     table
@@ -80,6 +92,18 @@ impl ServiceRows {
             spa: site.spa,
             expose_release: release.spec.expose_release,
         })
+    }
+
+    /// Old tasks have stopped and new ones are not live yet, as a stop-first update wants it.
+    fn is_paused(&self, upstreams: &[Upstream]) -> bool {
+        let is_open = self.open.iter().any(|deployment| {
+            let strategy = self.releases.get(&deployment.release).map(|release| release.spec.strategy());
+            !deployment.state.is_final()
+                && strategy.unwrap_or_else(|| self.service.spec.strategy()) == Strategy::Recreate
+        });
+        is_open
+            && self.service.live.is_some()
+            && !upstreams.iter().any(|upstream| upstream.role == Role::Live)
     }
 
     fn upstreams(&self) -> Vec<Upstream> {

@@ -4,6 +4,7 @@
 pub mod derive;
 pub mod event;
 pub mod https;
+pub mod settings;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -15,6 +16,8 @@ use crate::artifact::Digest;
 use crate::id::{ReleaseId, ServiceId, TaskId};
 use crate::name::{AbsolutePath, HostName, ProbeTarget};
 use crate::quantity::Span;
+use crate::route::settings::RouteSettings;
+use crate::route::settings::auth::SecretDigest;
 use crate::service::spec::CheckSpec;
 use crate::time::Timestamp;
 
@@ -34,6 +37,9 @@ pub struct Table {
     /// How hosts treat plain HTTP; a host that is not named serves it like HTTPS.
     #[serde(default)]
     pub hosts: BTreeMap<HostName, HostPolicy>,
+    /// What routes do beyond bringing requests to their targets, by the names routes give.
+    #[serde(default)]
+    pub policies: BTreeMap<String, Policy>,
 }
 
 /// One host and path prefix.
@@ -45,6 +51,19 @@ pub struct Route {
     pub path: AbsolutePath,
     /// Where it leads.
     pub target: Target,
+    /// Name of its policy; none when there is nothing to do.
+    #[serde(default)]
+    pub policy: Option<String>,
+}
+
+/// What a route does with requests and answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// As the release says.
+    pub settings: RouteSettings,
+    /// The service is in maintenance: who has the secret with this digest is served all the same.
+    #[serde(default)]
+    pub maintenance: Option<SecretDigest>,
 }
 
 /// Where a route leads.
@@ -78,6 +97,21 @@ pub struct ServiceUpstreams {
     pub expose_release: bool,
     /// Sorted by task.
     pub upstreams: Vec<Upstream>,
+    /// It has no live task because a stop-first update is under way: edges hold its requests for a while.
+    #[serde(default)]
+    pub is_paused: bool,
+    /// Part of its requests goes to another release.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+}
+
+/// A release that gets part of the requests while its tasks are still standby.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Which release.
+    pub release: ReleaseId,
+    /// Its share of the clients, in percent.
+    pub percent: u8,
 }
 
 /// One task address.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{EnvironmentId, ReleaseId, ServiceId};
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
+use crate::route::settings::auth::SecretDigest;
 use crate::time::Timestamp;
 use spec::ServiceSpec;
 
@@ -32,8 +33,20 @@ pub struct Service {
     pub replicas: u32,
     /// The release users get.
     pub live: Option<ReleaseId>,
+    /// Its users get a page instead of it.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
     /// Set when the service is being destroyed: its routes are gone, its tasks drain.
     pub destroyed_at: Option<Timestamp>,
+}
+
+/// A service in maintenance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Since when.
+    pub since: Timestamp,
+    /// Digest of the secret that passes.
+    pub bypass: SecretDigest,
 }
 
 /// `project/environment/service`, for people, labels and names.

@@ -11,6 +11,7 @@ use crate::name::{
     AbsolutePath, EnvKey, HostName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
 };
 use crate::quantity::{ByteSize, Cpus, Span};
+use crate::route::settings::EdgeSpec;
 
 /// Version of [`ServiceSpec`] in rows and on the wire.
 pub const SPEC_VERSION: u32 = 1;
@@ -27,6 +28,9 @@ pub struct ServiceSpec {
     pub routes: Vec<RouteSpec>,
     /// Answers carry `Havre-Release: r7`.
     pub expose_release: bool,
+    /// What the edge does with requests and answers of its routes.
+    #[serde(default, skip_serializing_if = "EdgeSpec::is_empty")]
+    pub edge: EdgeSpec,
     /// What runs.
     pub work: Work,
 }

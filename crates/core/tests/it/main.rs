@@ -4,6 +4,8 @@ mod build;
 mod deployment;
 mod laws;
 mod manifest;
+mod manifest_edge;
 mod sample;
 mod service;
+mod settings;
 mod sim;

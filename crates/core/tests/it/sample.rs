@@ -64,6 +64,7 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
             path: AbsolutePath::root(),
         }],
         expose_release: true,
+        edge: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }
@@ -85,6 +86,7 @@ pub(crate) fn service(spec: ServiceSpec) -> Service {
         spec,
         revision: 1,
         live: None,
+        maintenance: None,
         destroyed_at: None,
     }
 }

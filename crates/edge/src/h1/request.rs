@@ -229,7 +229,22 @@ impl<'b> RequestHead<'b, '_> {
     /// Appends the lines that go to the upstream as they came, each with its line end. `Host`, framing and
     /// everything the edge itself says are not among them.
     pub fn pass_lines(&self, out: &mut Vec<u8>) {
-        super::pass_lines(self.head, self.headers, self.fields, &self.connection, out);
+        super::pass_lines(self.head, (self.headers, self.fields), &self.connection, |_| false, out);
+    }
+
+    /// The same without the lines that `drops` names.
+    pub(crate) fn pass_lines_without(&self, drops: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+        super::pass_lines(self.head, (self.headers, self.fields), &self.connection, drops, out);
+    }
+
+    /// Value of the first line of this name, in any case.
+    pub(crate) fn line(&self, name: &str) -> Option<&'b [u8]> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    }
+
+    /// Bytes of the head.
+    pub(crate) fn size(&self) -> u64 {
+        self.head.len() as u64
     }
 }
 

@@ -18,6 +18,7 @@ use super::upload::{Flow, SPLICE_LEAST, Upload};
 use super::wire::{Broken, Wire};
 use crate::h1::{Framing, Refusal, Scratch, head_end, response};
 use crate::page::Trouble;
+use crate::policy::{AnswerView, Coding};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
@@ -39,6 +40,8 @@ pub(super) enum End {
         /// What the upstream sent behind its head.
         early: Buffer,
     },
+    /// Nothing has gone to the client: the route has a page for what was answered.
+    Replaced,
     /// The upstream closed without a byte.
     Silent,
     /// Nothing of a final answer has gone to the client.
@@ -74,7 +77,9 @@ enum Judged {
     /// 101.
     Upgrade,
     /// A final head, written down for the client, and its body.
-    Final { source: Source, sink: Sink, keep_alive: bool, is_reusable: bool },
+    Final { source: Source, sink: Sink, coding: Option<Coding>, keep_alive: bool, is_reusable: bool },
+    /// A final head in whose place the route has a page.
+    Replaced,
 }
 
 impl Answer<'_> {
@@ -84,8 +89,14 @@ impl Answer<'_> {
         let mut buffer = Buffer::default();
         let mut out = self.worker.memory.head();
         let end = match self.bring_head(ends, &mut buffer, &mut out).await {
-            Ok(Judged::Final { source, sink, keep_alive, is_reusable }) => {
-                let ended = self.bring_body(ends, (source, sink), &mut buffer, &mut out).await;
+            Ok(Judged::Final { source, sink, coding, keep_alive, is_reusable }) => {
+                let ended = match coding {
+                    None => self.bring_body(ends, (source, sink), &mut buffer, &mut out).await,
+                    // Boxed: compressing costs more than the box, and most answers are not.
+                    Some(coding) => {
+                        Box::pin(self.bring_squeezed(ends, (source, coding), &mut buffer, &mut out)).await
+                    }
+                };
                 match ended {
                     Ok(is_exact) => End::Complete { keep_alive, is_reusable: is_reusable && is_exact },
                     Err(end) => end,
@@ -98,6 +109,7 @@ impl Answer<'_> {
                     Err(_) => End::ClientGone,
                 }
             }
+            Ok(Judged::Replaced) => End::Replaced,
             Ok(Judged::Interim) => End::Failed(Trouble::BadAnswer),
             Err(end) => end,
         };
@@ -195,7 +207,7 @@ impl Answer<'_> {
                 return Err(Refusal::Syntax);
             }
             self.flow.status.set(101);
-            text::answer(out, &head, &self.ask, &self.release.release, true);
+            text::answer(out, &head, &self.ask, None, (&self.release.release, true));
             return Ok(Judged::Upgrade);
         }
         if head.status < 200 {
@@ -203,7 +215,14 @@ impl Answer<'_> {
             return Ok(Judged::Interim);
         }
         self.flow.status.set(head.status);
+        let pass = self.ask.pass.as_deref();
+        if self.ask.as_page && pass.is_some_and(|pass| pass.replaces(head.status).is_some()) {
+            return Ok(Judged::Replaced);
+        }
+        let edits = pass.map(|pass| pass.edit(&self.view(&head, &|name| head.line(name))));
+        let coding = edits.as_ref().and_then(|edits| edits.coding);
         let (sink, can_end) = match head.framing {
+            _ if coding.is_some() => (Sink::Chunks, true),
             Framing::Chunked | Framing::UntilClose if self.ask.is_http10 => (Sink::Plain, false),
             Framing::Chunked | Framing::UntilClose => (Sink::Chunks, true),
             Framing::Empty | Framing::Length(_) => (Sink::Plain, true),
@@ -212,8 +231,24 @@ impl Answer<'_> {
             && can_end
             && !self.worker.stopping.get()
             && self.flow.can_keep(self.ask.expects_continue);
-        text::answer(out, &head, &self.ask, &self.release.release, keep_alive);
-        Ok(Judged::Final { source: Source::of(head.framing), sink, keep_alive, is_reusable: head.keep_alive })
+        text::answer(out, &head, &self.ask, edits.as_ref(), (&self.release.release, keep_alive));
+        let source = Source::of(head.framing);
+        Ok(Judged::Final { source, sink, coding, keep_alive, is_reusable: head.keep_alive })
+    }
+
+    /// What a policy sees of an answer.
+    fn view<'v>(
+        &self,
+        head: &response::ResponseHead<'_, '_>,
+        header: &'v dyn Fn(&str) -> Option<&'v [u8]>,
+    ) -> AnswerView<'v> {
+        let length = match head.framing {
+            Framing::Length(length) => Some(length),
+            Framing::Empty => Some(0),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        let may_compress = !self.ask.is_http10 && self.has_room_to_squeeze();
+        AnswerView { status: head.status, length, may_compress, header }
     }
 
     /// Sends the head in `out` and streams the body. Tells whether the upstream sent nothing behind it.
@@ -307,7 +342,11 @@ impl Answer<'_> {
         Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes())
     }
 
-    async fn send<const N: usize>(&self, to: &mut WriteHalf<'_>, parts: [&[u8]; N]) -> io::Result<()> {
+    pub(super) async fn send<const N: usize>(
+        &self,
+        to: &mut WriteHalf<'_>,
+        parts: [&[u8]; N],
+    ) -> io::Result<()> {
         self.wire.send(to, parts, &mut self.write_pace()).await
     }
 }

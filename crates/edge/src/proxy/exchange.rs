@@ -86,7 +86,7 @@ impl Connection {
                 return Ok((stream, true));
             }
         }
-        let wait = Duration::from_millis(request.service.limits.connect_timeout_ms);
+        let wait = Duration::from_millis(request.limits().connect_timeout_ms);
         match self.wire(Lane::Outward).connect(upstream.address, wait).await {
             Ok(stream) => Ok((stream, false)),
             Err(problem) if problem.kind() == io::ErrorKind::TimedOut => {
@@ -146,6 +146,17 @@ impl Connection {
                 self.tunnel(upstream, early, buffer).await;
                 Attempt::Over(After::Close)
             }
+            Ok(End::Replaced) => {
+                self.count(request, &flow);
+                drop(upstream);
+                let status = flow.status.get();
+                let is_done = flow.upload.get() == Upload::Done;
+                let keep_alive = request.ask.keep_alive && is_done && !self.worker.stopping.get();
+                if !self.send_instead(&request.ask, status, keep_alive).await {
+                    return Attempt::Over(After::Close);
+                }
+                Attempt::Over(self.after_answer(&flow, keep_alive, buffer).await)
+            }
             Ok(End::Silent) => Attempt::Stale,
             Ok(End::Failed(trouble)) => Attempt::Failed(trouble),
             Ok(End::Cut) => {
@@ -204,13 +215,14 @@ impl Connection {
         let outward_wire = Wire { lane: Lane::Outward, ..inward_wire };
         let (mut from_client, mut to_client) = self.stream.split();
         let (mut from_upstream, mut to_upstream) = upstream.split();
-        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+        let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
+        let total = request.ask.pass.as_ref().and_then(|pass| pass.policy().total());
         let uploading = Uploading { worker, wire: inward_wire, flow };
         uploading.begin(request, &mut to_upstream, buffer).await;
         if flow.upload.get() == Upload::Done {
             worker.memory.reclaim(buffer);
         }
-        let ask = request.ask;
+        let ask = request.ask.clone();
         let mut answer = pin!(
             Answer {
                 worker,
@@ -232,7 +244,15 @@ impl Connection {
             Err::<(), Inward>(Inward::Gone)
         });
         let mut is_over = None;
-        poll_fn(|context| {
+        let ends_at = total.map(|total| worker.clock.after(total));
+        let ended = poll_fn(|context| {
+            if let Some(ends_at) = ends_at {
+                if worker.clock.now() >= ends_at {
+                    let late = if flow.began.get() { End::Cut } else { End::Failed(Trouble::AnswerTimeout) };
+                    return Poll::Ready(Ok(late));
+                }
+                self.watch.set(Lane::Whole, ends_at);
+            }
             if is_over.is_none()
                 && let Poll::Ready(Err(ended)) = inward.as_mut().poll(context)
             {
@@ -243,6 +263,12 @@ impl Connection {
                 Poll::Pending => is_over.take().map_or(Poll::Pending, |ended| Poll::Ready(Err(ended))),
             }
         })
-        .await
+        .await;
+        if total.is_some() {
+            self.watch.clear(Lane::Whole);
+            self.watch.clear(Lane::Inward);
+            self.watch.clear(Lane::Outward);
+        }
+        ended
     }
 }

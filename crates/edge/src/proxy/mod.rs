@@ -9,9 +9,11 @@ mod clock;
 mod exchange;
 mod receive;
 mod reply;
+mod squeeze;
 mod text;
 mod tunnel;
 mod upload;
+mod wait;
 mod wire;
 
 use std::future::poll_fn;
@@ -29,6 +31,7 @@ use clock::{Lane, Pace, Watch};
 use receive::Received;
 pub(crate) use text::RequestId;
 use text::{Ask, ClientName};
+use wait::Waited;
 pub(crate) use wire::Pipes;
 use wire::Wire;
 
@@ -128,8 +131,9 @@ impl Connection {
         let head_size = usize::try_from(head_size).unwrap_or(SMALL);
         let mut pace = Pace::within(head_timeout);
         let mut scanned = 0;
+        let mut waited = Waited::default();
         loop {
-            let after = match self.receive(buffer, &mut scanned) {
+            let after = match self.receive(buffer, &mut scanned, &waited) {
                 Received::More if buffer.is_empty() => {
                     // A new socket counts as ready until it is tried.
                     let (mut from, _) = self.stream.split();
@@ -146,6 +150,13 @@ impl Connection {
                 },
                 Received::Refused(refusal) => self.refuse(refusal).await,
                 Received::Own(ask, answer) => self.reply(&ask, *answer, buffer).await,
+                Received::Wait(wait) => {
+                    // Boxed: next to no request waits.
+                    if Box::pin(self.wait(wait, &mut waited)).await {
+                        continue;
+                    }
+                    After::Close
+                }
                 Received::Request(mut request) => self.exchange(&mut request, buffer).await,
             };
             if after != After::Next || buffer.is_empty() {
@@ -153,6 +164,7 @@ impl Connection {
             }
             pace = Pace::within(head_timeout);
             scanned = 0;
+            waited = Waited::default();
         }
     }
 
@@ -190,8 +202,10 @@ impl Connection {
             as_page: false,
             expects_continue: false,
             show_release: false,
+            is_probe: false,
             framing: Framing::Empty,
             id: self.worker.next_id(),
+            pass: None,
         };
         self.send_page(&ask, Trouble::Refused(refusal), false).await;
         After::Linger

@@ -2,20 +2,26 @@
 //! the head for the upstream. What a worker acknowledges after a swap is that no such step is half-done.
 //! Tests: `tests/it/raw_requests.rs`.
 
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+
+use havre_api::route_table::Limits;
 
 use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::reply::Own;
 use super::text::{self, Ask};
+use super::wait::{Wait, Waited};
 use super::{Connection, RequestId};
 use crate::h1::request::{self, RequestHead};
 use crate::h1::{Framing, Refusal, Scratch, head_end};
 use crate::page::Trouble;
+use crate::policy::{Policy, Reply, Verdict, View, is_same};
 use crate::site::SiteRequest;
-use crate::table::{Found, Service, Table};
+use crate::table::{Choice, Found, Service, Table};
 use crate::upstream::{InFlight, Upstream};
-use crate::worker::Worker;
+use crate::worker::{Worker, client_key};
 
 /// Bodies up to this size are copied behind the head; larger ones are a second piece of one write.
 pub(super) const COPY_MOST: usize = 4 * 1024;
@@ -31,6 +37,8 @@ pub(super) enum Received {
     Own(Ask, Box<Own>),
     /// A request for an upstream.
     Request(Request),
+    /// A request that must wait; its head is still in the buffer, to be looked at once more.
+    Wait(Wait),
 }
 
 /// A request on its way to an upstream.
@@ -52,12 +60,13 @@ pub(super) struct Request {
     /// Generation of the table the upstream was picked from.
     pub(super) generation: u64,
     pub(super) service: Arc<Service>,
+    pub(super) client: IpAddr,
     pub(super) in_flight: InFlight,
 }
 
 impl Connection {
     /// Looks at the bytes in hand. `scanned` belongs to the head at their front.
-    pub(super) fn receive(&self, buffer: &mut Buffer, scanned: &mut usize) -> Received {
+    pub(super) fn receive(&self, buffer: &mut Buffer, scanned: &mut usize, waited: &Waited) -> Received {
         if *scanned == 0 && buffer.bytes().starts_with(b"\r\n") {
             // RFC 9112, 2.2: one empty line before a request is forgiven.
             buffer.consume(2);
@@ -72,9 +81,13 @@ impl Connection {
             return Received::Refused(Refusal::LongHead);
         }
         let received = match request::parse(&buffer.bytes()[..end], limits.head_lines, &mut Scratch::new()) {
-            Ok(head) => self.route(&head),
+            Ok(head) => self.route(&head, waited),
             Err(refusal) => Err(refusal),
         };
+        if let Ok(received @ Received::Wait(_)) = received {
+            *scanned = 0;
+            return received;
+        }
         buffer.consume(end);
         let mut request = match received {
             Ok(Received::Request(request)) => request,
@@ -91,7 +104,7 @@ impl Connection {
         }
     }
 
-    fn route(&self, head: &RequestHead<'_, '_>) -> Result<Received, Refusal> {
+    fn route(&self, head: &RequestHead<'_, '_>, waited: &Waited) -> Result<Received, Refusal> {
         let worker = &*self.worker;
         let table = worker.shared.table.load();
         let mut ask = ask_of(head, worker, &table);
@@ -100,35 +113,20 @@ impl Connection {
         if let Some(answer) = challenge(&table, head, host) {
             return Ok(Received::Own(ask, Box::new(Own::Challenge(answer))));
         }
-        match table.find(host, head.path()) {
+        let (found, policy) = table.route(host, head.path());
+        // Control asks whether a release is there, not whether a user may see it.
+        if let Some(policy) = policy.filter(|_| !ask.is_probe)
+            && let Some(received) = self.judge(head, policy, &mut ask, waited)
+        {
+            if let Received::Own(_, own) = &received {
+                count(&found, own.status());
+            }
+            return Ok(received);
+        }
+        match found {
             Found::Service(service) => {
                 ask.show_release |= service.expose_release;
-                let most = service.limits.max_body_bytes;
-                if let Framing::Length(length) = head.framing
-                    && most > 0
-                    && length > most
-                {
-                    service.counters.record(413);
-                    return Err(Refusal::BodyTooLarge);
-                }
-                let Some(in_flight) = pick(worker, service, &[]) else {
-                    service.counters.record(503);
-                    return Ok(Received::Own(ask, Box::new(Own::Page(Trouble::NoTask))));
-                };
-                let mut out = worker.memory.head();
-                text::request(&mut out, head, &ask, &self.client);
-                Ok(Received::Request(Request {
-                    ask,
-                    head: out,
-                    source: Source::of(head.framing),
-                    sink: if head.framing == Framing::Chunked { Sink::Chunks } else { Sink::Plain },
-                    body_seen: 0,
-                    is_repeatable: head.is_idempotent() && head.framing == Framing::Empty && !head.upgrade,
-                    upgrade: head.upgrade,
-                    generation: table.generation,
-                    service: Arc::clone(service),
-                    in_flight,
-                }))
+                self.send_on(head, (ask, waited), service, table.generation)
             }
             Found::Site(site) => {
                 ask.show_release |= site.expose_release;
@@ -150,10 +148,121 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// To a task of `service`, if one can take it.
+    fn send_on(
+        &self,
+        head: &RequestHead<'_, '_>,
+        (ask, waited): (Ask, &Waited),
+        service: &Arc<Service>,
+        generation: u64,
+    ) -> Result<Received, Refusal> {
+        let worker = &*self.worker;
+        let most = ask.limits(service).max_body_bytes;
+        if let Framing::Length(length) = head.framing
+            && most > 0
+            && length > most
+        {
+            service.counters.record(413);
+            return Err(Refusal::BodyTooLarge);
+        }
+        let Some(in_flight) = pick(worker, service, &[], choice(&ask, service, self.client.address)) else {
+            if service.is_paused
+                && let Some(wait) = Wait::for_task(worker, &ask, waited)
+            {
+                return Ok(Received::Wait(wait));
+            }
+            service.counters.record(503);
+            return Ok(Received::Own(ask, Box::new(Own::Page(Trouble::NoTask))));
+        };
+        if let Some(pass) = &ask.pass {
+            pass.picked(&in_flight.upstream().task);
+        }
+        let mut out = worker.memory.head();
+        text::request(&mut out, head, &ask, &self.client);
+        Ok(Received::Request(Request {
+            ask,
+            head: out,
+            source: Source::of(head.framing),
+            sink: if head.framing == Framing::Chunked { Sink::Chunks } else { Sink::Plain },
+            body_seen: 0,
+            is_repeatable: head.is_idempotent() && head.framing == Framing::Empty && !head.upgrade,
+            upgrade: head.upgrade,
+            generation,
+            service: Arc::clone(service),
+            client: self.client.address,
+            in_flight,
+        }))
+    }
+}
+
 /// The answer to a question of a certificate authority (RFC 8555, 8.3), whatever routes say of its path.
 fn challenge(table: &Table, head: &RequestHead<'_, '_>, host: &str) -> Option<Box<str>> {
     let token = head.path().strip_prefix("/.well-known/acme-challenge/")?;
     table.https.answer(host, token).map(Into::into)
+}
+
+impl Connection {
+    /// Asks the policy of the route; none when the request goes on.
+    fn judge(
+        &self,
+        head: &RequestHead<'_, '_>,
+        policy: &Arc<Policy>,
+        ask: &mut Ask,
+        waited: &Waited,
+    ) -> Option<Received> {
+        let view = View {
+            method: head.method,
+            target: head.origin_form(),
+            client: self.client.address,
+            is_tls: false,
+            head_size: head.size(),
+            now: self.worker.shared.now(),
+            is_again: waited.is_again,
+            header: &|name| head.line(name),
+        };
+        match policy.judge(&view) {
+            Verdict::Pass(pass) => {
+                ask.pass = Some(Rc::new(pass));
+                None
+            }
+            Verdict::Answer(reply, pass) => {
+                ask.pass = Some(Rc::new(pass));
+                Some(Received::Own(ask.clone(), Box::new(Own::Policy(reply))))
+            }
+            Verdict::Wait(check) => Some(match check.begin(&self.worker.shared.hasher) {
+                Some(end) => Received::Wait(Wait::Password(end)),
+                None => Received::Own(ask.clone(), Box::new(Own::Policy(Reply::busy()))),
+            }),
+        }
+    }
+}
+
+/// Which upstream this client should get.
+fn choice<'c>(ask: &'c Ask, service: &Service, client: IpAddr) -> Choice<'c> {
+    let task = ask.pass.as_ref().and_then(|pass| pass.task());
+    let draw = if service.canary.is_some() { draw(client) } else { 0 };
+    Choice { task, draw }
+}
+
+/// The same number for the same client on every worker and after every restart (FNV-1a).
+fn draw(client: IpAddr) -> u64 {
+    let octets = match client_key(client) {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    octets
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// An answer the target has no part in counts for it all the same: it is what its users saw.
+fn count(found: &Found<'_>, status: u16) {
+    match found {
+        Found::Service(service) => service.counters.record(status),
+        Found::Site(site) => site.counters.record(status),
+        Found::UnknownHost | Found::UnknownPath => {}
+    }
 }
 
 fn unrouted(worker: &Worker, ask: Ask, trouble: Trouble) -> Received {
@@ -162,25 +271,24 @@ fn unrouted(worker: &Worker, ask: Ask, trouble: Trouble) -> Received {
 }
 
 fn ask_of(head: &RequestHead<'_, '_>, worker: &Worker, table: &Table) -> Ask {
+    let is_probe = head.probe.is_some_and(|probe| is_key(probe, table.probe_key.as_bytes()));
     Ask {
         is_head: head.method == "HEAD",
         is_http10: head.is_http10,
         keep_alive: head.keep_alive,
         as_page: head.accept.is_some_and(|accept| accept.windows(9).any(|part| part == b"text/html")),
         expects_continue: head.expects_continue,
-        show_release: head.probe.is_some_and(|probe| is_key(probe, table.probe_key.as_bytes())),
+        show_release: is_probe,
+        is_probe,
         framing: head.framing,
         id: head.request_id.and_then(RequestId::kept).unwrap_or_else(|| worker.next_id()),
+        pass: None,
     }
 }
 
-/// Compares in a time that depends on the lengths only. No key means no access.
+/// No key means no access.
 fn is_key(sent: &[u8], key: &[u8]) -> bool {
-    if key.is_empty() || sent.len() != key.len() {
-        return false;
-    }
-    let difference = sent.iter().zip(key).fold(0, |sum, (a, b)| sum | (a ^ b));
-    std::hint::black_box(difference) == 0
+    !key.is_empty() && is_same(sent, key)
 }
 
 /// Lower case, without a dot at its end.
@@ -195,9 +303,13 @@ fn host_name<'n>(host: &'n str, name: &'n mut [u8; 256]) -> &'n str {
     std::str::from_utf8(name).unwrap_or("")
 }
 
-fn pick(worker: &Worker, service: &Service, avoid: &[Arc<Upstream>]) -> Option<InFlight> {
+fn pick(worker: &Worker, service: &Service, avoid: &[Arc<Upstream>], choice: Choice<'_>) -> Option<InFlight> {
     let mut turn = worker.turn.get();
-    let picked = service.pick(avoid, &mut turn);
+    let picked = if choice.task.is_some() || service.canary.is_some() {
+        service.pick_for(choice, avoid, &mut turn)
+    } else {
+        service.pick(avoid, &mut turn)
+    };
     worker.turn.set(turn);
     picked
 }
@@ -227,29 +339,25 @@ impl Request {
 
     /// Counts bytes of a chunked body.
     pub(super) fn count_body(&mut self, count: usize) -> Result<(), Refusal> {
-        let most = self.service.limits.max_body_bytes;
+        let most = self.limits().max_body_bytes;
         self.body_seen += count as u64;
         if most > 0 && self.body_seen > most { Err(Refusal::BodyTooLarge) } else { Ok(()) }
     }
 
-    /// Picks another upstream, from the table in use now; false when there is none. Routes by the head that was
-    /// written, which starts with `METHOD target HTTP/1.1` and `Host: authority`.
+    /// Sizes and times that hold for it.
+    pub(super) fn limits(&self) -> &Limits {
+        self.ask.limits(&self.service)
+    }
+
+    /// Picks another upstream of the same service, from the table in use now; false when there is none.
     pub(super) fn pick_again(&mut self, worker: &Worker, tried: &[Arc<Upstream>]) -> bool {
-        let Ok(head) = std::str::from_utf8(self.head.split(|byte| *byte == b'\n').next().unwrap_or(b""))
-        else {
-            return false;
-        };
-        let target = head.split(' ').nth(1).unwrap_or("/");
-        let path = target.split('?').next().unwrap_or(target);
-        let host = self.head.split(|byte| *byte == b'\n').nth(1).unwrap_or(b"");
-        let host = std::str::from_utf8(host).unwrap_or("").trim_start_matches("Host: ").trim_end();
-        let host = match host.rfind(':') {
-            Some(colon) if !host.ends_with(']') => &host[..colon],
-            _ => host,
-        };
         let table = worker.shared.table.load();
-        let Found::Service(service) = table.find(host_name(host, &mut [0; 256]), path) else { return false };
-        let Some(in_flight) = pick(worker, service, tried) else { return false };
+        let Some(service) = table.service(&self.service.key) else { return false };
+        let choice = choice(&self.ask, service, self.client);
+        let Some(in_flight) = pick(worker, service, tried, choice) else { return false };
+        if let Some(pass) = &self.ask.pass {
+            pass.picked(&in_flight.upstream().task);
+        }
         self.in_flight = in_flight;
         self.service = Arc::clone(service);
         self.generation = table.generation;

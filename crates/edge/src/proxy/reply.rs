@@ -11,6 +11,7 @@ use super::wire::Wire;
 use super::{After, Connection, DRAIN_MOST};
 use crate::h1::Framing;
 use crate::page::{self, Trouble};
+use crate::policy::{AnswerView, Reply};
 use crate::site::{FileHead, Site, SiteAnswer};
 
 /// An answer of the edge's own.
@@ -20,8 +21,22 @@ pub(super) enum Own {
     Page(Trouble),
     /// To a certificate authority.
     Challenge(Box<str>),
+    /// From the policy of the route.
+    Policy(Reply),
     /// From a site.
     Site(Arc<Site>, SiteAnswer),
+}
+
+impl Own {
+    /// Status of an answer that has no part of a site.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::Page(trouble) => trouble.status(),
+            Self::Challenge(_) => 200,
+            Self::Policy(reply) => reply.status(),
+            Self::Site(..) => 200,
+        }
+    }
 }
 
 /// A body to send behind a head.
@@ -59,6 +74,7 @@ impl Connection {
         let is_sent = match own {
             Own::Page(trouble) => self.send_page(ask, trouble, keep_alive).await,
             Own::Challenge(answer) => self.send_challenge(ask, answer.as_bytes(), keep_alive).await,
+            Own::Policy(reply) => self.send_reply(ask, &reply, keep_alive).await,
             Own::Site(site, answer) => self.send_site(ask, &site, answer, keep_alive).await,
         };
         match left {
@@ -76,8 +92,39 @@ impl Connection {
         self.send_trouble(ask, trouble, &More::default(), keep_alive).await
     }
 
+    /// Sends what a policy answers itself.
+    async fn send_reply(&mut self, ask: &Ask, reply: &Reply, keep_alive: bool) -> bool {
+        let mut lines = String::new();
+        for (name, value) in reply.lines() {
+            lines.extend([name, ": ", value, "\r\n"]);
+        }
+        match reply {
+            Reply::Trouble(trouble, _) => {
+                self.send_trouble(ask, *trouble, &More { line: &lines, release: "" }, keep_alive).await
+            }
+            Reply::Plain(status, _) => {
+                let length = (*status != 204).then_some(0);
+                let head = Head { status: *status, lines: lines.as_bytes(), length, release: "" };
+                self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await
+            }
+        }
+    }
+
+    /// Sends the page of the route in place of what the upstream answered with `status`.
+    pub(super) async fn send_instead(&mut self, ask: &Ask, status: u16, keep_alive: bool) -> bool {
+        let pass = ask.pass.clone();
+        let Some(page) = pass.as_ref().and_then(|pass| pass.replaces(status)) else { return false };
+        let lines = b"Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n";
+        let head = Head { status, lines, length: Some(page.as_str().len() as u64), release: "" };
+        self.send_own(ask, &head, Content::Bytes(page.as_str().as_bytes()), keep_alive).await
+    }
+
     async fn send_trouble(&mut self, ask: &Ask, trouble: Trouble, more: &More<'_>, keep_alive: bool) -> bool {
-        let body = page::body(trouble, ask.id.as_str(), ask.as_page);
+        let own_page = ask.pass.as_ref().filter(|_| ask.as_page);
+        let body = match own_page.and_then(|pass| pass.policy().page(trouble)) {
+            Some(page) => page.to_string(),
+            None => page::body(trouble, ask.id.as_str(), ask.as_page),
+        };
         let kind = if ask.as_page { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
         let lines = format!(
             "Content-Type: {kind}\r\nCache-Control: no-store\r\nHavre-Error: {}\r\n{}{}",
@@ -142,7 +189,14 @@ impl Connection {
     async fn send_own(&mut self, ask: &Ask, head: &Head<'_>, content: Content<'_>, keep_alive: bool) -> bool {
         let mut out = self.worker.memory.head();
         text::status_line(&mut out, head.status, page::reason(head.status));
-        out.extend_from_slice(head.lines);
+        match &ask.pass {
+            None => out.extend_from_slice(head.lines),
+            Some(pass) => {
+                let edits = pass.edit(&AnswerView::own(head.status));
+                text::lines_without(&mut out, head.lines, |name| edits.drops(name));
+                text::edit_lines(&mut out, &edits);
+            }
+        }
         if let Some(length) = head.length {
             out.extend_from_slice(b"Content-Length: ");
             text::number(&mut out, length);

@@ -2,10 +2,15 @@
 //! of our own are formed. Tests: `tests/it/raw_requests.rs`, `tests/it/heads.rs`.
 
 use std::net::IpAddr;
+use std::rc::Rc;
+
+use havre_api::route_table::Limits;
 
 use crate::h1::Framing;
 use crate::h1::request::RequestHead;
 use crate::h1::response::ResponseHead;
+use crate::policy::{Edits, Pass};
+use crate::table::Service;
 
 /// Longest request id that is kept.
 const ID_LENGTH: usize = 64;
@@ -45,7 +50,7 @@ impl RequestId {
 }
 
 /// What every answer to a request depends on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     /// `HEAD`: no body in the answer.
     pub(crate) is_head: bool,
@@ -59,10 +64,21 @@ pub(crate) struct Ask {
     pub(crate) expects_continue: bool,
     /// Add `Havre-Release`.
     pub(crate) show_release: bool,
+    /// Control asks, with its key.
+    pub(crate) is_probe: bool,
     /// Framing of the request.
     pub(crate) framing: Framing,
     /// Id of the request.
     pub(crate) id: RequestId,
+    /// What the policy of the route wants of request and answer; none where there is no policy.
+    pub(crate) pass: Option<Rc<Pass>>,
+}
+
+impl Ask {
+    /// Sizes and times of the route, else those of its service.
+    pub(crate) fn limits<'l>(&'l self, service: &'l Service) -> &'l Limits {
+        self.pass.as_ref().map_or(&service.limits, |pass| &pass.policy().limits)
+    }
 }
 
 /// Appends a number in decimal digits.
@@ -90,10 +106,18 @@ fn line(out: &mut Vec<u8>, name: &str, value: &str) {
 pub(crate) fn request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, ask: &Ask, client: &ClientName) {
     out.extend_from_slice(head.method.as_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.origin_form().as_bytes());
+    let pass = ask.pass.as_deref();
+    let target = pass.and_then(|pass| pass.target.as_deref()).unwrap_or(head.origin_form());
+    out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, "Host", head.authority);
-    head.pass_lines(out);
+    match pass {
+        None => head.pass_lines(out),
+        Some(pass) => {
+            head.pass_lines_without(|name| pass.drops_from_request(name), out);
+            pass.request_lines().for_each(|(name, value)| line(out, name, value));
+        }
+    }
     match head.framing {
         Framing::Length(length) => {
             out.extend_from_slice(b"Content-Length: ");
@@ -136,6 +160,7 @@ fn forwarded(out: &mut Vec<u8>, authority: &str, client: &ClientName) {
 /// The address of a client in the two forms headers need.
 #[derive(Debug)]
 pub(crate) struct ClientName {
+    pub(crate) address: IpAddr,
     plain: Box<str>,
     quoted: Option<Box<str>>,
 }
@@ -143,6 +168,7 @@ pub(crate) struct ClientName {
 impl ClientName {
     pub(crate) fn of(address: IpAddr) -> Self {
         Self {
+            address,
             plain: address.to_string().into(),
             quoted: address.is_ipv6().then(|| format!("\"[{address}]\"").into()),
         }
@@ -160,17 +186,24 @@ pub(crate) fn interim(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The head of an upstream's final answer, or of its 101, for the client.
+/// The head of an upstream's final answer, or of its 101, for the client, with what its policy changes.
 pub(crate) fn answer(
     out: &mut Vec<u8>,
     head: &ResponseHead<'_, '_>,
     ask: &Ask,
-    release: &str,
-    keep_alive: bool,
+    edits: Option<&Edits<'_>>,
+    (release, keep_alive): (&str, bool),
 ) {
     status_line(out, head.status, head.reason);
-    head.pass_lines(out);
+    match edits {
+        None => head.pass_lines(out),
+        Some(edits) => {
+            head.pass_lines_without(|name| edits.drops(name), out);
+            edit_lines(out, edits);
+        }
+    }
     match (head.framing, head.length) {
+        _ if edits.is_some_and(|edits| edits.coding.is_some()) => line(out, "Transfer-Encoding", "chunked"),
         (_, Some(length)) => {
             out.extend_from_slice(b"Content-Length: ");
             number(out, length);
@@ -200,6 +233,21 @@ pub(crate) fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
     out.push(b' ');
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
+}
+
+/// Lines of our own (each with its end) without those that `drops` names.
+pub(crate) fn lines_without(out: &mut Vec<u8>, lines: &[u8], drops: impl Fn(&str) -> bool) {
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or(line);
+        if !std::str::from_utf8(name).is_ok_and(&drops) {
+            out.extend_from_slice(line);
+        }
+    }
+}
+
+/// Lines a policy adds to an answer.
+pub(crate) fn edit_lines(out: &mut Vec<u8>, edits: &Edits<'_>) {
+    edits.lines().for_each(|(name, value)| line(out, name, value));
 }
 
 /// The lines about the connection and the request that end a head of our own, without the empty line.

@@ -109,7 +109,7 @@ impl Uploading<'_> {
     /// Sends the head and what the buffer already has of a body of known length, in one write. That a write is
     /// refused is no failure yet: the upstream may have answered and closed.
     pub(super) async fn begin(&self, request: &mut Request, to: &mut WriteHalf<'_>, buffer: &mut Buffer) {
-        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+        let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
         let here = match &mut request.source {
             source @ Source::Length(_) => source.take(buffer.bytes_mut()).map_or(0, |taken| taken.consumed),
             Source::Chunked(_) | Source::UntilClose | Source::Done => 0,
@@ -136,7 +136,7 @@ impl Uploading<'_> {
     ) -> Result<(), Inward> {
         let limits = &self.worker.shared.limits;
         let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
-        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+        let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
         while !request.source.is_done() {
             let mut write_pace = Pace::within(wait);
             let is_taken = if buffer.is_empty()

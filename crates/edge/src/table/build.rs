@@ -2,11 +2,16 @@
 //! paths on disk from a bad document. It swaps nothing. Tests: `table/tests.rs`.
 
 use super::{
-    Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RouteTable, RouteTarget, Service, Signals,
-    Site, Table, TableError, Target, Upstream, check_text, https,
+    Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RoutePolicy, RouteTable, RouteTarget, Service,
+    Signals, Site, Table, TableError, Target, Upstream, check_text, https,
 };
-use havre_api::route_table::{Route, ServiceUpstreams, Upstream as WireUpstream};
+use havre_api::route_table::{Limits, Route, ServiceUpstreams, Upstream as WireUpstream};
 use std::collections::HashSet;
+
+use crate::policy::Around;
+
+/// Parts of the table by the keys that routes name.
+type ByKey<T> = BTreeMap<String, Arc<T>>;
 
 pub(super) fn services(
     wire: &RouteTable,
@@ -34,23 +39,27 @@ pub(super) fn services(
             upstreams.push(member(upstream, known.get(upstream.task.as_str()).copied(), signals)?);
         }
         let counters = counters.get(service.name.as_str()).copied().cloned().unwrap_or_default();
-        services.insert(key.clone(), Arc::new(assemble(service, upstreams, counters)?));
+        services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, counters)?));
     }
     Ok(services)
 }
 
 fn assemble(
+    key: &str,
     wire: &ServiceUpstreams,
     upstreams: Vec<Member>,
     counters: Arc<Counters>,
 ) -> Result<Service, TableError> {
     check_text("service name", &wire.name, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')?;
     Ok(Service {
+        key: key.to_owned(),
         name: wire.name.clone(),
         expose_release: wire.expose_release,
         limits: wire.limits.clone(),
         upstreams,
         counters,
+        is_paused: wire.is_paused,
+        canary: wire.canary.clone(),
     })
 }
 
@@ -82,7 +91,7 @@ fn member(
 pub(super) fn hosts(
     wire: &RouteTable,
     previous: Option<&Table>,
-    services: &BTreeMap<String, Arc<Service>>,
+    (services, policies): (&ByKey<Service>, &ByKey<RoutePolicy>),
 ) -> Result<HashMap<Box<str>, Host>, TableError> {
     let sites: HashMap<&str, &Arc<Site>> =
         previous.into_iter().flat_map(Table::sites).map(|site| (site.name.as_str(), site)).collect();
@@ -91,11 +100,12 @@ pub(super) fn hosts(
         check_host(&route.host)?;
         let prefix = prefix(route)?;
         let target = target(route, prefix, services, &sites)?;
-        hosts
-            .entry(route.host.as_str().into())
-            .or_default()
-            .routes
-            .push(PathRoute { prefix: prefix.into(), target });
+        let policy = route.policy.as_ref().and_then(|key| policies.get(key)).cloned();
+        hosts.entry(route.host.as_str().into()).or_default().routes.push(PathRoute {
+            prefix: prefix.into(),
+            target,
+            policy,
+        });
     }
     for (host, policy) in &wire.hosts {
         check_host(host)?;
@@ -132,6 +142,34 @@ fn prefix(route: &Route) -> Result<&str, TableError> {
         return Err(TableError::Text { what: "path prefix", text });
     }
     Ok(route.path_prefix.trim_end_matches('/'))
+}
+
+/// Policies by key; what they count goes on where the key is the same.
+pub(super) fn policies(
+    wire: &RouteTable,
+    previous: Option<&Table>,
+    services: &BTreeMap<String, Arc<Service>>,
+) -> Result<BTreeMap<String, Arc<RoutePolicy>>, TableError> {
+    let site = Limits::default();
+    let mut policies = BTreeMap::new();
+    for route in &wire.routes {
+        let Some(key) = &route.policy else { continue };
+        let Some(policy) = wire.policies.get(key) else {
+            return Err(TableError::UnknownPolicy {
+                host: route.host.clone(),
+                prefix: route.path_prefix.clone(),
+                policy: key.clone(),
+            });
+        };
+        let limits = match &route.target {
+            Target::Service { service } => services.get(service).map_or(&site, |service| &service.limits),
+            Target::Site { .. } => &site,
+        };
+        let known = previous.and_then(|previous| previous.policies.get(key)).map(|known| &**known);
+        let around = Around { key, secret: &wire.probe_key, limits };
+        policies.entry(key.clone()).or_insert_with(|| Arc::new(RoutePolicy::new(policy, around, known)));
+    }
+    Ok(policies)
 }
 
 fn target(

@@ -37,6 +37,8 @@ fn wire_service(upstreams: Vec<WireUpstream>) -> ServiceUpstreams {
         upstreams,
         expose_release: false,
         limits: Limits::default(),
+        is_paused: false,
+        canary: None,
     }
 }
 
@@ -51,6 +53,7 @@ fn wire(generation: u64, routes: &[(&str, &str, &str)], upstreams: Vec<WireUpstr
                 host: (*host).to_owned(),
                 path_prefix: (*path).to_owned(),
                 target: Target::Service { service: (*service).to_owned() },
+                policy: None,
             })
             .collect(),
         services: BTreeMap::from([("api".to_owned(), wire_service(upstreams))]),
@@ -70,6 +73,7 @@ fn routed(routes: &[(&str, &str)]) -> Table {
             host: (*host).to_owned(),
             path_prefix: (*path).to_owned(),
             target: Target::Service { service: name },
+            policy: None,
         });
     }
     Table::build(&table, None).unwrap()
@@ -127,6 +131,7 @@ fn documents_that_could_do_harm_are_refused() {
         Table::build(&table, None).unwrap_err().to_string()
     };
     let route = |host: &str, path: &str| Route {
+        policy: None,
         host: host.to_owned(),
         path_prefix: path.to_owned(),
         target: Target::Service { service: "api".to_owned() },
@@ -506,4 +511,36 @@ fn https_that_could_do_harm_is_refused() {
     for (error, expected) in rows {
         assert_eq!(error, expected);
     }
+}
+
+#[test]
+fn a_client_keeps_its_task_and_a_canary_gets_its_share() {
+    let mut upstreams = vec![
+        wire_upstream("t1", 1, UpstreamRole::Live),
+        wire_upstream("t2", 2, UpstreamRole::Live),
+        wire_upstream("t3", 3, UpstreamRole::Standby),
+    ];
+    upstreams[2].release = "r2".to_owned();
+    let mut wire = wire(1, &[("h", "/", "api")], upstreams);
+    wire.services.get_mut("api").unwrap().canary = Some(Canary { release: "r2".to_owned(), percent: 25 });
+    let table = Table::build(&wire, None).unwrap();
+    let service = table.service("api").unwrap();
+    let pick = |task: Option<&'static str>, draw| {
+        let picked = service.pick_for(Choice { task, draw }, &[], &mut 0).unwrap();
+        picked.upstream().task.clone()
+    };
+    // Before it is known to be healthy, nobody gets the canary.
+    assert_eq!(pick(Some("t2"), 0), "t2");
+    assert_ne!(pick(None, 0), "t3");
+    table.members().for_each(|member| member.upstream.set_health(Health::Healthy));
+    let share = (0..1000).filter(|draw| pick(None, *draw) == "t3").count();
+    assert_eq!(share, 250);
+    // A cookie is stronger than the draw, on both sides.
+    assert_eq!((pick(Some("t1"), 0), pick(Some("t3"), 99)), ("t1".to_owned(), "t3".to_owned()));
+    let tried = table.members().next().map(|member| Arc::clone(&member.upstream)).unwrap();
+    let other = service.pick_for(Choice { task: Some("t1"), draw: 99 }, &[tried], &mut 0).unwrap();
+    assert_eq!(other.upstream().task, "t2");
+    drop(other);
+    table.members().next().unwrap().upstream.set_health(Health::Unhealthy { reason: "down".to_owned() });
+    assert_eq!(pick(Some("t1"), 99), "t2");
 }

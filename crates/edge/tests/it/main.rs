@@ -9,6 +9,7 @@ mod deploy;
 mod differential;
 mod metrics;
 mod own_answers;
+mod policy;
 mod probe;
 mod raw_requests;
 mod rig;

@@ -27,6 +27,7 @@ fn shared() -> Arc<Shared> {
             spa: false,
             expose_release: false,
         },
+        policy: None,
     });
     shared.publish(Table::build(&wire, Some(&shared.table.load_full())).unwrap());
     shared

@@ -145,7 +145,7 @@ fn site_table(table: RouteTable) -> RouteTable {
         spa: false,
         expose_release: true,
     };
-    let route = Route { host: "web.example".to_owned(), path_prefix: "/".to_owned(), target };
+    let route = Route { host: "web.example".to_owned(), path_prefix: "/".to_owned(), target, policy: None };
     RouteTable { routes: vec![route], ..table }
 }
 

@@ -17,7 +17,7 @@ const DIGEST: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbcc
 fn site(prefix: &str, spa: bool) -> Arc<Site> {
     let target =
         Target::Site { digest: DIGEST.to_owned(), release: "r3".to_owned(), spa, expose_release: false };
-    let route = Route { host: "web".to_owned(), path_prefix: prefix.to_owned(), target };
+    let route = Route { host: "web".to_owned(), path_prefix: prefix.to_owned(), target, policy: None };
     let wire = RouteTable { version: 1, generation: 1, routes: vec![route], ..RouteTable::default() };
     let table = Table::build(&wire, None).unwrap();
     match table.find("web", prefix) {

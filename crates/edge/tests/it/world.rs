@@ -49,6 +49,8 @@ pub(crate) fn table(generation: u64, upstreams: Vec<Upstream>) -> RouteTable {
         upstreams,
         expose_release: true,
         limits: Limits::default(),
+        is_paused: false,
+        canary: None,
     };
     RouteTable {
         version: ROUTE_TABLE_VERSION,
@@ -58,6 +60,7 @@ pub(crate) fn table(generation: u64, upstreams: Vec<Upstream>) -> RouteTable {
             host: "app.example".to_owned(),
             path_prefix: "/".to_owned(),
             target: Target::Service { service: "api".to_owned() },
+            policy: None,
         }],
         services: BTreeMap::from([("api".to_owned(), service)]),
         ..RouteTable::default()

@@ -391,6 +391,7 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
         name: "api".parse().unwrap(),
         routes: vec![RouteSpec { host: "api.localhost".parse().unwrap(), path: AbsolutePath::root() }],
         expose_release: true,
+        edge: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }

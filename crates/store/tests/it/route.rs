@@ -23,12 +23,15 @@ fn table(host: &str) -> Table {
         name: "dropit/production/api".to_owned(),
         expose_release: false,
         upstreams: vec![upstream],
+        is_paused: false,
+        canary: None,
     };
     Table {
         routes: vec![Route {
             host: host.parse().unwrap(),
             path: "/".parse().unwrap(),
             target: Target::Service { service },
+            policy: None,
         }],
         services: [(service, upstreams)].into(),
         ..Table::default()

@@ -20,7 +20,8 @@ pub fn table(generation: u64, probe_key: String, table: &route::Table) -> wire::
         services: table.services.iter().map(|(id, service)| (id.to_string(), map_service(service))).collect(),
         certificates: table.certificates.iter().map(map_certificate).collect(),
         challenges: table.challenges.iter().map(map_challenge).collect(),
-        hosts: table.hosts.iter().map(|(host, policy)| (host.to_string(), map_policy(policy))).collect(),
+        policies: table.policies.iter().map(|(key, policy)| (key.clone(), map_policy(policy))).collect(),
+        hosts: table.hosts.iter().map(|(host, policy)| (host.to_string(), map_host(policy))).collect(),
     }
 }
 
@@ -43,7 +44,7 @@ fn map_challenge(challenge: &https::Challenge) -> wire::Challenge {
     }
 }
 
-fn map_policy(policy: &https::HostPolicy) -> wire::HostPolicy {
+fn map_host(policy: &https::HostPolicy) -> wire::HostPolicy {
     wire::HostPolicy {
         redirect_to_https: policy.redirect_to_https,
         hsts: policy.hsts.map(|hsts| hsts.header().to_owned()),
@@ -60,7 +61,16 @@ fn map_route(route: &route::Route) -> wire::Route {
             expose_release: *expose_release,
         },
     };
-    wire::Route { host: route.host.to_string(), path_prefix: route.path.to_string(), target }
+    wire::Route {
+        host: route.host.to_string(),
+        path_prefix: route.path.to_string(),
+        target,
+        policy: route.policy.clone(),
+    }
+}
+
+fn map_policy(policy: &route::Policy) -> wire::Policy {
+    wire::Policy { settings: policy.settings.clone(), maintenance: policy.maintenance.clone() }
 }
 
 fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {
@@ -69,6 +79,11 @@ fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {
         upstreams: service.upstreams.iter().map(map_upstream).collect(),
         expose_release: service.expose_release,
         limits: wire::Limits::default(),
+        is_paused: service.is_paused,
+        canary: service
+            .canary
+            .as_ref()
+            .map(|canary| wire::Canary { release: canary.release.to_string(), percent: canary.percent }),
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) fn derive(view: &View<'_>, service: Service, edges: &Edges) -> Result
         builds,
         waiting: view.waiting("service", service.id.row())?.unwrap_or_default(),
         failures,
+        maintenance_since: service.maintenance.as_ref().map(|maintenance| maintenance.since),
         destroyed_at: service.destroyed_at,
         place: service.place,
         spec: service.spec,

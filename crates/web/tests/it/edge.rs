@@ -5,12 +5,40 @@ use std::time::Duration;
 use axum::body::Body;
 use havre_core::id::{ReleaseId, ServiceId, TaskId};
 use havre_core::quantity::Span;
-use havre_core::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream, https};
+use havre_core::route::settings::RouteSettings;
+use havre_core::route::{Policy, Role, Route, ServiceUpstreams, Table, Target, Upstream, https};
 use havre_core::service::spec::CheckSpec;
 use havre_web::Limits;
 use serde_json::{Value, json};
 
 use crate::world::{World, read, send, soon};
+
+fn policies() -> std::collections::BTreeMap<String, Policy> {
+    let settings = RouteSettings { compress: true, ..RouteSettings::default() };
+    [("s12".to_owned(), Policy { settings, maintenance: None })].into()
+}
+
+fn routes() -> Vec<Route> {
+    vec![
+        Route {
+            host: "api.example".parse().expect("a host"),
+            path: "/".parse().expect("a path"),
+            target: Target::Service { service: ServiceId::new(12) },
+            policy: Some("s12".to_owned()),
+        },
+        Route {
+            host: "dropit.example".parse().expect("a host"),
+            path: "/docs".parse().expect("a path"),
+            target: Target::Site {
+                digest: format!("sha256:{}", "cd".repeat(32)).parse().expect("a digest"),
+                release: ReleaseId::new(3),
+                spa: true,
+                expose_release: false,
+            },
+            policy: None,
+        },
+    ]
+}
 
 fn table() -> Table {
     let upstream = |task, role| Upstream {
@@ -29,23 +57,7 @@ fn table() -> Table {
         }],
     };
     Table {
-        routes: vec![
-            Route {
-                host: "api.example".parse().expect("a host"),
-                path: "/".parse().expect("a path"),
-                target: Target::Service { service: ServiceId::new(12) },
-            },
-            Route {
-                host: "dropit.example".parse().expect("a host"),
-                path: "/docs".parse().expect("a path"),
-                target: Target::Site {
-                    digest: format!("sha256:{}", "cd".repeat(32)).parse().expect("a digest"),
-                    release: ReleaseId::new(3),
-                    spa: true,
-                    expose_release: false,
-                },
-            },
-        ],
+        routes: routes(),
         services: [(
             ServiceId::new(12),
             ServiceUpstreams {
@@ -56,9 +68,12 @@ fn table() -> Table {
                     upstream(2, Role::Standby),
                     upstream(3, Role::Draining),
                 ],
+                is_paused: false,
+                canary: None,
             },
         )]
         .into(),
+        policies: policies(),
         certificates: [
             ("ab", https::CertificatePurpose::Serve),
             ("ef", https::CertificatePurpose::TlsAlpn01),

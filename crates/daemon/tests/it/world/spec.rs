@@ -47,6 +47,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         name: "app".parse().expect("a name"),
         routes: vec![RouteSpec { host: HOST.parse().expect("a host"), path: "/".parse().expect("a path") }],
         expose_release: true,
+        edge: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }
