@@ -7,7 +7,7 @@ use crate::h1::Refusal;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// The request breaks a rule.
     Refused(Refusal),
     /// No route names the host.

@@ -12,7 +12,7 @@ use super::{After, Connection, DRAIN_MOST};
 use crate::h1::Framing;
 use crate::page::{self, Trouble};
 use crate::policy::{AnswerView, Reply};
-use crate::site::{FileHead, Site, SiteAnswer};
+use crate::site::{Body, Site, SiteAnswer};
 
 /// An answer of the edge's own.
 #[derive(Debug)]
@@ -45,11 +45,21 @@ enum Content<'c> {
     File(&'c File, u64, u64),
 }
 
+impl<'c> Content<'c> {
+    fn of(body: &'c Body) -> Self {
+        match body {
+            Body::None => Self::Bytes(b""),
+            Body::Bytes(bytes) => Self::Bytes(bytes),
+            Body::File { file, offset, length } => Self::File(file, *offset, *length),
+        }
+    }
+}
+
 /// What an answer about trouble says beyond the trouble.
 #[derive(Default)]
 struct More<'m> {
-    /// A header line with its end, or nothing.
-    line: &'m str,
+    /// Header lines with their ends, or nothing.
+    lines: &'m [u8],
     release: &'m str,
 }
 
@@ -100,7 +110,7 @@ impl Connection {
         }
         match reply {
             Reply::Trouble(trouble, _) => {
-                self.send_trouble(ask, *trouble, &More { line: &lines, release: "" }, keep_alive).await
+                self.send_trouble(ask, *trouble, &More { lines: lines.as_bytes(), release: "" }, keep_alive).await
             }
             Reply::Plain(status, _) => {
                 let length = (*status != 204).then_some(0);
@@ -126,15 +136,16 @@ impl Connection {
             None => page::body(trouble, ask.id.as_str(), ask.as_page),
         };
         let kind = if ask.as_page { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
-        let lines = format!(
-            "Content-Type: {kind}\r\nCache-Control: no-store\r\nHavre-Error: {}\r\n{}{}",
+        let mut lines = format!(
+            "Content-Type: {kind}\r\nCache-Control: no-store\r\nHavre-Error: {}\r\n{}",
             trouble.code(),
-            trouble.extra_lines(),
-            more.line
-        );
+            trouble.extra_lines()
+        )
+        .into_bytes();
+        lines.extend_from_slice(more.lines);
         let head = Head {
             status: trouble.status(),
-            lines: lines.as_bytes(),
+            lines: &lines,
             length: Some(body.len() as u64),
             release: more.release,
         };
@@ -149,41 +160,19 @@ impl Connection {
 
     async fn send_site(&mut self, ask: &Ask, site: &Site, answer: SiteAnswer, keep_alive: bool) -> bool {
         let release = site.release.as_str();
-        let (trouble, line) = match answer {
-            SiteAnswer::Bytes { head, body } => {
-                site.counters.record(head.status);
-                let lines = file_lines(&head);
-                let head = Head { status: head.status, lines: &lines, length: Some(head.length), release };
-                return self.send_own(ask, &head, Content::Bytes(&body), keep_alive).await;
+        match answer {
+            SiteAnswer::Ready(reply) => {
+                site.counters.record(reply.status);
+                let lines = reply.lines.as_bytes();
+                let head = Head { status: reply.status, lines, length: reply.body.length(), release };
+                self.send_own(ask, &head, Content::of(&reply.body), keep_alive).await
             }
-            SiteAnswer::File { head, file, offset } => {
-                site.counters.record(head.status);
-                let lines = file_lines(&head);
-                let content = Content::File(&file, offset, head.length);
-                let head = Head { status: head.status, lines: &lines, length: Some(head.length), release };
-                return self.send_own(ask, &head, content, keep_alive).await;
+            SiteAnswer::Trouble(trouble, lines) => {
+                site.counters.record(trouble.status());
+                let more = More { lines: lines.as_bytes(), release };
+                self.send_trouble(ask, trouble, &more, keep_alive).await
             }
-            SiteAnswer::Redirect { location } => {
-                site.counters.record(301);
-                let lines = format!("Location: {location}\r\n");
-                let head = Head { status: 301, lines: lines.as_bytes(), length: Some(0), release };
-                return self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await;
-            }
-            SiteAnswer::NotModified { etag, cache_control } => {
-                site.counters.record(304);
-                let lines = format!("ETag: {etag}\r\nCache-Control: {cache_control}\r\n");
-                let head = Head { status: 304, lines: lines.as_bytes(), length: None, release };
-                return self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await;
-            }
-            SiteAnswer::RangeNotSatisfiable { size } => {
-                (Trouble::Range, format!("Content-Range: bytes */{size}\r\n"))
-            }
-            SiteAnswer::NotFound => (Trouble::NoFile, String::new()),
-            SiteAnswer::MethodNotAllowed => (Trouble::SiteMethod, String::new()),
-            SiteAnswer::Unreadable => (Trouble::SiteUnreadable, String::new()),
-        };
-        site.counters.record(trouble.status());
-        self.send_trouble(ask, trouble, &More { line: &line, release }, keep_alive).await
+        }
     }
 
     async fn send_own(&mut self, ask: &Ask, head: &Head<'_>, content: Content<'_>, keep_alive: bool) -> bool {
@@ -226,24 +215,4 @@ impl Connection {
         self.worker.memory.give_back_head(out);
         sent.is_ok()
     }
-}
-
-fn file_lines(head: &FileHead) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(320);
-    for (name, value) in [
-        ("Content-Type", head.content_type),
-        ("ETag", head.etag.as_str()),
-        ("Cache-Control", head.cache_control),
-        ("Content-Range", head.content_range.as_deref().unwrap_or("")),
-        ("Accept-Ranges", "bytes"),
-        ("X-Content-Type-Options", "nosniff"),
-    ] {
-        if !value.is_empty() {
-            lines.extend_from_slice(name.as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value.as_bytes());
-            lines.extend_from_slice(b"\r\n");
-        }
-    }
-    lines
 }

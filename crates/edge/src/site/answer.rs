@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use tracing::error;
 
 use super::condition::{self, Part};
 use super::folder::{Entry, Folder, is_full};
 use super::path::SitePath;
-use super::{FileHead, Site, SiteAnswer, SiteRequest, kind};
+use super::reply::{Body, LinesWriter, Reply};
+use super::{Site, SiteAnswer, SiteRequest, kind};
+use crate::page::Trouble;
 
 /// All published sites of this machine and the memory of their small files.
 #[derive(Debug)]
@@ -37,13 +40,13 @@ impl Sites {
     /// The answer of `site`. Blocks for at most three opened files and one read of 32 KB.
     pub fn answer(&self, site: &Site, request: &SiteRequest<'_>) -> SiteAnswer {
         if request.method != "GET" && request.method != "HEAD" {
-            return SiteAnswer::MethodNotAllowed;
+            return trouble(Trouble::SiteMethod);
         }
         let (path, query) = match request.target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (request.target, None),
         };
-        let Some(below) = path.strip_prefix(site.prefix.as_str()) else { return SiteAnswer::NotFound };
+        let Some(below) = path.strip_prefix(site.prefix.as_str()) else { return trouble(Trouble::NoFile) };
         if below.is_empty() {
             return redirect(path, query);
         }
@@ -57,7 +60,7 @@ impl Sites {
             Ok((folder, Look::Nothing)) => self.not_found(site, request, &folder),
             Err(problem) => {
                 site.complain(&problem);
-                SiteAnswer::Unreadable
+                trouble(Trouble::SiteUnreadable)
             }
         }
     }
@@ -134,10 +137,10 @@ impl Sites {
                     SiteRequest { method: request.method, target: request.target, ..Default::default() };
                 whole(site, &bare, chosen, 404)
             }
-            Ok(None) => SiteAnswer::NotFound,
+            Ok(None) => trouble(Trouble::NoFile),
             Err(problem) => {
                 site.complain(&problem);
-                SiteAnswer::NotFound
+                trouble(Trouble::NoFile)
             }
         }
     }
@@ -151,19 +154,23 @@ enum Look {
     Nothing,
 }
 
+fn trouble(trouble: Trouble) -> SiteAnswer {
+    SiteAnswer::Trouble(trouble, Default::default())
+}
+
 fn redirect(path: &str, query: Option<&str>) -> SiteAnswer {
     // The location is a header: only what a request line may carry. A second slash at its start would be
     // another host.
     let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if !is_plain(path) || !query.is_none_or(is_plain) || path.starts_with("//") {
-        return SiteAnswer::NotFound;
+        return trouble(Trouble::NoFile);
     }
-    SiteAnswer::Redirect {
-        location: match query {
-            Some(query) => format!("{path}/?{query}"),
-            None => format!("{path}/"),
-        },
-    }
+    let location = match query {
+        Some(query) => format!("{path}/?{query}"),
+        None => format!("{path}/"),
+    };
+    let lines = LinesWriter::new().push("Location", &location).finish();
+    SiteAnswer::Ready(Reply { status: 301, lines, body: Body::Bytes(Bytes::new()) })
 }
 
 fn whole(site: &Site, request: &SiteRequest<'_>, chosen: Chosen, status: u16) -> SiteAnswer {
@@ -171,37 +178,43 @@ fn whole(site: &Site, request: &SiteRequest<'_>, chosen: Chosen, status: u16) ->
     let etag = etag(site, &chosen.relative);
     let cache_control = if status == 200 { kind::cache_control(name) } else { kind::REVALIDATE };
     if request.if_none_match.is_some_and(|tags| condition::matches(tags, &etag)) {
-        return SiteAnswer::NotModified { etag, cache_control };
+        let lines = LinesWriter::new().push("ETag", &etag).push("Cache-Control", cache_control).finish();
+        return SiteAnswer::Ready(Reply { status: 304, lines, body: Body::None });
     }
     let size = match &chosen.entry {
         Entry::Small(body) => body.len() as u64,
         Entry::Large(_, size) => *size,
-        Entry::Folder | Entry::Missing => return SiteAnswer::NotFound,
+        Entry::Folder | Entry::Missing => return trouble(Trouble::NoFile),
     };
     let is_same = request.if_range.is_none_or(|tag| tag.trim() == etag);
     let range = request.range.filter(|_| request.method == "GET" && is_same);
     let (offset, length, is_part) = match range.map_or(Part::Whole, |range| condition::part(range, size)) {
         Part::Whole => (0, size, false),
         Part::Bytes { offset, length } => (offset, length, true),
-        Part::OutOfRange => return SiteAnswer::RangeNotSatisfiable { size },
+        Part::OutOfRange => {
+            let lines = LinesWriter::new().push("Content-Range", &format!("bytes */{size}")).finish();
+            return SiteAnswer::Trouble(Trouble::Range, lines);
+        }
     };
-    let head = FileHead {
-        status: if is_part { 206 } else { status },
-        content_type: kind::content_type(name),
-        etag,
-        cache_control,
-        length,
-        content_range: is_part.then(|| format!("bytes {offset}-{}/{size}", offset + length - 1)),
-    };
-    match chosen.entry {
+    let mut lines = LinesWriter::new();
+    lines
+        .push("Content-Type", kind::content_type(name))
+        .push("ETag", &etag)
+        .push("Cache-Control", cache_control);
+    if is_part {
+        lines.push("Content-Range", &format!("bytes {offset}-{}/{size}", offset + length - 1));
+    }
+    lines.push("Accept-Ranges", "bytes").push("X-Content-Type-Options", "nosniff");
+    let body = match chosen.entry {
         Entry::Small(body) => {
             let start = usize::try_from(offset).unwrap_or(0);
             let end = start + usize::try_from(length).unwrap_or(0);
-            SiteAnswer::Bytes { head, body: body.slice(start..end) }
+            Body::Bytes(body.slice(start..end))
         }
-        Entry::Large(file, _) => SiteAnswer::File { head, file, offset },
-        Entry::Folder | Entry::Missing => SiteAnswer::NotFound,
-    }
+        Entry::Large(file, _) => Body::File { file: Arc::new(file), offset, length },
+        Entry::Folder | Entry::Missing => return trouble(Trouble::NoFile),
+    };
+    SiteAnswer::Ready(Reply { status: if is_part { 206 } else { status }, lines: lines.finish(), body })
 }
 
 /// Strong: a digest names one content for ever, and the name one file of it.

@@ -3,26 +3,25 @@
 //! A published site is an immutable folder `<sites_dir>/<digest>/`, so nothing is checked twice and small files
 //! stay in memory. It writes no answers to connections and knows nothing of hosts.
 //!
-//! For the data path: `shared.sites.answer(site, &request)` is synchronous; it opens at most three files and
-//! reads at most 32 KB. Write the head from [`FileHead`] (or the variant), count with `site.counters.record`,
-//! add `Havre-Release: site.release` when `site.expose_release` (or the probe key says so), and for `HEAD` leave
-//! the body out but keep `Content-Length`. Tests: `tests/it/site.rs`.
+//! For a protocol: ask `shared.sites.answer(site, &request)`, write the status and the lines of the [`Reply`], add
+//! `Content-Length` where its body has a length and `Havre-Release: site.release` when `site.expose_release` (or the
+//! probe key) says so, leave the body out for `HEAD`, count with `site.counters.record`. Tests: `tests/it/site.rs`.
 
 mod answer;
 mod condition;
 mod folder;
 mod kind;
 mod path;
+mod reply;
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
-
 use crate::metrics::Counters;
+pub use crate::page::Trouble;
 
 pub use answer::Sites;
+pub use reply::{Body, Lines, Reply, SiteAnswer};
 
 /// One published site on one route.
 #[derive(Debug)]
@@ -57,65 +56,4 @@ pub struct SiteRequest<'r> {
     pub range: Option<&'r str>,
     /// `If-Range` as sent.
     pub if_range: Option<&'r str>,
-}
-
-/// Head of an answer that carries a file or a part of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileHead {
-    /// 200, 206 for a part, 404 with the site's own page.
-    pub status: u16,
-    /// `Content-Type`.
-    pub content_type: &'static str,
-    /// `ETag`, with its quotes.
-    pub etag: String,
-    /// `Cache-Control`.
-    pub cache_control: &'static str,
-    /// `Content-Length`: bytes of this answer.
-    pub length: u64,
-    /// `Content-Range` of a 206.
-    pub content_range: Option<String>,
-}
-
-/// The answer of a site. Files also get `Accept-Ranges: bytes` and `X-Content-Type-Options: nosniff`.
-#[derive(Debug)]
-pub enum SiteAnswer {
-    /// A small file, or a part of it, from memory.
-    Bytes {
-        /// The head.
-        head: FileHead,
-        /// The body, `head.length` bytes.
-        body: Bytes,
-    },
-    /// A file to send from `offset`, `head.length` bytes.
-    File {
-        /// The head.
-        head: FileHead,
-        /// The file, open for reading, position unspecified: use offsets.
-        file: File,
-        /// First byte to send.
-        offset: u64,
-    },
-    /// 301 to `location`, a path with its query.
-    Redirect {
-        /// `Location`.
-        location: String,
-    },
-    /// 304.
-    NotModified {
-        /// `ETag`, with its quotes.
-        etag: String,
-        /// `Cache-Control`.
-        cache_control: &'static str,
-    },
-    /// 416 with `Content-Range: bytes */size`.
-    RangeNotSatisfiable {
-        /// Size of the whole file.
-        size: u64,
-    },
-    /// 404.
-    NotFound,
-    /// 405 with `Allow: GET, HEAD`.
-    MethodNotAllowed,
-    /// 500: the folder or a file cannot be read; the reason is in the log.
-    Unreadable,
 }
