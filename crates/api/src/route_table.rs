@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use havre_core::route::settings::RouteSettings;
 use havre_core::route::settings::auth::SecretDigest;
+use havre_core::site::settings::{CleanUrls, TagHeader, TrailingSlash};
 use serde::{Deserialize, Serialize};
 
 /// Version of this document; an edge refuses a version it does not know and keeps its last good table.
@@ -134,7 +135,46 @@ pub enum Target {
         spa: bool,
         /// Add `Havre-Release` to answers for everybody.
         expose_release: bool,
+        /// What of the path is not part of the names of files; the path prefix of the route when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<String>,
+        /// Addresses of pages with or without `.html`.
+        #[serde(default)]
+        clean_urls: CleanUrls,
+        /// Addresses of pages with or without a slash at the end.
+        #[serde(default)]
+        trailing_slash: TrailingSlash,
+        /// What a CDN in front is told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cdn: Option<SiteCdn>,
+        /// Files that pages opened before the last switch may still ask for, the newest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        earlier: Vec<EarlierSite>,
     },
+}
+
+/// What a CDN in front of a site is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteCdn {
+    /// Which header names what can be purged together.
+    pub tags: TagHeader,
+    /// The name of the site there; pages also have `<tag>-pages`.
+    pub tag: String,
+    /// How long pages may be held, in seconds; nothing is said without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<u64>,
+}
+
+/// A release of a site that was live a short while ago: its files, pages aside, are served where the live release has
+/// none of that name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlierSite {
+    /// As in [`Target::Site`].
+    pub digest: String,
+    /// Until then, in milliseconds since 1970, by the clock of the edge.
+    pub until_ms: u64,
 }
 
 /// The upstreams of one service and how to treat them.

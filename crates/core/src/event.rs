@@ -74,6 +74,8 @@ pub enum EventKind {
     Deployment(deployment::event::Event),
     /// A task.
     Task(task::event::Event),
+    /// The files of a site.
+    Site(crate::site::event::Event),
     /// The route table.
     Route(crate::route::event::Event),
     /// Access to the API.
@@ -103,6 +105,7 @@ impl std::fmt::Display for EventKind {
             Self::Build(event) => event.fmt(f),
             Self::Deployment(event) => event.fmt(f),
             Self::Task(event) => event.fmt(f),
+            Self::Site(event) => event.fmt(f),
             Self::Route(event) => event.fmt(f),
             Self::Access(AccessEvent::TokenCreated { name }) => write!(f, "access token {name} created"),
             Self::Access(AccessEvent::TokenRevoked { name }) => write!(f, "access token {name} revoked"),

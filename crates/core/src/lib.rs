@@ -16,5 +16,6 @@ pub mod release;
 pub mod route;
 pub mod secret;
 pub mod service;
+pub mod site;
 pub mod task;
 pub mod time;

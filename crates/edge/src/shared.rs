@@ -54,11 +54,20 @@ impl Shared {
     /// acknowledged (`worker::Workers::acknowledge`). One caller at a time.
     pub fn publish(&self, table: Table) -> Arc<Table> {
         let table = Arc::new(table);
+        for site in table.sites() {
+            self.sites.prepare(site);
+        }
         self.table.store(Arc::clone(&table));
         for member in table.members() {
             member.upstream.set_draining(member.role == UpstreamRole::Draining);
         }
-        let digests: HashSet<&str> = table.sites().map(|site| site.digest.as_str()).collect();
+        let digests: HashSet<&str> = table
+            .sites()
+            .flat_map(|site| {
+                std::iter::once(&site.digest).chain(site.earlier.iter().map(|earlier| &earlier.digest))
+            })
+            .map(String::as_str)
+            .collect();
         self.sites.retain(|digest| digests.contains(digest));
         table.signals.probe.notify_one();
         table

@@ -26,6 +26,9 @@ use crate::syscall::{self, Ticker};
 /// Descriptors that connections leave to everything else of the process.
 const SPARE_DESCRIPTORS: u64 = 256;
 
+/// Threads of one worker that read files nobody has asked for before. They end when nothing is to be read.
+const DISK_THREADS: usize = 4;
+
 /// All worker threads of the process.
 #[derive(Debug)]
 pub struct Workers {
@@ -87,6 +90,8 @@ pub fn spawn_workers(
         let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || {
             let runtime = match tokio::runtime::Builder::new_current_thread()
                 .enable_io()
+                // They wait for disks; more of them would not make a disk faster.
+                .max_blocking_threads(DISK_THREADS)
                 .build_local(tokio::runtime::LocalOptions::default())
             {
                 Ok(runtime) => runtime,

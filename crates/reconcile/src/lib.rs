@@ -12,5 +12,6 @@ pub mod public;
 pub mod route;
 pub mod runner;
 pub mod service;
+pub mod site;
 pub mod task_log;
 pub mod world;

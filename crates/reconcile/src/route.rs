@@ -41,12 +41,14 @@ fn rows(view: &View<'_>) -> Result<Vec<ServiceRows>, StoreError> {
         let open = view.open_deployments(service.id)?;
         let tasks = view.list_tasks(service.id)?;
         let mut releases = BTreeMap::new();
-        for id in tasks.iter().map(|task| task.release).chain(service.live) {
+        let left = view.left_releases(service.id)?;
+        let named = tasks.iter().map(|task| task.release).chain(service.live);
+        for id in named.chain(left.iter().map(|(release, _)| *release)) {
             if let std::collections::btree_map::Entry::Vacant(entry) = releases.entry(id) {
                 entry.insert(view.get_release(id)?);
             }
         }
-        rows.push(ServiceRows { service, open, releases, tasks });
+        rows.push(ServiceRows { service, open, releases, tasks, left });
     }
     Ok(rows)
 }

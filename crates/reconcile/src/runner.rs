@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, route, service};
+use crate::{build, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(10);
@@ -30,15 +30,22 @@ pub async fn run(world: World, stop: CancellationToken) {
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
     let mut which = Which::All;
+    let mut is_resync = true;
     loop {
         let waits = activate(&world, &busy, which).await;
         which = Which::All;
+        if std::mem::take(&mut is_resync)
+            && let Err(error) = site::activate(&world).await
+        {
+            tracing::error!(error = %chain(&error), "could not tidy up the published sites");
+        }
         tokio::select! {
             () = stop.cancelled() => break,
             _ = changes.changed() => {}
             () = world.wake.notified() => {}
             () = &mut resync => {
                 world.engine_view.forget();
+                is_resync = true;
                 resync = world.clock.sleep(RESYNC);
             }
             () = world.clock.sleep(LOOK_AGAIN), if waits => which = Which::Waiting,

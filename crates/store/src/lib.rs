@@ -14,6 +14,7 @@ pub mod pool;
 pub mod release;
 pub mod route;
 pub mod service;
+pub mod site;
 pub mod task;
 pub mod token;
 

@@ -254,7 +254,10 @@ fn edges() {
             { "host": "api.example", "path_prefix": "/", "target": { "kind": "service", "service": "s12" },
                 "policy": "s12" },
             { "host": "dropit.example", "path_prefix": "/docs", "target": { "kind": "site", "digest": "ab",
-                "release": "r3", "spa": true, "expose_release": false } },
+                "release": "r3", "spa": true, "expose_release": false, "base": "/", "clean_urls": "redirect",
+                "trailing_slash": "never",
+                "cdn": { "tags": "surrogate-key", "tag": "dropit-production-web", "hold_seconds": 60 },
+                "earlier": [{ "digest": "cd", "until_ms": 1_000 }] } },
         ],
         "services": { "s12": {
             "name": "dropit/production/api", "expose_release": true,

@@ -164,6 +164,13 @@ async fn makes_what_was_asked_for() {
 }
 
 #[tokio::test]
+async fn sites_are_removed_unless_published_again() {
+    let (bed, world) = world().await;
+    contract::sites_are_removed_unless_published_again(world).await;
+    bed.clean().await;
+}
+
+#[tokio::test]
 async fn a_failure_names_its_step_and_last_lines() {
     let (bed, world) = world().await;
     contract::a_failure_names_its_step_and_last_lines(world).await;

@@ -244,6 +244,11 @@ pub const SITE: Keys = Keys {
         "output",
         "hosts",
         "spa",
+        "clean_urls",
+        "trailing_slash",
+        "keep_assets",
+        "releases",
+        "cdn",
         "expose_release",
         "redirects",
         "edge",
@@ -257,7 +262,17 @@ pub const SITE: Keys = Keys {
         ("folder", "root"),
         ("publish", "root"),
         ("fallback", "spa"),
+        ("cleanUrls", "clean_urls"),
+        ("trailingSlash", "trailing_slash"),
     ],
+};
+
+/// `[sites.<name>.cdn]`.
+pub const CDN: Keys = Keys {
+    table: "sites.<name>.cdn",
+    known: &["tags", "hold"],
+    later: &[],
+    meant: &[("ttl", "hold"), ("max_age", "hold"), ("header", "tags")],
 };
 
 /// `[environments.<name>]`.
@@ -269,7 +284,7 @@ pub const ENVIRONMENT: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 16] = [
+pub const TABLES: [&Keys; 17] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
@@ -285,6 +300,7 @@ pub const TABLES: [&Keys; 16] = [
     &CORS,
     &MAINTENANCE,
     &SITE,
+    &CDN,
     &ENVIRONMENT,
 ];
 

@@ -4,7 +4,9 @@ use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
 use crate::manifest::{Found, Kind, edge, route, schema, source};
 use crate::name::ServiceName;
+use crate::quantity::Span;
 use crate::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
+use crate::site::settings::{self, CdnSpec, CleanUrls, SiteSettings, TagHeader, TrailingSlash};
 
 /// Reads one site; `None` when it has problems that leave no whole specification.
 pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>) -> (Kind, Option<Found>) {
@@ -18,6 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let mut flag =
         |key, default| fields.find(key).and_then(|value| reader.boolean(&value)).unwrap_or(default);
     let (spa, expose_release) = (flag("spa", false), flag("expose_release", true));
+    let settings = read_settings(reader, &fields);
     let found = read_source(reader, &fields).map(|source| Found {
         spec: ServiceSpec {
             version: SPEC_VERSION,
@@ -25,7 +28,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             routes: routes.iter().map(|route| route.spec.clone()).collect(),
             expose_release,
             edge,
-            work: Work::Site(SiteWork { source, spa }),
+            work: Work::Site(SiteWork { source, spa, settings }),
         },
         routes,
         at: value.key_at.clone(),
@@ -45,6 +48,71 @@ fn refuse_task_keys(reader: &mut Reader<'_>, fields: &Fields<'_>) {
             reader.report(Code::Conflict, value.key_at.clone(), message, "remove it");
         }
     }
+}
+
+/// Each setting that has a problem keeps its default; the problem is reported.
+fn read_settings(reader: &mut Reader<'_>, fields: &Fields<'_>) -> SiteSettings {
+    let mut settings = SiteSettings::default();
+    let clean = [("serve", CleanUrls::Serve), ("redirect", CleanUrls::Redirect), ("off", CleanUrls::Off)];
+    let slash =
+        [("auto", TrailingSlash::Auto), ("always", TrailingSlash::Always), ("never", TrailingSlash::Never)];
+    if let Some(chosen) = read_word(reader, fields, "clean_urls", &clean) {
+        settings.clean_urls = chosen;
+    }
+    if let Some(chosen) = read_word(reader, fields, "trailing_slash", &slash) {
+        settings.trailing_slash = chosen;
+    }
+    if let Some(value) = fields.find("keep_assets")
+        && let Some(keep) = reader.span(&value, Span::seconds(0)..=settings::KEEP_ASSETS_MAX)
+    {
+        settings.keep_assets = keep;
+    }
+    if let Some(value) = fields.find("releases")
+        && let Some(count) = reader.integer(&value, 1..=settings::RELEASES_KEPT_MAX)
+    {
+        settings.releases_kept = count;
+    }
+    settings.cdn = fields.find("cdn").and_then(|value| read_cdn(reader, &value));
+    settings
+}
+
+fn read_cdn(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<CdnSpec> {
+    let fields = reader.table(&schema::CDN, value)?;
+    let words = [("surrogate-key", TagHeader::SurrogateKey), ("cache-tag", TagHeader::CacheTag)];
+    if fields.find("tags").is_none() {
+        let message = format!("`{}` has no `tags`", fields.path);
+        let hint = "add tags = \"surrogate-key\" (Fastly) or tags = \"cache-tag\" (Cloudflare, bunny.net)";
+        reader.report(Code::MissingKey, fields.at.clone(), message, hint);
+    }
+    let tags = read_word(reader, &fields, "tags", &words);
+    let hold = match fields.find("hold") {
+        Some(value) => Some(reader.span(&value, Span::seconds(1)..=settings::HOLD_MAX)?),
+        None => None,
+    };
+    Some(CdnSpec { tags: tags?, hold })
+}
+
+/// One of a few words.
+fn read_word<T: Copy>(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    key: &str,
+    words: &[(&'static str, T)],
+) -> Option<T> {
+    let value = fields.find(key)?;
+    let text = reader.text(&value, "text in quotes")?;
+    let found = words.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let shown: String = text.chars().take(32).flat_map(char::escape_debug).collect();
+        let message = format!("`{}`: `{shown}` is none of its values", value.path);
+        let hint = match schema::nearest(text, &names) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("values are: {}", names.join(", ")),
+        };
+        reader.report(Code::WrongValue, value.at(), message, hint);
+    }
+    found.map(|(_, chosen)| *chosen)
 }
 
 fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SiteSource> {

@@ -5,15 +5,18 @@ mod policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Digest};
 use crate::deployment::Deployment;
 use crate::deployment::state::State;
 use crate::id::ReleaseId;
+use crate::quantity::Span;
 use crate::release::Release;
-use crate::route::{Role, ServiceUpstreams, Table, Target, Upstream};
+use crate::route::{EarlierSite, Role, ServiceUpstreams, SiteCdn, Table, Target, Upstream};
 use crate::service::Service;
 use crate::service::spec::{RouteSpec, Strategy, TaskWork};
+use crate::site::settings::EARLIER_MAX;
 use crate::task::Task;
+use crate::time::Timestamp;
 
 /// The rows of one service.
 #[derive(Debug, Clone)]
@@ -22,10 +25,12 @@ pub struct ServiceRows {
     pub service: Service,
     /// Its open deployments.
     pub open: Vec<Deployment>,
-    /// Releases that its tasks or its live pointer name.
+    /// Releases that its tasks, its live pointer or `left` name.
     pub releases: BTreeMap<ReleaseId, Release>,
     /// Its tasks.
     pub tasks: Vec<Task>,
+    /// Releases of a site that were live and whose time since then is not over yet, and when they stopped being live.
+    pub left: Vec<(ReleaseId, Timestamp)>,
 }
 
 /// Makes the table. Where two services claim one address (a rollback may bring an old claim back), the one that
@@ -48,6 +53,10 @@ pub fn derive(rows: &[ServiceRows]) -> Table {
         for section in row.spec_now().edge.paths.keys() {
             if policy::is_section_of(section, route, &owners) {
                 let below = RouteSpec { host: route.host.clone(), path: section.clone() };
+                let mut target = target.clone();
+                if let Target::Site { base, .. } = &mut target {
+                    *base = Some(route.path.clone());
+                }
                 policy::add_route(&mut table, row, &below, &target);
             }
         }
@@ -91,6 +100,11 @@ impl ServiceRows {
             release: release.id,
             spa: site.spa,
             expose_release: release.spec.expose_release,
+            base: None,
+            clean_urls: site.settings.clean_urls,
+            trailing_slash: site.settings.trailing_slash,
+            cdn: site.settings.cdn.clone().map(|spec| SiteCdn { spec, tag: self.cdn_tag() }),
+            earlier: self.earlier(digest, site.settings.keep_assets),
         })
     }
 
@@ -104,6 +118,32 @@ impl ServiceRows {
         is_open
             && self.service.live.is_some()
             && !upstreams.iter().any(|upstream| upstream.role == Role::Live)
+    }
+
+    /// Files open pages may ask for, the release that was left last first. An edge compares the times with its own clock,
+    /// so nothing here changes when they pass; the row goes a little later, and with it the entry.
+    fn earlier(&self, live: &Digest, keep: Span) -> Vec<EarlierSite> {
+        let mut left = self.left.clone();
+        left.sort_by_key(|(release, at)| std::cmp::Reverse((*at, *release)));
+        let mut earlier: Vec<EarlierSite> = Vec::new();
+        for (release, at) in left.into_iter().filter(|_| keep > Span::seconds(0)) {
+            let Some(Artifact::Site { digest }) =
+                self.releases.get(&release).map(|release| &release.artifact)
+            else {
+                continue;
+            };
+            if digest != live && !earlier.iter().any(|other| other.digest == *digest) {
+                earlier.push(EarlierSite { digest: digest.clone(), until: at.after(keep.duration()) });
+            }
+        }
+        earlier.truncate(EARLIER_MAX);
+        earlier
+    }
+
+    /// The same for every release, so that a CDN can be told to forget them all.
+    fn cdn_tag(&self) -> String {
+        let place = &self.service.place;
+        format!("{}-{}-{}", place.project, place.environment, place.service)
     }
 
     fn upstreams(&self) -> Vec<Upstream> {

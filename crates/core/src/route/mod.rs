@@ -19,6 +19,7 @@ use crate::quantity::Span;
 use crate::route::settings::RouteSettings;
 use crate::route::settings::auth::SecretDigest;
 use crate::service::spec::CheckSpec;
+use crate::site::settings::{CdnSpec, CleanUrls, TrailingSlash};
 use crate::time::Timestamp;
 
 /// Content of a route table, without its generation.
@@ -85,7 +86,40 @@ pub enum Target {
         spa: bool,
         /// Name the release in answers.
         expose_release: bool,
+        /// What of the path is not part of the names of files, where that is not the path of the route itself.
+        #[serde(default)]
+        base: Option<AbsolutePath>,
+        /// Addresses of pages with or without `.html`.
+        #[serde(default)]
+        clean_urls: CleanUrls,
+        /// Addresses of pages with or without a slash at the end.
+        #[serde(default)]
+        trailing_slash: TrailingSlash,
+        /// What a CDN in front is told.
+        #[serde(default)]
+        cdn: Option<SiteCdn>,
+        /// Releases that were live a short while ago, the newest first.
+        #[serde(default)]
+        earlier: Vec<EarlierSite>,
     },
+}
+
+/// What a CDN in front of a site is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteCdn {
+    /// As the release says.
+    pub spec: CdnSpec,
+    /// What is purged together is named after this.
+    pub tag: String,
+}
+
+/// Files of a site that open pages may still ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierSite {
+    /// Which folder.
+    pub digest: Digest,
+    /// Until then; edges compare it with their own clock.
+    pub until: Timestamp,
 }
 
 /// Upstreams of one service.

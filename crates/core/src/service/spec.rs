@@ -12,6 +12,7 @@ use crate::name::{
 };
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::settings::EdgeSpec;
+use crate::site::settings::SiteSettings;
 
 /// Version of [`ServiceSpec`] in rows and on the wire.
 pub const SPEC_VERSION: u32 = 1;
@@ -111,6 +112,9 @@ pub struct SiteWork {
     pub source: SiteSource,
     /// Unknown paths without a file extension answer `/index.html`.
     pub spa: bool,
+    /// Addresses, releases that are kept, a CDN.
+    #[serde(default, skip_serializing_if = "SiteSettings::is_default")]
+    pub settings: SiteSettings,
 }
 
 /// Where an image comes from.

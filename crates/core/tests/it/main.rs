@@ -9,3 +9,4 @@ mod sample;
 mod service;
 mod settings;
 mod sim;
+mod site;

@@ -192,6 +192,38 @@ fn what_runs_must_be_said_once() {
 }
 
 #[test]
+fn every_setting_of_a_site() {
+    let text = r#"
+project = "p"
+[sites.web]
+root = "dist"
+hosts = ["a"]
+clean_urls = "redirect"
+trailing_slash = "never"
+keep_assets = "30m"
+releases = 3
+cdn = { tags = "cache-tag", hold = "1d" }
+"#;
+    assert_snapshot!("site_settings", resolved(text, "production"));
+    let wrong = r#"
+project = "p"
+[sites.web]
+root = "dist"
+hosts = ["a"]
+clean_urls = "serf"
+trailing_slash = true
+keep_assets = "8d"
+releases = 0
+cdn = { hold = "0s", ttl = "1s" }
+[sites.other]
+root = "dist"
+hosts = ["b"]
+cdn = { tags = "x-tags", hold = "1" }
+"#;
+    assert_snapshot!("site_settings_wrong", refused(wrong));
+}
+
+#[test]
 fn commands_are_lists_of_words() {
     assert_snapshot!("commands", service("image = \"a\"\ncommand = \"npm start\"\nrelease = []"));
 }

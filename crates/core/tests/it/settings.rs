@@ -16,7 +16,7 @@ use crate::sample;
 
 fn rows(spec: ServiceSpec) -> ServiceRows {
     let service = sample::service(spec);
-    ServiceRows { service, open: Vec::new(), releases: [].into(), tasks: Vec::new() }
+    ServiceRows { service, open: Vec::new(), releases: [].into(), tasks: Vec::new(), left: Vec::new() }
 }
 
 fn spec(work: TaskWork, routes: &[&str], edge: serde_json::Value) -> ServiceSpec {

@@ -133,6 +133,7 @@ impl Sim {
             open: self.open(),
             releases: self.releases.clone(),
             tasks: self.tasks.values().cloned().collect(),
+            left: Vec::new(),
         };
         let table = derive(&[rows]);
         if table != self.table {

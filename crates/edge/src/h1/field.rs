@@ -33,6 +33,10 @@ pub enum Field {
     Range,
     /// `If-Range`.
     IfRange,
+    /// `Accept-Encoding`.
+    AcceptEncoding,
+    /// `If-Modified-Since`.
+    IfModifiedSince,
 }
 
 /// Special names in lower case, by length so that most names are compared with two or three others only.
@@ -52,9 +56,9 @@ const NAMES: &[&[(&str, Field)]] = &[
     &[("x-request-id", Field::RequestId)],
     &[("if-none-match", Field::IfNoneMatch), ("havre-release", Field::Dropped)],
     &[("content-length", Field::ContentLength)],
-    &[],
+    &[("accept-encoding", Field::AcceptEncoding)],
     &[("proxy-connection", Field::Dropped)],
-    &[("transfer-encoding", Field::TransferEncoding)],
+    &[("transfer-encoding", Field::TransferEncoding), ("if-modified-since", Field::IfModifiedSince)],
     &[],
     &[("proxy-authorization", Field::Dropped)],
 ];
@@ -76,7 +80,16 @@ impl Field {
 
     /// Whether lines of this meaning go to the other side as they came.
     pub(super) fn is_passed_on(self) -> bool {
-        matches!(self, Self::Other | Self::Accept | Self::IfNoneMatch | Self::Range | Self::IfRange)
+        matches!(
+            self,
+            Self::Other
+                | Self::Accept
+                | Self::AcceptEncoding
+                | Self::IfModifiedSince
+                | Self::IfNoneMatch
+                | Self::Range
+                | Self::IfRange
+        )
     }
 }
 
@@ -107,7 +120,7 @@ mod tests {
         {
             assert_eq!(Field::of(name), Field::Dropped, "{name}");
         }
-        for name in ["X-Forwarded", "Accept-Encoding", "X_Custom", "Cookie", "x-forwarded-"] {
+        for name in ["X-Forwarded", "Accept-Language", "X_Custom", "Cookie", "x-forwarded-"] {
             assert_eq!(Field::of(name), Field::Other, "{name}");
         }
     }

@@ -32,6 +32,10 @@ pub struct RequestHead<'b, 's> {
     pub probe: Option<&'b [u8]>,
     /// `Accept` as sent.
     pub accept: Option<&'b [u8]>,
+    /// `Accept-Encoding`, where it is text.
+    pub accept_encoding: Option<&'b str>,
+    /// `If-Modified-Since`, where it is text.
+    pub if_modified_since: Option<&'b str>,
     /// `If-None-Match`, where it is text.
     pub if_none_match: Option<&'b str>,
     /// `Range`, where it is text.
@@ -77,6 +81,8 @@ pub fn parse<'b, 's>(
         request_id: None,
         probe: None,
         accept: None,
+        accept_encoding: None,
+        if_modified_since: None,
         if_none_match: None,
         range: None,
         if_range: None,
@@ -125,6 +131,8 @@ impl<'b> RequestHead<'b, '_> {
                 Field::RequestId => self.request_id = Some(header.value),
                 Field::Probe => self.probe = Some(header.value),
                 Field::Accept => self.accept = Some(header.value),
+                Field::AcceptEncoding => self.accept_encoding = std::str::from_utf8(header.value).ok(),
+                Field::IfModifiedSince => self.if_modified_since = std::str::from_utf8(header.value).ok(),
                 Field::IfNoneMatch => self.if_none_match = std::str::from_utf8(header.value).ok(),
                 Field::Range => self.range = std::str::from_utf8(header.value).ok(),
                 Field::IfRange => self.if_range = std::str::from_utf8(header.value).ok(),

@@ -135,6 +135,8 @@ impl Connection {
                     &SiteRequest {
                         method: head.method,
                         target: head.origin_form(),
+                        accept_encoding: head.accept_encoding,
+                        if_modified_since: head.if_modified_since,
                         if_none_match: head.if_none_match,
                         range: head.range,
                         if_range: head.if_range,

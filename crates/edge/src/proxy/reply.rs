@@ -85,7 +85,14 @@ impl Connection {
             Own::Page(trouble) => self.send_page(ask, trouble, keep_alive).await,
             Own::Challenge(answer) => self.send_challenge(ask, answer.as_bytes(), keep_alive).await,
             Own::Policy(reply) => self.send_reply(ask, &reply, keep_alive).await,
-            Own::Site(site, answer) => self.send_site(ask, &site, answer, keep_alive).await,
+            Own::Site(site, answer) => {
+                // Boxed: only the first request for a file waits for the disk.
+                let answer = match answer {
+                    SiteAnswer::Cold(_) => Box::pin(answer.settled()).await,
+                    answer => answer,
+                };
+                self.send_site(ask, &site, answer, keep_alive).await
+            }
         };
         match left {
             _ if !is_sent => After::Close,
@@ -110,7 +117,8 @@ impl Connection {
         }
         match reply {
             Reply::Trouble(trouble, _) => {
-                self.send_trouble(ask, *trouble, &More { lines: lines.as_bytes(), release: "" }, keep_alive).await
+                self.send_trouble(ask, *trouble, &More { lines: lines.as_bytes(), release: "" }, keep_alive)
+                    .await
             }
             Reply::Plain(status, _) => {
                 let length = (*status != 204).then_some(0);
@@ -167,6 +175,8 @@ impl Connection {
                 let head = Head { status: reply.status, lines, length: reply.body.length(), release };
                 self.send_own(ask, &head, Content::of(&reply.body), keep_alive).await
             }
+            // Settled before; a second wait would have no end.
+            SiteAnswer::Cold(_) => self.send_page(ask, Trouble::SiteUnreadable, keep_alive).await,
             SiteAnswer::Trouble(trouble, lines) => {
                 site.counters.record(trouble.status());
                 let more = More { lines: lines.as_bytes(), release };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::{Site, SiteRequest, Sites};
 use crate::page::Trouble;
 
 /// The answer of a site to one request.
@@ -15,6 +16,64 @@ pub enum SiteAnswer {
     Ready(Reply),
     /// A page of the edge's own, with further lines.
     Trouble(Trouble, Lines),
+    /// The disk has to be asked first; see [`SiteAnswer::settled`].
+    Cold(Box<Cold>),
+}
+
+impl SiteAnswer {
+    /// The answer, waited for on another thread where the disk is needed. Only inside of a tokio runtime.
+    pub async fn settled(self) -> Self {
+        let Self::Cold(cold) = self else { return self };
+        match tokio::task::spawn_blocking(move || cold.answer()).await {
+            Ok(answer) => answer,
+            Err(_) => Self::Trouble(Trouble::SiteUnreadable, Lines::default()),
+        }
+    }
+}
+
+/// A request that waits for the disk: everything that is needed to answer it on another thread.
+#[derive(Debug)]
+pub struct Cold {
+    sites: Sites,
+    site: Arc<Site>,
+    is_head: bool,
+    target: Box<str>,
+    /// In the order of [`SiteRequest`].
+    lines: [Option<Box<str>>; 5],
+}
+
+impl Cold {
+    pub(super) fn new(sites: Sites, site: Arc<Site>, request: &SiteRequest<'_>) -> Self {
+        let lines = [
+            request.accept_encoding,
+            request.if_modified_since,
+            request.if_none_match,
+            request.range,
+            request.if_range,
+        ];
+        Self {
+            sites,
+            site,
+            is_head: request.method == "HEAD",
+            target: request.target.into(),
+            lines: lines.map(|line| line.map(Into::into)),
+        }
+    }
+
+    /// The answer. Blocks for a few opened files, a list of the site's files, and at most half a megabyte read.
+    pub fn answer(self) -> SiteAnswer {
+        let [accept_encoding, if_modified_since, if_none_match, range, if_range] = &self.lines;
+        let request = SiteRequest {
+            method: if self.is_head { "HEAD" } else { "GET" },
+            target: &self.target,
+            accept_encoding: accept_encoding.as_deref(),
+            if_modified_since: if_modified_since.as_deref(),
+            if_none_match: if_none_match.as_deref(),
+            range: range.as_deref(),
+            if_range: if_range.as_deref(),
+        };
+        self.sites.answer_from_disk(&self.site, &request)
+    }
 }
 
 /// An answer that is ready. `Content-Length` is up to the protocol: [`Body::length`].
@@ -47,6 +106,21 @@ pub enum Body {
 }
 
 impl Body {
+    /// `length` bytes from `first`, both within it.
+    pub(super) fn part(&self, first: u64, length: u64) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Bytes(bytes) => {
+                let start = usize::try_from(first).unwrap_or(0).min(bytes.len());
+                let end = start.saturating_add(usize::try_from(length).unwrap_or(0)).min(bytes.len());
+                Self::Bytes(bytes.slice(start..end))
+            }
+            Self::File { file, offset, .. } => {
+                Self::File { file: Arc::clone(file), offset: offset + first, length }
+            }
+        }
+    }
+
     /// `Content-Length`, where there is to be one.
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -67,6 +141,12 @@ impl Lines {
         &self.0
     }
 
+    /// The value of a line, empty when there is none.
+    pub fn find(&self, name: &str) -> &str {
+        let found = self.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or("")
+    }
+
     /// Names and values one by one, for other protocols.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.split(|byte| *byte == b'\n').filter_map(|line| {
@@ -85,6 +165,13 @@ pub(super) struct LinesWriter(Vec<u8>);
 impl LinesWriter {
     pub(super) fn new() -> Self {
         Self(Vec::with_capacity(384))
+    }
+
+    /// Goes on after these lines.
+    pub(super) fn after(lines: &Lines) -> Self {
+        let mut text = Vec::with_capacity(lines.0.len() + 64);
+        text.extend_from_slice(&lines.0);
+        Self(text)
     }
 
     /// Adds a line. What could end a line early is refused once more here, whatever the types before promised.

@@ -5,7 +5,11 @@ use super::{
     Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RoutePolicy, RouteTable, RouteTarget, Service,
     Signals, Site, Table, TableError, Target, Upstream, check_text, https,
 };
-use havre_api::route_table::{Limits, Route, ServiceUpstreams, Upstream as WireUpstream};
+use crate::site::{Addresses, Cdn, Earlier};
+use havre_api::route_table::{
+    EarlierSite, Limits, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream,
+};
+use havre_core::site::document::is_sha256;
 use std::collections::HashSet;
 
 use crate::policy::Around;
@@ -187,29 +191,60 @@ fn target(
                 service: service.clone(),
             }),
         },
-        Target::Site { digest, release, spa, expose_release } => {
-            let is_digest = digest.len() == 64
-                && digest.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-            if !is_digest {
-                return Err(TableError::Text {
-                    what: "site digest",
-                    text: digest.chars().take(64).collect(),
-                });
+        Target::Site {
+            digest,
+            release,
+            spa,
+            expose_release,
+            base,
+            clean_urls,
+            trailing_slash,
+            cdn,
+            earlier,
+        } => {
+            for digest in std::iter::once(digest).chain(earlier.iter().map(|earlier| &earlier.digest)) {
+                if !is_sha256(digest) {
+                    let text = digest.chars().take(64).collect();
+                    return Err(TableError::Text { what: "site digest", text });
+                }
             }
             check_text("release", release, |byte| byte.is_ascii_graphic())?;
+            if let Some(cdn) = cdn {
+                check_text("CDN tag", &cdn.tag, |byte| byte.is_ascii_alphanumeric() || byte == b'-')?;
+            }
             let name = format!("{}{prefix}/", route.host);
             let counters =
                 sites.get(name.as_str()).map(|site| Arc::clone(&site.counters)).unwrap_or_default();
             Ok(RouteTarget::Site(Arc::new(Site {
                 name,
-                prefix: prefix.to_owned(),
+                prefix: base_of(base.as_deref(), prefix)?.to_owned(),
                 digest: digest.clone(),
                 release: release.clone(),
                 spa: *spa,
                 expose_release: *expose_release,
+                addresses: Addresses { clean_urls: *clean_urls, trailing_slash: *trailing_slash },
+                cdn: cdn.as_ref().map(map_cdn),
+                earlier: earlier.iter().map(map_earlier).collect(),
                 counters,
                 complained: std::sync::atomic::AtomicBool::new(false),
             })))
         }
+    }
+}
+
+fn map_cdn(wire: &SiteCdn) -> Cdn {
+    Cdn { header: wire.tags, tag: wire.tag.clone(), hold_seconds: wire.hold_seconds }
+}
+
+fn map_earlier(wire: &EarlierSite) -> Earlier {
+    Earlier { digest: wire.digest.clone(), until: wire.until_ms }
+}
+
+/// What of a path is not part of the names of files: a prefix of the route's own.
+fn base_of<'r>(base: Option<&'r str>, prefix: &'r str) -> Result<&'r str, TableError> {
+    let Some(base) = base.map(|base| base.trim_end_matches('/')) else { return Ok(prefix) };
+    match prefix.strip_prefix(base) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => Ok(base),
+        _ => Err(TableError::Text { what: "base of a site", text: base.chars().take(64).collect() }),
     }
 }

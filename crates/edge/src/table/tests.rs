@@ -144,6 +144,11 @@ fn documents_that_could_do_harm_are_refused() {
         release: "r1".to_owned(),
         spa: false,
         expose_release: false,
+        base: None,
+        clean_urls: Default::default(),
+        trailing_slash: Default::default(),
+        cdn: None,
+        earlier: Vec::new(),
     };
     let rows: Vec<(String, &str)> = vec![
         (refused(&|t| t.version = 3), "route table has version 3, this edge knows 1 to 2"),

@@ -15,6 +15,7 @@ mod raw_requests;
 mod rig;
 mod role;
 mod site;
+mod site_rules;
 mod slow;
 mod tunnels;
 mod upstreams;

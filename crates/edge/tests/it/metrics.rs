@@ -26,6 +26,11 @@ fn shared() -> Arc<Shared> {
             release: "r1".to_owned(),
             spa: false,
             expose_release: false,
+            base: None,
+            clean_urls: Default::default(),
+            trailing_slash: Default::default(),
+            cdn: None,
+            earlier: Vec::new(),
         },
         policy: None,
     });

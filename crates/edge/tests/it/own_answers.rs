@@ -144,6 +144,11 @@ fn site_table(table: RouteTable) -> RouteTable {
         release: "r4".to_owned(),
         spa: false,
         expose_release: true,
+        base: None,
+        clean_urls: Default::default(),
+        trailing_slash: Default::default(),
+        cdn: None,
+        earlier: Vec::new(),
     };
     let route = Route { host: "web.example".to_owned(), path_prefix: "/".to_owned(), target, policy: None };
     RouteTable { routes: vec![route], ..table }
@@ -162,10 +167,8 @@ fn files_of_a_site_are_sent_whole_and_in_parts() {
     }
     let mut client = rig.connect();
     let (head, body) = client.ask(&get("web.example", "/", ""));
-    assert!(
-        head.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nETag: \""),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\nETag: \""), "{head}");
+    assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
     assert!(head.contains("\r\nHavre-Release: r4\r\nX-Request-Id: i\r\n"), "{head}");
     assert_eq!(body, "<p>hi");
     assert!(client.ask(&get("web.example", "/app-a1b2c3d4.js", "")).1 == big[..9000]);

@@ -6,4 +6,5 @@ mod deploy;
 mod failure;
 mod restart;
 mod runner;
+mod site;
 mod world;

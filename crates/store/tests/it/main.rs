@@ -12,6 +12,7 @@ mod open;
 mod release;
 mod route;
 mod service;
+mod site;
 mod task;
 mod token;
 mod waiting;

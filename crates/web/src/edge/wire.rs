@@ -54,11 +54,26 @@ fn map_host(policy: &https::HostPolicy) -> wire::HostPolicy {
 fn map_route(route: &route::Route) -> wire::Route {
     let target = match &route.target {
         route::Target::Service { service } => wire::Target::Service { service: service.to_string() },
-        route::Target::Site { digest, release, spa, expose_release } => wire::Target::Site {
+        route::Target::Site {
+            digest,
+            release,
+            spa,
+            expose_release,
+            base,
+            clean_urls,
+            trailing_slash,
+            cdn,
+            earlier,
+        } => wire::Target::Site {
             digest: digest.hex().to_owned(),
             release: release.to_string(),
             spa: *spa,
             expose_release: *expose_release,
+            base: base.as_ref().map(ToString::to_string),
+            clean_urls: *clean_urls,
+            trailing_slash: *trailing_slash,
+            cdn: cdn.as_ref().map(map_cdn),
+            earlier: earlier.iter().map(map_earlier).collect(),
         },
     };
     wire::Route {
@@ -71,6 +86,19 @@ fn map_route(route: &route::Route) -> wire::Route {
 
 fn map_policy(policy: &route::Policy) -> wire::Policy {
     wire::Policy { settings: policy.settings.clone(), maintenance: policy.maintenance.clone() }
+}
+
+fn map_cdn(cdn: &route::SiteCdn) -> wire::SiteCdn {
+    wire::SiteCdn {
+        tags: cdn.spec.tags,
+        tag: cdn.tag.clone(),
+        hold_seconds: cdn.spec.hold.map(|hold| hold.as_millis() / 1000),
+    }
+}
+
+fn map_earlier(earlier: &route::EarlierSite) -> wire::EarlierSite {
+    let until_ms = u64::try_from(earlier.until.as_millis()).unwrap_or(0);
+    wire::EarlierSite { digest: earlier.digest.hex().to_owned(), until_ms }
 }
 
 fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {

@@ -6,8 +6,12 @@ use axum::body::Body;
 use havre_core::id::{ReleaseId, ServiceId, TaskId};
 use havre_core::quantity::Span;
 use havre_core::route::settings::RouteSettings;
-use havre_core::route::{Policy, Role, Route, ServiceUpstreams, Table, Target, Upstream, https};
+use havre_core::route::{
+    EarlierSite, Policy, Role, Route, ServiceUpstreams, SiteCdn, Table, Target, Upstream, https,
+};
 use havre_core::service::spec::CheckSpec;
+use havre_core::site::settings::{CdnSpec, CleanUrls, TagHeader, TrailingSlash};
+use havre_core::time::Timestamp;
 use havre_web::Limits;
 use serde_json::{Value, json};
 
@@ -34,6 +38,17 @@ fn routes() -> Vec<Route> {
                 release: ReleaseId::new(3),
                 spa: true,
                 expose_release: false,
+                base: Some("/".parse().expect("a path")),
+                clean_urls: CleanUrls::Redirect,
+                trailing_slash: TrailingSlash::Never,
+                cdn: Some(SiteCdn {
+                    spec: CdnSpec { tags: TagHeader::CacheTag, hold: Some(Span::seconds(60)) },
+                    tag: "dropit-production-web".to_owned(),
+                }),
+                earlier: vec![EarlierSite {
+                    digest: format!("sha256:{}", "ef".repeat(32)).parse().expect("a digest"),
+                    until: Timestamp::from_millis(1_000),
+                }],
             },
             policy: None,
         },
