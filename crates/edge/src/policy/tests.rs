@@ -124,7 +124,7 @@ fn other_origins() {
     GET / from 192.0.2.1, origin: https://evil.example -> passes as it is | < Vary: Origin
     OPTIONS / from 192.0.2.1, origin: https://app.example, access-control-request-method: PUT -> 204 | Access-Control-Allow-Methods: GET, PUT | Access-Control-Max-Age: 600 | Access-Control-Allow-Headers: content-type | < Vary: Origin | < Access-Control-Allow-Origin: https://app.example | < Access-Control-Allow-Credentials: true
     OPTIONS / from 192.0.2.1, origin: https://evil.example, access-control-request-method: PUT -> 204 | < Vary: Origin
-    OPTIONS / from 192.0.2.1, origin: https://app.example -> passes as it is | < Vary: Origin
+    OPTIONS / from 192.0.2.1, origin: https://app.example -> passes as it is | < Vary: Origin | < Access-Control-Allow-Origin: https://app.example | < Access-Control-Allow-Credentials: true
     ");
 }
 
