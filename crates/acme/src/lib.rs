@@ -3,9 +3,10 @@
 //!
 //! A crate of its own because it isolates heavy dependencies (instant-acme, dns-update, hickory). It decides nothing: when to
 //! order, from whom, how often to try again is `havre_core::certificate`. It stores nothing: every call can be made again
-//! from what its caller has stored. Tests: `tests/it/contract.rs`, one suite for fakes and real servers.
+//! from what its caller has stored. Tests: `tests/it`, one contract for each fake and its real servers.
 
 pub mod authority;
+pub mod client;
 pub mod dns;
 pub mod error;
 pub mod fake;
