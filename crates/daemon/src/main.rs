@@ -64,8 +64,8 @@ fn main() -> ExitCode {
 }
 
 fn run_edge(config: config::Config) -> anyhow::Result<()> {
-    let stop = signals::watch_thread()?;
-    Ok(havre_edge::role::run(config.edge, stop)?)
+    let orders = signals::watch_thread()?;
+    Ok(havre_edge::role::run(config.edge, orders)?)
 }
 
 /// Logs to standard error, which the journal collects; `HAVRE_LOG` chooses levels.

@@ -2,20 +2,19 @@
 //! start and stay open until the process ends, because closing one of several loses the connections in its
 //! queue (measured, `edge.md` section 9). It accepts nothing. Tests at the end of the file.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tracing::warn;
 
-use crate::syscall;
+use crate::syscall::{self, FIRST_HANDED};
 
 /// Connections the kernel keeps for us while we are busy; it cuts the number to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// First descriptor that systemd hands over.
-const FIRST_HANDED: RawFd = 3;
 /// In place of `LISTEN_PID`: the process id of the `havred supervise` that started us.
 pub const PARENT_VARIABLE: &str = "HAVRE_LISTEN_PARENT";
 /// More than any unit has; a larger number in the environment is a mistake.
@@ -63,10 +62,7 @@ impl Listeners {
     /// # Errors
     /// An address is taken or not ours, or a handed-over socket is no listening TCP socket.
     pub fn open(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
-        let handed = handed_fds(
-            |name| std::env::var(name).ok(),
-            Process { own: std::process::id(), parent: std::os::unix::process::parent_id() },
-        );
+        let handed = public_ones(handed_to_us());
         if handed.is_empty() {
             return Self::bind(addresses, workers);
         }
@@ -106,6 +102,19 @@ impl Listeners {
             return Err(ListenError::None);
         }
         Ok(Self { per_worker, addresses: bound })
+    }
+
+    /// A copy of each socket, with the name under which a successor gets it. Workers that share a socket count once:
+    /// otherwise each successor would hand over more than it got.
+    pub(crate) fn copies(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let mut seen = BTreeSet::new();
+        let mut copies = Vec::new();
+        for socket in self.per_worker.iter().flatten() {
+            if seen.insert(rustix::fs::fstat(socket)?.st_ino) {
+                copies.push(("edge".to_owned(), socket.try_clone()?.into()));
+            }
+        }
+        Ok(copies)
     }
 
     /// The same sockets for every worker: each has its own descriptor of one queue.
@@ -149,8 +158,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(bind_one(address)?)
 }
 
-/// Descriptors named `edge…` that the service manager handed to this process (`sd_listen_fds(3)`).
-fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Vec<RawFd> {
+/// Descriptors that the service manager, `havred supervise` or a predecessor handed to this process
+/// (`sd_listen_fds(3)`), with their names.
+fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Vec<(RawFd, String)> {
     let names_us = |name: &str, id: u32| variable(name).and_then(|text| text.parse().ok()) == Some(id);
     // systemd knows our process id before it starts us; `havred supervise` knows only its own.
     let is_for_us = names_us("LISTEN_PID", process.own) || names_us(PARENT_VARIABLE, process.parent);
@@ -159,12 +169,25 @@ fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Ve
     if !is_for_us || count > MAX_HANDED {
         return Vec::new();
     }
-    (FIRST_HANDED..)
-        .zip(names.split(':'))
-        .take(count)
-        .filter(|(_, name)| name.starts_with("edge"))
-        .map(|(fd, _)| fd)
-        .collect()
+    (FIRST_HANDED..).zip(names.split(':').map(str::to_owned)).take(count).collect()
+}
+
+/// Those for users are named `edge…`.
+fn public_ones(handed: Vec<(RawFd, String)>) -> Vec<RawFd> {
+    handed.into_iter().filter(|(_, name)| name.starts_with("edge")).map(|(fd, _)| fd).collect()
+}
+
+fn handed_to_us() -> Vec<(RawFd, String)> {
+    let process = Process { own: std::process::id(), parent: std::os::unix::process::parent_id() };
+    handed_fds(|name| std::env::var(name).ok(), process)
+}
+
+/// The descriptor of exactly this name that was handed to this process; at most once for each name.
+pub(crate) fn take_handed(name: &str) -> Option<OwnedFd> {
+    let (number, _) = handed_to_us().into_iter().find(|(_, handed)| handed == name)?;
+    let descriptor = syscall::take_descriptor(number);
+    // What is not open says so here, and not where it is used.
+    fcntl_setfd(&descriptor, FdFlags::CLOEXEC).ok().map(|()| descriptor)
 }
 
 fn adopt(fd: RawFd) -> io::Result<TcpListener> {
@@ -191,7 +214,7 @@ mod tests {
             "LISTEN_FDNAMES" => names.map(str::to_owned),
             _ => None,
         };
-        handed_fds(variable, Process { own: 77, parent: 70 })
+        public_ones(handed_fds(variable, Process { own: 77, parent: 70 }))
     }
 
     #[test]
@@ -215,8 +238,8 @@ mod tests {
             }
         };
         let process = Process { own: 77, parent: 70 };
-        assert_eq!(handed_fds(variable("70"), process), [3]);
-        assert_eq!(handed_fds(variable("1"), process), [] as [RawFd; 0]);
+        assert_eq!(public_ones(handed_fds(variable("70"), process)), [3]);
+        assert_eq!(public_ones(handed_fds(variable("1"), process)), [] as [RawFd; 0]);
     }
 
     #[test]
@@ -239,6 +262,7 @@ mod tests {
         let address = one.local_addr().unwrap();
         let listeners = Listeners::share(&[one], 2).unwrap();
         assert_eq!(listeners.addresses, [address]);
+        assert_eq!(listeners.copies().unwrap().len(), 1);
         for worker in &listeners.per_worker {
             let client = TcpStream::connect(address).unwrap();
             let (_, peer) = worker[0].accept().unwrap();

@@ -23,6 +23,10 @@ use crate::pool::Pool;
 use crate::proxy::{self, Clock, Memory, Pipes, RequestId, Watches};
 use crate::syscall::{self, Ticker};
 
+/// How long a resting connection may still bring a request once the soft stop has come. Closing it at once would meet
+/// requests that are on their way; the answer to one that comes says `Connection: close`.
+const REST_AT_STOP: Duration = Duration::from_secs(5);
+
 /// Descriptors that connections leave to everything else of the process.
 const SPARE_DESCRIPTORS: u64 = 256;
 
@@ -147,6 +151,8 @@ pub(crate) struct Worker {
     pub(crate) compressing: Cell<usize>,
     /// The soft stop has come.
     pub(crate) stopping: Cell<bool>,
+    /// From when on resting connections are closed, by the worker's clock; never before the soft stop.
+    rest_until: Cell<u64>,
     ids: (u64, Cell<u64>),
     most: usize,
     open: Cell<usize>,
@@ -169,6 +175,7 @@ impl Worker {
             held: Cell::new(0),
             compressing: Cell::new(0),
             stopping: Cell::new(false),
+            rest_until: Cell::new(u64::MAX),
             ids: (random.hash_one(1), Cell::new(random.hash_one(2))),
             most,
             open: Cell::new(0),
@@ -190,6 +197,11 @@ impl Worker {
     pub(crate) fn oldest_idle(&self) -> u64 {
         let rest = self.shared.limits.upstream_idle_timeout.as_millis();
         self.clock.now().saturating_sub(rest)
+    }
+
+    /// Whether a connection may go on waiting for its next request.
+    pub(crate) fn may_rest(&self) -> bool {
+        self.clock.now() < self.rest_until.get()
     }
 
     fn tick(&self) {
@@ -329,9 +341,15 @@ async fn run(
     }
     accepting.iter().for_each(tokio::task::JoinHandle::abort);
     worker.stopping.set(true);
-    worker.watches.wake_all();
-    let deadline = worker.clock.after(worker.shared.limits.stop_timeout.duration());
+    let stop_timeout = worker.shared.limits.stop_timeout.duration();
+    worker.rest_until.set(worker.clock.after(REST_AT_STOP.min(stop_timeout / 2)));
+    let deadline = worker.clock.after(stop_timeout);
+    let mut has_rested = false;
     while worker.open.get() > 0 && worker.clock.now() < deadline {
+        if !has_rested && !worker.may_rest() {
+            has_rested = true;
+            worker.watches.wake_all();
+        }
         tokio::select! {
             Some(done) = orders.recv() => {
                 worker.follow_table();

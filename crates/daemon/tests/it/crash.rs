@@ -106,7 +106,7 @@ async fn users_do_not_notice_that_control_is_away() {
 }
 
 /// The process of a role under the supervisor.
-fn find_child(supervisor: u32, role: &str) -> Option<u32> {
+pub(crate) fn find_child(supervisor: u32, role: &str) -> Option<u32> {
     children(supervisor).into_iter().find(|(_, name)| name == role).map(|(id, _)| id)
 }
 

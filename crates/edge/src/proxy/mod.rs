@@ -107,11 +107,9 @@ impl Connection {
         let mut pace = Pace::within(self.worker.shared.limits.idle_timeout.duration());
         let ready = self
             .wire(Lane::Inward)
-            .paced(&mut pace, |context, _| {
-                if self.worker.stopping.get() {
-                    return Poll::Ready(Ok(false));
-                }
-                self.stream.poll_read_ready(context).map_ok(|()| true)
+            .paced(&mut pace, |context, _| match self.stream.poll_read_ready(context) {
+                Poll::Pending if !self.worker.may_rest() => Poll::Ready(Ok(false)),
+                ready => ready.map_ok(|()| true),
             })
             .await;
         ready.unwrap_or(false)

@@ -69,6 +69,7 @@ impl Place {
                 edge: "node-1".to_owned(),
                 instance: "abc".to_owned(),
                 listeners: vec!["127.0.0.1:8080".parse().unwrap()],
+                is_retired: Arc::default(),
             },
             acknowledge: Box::new({
                 let (permits, acknowledged) = (Arc::clone(&acknowledgements), Arc::clone(&acknowledged));
