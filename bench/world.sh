@@ -27,6 +27,7 @@ world_start() {
   cat > "$home/havred.toml" <<CONFIG
 [control]
 data_dir = "$home/data"
+master_key = "$home/master.key"
 sites_dir = "$home/data/sites"
 socket = "$HAVRE_SOCKET"
 edge_socket = "$home/edge.sock"

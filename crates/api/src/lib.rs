@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod build;
+pub mod certificate;
 pub mod deployment;
 pub mod edge_report;
 pub mod environment;

@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, completions, context, deployment, environment, event, project, release, service, task, version,
+    access, certificate, completions, context, deployment, dns_provider, environment, event, issuer, project,
+    release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -58,6 +59,15 @@ enum Command {
     Cancel(deployment::cancel::Options),
     /// Take a service or the whole environment away for ever
     Destroy(environment::destroy::Options),
+    /// Certificates: what is served, what is on its way, and why it waits
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
+    /// Who is asked for certificates
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
+    /// At whom records of a zone are written, for wildcard certificates
+    #[command(subcommand)]
+    DnsProvider(DnsProviderCommand),
     /// Access tokens of the server; only on its own machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -82,6 +92,40 @@ enum MaintenanceCommand {
 enum PasswordCommand {
     /// Print the hash of a password read from standard input
     Hash,
+}
+
+#[derive(Debug, Subcommand)]
+enum CertificateCommand {
+    /// List them, with what each waits for
+    List,
+    /// Show one
+    Show(certificate::show::Options),
+    /// Bring one of your own
+    Upload(certificate::upload::Options),
+    /// Order a new one now
+    Renew(certificate::renew::Options),
+    /// Remove one with its key
+    Remove(certificate::remove::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum IssuerCommand {
+    /// List them, the first that is asked first
+    List,
+    /// Set one: letsencrypt, google, zerossl, or one of your own
+    Set(issuer::set::Options),
+    /// Remove one
+    Remove(issuer::remove::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum DnsProviderCommand {
+    /// List zones and who has them, without credentials
+    List,
+    /// Set the provider of a zone; its credentials come from standard input
+    Set(dns_provider::set::Options),
+    /// Forget the provider of a zone
+    Remove(dns_provider::remove::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,6 +177,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Open(options) => service::open::run(&invocation, options).await,
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
+        Command::Certificate(command) => run_certificate(&invocation, command).await,
+        Command::Issuer(command) => run_issuer(&invocation, command).await,
+        Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
         Command::Token(TokenCommand::Create(options)) => access::create::run(&invocation, options).await,
         Command::Token(TokenCommand::List) => access::list::run(&invocation).await,
         Command::Token(TokenCommand::Revoke(options)) => access::revoke::run(&invocation, options).await,
@@ -144,6 +191,32 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Context(ContextCommand::Remove(options)) => context::remove::run(options),
         Command::Completions(options) => completions::run(options),
         Command::Version => version::run(&invocation).await,
+    }
+}
+
+async fn run_certificate(invocation: &Invocation, command: CertificateCommand) -> Result<Exit, CliError> {
+    match command {
+        CertificateCommand::List => certificate::list::run(invocation).await,
+        CertificateCommand::Show(options) => certificate::show::run(invocation, options).await,
+        CertificateCommand::Upload(options) => certificate::upload::run(invocation, options).await,
+        CertificateCommand::Renew(options) => certificate::renew::run(invocation, options).await,
+        CertificateCommand::Remove(options) => certificate::remove::run(invocation, options).await,
+    }
+}
+
+async fn run_issuer(invocation: &Invocation, command: IssuerCommand) -> Result<Exit, CliError> {
+    match command {
+        IssuerCommand::List => issuer::list::run(invocation).await,
+        IssuerCommand::Set(options) => issuer::set::run(invocation, options).await,
+        IssuerCommand::Remove(options) => issuer::remove::run(invocation, options).await,
+    }
+}
+
+async fn run_dns_provider(invocation: &Invocation, command: DnsProviderCommand) -> Result<Exit, CliError> {
+    match command {
+        DnsProviderCommand::List => dns_provider::list::run(invocation).await,
+        DnsProviderCommand::Set(options) => dns_provider::set::run(invocation, options).await,
+        DnsProviderCommand::Remove(options) => dns_provider::remove::run(invocation, options).await,
     }
 }
 

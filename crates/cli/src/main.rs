@@ -4,14 +4,17 @@
 mod access;
 mod args;
 mod build;
+mod certificate;
 mod completions;
 mod context;
 mod deployment;
+mod dns_provider;
 mod environment;
 mod event;
 mod exit;
 mod http;
 mod invocation;
+mod issuer;
 mod output;
 mod project;
 mod release;

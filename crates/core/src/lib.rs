@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod build;
+pub mod certificate;
 pub mod deployment;
 pub mod dns;
 pub mod event;

@@ -4,6 +4,7 @@
 //! A crate of its own because it enforces a ban: it sees neither `web` nor the edge; it meets them only in the store.
 
 pub mod build;
+pub mod certificate;
 pub mod clock;
 pub mod deployment;
 pub mod execute;

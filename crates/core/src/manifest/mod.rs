@@ -8,6 +8,7 @@
 
 mod edge;
 mod environment;
+mod https;
 mod law;
 
 pub mod problem;

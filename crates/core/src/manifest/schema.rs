@@ -52,6 +52,8 @@ pub const SERVICE: Keys = Keys {
         "expose_release",
         "redirects",
         "edge",
+        "https",
+        "hsts",
     ],
     later: &["secrets", "uses", "canary", "jobs"],
     meant: &[
@@ -77,6 +79,8 @@ pub const SERVICE: Keys = Keys {
         ("proxy", "edge"),
         ("middlewares", "edge"),
         ("routes", "edge"),
+        ("tls", "https"),
+        ("ssl", "https"),
     ],
 };
 
@@ -252,6 +256,8 @@ pub const SITE: Keys = Keys {
         "expose_release",
         "redirects",
         "edge",
+        "https",
+        "hsts",
     ],
     later: &["headers", "secrets"],
     meant: &[

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::artifact::ImageRef;
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, edge, route, schema, source};
+use crate::manifest::{Found, Kind, edge, https, route, schema, source};
 use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::service::spec::{
@@ -33,6 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let edge = edge::read(reader, &fields, &mut routes);
     let expose_release = read_or(reader, &fields, "expose_release", true, Reader::boolean);
     let replicas_at = fields.find("replicas").map_or(value.key_at.clone(), |replicas| replicas.at());
+    let https = https::read(reader, &fields);
     let source = read_source(reader, &fields);
     let work = read_work(reader, &fields, source);
     if work.as_ref().is_some_and(|work| work.port.is_none()) {
@@ -45,6 +46,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             routes: routes.iter().map(|route| route.spec.clone()).collect(),
             expose_release,
             edge,
+            https,
             work: Work::Tasks(Box::new(work)),
         },
         routes,

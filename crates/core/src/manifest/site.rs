@@ -2,7 +2,7 @@
 
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, edge, route, schema, source};
+use crate::manifest::{Found, Kind, edge, https, route, schema, source};
 use crate::name::ServiceName;
 use crate::quantity::Span;
 use crate::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
@@ -21,6 +21,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
         |key, default| fields.find(key).and_then(|value| reader.boolean(&value)).unwrap_or(default);
     let (spa, expose_release) = (flag("spa", false), flag("expose_release", true));
     let settings = read_settings(reader, &fields);
+    let https = https::read(reader, &fields);
     let found = read_source(reader, &fields).map(|source| Found {
         spec: ServiceSpec {
             version: SPEC_VERSION,
@@ -28,6 +29,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             routes: routes.iter().map(|route| route.spec.clone()).collect(),
             expose_release,
             edge,
+            https,
             work: Work::Site(SiteWork { source, spa, settings }),
         },
         routes,

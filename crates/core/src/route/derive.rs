@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
 use crate::artifact::{Artifact, Digest};
+use crate::certificate::{Certificate, serve};
 use crate::deployment::Deployment;
 use crate::deployment::state::State;
 use crate::id::ReleaseId;
@@ -35,7 +36,8 @@ pub struct ServiceRows {
 
 /// Makes the table. Where two services claim one address (a rollback may bring an old claim back), the one that
 /// claims it in its current specification wins, then the older service.
-pub fn derive(rows: &[ServiceRows]) -> Table {
+/// Certificates are those of the rows; `now` says which of them clients accept.
+pub fn derive(rows: &[ServiceRows], certificates: &[Certificate], now: Timestamp) -> Table {
     let mut table = Table::default();
     let mut claims: Vec<(&RouteSpec, bool, &ServiceRows)> = Vec::new();
     for row in rows.iter().filter(|row| row.service.destroyed_at.is_none()) {
@@ -62,6 +64,11 @@ pub fn derive(rows: &[ServiceRows]) -> Table {
         }
     }
     table.routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
+    let https = owners.iter().filter(|(_, row)| row.target().is_some());
+    let https = https.map(|(route, row)| (&route.host, row.spec_now().https));
+    table.hosts = serve::policies(https, certificates, now);
+    table.certificates = serve::certificates(certificates, now);
+    table.challenges = serve::challenges(certificates);
     for row in rows {
         let upstreams = row.upstreams();
         let is_routed = table

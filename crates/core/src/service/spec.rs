@@ -11,6 +11,7 @@ use crate::name::{
     AbsolutePath, EnvKey, HostName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
 };
 use crate::quantity::{ByteSize, Cpus, Span};
+use crate::route::https::Hsts;
 use crate::route::settings::EdgeSpec;
 use crate::site::settings::SiteSettings;
 
@@ -32,8 +33,41 @@ pub struct ServiceSpec {
     /// What the edge does with requests and answers of its routes.
     #[serde(default, skip_serializing_if = "EdgeSpec::is_empty")]
     pub edge: EdgeSpec,
+    /// How its hosts treat plain HTTP.
+    #[serde(default, skip_serializing_if = "HttpsSpec::is_default")]
+    pub https: HttpsSpec,
     /// What runs.
     pub work: Work,
+}
+
+/// How the hosts of a service treat plain HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpsSpec {
+    /// What becomes of plain requests.
+    pub mode: HttpsMode,
+    /// Whether browsers are told to insist on HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsts: Option<Hsts>,
+}
+
+impl HttpsSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What becomes of plain requests to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpsMode {
+    /// Sent to HTTPS as soon as there is a certificate; served until then.
+    #[default]
+    Redirect,
+    /// Served like those over HTTPS.
+    Both,
+    /// Served; no certificate is ordered.
+    Off,
 }
 
 /// One public address of a service.

@@ -1,6 +1,7 @@
 //! Laws of the decisions, on a simulated world: golden walks through deployments and property tests of `check`.
 
 mod build;
+mod certificate;
 mod deployment;
 mod laws;
 mod manifest;

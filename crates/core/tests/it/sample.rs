@@ -65,6 +65,7 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
         }],
         expose_release: true,
         edge: Default::default(),
+        https: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }

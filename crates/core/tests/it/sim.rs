@@ -135,7 +135,7 @@ impl Sim {
             tasks: self.tasks.values().cloned().collect(),
             left: Vec::new(),
         };
-        let table = derive(&[rows]);
+        let table = derive(&[rows], &[], self.now);
         if table != self.table {
             self.table = table;
             self.generation += 1;

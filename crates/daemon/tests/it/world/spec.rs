@@ -48,6 +48,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         routes: vec![RouteSpec { host: HOST.parse().expect("a host"), path: "/".parse().expect("a path") }],
         expose_release: true,
         edge: Default::default(),
+        https: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }
