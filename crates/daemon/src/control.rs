@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use havre_acme::client::AcmeClient;
-use havre_acme::dns::client::{DnsClient, DnsSettings};
+use havre_acme::dns::{DnsClient, DnsSettings};
 use havre_build::builder::Builder;
 use havre_build::docker::{DockerBuilder, Options};
 use havre_core::time::Timestamp;
