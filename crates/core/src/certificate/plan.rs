@@ -86,13 +86,13 @@ pub enum Blocker {
     NoProvider { name: CertificateName },
     NoWay { issuer: IssuerName },
     NoAddress,
-    Points { host: HostName, pointing: Pointing },
+    Points { host: HostName, pointing: Box<Pointing> },
     Forbidden { message: String },
     NoEdge,
     EdgesLearn,
     EdgeSilent { message: String },
     ZoneLags { message: String },
-    Budget { issuer: IssuerName, stage: Stage, exhausted: Exhausted },
+    Budget { issuer: IssuerName, stage: Stage, exhausted: Box<Exhausted> },
     IssuerLooks { issuer: IssuerName, stage: Stage, since: Timestamp },
     BackingOff { until: Timestamp, failures: u32, message: String },
     Expires { at: Timestamp },
@@ -275,7 +275,10 @@ impl Case<'_> {
             .hosts
             .iter()
             .filter(|(_, pointing)| *pointing != Pointing::Here)
-            .map(|(host, pointing)| Blocker::Points { host: host.clone(), pointing: pointing.clone() })
+            .map(|(host, pointing)| Blocker::Points {
+                host: host.clone(),
+                pointing: Box::new(pointing.clone()),
+            })
             .collect();
         waiting_on.extend(
             look.seen.forbidden.iter().map(|message| Blocker::Forbidden { message: message.clone() }),
@@ -334,6 +337,7 @@ impl Case<'_> {
         let ask = Ask { issuer: &issuer.name, stage, names: &certificate.names, is_renewal, is_retry };
         if let Err(exhausted) = budget::ask(&self.seen.history, &issuer.limits(stage), &ask, self.now) {
             let look_again_at = Some(exhausted.until);
+            let exhausted = Box::new(exhausted);
             return wait(Blocker::Budget { issuer: issuer.name.clone(), stage, exhausted }, look_again_at);
         }
         let attempt = Attempt { issuer: issuer.name.clone(), stage, challenge };
