@@ -15,6 +15,7 @@ use havre_core::name::{AbsolutePath, HostName};
 use havre_core::route::https::CertificatePurpose;
 use havre_core::secret::Secret;
 use havre_core::service::spec::RouteSpec;
+use havre_core::time::Timestamp;
 use havre_reconcile::{certificate, route};
 
 use crate::restart::{Killed, incarnation};
@@ -22,6 +23,13 @@ use crate::world::{Control, Outside, spec, work};
 
 const PRODUCTION: &str = "https://acme.example.org/directory";
 const STAGING: &str = "https://staging.example.org/directory";
+
+/// A world in a year that has certificates.
+fn outside() -> Outside {
+    let outside = Outside::new();
+    outside.clock.set(Timestamp::from_millis(1_767_225_600_000));
+    outside
+}
 
 fn host(text: &str) -> HostName {
     text.parse().unwrap()
@@ -100,7 +108,7 @@ fn refused() -> Problem {
 #[tokio::test]
 async fn a_host_gets_its_certificate_and_turns_to_https() {
     for kind in [ChallengeKind::Http01, ChallengeKind::TlsAlpn01] {
-        let outside = Outside::new();
+        let outside = outside();
         let control = outside.control();
         control.want(&["api.example.org".to_owned()]).await;
         control.settle_certificates().await;
@@ -129,7 +137,7 @@ async fn a_host_gets_its_certificate_and_turns_to_https() {
 
 #[tokio::test]
 async fn a_wildcard_by_records_which_are_taken_away() {
-    let outside = Outside::new();
+    let outside = outside();
     let control = outside.control();
     let fields = BTreeMap::from([("token".to_owned(), Secret::from("x"))]);
     let provider = Provider::parse(ProviderKind::Infomaniak, fields).unwrap();
@@ -155,7 +163,7 @@ async fn a_wildcard_by_records_which_are_taken_away() {
 
 #[tokio::test]
 async fn why_it_waits_is_said_and_nobody_is_asked_meanwhile() {
-    let outside = Outside::new();
+    let outside = outside();
     let control = outside.control();
     control.set_issuer(&[ChallengeKind::Http01]).await;
     control.want(&["api.example.org".to_owned()]).await;
@@ -175,7 +183,7 @@ async fn why_it_waits_is_said_and_nobody_is_asked_meanwhile() {
 
 #[tokio::test]
 async fn a_hundred_broken_domains_beside_a_good_one() {
-    let outside = Outside::new();
+    let outside = outside();
     let control = outside.control();
     control.set_issuer(&[ChallengeKind::Http01]).await;
     let mut hosts: Vec<String> = (0..100).map(|n| format!("broken{n}.example{}.org", n % 9)).collect();
@@ -211,7 +219,7 @@ async fn a_hundred_broken_domains_beside_a_good_one() {
 
 #[tokio::test]
 async fn an_issuer_that_is_down_is_left_alone_and_the_next_one_is_asked() {
-    let outside = Outside::new();
+    let outside = outside();
     let control = outside.control();
     control.set_issuer(&[ChallengeKind::Http01]).await;
     let second = Issuer {
@@ -243,7 +251,7 @@ async fn an_issuer_that_is_down_is_left_alone_and_the_next_one_is_asked() {
 
 #[tokio::test]
 async fn a_certificate_is_renewed_in_time() {
-    let outside = Outside::new();
+    let outside = outside();
     let control = outside.control();
     control.set_issuer(&[ChallengeKind::Http01]).await;
     control.want(&["api.example.org".to_owned()]).await;
@@ -259,7 +267,7 @@ async fn a_certificate_is_renewed_in_time() {
 
 /// Kills control after so many polls; `false` once it was done before that.
 fn killed(kind: ChallengeKind, polls: usize) -> bool {
-    let outside = Outside::new();
+    let outside = outside();
     incarnation(async || {
         let control = outside.control();
         control.set_issuer(&[kind]).await;
