@@ -32,7 +32,7 @@ fn spec(work: TaskWork, routes: &[&str], edge: serde_json::Value) -> ServiceSpec
 
 /// `host/path -> policy`, and what each policy does.
 fn shown(rows: &[ServiceRows]) -> String {
-    let table = derive(rows);
+    let table = derive(rows, &[], Timestamp::default());
     let routes = table.routes.iter().map(|route| {
         format!("{}{} -> {}\n", route.host, route.path, route.policy.as_deref().unwrap_or("nothing"))
     });
@@ -89,7 +89,7 @@ fn requests_wait_only_while_a_stop_first_update_has_no_task() {
         rows.service.live = was_live.then_some(release.id);
         rows.open = state.into_iter().map(|state| deployment(release.id, state)).collect();
         rows.releases.insert(release.id, release);
-        derive(&[rows]).services[&ServiceId::new(1)].is_paused
+        derive(&[rows], &[], Timestamp::default()).services[&ServiceId::new(1)].is_paused
     };
     let starting = || Some(State::Starting { since: Timestamp::from_millis(1) });
     let with_volume = || sample::with_volume(sample::work());

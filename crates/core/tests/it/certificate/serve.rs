@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::serve::{certificates, challenges, policies};
 use havre_core::certificate::{Attempt, Certificate, Current, Phase, Source, Stage, State};
-use havre_core::id::{OrderId, ServiceId};
-use havre_core::name::AbsolutePath;
+use havre_core::id::OrderId;
+use havre_core::name::HostName;
 use havre_core::route::https::Hsts;
-use havre_core::route::{Route, Target};
 use havre_core::service::spec::{HttpsMode, HttpsSpec};
 
 use crate::certificate::world::{DAY, at, certificate, current};
@@ -72,24 +71,21 @@ fn open_challenges_are_answered() {
 
 #[test]
 fn hosts_turn_to_https_only_with_a_valid_certificate() {
-    let route = |host: &str, path: &str| Route {
-        host: host.parse().unwrap(),
-        path: path.parse::<AbsolutePath>().unwrap(),
-        target: Target::Service { service: ServiceId::new(1) },
-    };
     let redirect = HttpsSpec { mode: HttpsMode::Redirect, hsts: Some(Hsts::Year) };
     let both = HttpsSpec { mode: HttpsMode::Both, hsts: None };
     let off = HttpsSpec { mode: HttpsMode::Off, hsts: None };
-    let routes = [
-        (route("a.example.org", "/"), redirect),
-        (route("a.example.org", "/api"), off),
-        (route("b.example.org", "/"), both),
-        (route("c.example.org", "/"), off),
-        (route("d.example.net", "/"), redirect),
-    ];
+    let hosts: Vec<(HostName, HttpsSpec)> = [
+        ("a.example.org", redirect),
+        ("a.example.org", off),
+        ("b.example.org", both),
+        ("c.example.org", off),
+        ("d.example.net", redirect),
+    ]
+    .map(|(host, https)| (host.parse().unwrap(), https))
+    .into();
     let rows = [served(1, "*.example.org", 90, "a")];
     let at_day = |day: i64| {
-        let pairs = routes.iter().map(|(route, https)| (&route.host, *https));
+        let pairs = hosts.iter().map(|(host, https)| (host, *https));
         format!("{:?}", policies(pairs, &rows, at(day * DAY)))
     };
     assert_eq!(
