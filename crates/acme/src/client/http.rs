@@ -130,6 +130,25 @@ impl Link {
         AuthorityError::Garbled { what: self.what(), message: message.into() }
     }
 
+    /// instant-acme trusts that the addresses in a directory are addresses, and panics over those that are not.
+    fn check_places(&self, directory: &[u8]) -> Result<(), AuthorityError> {
+        let document: HashMap<String, serde_json::Value> = serde_json::from_slice(directory)
+            .map_err(|error| self.garbled(format!("it is not a directory: {error}")))?;
+        match document.get("newNonce").and_then(serde_json::Value::as_str).map(str::parse::<Uri>) {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(self.garbled("its directory does not say where nonces are")),
+        }
+    }
+
+    /// Whether an address of a person can be asked at all.
+    pub(crate) fn check_address(&self, url: &str) -> Result<(), AuthorityError> {
+        let read = url
+            .parse()
+            .map_err(|_| format!("`{}` is no address", short(url)))
+            .and_then(|uri| Target::read(&uri));
+        read.map(|_| ()).map_err(|message| AuthorityError::NotAllowed { what: self.what(), message })
+    }
+
     async fn ask(&self, request: Request<BodyWrapper<Bytes>>) -> Result<(StatusCode, Bytes), AuthorityError> {
         let response = self.exchange(request).await?;
         let (parts, body) = response.into_parts();
@@ -265,9 +284,15 @@ impl HttpClient for Link {
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
         let link = self.clone();
         Box::pin(async move {
-            let answered =
-                link.exchange(request).await.map_err(|error| instant_acme::Error::Other(Box::new(error)))?;
-            let (parts, body) = answered.into_parts();
+            let is_directory = request.method() == http::Method::GET;
+            let answered = link.exchange(request).await.and_then(|answered| {
+                if is_directory {
+                    link.check_places(answered.body())?
+                }
+                Ok(answered)
+            });
+            let (parts, body) =
+                answered.map_err(|error| instant_acme::Error::Other(Box::new(error)))?.into_parts();
             Ok(BytesResponse { parts, body: Box::new(body) })
         })
     }

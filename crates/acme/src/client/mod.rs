@@ -55,7 +55,9 @@ impl AcmeClient {
             .expect("aws-lc-rs has the suites of TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Link::new(what, issuer.allow_private, self.limits, Arc::new(config)))
+        let link = Link::new(what, issuer.allow_private, self.limits, Arc::new(config));
+        link.check_address(&issuer.directory)?;
+        Ok(link)
     }
 
     fn roots_for(&self, issuer: &Issuer) -> Result<Arc<RootCertStore>, String> {

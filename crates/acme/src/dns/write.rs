@@ -62,22 +62,24 @@ fn concluded(
 /// dns-update tells most things as text; what it says of the status or the code decides.
 fn classed(provider: String, what: String, error: &Error) -> DnsError {
     let message: String = error.to_string().chars().filter(|c| !c.is_control()).take(500).collect();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let lower = message.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     match error {
         Error::Unauthorized => DnsError::Denied { what, provider, message },
-        _ if says(&[
-            "HTTP 403", "Refused", "NotAuth", "BADKEY", "BADSIG", "BADTIME", "Not Auth", "refused",
-        ]) && !says(&["Connection refused", "connection refused", "error sending request"]) =>
-        {
+        // The last four are how a name server and hickory speak of a wrong or unknown TSIG key.
+        _ if says(&["http 403", "query refused", "not authorized", "tsig", "hmac", "dnssec"]) => {
+            let is_key = says(&["tsig", "hmac", "dnssec"]);
+            let message =
+                if is_key { "the key or its secret is not the server's".to_owned() } else { message };
             DnsError::Denied { what, provider, message }
         }
         Error::BadRequest | Error::NotFound | Error::Unsupported(_) | Error::InvalidRegion => {
             DnsError::Refused { what, provider, message }
         }
-        Error::Api(_) if says(&["BadRequest", "HTTP 4"]) && !says(&["HTTP 429", "HTTP 408"]) => {
+        Error::Api(_) if says(&["badrequest", "http 4"]) && !says(&["http 429", "http 408"]) => {
             DnsError::Refused { what, provider, message }
         }
-        Error::Parse(_) | Error::Client(_) => DnsError::BadSettings { provider, message },
+        Error::Parse(_) => DnsError::BadSettings { provider, message },
         _ => DnsError::Unavailable { what, provider, message },
     }
 }

@@ -145,6 +145,20 @@ async fn a_directory_that_points_elsewhere_is_held_to_the_same_rules() {
 }
 
 #[tokio::test]
+async fn a_directory_of_nonsense_is_garbage_and_no_panic() {
+    for place in ["http://[", "", "\\u0000", "https://x/ y"] {
+        let body = format!(r#"{{"newNonce":"{place}","newAccount":"{place}","newOrder":"{place}"}}"#);
+        let (port, root) = serve(move |_, _| answer("200 OK", "", &body)).await;
+        let key = havre_x509::key::make_key().unwrap();
+        let account = Account { issuer: issuer(port, root), url: "https://localhost/account/1".into(), key };
+        let order =
+            NewOrder { names: vec!["one.example.test".parse().unwrap()], replaces: None, profile: None };
+        let error = client().new_order(&account, &order).await.unwrap_err();
+        assert!(matches!(error, AuthorityError::Garbled { .. }), "{place:?}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_that_was_made_is_never_lost() {
     // The answer is a created order whose body cannot be read: its address is known, so it is kept.
     let (port, root) = {

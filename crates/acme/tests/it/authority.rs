@@ -215,7 +215,7 @@ async fn a_host_is_proven_over_tls() {
 }
 
 #[tokio::test]
-async fn a_slow_issuer_says_how_long_to_wait() {
+async fn a_slow_issuer_with_short_lived_certificates_is_waited_for() {
     let pebble = Pebble::start(Options { slow: 3, validity: 3600, ..Options::default() }).await;
     let account = pebble.account().await;
     let material = issue(&pebble, &account, &wanted(&["one.example.test"]), ChallengeKind::Http01).await;

@@ -41,7 +41,8 @@ impl Bind {
         let port = free_port(HERE);
         let mut config = format!(
             "key platform {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n\
-             options {{ directory \"{}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; \
+             options {{ directory \"{}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion yes; \
+             allow-recursion {{ 127.0.0.1; }}; dnssec-validation no; \
              pid-file none; session-keyfile none; }};\ncontrols {{ }};\n",
             folder.path().display()
         );

@@ -48,11 +48,11 @@ pub(crate) fn free_port(ip: IpAddr) -> u16 {
 
 /// Waits until something listens.
 pub(crate) async fn listens(address: SocketAddr) {
-    for _ in 0..300 {
+    for _ in 0..1200 {
         if tokio::net::TcpStream::connect(address).await.is_ok() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("nothing listens on {address} after 15 s");
+    panic!("nothing listens on {address} after a minute");
 }
