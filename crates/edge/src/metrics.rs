@@ -54,6 +54,14 @@ pub struct Metrics {
     pub unrouted: Number,
     /// Upgraded connections open now.
     pub tunnels: Number,
+    /// TLS handshakes completed.
+    pub handshakes: Number,
+    /// Those among them that resumed a session.
+    pub handshakes_resumed: Number,
+    /// TLS handshakes that failed: unknown names, no common ground, garbage, deadlines.
+    pub handshakes_failed: Number,
+    /// Connections dropped before their handshake, because their client made too many.
+    pub handshakes_shed: Number,
 }
 
 /// How the requests of one service or site ended.
@@ -96,6 +104,10 @@ pub fn text(shared: &Shared) -> String {
         ("refused_total", "counter", "Requests refused for a wrong head or framing.", &metrics.refused),
         ("unrouted_total", "counter", "Requests for a host or path no route names.", &metrics.unrouted),
         ("tunnels", "gauge", "Upgraded connections open now.", &metrics.tunnels),
+        ("handshakes_total", "counter", "TLS handshakes completed.", &metrics.handshakes),
+        ("handshakes_resumed_total", "counter", "TLS sessions resumed.", &metrics.handshakes_resumed),
+        ("handshakes_failed_total", "counter", "TLS handshakes that failed.", &metrics.handshakes_failed),
+        ("handshakes_shed_total", "counter", "TLS handshakes refused at a limit.", &metrics.handshakes_shed),
     ] {
         page.family(name, kind, help);
         page.sample(name, &[], number.get());

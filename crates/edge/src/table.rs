@@ -15,7 +15,7 @@ mod https;
 #[cfg(test)]
 mod tests;
 
-pub use self::https::{Certificate, Https, Policy};
+pub use self::https::{Certificate, HostPolicy, Hsts, Https};
 use crate::metrics::Counters;
 use crate::policy::Policy as RoutePolicy;
 use crate::site::Site;
@@ -95,7 +95,7 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Host {
     /// How it treats plain HTTP.
-    pub policy: Policy,
+    pub https: HostPolicy,
     /// Longest prefix first.
     routes: Vec<PathRoute>,
 }
