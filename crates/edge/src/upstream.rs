@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use havre_api::edge_report::{Checks, Health};
-use havre_api::route_table::Check;
+use havre_api::route_table::{Check, Protocol, Upstream as WireUpstream};
 use tokio::sync::Notify;
 
 /// Wake-ups between worker threads and the two state threads; one for the life of the process, passed from
@@ -61,6 +61,8 @@ pub struct Upstream {
     pub release: String,
     /// Where to connect.
     pub address: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
     in_flight: AtomicU64,
     requests: AtomicU64,
     errors: AtomicU64,
@@ -72,11 +74,12 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(task: String, release: String, address: SocketAddr, signals: Arc<Signals>) -> Self {
+    pub(crate) fn new(wire: &WireUpstream, signals: Arc<Signals>) -> Self {
         Self {
-            task,
-            release,
-            address,
+            task: wire.task.clone(),
+            release: wire.release.clone(),
+            address: wire.address,
+            protocol: wire.protocol,
             in_flight: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),

@@ -18,7 +18,7 @@ use crate::name::{AbsolutePath, HostName, ProbeTarget};
 use crate::quantity::Span;
 use crate::route::settings::RouteSettings;
 use crate::route::settings::auth::SecretDigest;
-use crate::service::spec::CheckSpec;
+use crate::service::spec::{CheckSpec, Protocol};
 use crate::site::settings::{CdnSpec, CleanUrls, TrailingSlash};
 use crate::time::Timestamp;
 
@@ -157,6 +157,9 @@ pub struct Upstream {
     pub release: ReleaseId,
     /// Where to connect.
     pub address: SocketAddrV4,
+    /// What it speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// What the edge may do with it.
     pub role: Role,
     /// Path of the health probe.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use havre_api::route_table::Limits;
+use havre_api::route_table::{Limits, Protocol};
 
 use super::body::{Sink, Source};
 use super::buffer::Buffer;
@@ -81,10 +81,7 @@ impl Connection {
         if end as u64 > limits.head_size.as_bytes() {
             return Received::Refused(Refusal::LongHead);
         }
-        let received = match request::parse(&buffer.bytes()[..end], limits.head_lines, &mut Scratch::new()) {
-            Ok(head) => self.route(&head, waited),
-            Err(refusal) => Err(refusal),
-        };
+        let received = self.receive_head(&buffer.bytes()[..end], waited);
         if let Ok(received @ Received::Wait(_)) = received {
             *scanned = 0;
             return received;
@@ -105,10 +102,18 @@ impl Connection {
         }
     }
 
+    /// Judges and routes a whole head.
+    pub(super) fn receive_head(&self, head: &[u8], waited: &Waited) -> Result<Received, Refusal> {
+        let most_lines = self.worker.shared.limits.head_lines;
+        self.route(&request::parse(head, most_lines, &mut Scratch::new())?, waited)
+    }
+
     fn route(&self, head: &RequestHead<'_, '_>, waited: &Waited) -> Result<Received, Refusal> {
         let worker = &*self.worker;
         let table = worker.shared.table.load();
         let mut ask = ask_of(head, worker, &table);
+        ask.is_h2 = self.stream.is_h2();
+        ask.keep_alive &= !ask.is_h2;
         let mut name = [0; 256];
         let host = host_name(head.host, &mut name);
         let behind = self.behind(head);
@@ -192,8 +197,14 @@ impl Connection {
         Ok(Received::Request(Request {
             ask,
             head: out,
-            source: Source::of(head.framing),
-            sink: if head.framing == Framing::Chunked { Sink::Chunks } else { Sink::Plain },
+            source: match head.framing {
+                Framing::Chunked if self.stream.is_h2() => Source::UntilClose,
+                framing => Source::of(framing),
+            },
+            sink: match (head.framing, in_flight.upstream().protocol) {
+                (Framing::Chunked, Protocol::Http1) => Sink::Chunks,
+                _ => Sink::Plain,
+            },
             body_seen: 0,
             is_repeatable: head.is_idempotent() && head.framing == Framing::Empty && !head.upgrade,
             upgrade: head.upgrade,
@@ -235,7 +246,7 @@ impl Connection {
         {
             return Some(Own::Challenge(answer.into()));
         }
-        if let Some(name) = self.stream.tls().and_then(|tls| tls.name.as_deref())
+        if let Some(name) = self.stream.name()
             && name != host
             && !table.https.find(name).is_some_and(|certificate| certificate.covers(host))
         {
@@ -335,6 +346,7 @@ fn ask_of(head: &RequestHead<'_, '_>, worker: &Worker, table: &Table) -> Ask {
     Ask {
         is_head: head.method == "HEAD",
         is_http10: head.is_http10,
+        is_h2: false,
         keep_alive: head.keep_alive,
         as_page: head.accept.is_some_and(|accept| accept.windows(9).any(|part| part == b"text/html")),
         expects_continue: head.expects_continue,
@@ -416,6 +428,10 @@ impl Request {
         let Some(service) = table.service(&self.service.key) else { return false };
         let choice = choice(&self.ask, service, self.client);
         let Some(in_flight) = pick(worker, service, tried, choice) else { return false };
+        // What was written is framed for the other protocol; a release that changes it loses one retry.
+        if in_flight.upstream().protocol != self.in_flight.upstream().protocol {
+            return false;
+        }
         if let Some(pass) = &self.ask.pass {
             pass.picked(&in_flight.upstream().task);
         }
