@@ -223,6 +223,7 @@ pub(super) fn table(upstream: SocketAddr) -> RouteTable {
         limits: Limits::default(),
         is_paused: false,
         canary: None,
+        balance: havre_api::route_table::Balance::default(),
     };
     let route = |host: &str, key: &str| Route {
         host: host.to_owned(),

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, certificate, completions, context, deployment, dns_provider, environment, event, issuer, project,
-    release, service, task, version,
+    access, certificate, completions, context, deployment, dns_provider, edge, environment, event, issuer,
+    project, release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -59,6 +59,9 @@ enum Command {
     Cancel(deployment::cancel::Options),
     /// Take a service or the whole environment away for ever
     Destroy(environment::destroy::Options),
+    /// What goes through the front door, and how it is
+    #[command(subcommand)]
+    Edge(EdgeCommand),
     /// Certificates: what is served, what is on its way, and why it waits
     #[command(subcommand)]
     Certificate(CertificateCommand),
@@ -78,6 +81,14 @@ enum Command {
     Completions(completions::Options),
     /// Show the versions of client and server
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum EdgeCommand {
+    /// Show requests, errors, durations and bytes by service and release, live
+    Top(edge::top::Options),
+    /// Show each edge: its table, its addresses, what it turned away
+    Status,
 }
 
 #[derive(Debug, Subcommand)]
@@ -177,6 +188,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Open(options) => service::open::run(&invocation, options).await,
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
+        Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
+        Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,

@@ -13,6 +13,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
+use crate::account::{Account, WriterGuard};
 use crate::config::{ConfigError, EdgeConfig};
 use crate::control::Link;
 use crate::control::report::Identity;
@@ -48,6 +49,9 @@ pub enum EdgeError {
         #[source]
         source: io::Error,
     },
+    /// No access log.
+    #[error("open the access log")]
+    AccessLog(#[source] io::Error),
     /// Threads or runtimes.
     #[error("start the threads of the edge")]
     Threads(#[source] io::Error),
@@ -88,6 +92,7 @@ pub struct Edge {
     listeners: Listeners,
     instance: String,
     heritage: Heritage,
+    log_writer: WriterGuard,
 }
 
 impl Edge {
@@ -104,7 +109,10 @@ impl Edge {
             Some(lock) => StateDir::inherit(&config.state_dir, lock)?,
             None => StateDir::lock(&config.state_dir)?,
         };
-        let shared = Shared::new(config.limits.clone(), config.sites_dir.clone());
+        let log = config.access_log.clone();
+        let (account, log_writer) =
+            Account::open(log, &config.state_dir, config.start_traces).map_err(EdgeError::AccessLog)?;
+        let shared = Shared::with(config.limits.clone(), config.sites_dir.clone(), account);
         restore(&state, &shared);
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -112,7 +120,7 @@ impl Edge {
         };
         let listeners = Listeners::open(&config.listen, workers)?;
         let instance = random_name().map_err(EdgeError::Threads)?;
-        Ok(Self { config, shared, state: Arc::new(state), listeners, instance, heritage })
+        Ok(Self { config, shared, state: Arc::new(state), listeners, instance, heritage, log_writer })
     }
 
     /// Addresses it listens on, with ports that the kernel chose.
@@ -131,7 +139,7 @@ impl Edge {
     /// # Errors
     /// Threads or the metrics socket cannot be made, or a thread ends without being told.
     pub fn run(self, orders: impl Into<Orders>) -> Result<(), EdgeError> {
-        let Self { config, shared, state, listeners, instance, heritage } = self;
+        let Self { config, shared, state, listeners, instance, heritage, log_writer } = self;
         let Orders { stop, succeed } = orders.into();
         let (end, soft_stop) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -190,6 +198,8 @@ impl Edge {
             }
         });
         probes.stop();
+        // The workers have ended and handed over their last lines.
+        drop(log_writer);
         outcome
     }
 }

@@ -18,6 +18,7 @@ use crate::name::{AbsolutePath, HostName, ProbeTarget};
 use crate::quantity::Span;
 use crate::route::settings::RouteSettings;
 use crate::route::settings::auth::SecretDigest;
+use crate::service::balance::BalanceSpec;
 use crate::service::spec::CheckSpec;
 use crate::site::settings::{CdnSpec, CleanUrls, TrailingSlash};
 use crate::time::Timestamp;
@@ -137,6 +138,9 @@ pub struct ServiceUpstreams {
     /// Part of its requests goes to another release.
     #[serde(default)]
     pub canary: Option<Canary>,
+    /// How requests are spread over them.
+    #[serde(default)]
+    pub balance: BalanceSpec,
 }
 
 /// A release that gets part of the requests while its tasks are still standby.

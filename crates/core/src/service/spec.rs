@@ -13,6 +13,7 @@ use crate::name::{
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::https::Hsts;
 use crate::route::settings::EdgeSpec;
+use crate::service::balance::BalanceSpec;
 use crate::site::settings::SiteSettings;
 
 /// Version of [`ServiceSpec`] in rows and on the wire.
@@ -136,6 +137,9 @@ pub struct TaskWork {
     pub release_timeout: Span,
     /// How long a new release is watched after the switch; zero switches baking off.
     pub bake: Span,
+    /// How requests are spread over its tasks.
+    #[serde(default)]
+    pub balance: BalanceSpec,
 }
 
 /// A service that is a folder of files.

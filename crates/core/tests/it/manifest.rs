@@ -55,6 +55,7 @@ drain = "1m"
 start_timeout = "90s"
 release_timeout = "15m"
 bake = "30s"
+balance = { max_in_flight = 50, queue = 20, queue_wait = "1s", slow_start = "1m", eject_after = 3, retry_percent = 5 }
 checks = [{ path = "/api/health" }, { path = "/missing", status = 404, contains = "not found" }]
 expose_release = false
 
@@ -221,6 +222,13 @@ hosts = ["b"]
 cdn = { tags = "x-tags", hold = "1" }
 "#;
     assert_snapshot!("site_settings_wrong", refused(wrong));
+}
+
+#[test]
+fn balancing_has_bounds() {
+    let wrong = "image = \"a\"\nport = 80\nbalance = { retry_percent = 101, queue_wait = \"2m\", max_connections = 1 }";
+    assert_snapshot!("balance", service(wrong));
+    assert_snapshot!("balance_needs_a_port", service("image = \"a\"\nbalance = { queue = 1 }"));
 }
 
 #[test]

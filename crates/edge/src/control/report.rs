@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use havre_api::edge_report::{EdgeReport, UpstreamReport};
+use havre_api::traffic::Traffic;
 
 use crate::table::{Member, Table};
 
@@ -36,13 +37,14 @@ impl Identity {
 }
 
 /// The report for `table`, which every worker uses by now.
-pub(crate) fn gather(identity: &Identity, table: &Table) -> EdgeReport {
+pub(crate) fn gather(identity: &Identity, table: &Table, traffic: Option<&Traffic>) -> EdgeReport {
     EdgeReport {
         edge: identity.name(),
         instance: identity.instance.clone(),
         generation: table.generation,
         listeners: identity.listeners.clone(),
         upstreams: table.members().map(upstream).collect(),
+        traffic: traffic.cloned(),
     }
 }
 

@@ -27,18 +27,6 @@ pub(super) enum Own {
     Site(Arc<Site>, SiteAnswer),
 }
 
-impl Own {
-    /// Status of an answer that has no part of a site.
-    pub(super) fn status(&self) -> u16 {
-        match self {
-            Self::Page(trouble) => trouble.status(),
-            Self::Challenge(_) => 200,
-            Self::Policy(reply) => reply.status(),
-            Self::Site(..) => 200,
-        }
-    }
-}
-
 /// A body to send behind a head.
 enum Content<'c> {
     Bytes(&'c [u8]),
@@ -138,6 +126,7 @@ impl Connection {
     }
 
     async fn send_trouble(&mut self, ask: &Ask, trouble: Trouble, more: &More<'_>, keep_alive: bool) -> bool {
+        self.because(trouble.code());
         let own_page = ask.pass.as_ref().filter(|_| ask.as_page);
         let body = match own_page.and_then(|pass| pass.policy().page(trouble)) {
             Some(page) => page.to_string(),
@@ -170,7 +159,6 @@ impl Connection {
         let release = site.release.as_str();
         match answer {
             SiteAnswer::Ready(reply) => {
-                site.counters.record(reply.status);
                 let lines = reply.lines.as_bytes();
                 let head = Head { status: reply.status, lines, length: reply.body.length(), release };
                 self.send_own(ask, &head, Content::of(&reply.body), keep_alive).await
@@ -178,7 +166,6 @@ impl Connection {
             // Settled before; a second wait would have no end.
             SiteAnswer::Cold(_) => self.send_page(ask, Trouble::SiteUnreadable, keep_alive).await,
             SiteAnswer::Trouble(trouble, lines) => {
-                site.counters.record(trouble.status());
                 let more = More { lines: lines.as_bytes(), release };
                 self.send_trouble(ask, trouble, &more, keep_alive).await
             }
@@ -201,7 +188,7 @@ impl Connection {
             text::number(&mut out, length);
             out.extend_from_slice(b"\r\n");
         }
-        text::closing_lines(&mut out, ask, head.release, keep_alive);
+        text::closing_lines(&mut out, ask, head.release, keep_alive, &self.worker.desk.http_date());
         out.extend_from_slice(b"\r\n");
         let limits = &self.worker.shared.limits;
         let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
@@ -223,6 +210,14 @@ impl Connection {
             },
         };
         self.worker.memory.give_back_head(out);
+        if let Some(entry) = &mut self.entry {
+            entry.status = head.status;
+            match &sent {
+                Ok(()) if !ask.is_head => entry.sent = head.length.unwrap_or(0),
+                Ok(()) => {}
+                Err(_) => entry.reason = "client-gone",
+            }
+        }
         sent.is_ok()
     }
 }

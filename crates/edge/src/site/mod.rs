@@ -7,7 +7,7 @@
 //! For a protocol: ask `shared.sites.answer(site, &request)`, which never waits; [`SiteAnswer::settled`] waits for the
 //! disk where that is needed. Write the status and the lines of the [`Reply`], add
 //! `Content-Length` where its body has a length and `Havre-Release: site.release` when `site.expose_release` (or the
-//! probe key) says so, leave the body out for `HEAD`, count with `site.counters.record`. Tests: `tests/it/site.rs`.
+//! probe key) says so, leave the body out for `HEAD`, count with `site.series`. Tests: `tests/it/site.rs`.
 
 mod answer;
 mod condition;
@@ -24,7 +24,7 @@ mod reply;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::metrics::Counters;
+use crate::account::series::{Counters, Series};
 pub use crate::page::Trouble;
 
 pub use answer::Sites;
@@ -55,6 +55,8 @@ pub struct Site {
     pub earlier: Vec<Earlier>,
     /// What its requests ended with; survives a swap.
     pub counters: Arc<Counters>,
+    /// Those of them for this release.
+    pub series: Arc<Series>,
     pub(crate) complained: AtomicBool,
 }
 

@@ -5,9 +5,10 @@ use super::{
     Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RoutePolicy, RouteTable, RouteTarget, Service,
     Signals, Site, Table, TableError, Target, Upstream, check_text, https,
 };
+use crate::balance::{self, Balance};
 use crate::site::{Addresses, Cdn, Earlier};
 use havre_api::route_table::{
-    EarlierSite, Limits, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream,
+    EarlierSite, Limits, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream, UpstreamRole,
 };
 use havre_core::site::document::is_sha256;
 use std::collections::HashSet;
@@ -32,18 +33,26 @@ pub(super) fn services(
         .flat_map(Table::services)
         .map(|service| (service.name.as_str(), &service.counters))
         .collect();
+    let balances: HashMap<&str, &Arc<Balance>> = previous
+        .into_iter()
+        .flat_map(Table::services)
+        .map(|service| (service.name.as_str(), &service.balance))
+        .collect();
     let mut named = HashSet::new();
     let mut services = BTreeMap::new();
     for (key, service) in &wire.services {
+        let counters = counters.get(service.name.as_str()).copied().cloned();
+        let counters = counters.unwrap_or_else(|| Arc::new(Counters::new("service", &service.name)));
         let mut upstreams = Vec::with_capacity(service.upstreams.len());
         for upstream in &service.upstreams {
             if !named.insert(upstream.task.as_str()) {
                 return Err(TableError::TaskTwice { task: upstream.task.clone() });
             }
-            upstreams.push(member(upstream, known.get(upstream.task.as_str()).copied(), signals)?);
+            let known = known.get(upstream.task.as_str()).copied();
+            upstreams.push(member(upstream, known, signals, &counters)?);
         }
-        let counters = counters.get(service.name.as_str()).copied().cloned().unwrap_or_default();
-        services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, counters)?));
+        let balance = balances.get(service.name.as_str()).copied().cloned().unwrap_or_default();
+        services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, (counters, balance))?));
     }
     Ok(services)
 }
@@ -52,7 +61,7 @@ fn assemble(
     key: &str,
     wire: &ServiceUpstreams,
     upstreams: Vec<Member>,
-    counters: Arc<Counters>,
+    (counters, balance): (Arc<Counters>, Arc<Balance>),
 ) -> Result<Service, TableError> {
     check_text("service name", &wire.name, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')?;
     Ok(Service {
@@ -60,7 +69,15 @@ fn assemble(
         name: wire.name.clone(),
         expose_release: wire.expose_release,
         limits: wire.limits.clone(),
+        balancing: balance::bounded(&wire.balance),
+        live: upstreams
+            .iter()
+            .filter(|member| member.role == UpstreamRole::Live)
+            .map(|member| Arc::clone(&member.upstream))
+            .collect(),
+        balance,
         upstreams,
+        own: counters.of(""),
         counters,
         is_paused: wire.is_paused,
         canary: wire.canary.clone(),
@@ -71,6 +88,7 @@ fn member(
     wire: &WireUpstream,
     known: Option<&Arc<Upstream>>,
     signals: &Arc<Signals>,
+    counters: &Counters,
 ) -> Result<Member, TableError> {
     check_text("release", &wire.release, |byte| byte.is_ascii_graphic())?;
     check_text("probe host", &wire.probe.host, |byte| byte.is_ascii_graphic())?;
@@ -87,6 +105,7 @@ fn member(
             wire.release.clone(),
             wire.address,
             Arc::clone(signals),
+            counters.of(&wire.release),
         )),
     };
     Ok(Member { upstream, role: wire.role, probe: wire.probe.clone(), checks: wire.checks.clone() })
@@ -213,8 +232,9 @@ fn target(
                 check_text("CDN tag", &cdn.tag, |byte| byte.is_ascii_alphanumeric() || byte == b'-')?;
             }
             let name = format!("{}{prefix}/", route.host);
-            let counters =
-                sites.get(name.as_str()).map(|site| Arc::clone(&site.counters)).unwrap_or_default();
+            let counters = sites
+                .get(name.as_str())
+                .map_or_else(|| Arc::new(Counters::new("site", &name)), |site| Arc::clone(&site.counters));
             Ok(RouteTarget::Site(Arc::new(Site {
                 name,
                 prefix: base_of(base.as_deref(), prefix)?.to_owned(),
@@ -225,6 +245,7 @@ fn target(
                 addresses: Addresses { clean_urls: *clean_urls, trailing_slash: *trailing_slash },
                 cdn: cdn.as_ref().map(map_cdn),
                 earlier: earlier.iter().map(map_earlier).collect(),
+                series: counters.of(release),
                 counters,
                 complained: std::sync::atomic::AtomicBool::new(false),
             })))
