@@ -9,6 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use havre_edge::config::EdgeConfig;
+use havre_edge::listen::{PLAIN_NAME, TLS_NAME};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
 use tokio::process::{Child, Command};
 
@@ -28,7 +30,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Runs until SIGTERM, then stops both children.
 pub(crate) fn run(config: &Config, path: &Path) -> anyhow::Result<()> {
-    let sockets = listen(&config.edge.listen)?;
+    let sockets = listen(&config.edge)?;
     // Successors of edges become children of ours when their predecessors end.
     set_child_subreaper(Some(rustix::process::getpid())).context("adopt successors")?;
     let program = std::env::current_exe().context("find the program itself")?;
@@ -48,12 +50,20 @@ pub(crate) fn run(config: &Config, path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<OwnedFd>> {
-    let bind = |address: &SocketAddr| {
+/// A socket for the edge and its name in the hand-over.
+struct Socket {
+    socket: OwnedFd,
+    name: &'static str,
+}
+
+fn listen(config: &EdgeConfig) -> anyhow::Result<Vec<Socket>> {
+    let plain = config.listen.iter().map(|address| (address, PLAIN_NAME));
+    let https = config.https.iter().map(|address| (address, TLS_NAME));
+    let bind = |(address, name): (&SocketAddr, &'static str)| {
         let listener = havre_edge::listen::bind(*address).with_context(|| format!("listen on {address}"))?;
-        Ok(OwnedFd::from(listener))
+        Ok(Socket { socket: OwnedFd::from(listener), name })
     };
-    addresses.iter().map(bind).collect()
+    plain.chain(https).map(bind).collect()
 }
 
 fn command(program: &Path, role: &str, config: &Path) -> Command {
@@ -63,12 +73,14 @@ fn command(program: &Path, role: &str, config: &Path) -> Command {
 }
 
 /// The edge gets the sockets as systemd would hand them over.
-fn edge_command(program: &Path, config: &Path, sockets: &[OwnedFd]) -> anyhow::Result<Command> {
+fn edge_command(program: &Path, config: &Path, sockets: &[Socket]) -> anyhow::Result<Command> {
     let mut command = command(program, "edge", config);
-    let names = vec!["edge"; sockets.len()].join(":");
-    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names);
+    let names: Vec<&str> = sockets.iter().map(|socket| socket.name).collect();
+    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
     command.env(havre_edge::listen::PARENT_VARIABLE, std::process::id().to_string());
-    havre_edge::syscall::hand_over(command.as_std_mut(), sockets).context("hand the sockets to the edge")?;
+    let copies = sockets.iter().map(|socket| socket.socket.try_clone().context("copy a socket"));
+    let copies = copies.collect::<anyhow::Result<Vec<_>>>()?;
+    havre_edge::syscall::hand_over(command.as_std_mut(), &copies).context("hand the sockets to the edge")?;
     Ok(command)
 }
 

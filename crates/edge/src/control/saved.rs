@@ -2,7 +2,7 @@
 //! tables. Tests: `tests/it/control.rs` and at the end of the file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use havre_api::route_table::RouteTable;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::durable;
+
 /// Largest table, on disk and from control: about 200,000 routes.
 pub const MAX_TABLE_BYTES: usize = 64 * 1024 * 1024;
 
 const TABLE: &str = "table.json";
-const NEW_TABLE: &str = "table.json.new";
 const DAMAGED_TABLE: &str = "table.damaged.json";
 const LOCK: &str = "lock";
 
@@ -104,6 +105,11 @@ impl StateDir {
         self.is_retired.store(is_retired, Ordering::SeqCst);
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The saved table; `None` when there is none yet.
     ///
     /// # Errors
@@ -141,20 +147,7 @@ impl StateDir {
         if self.is_retired.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let new = self.path.join(NEW_TABLE);
-        let written = (|| {
-            let mut file =
-                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-            file.write_all(text)?;
-            file.sync_all()?;
-            std::fs::rename(&new, self.path.join(TABLE))?;
-            File::open(&self.path)?.sync_all()
-        })();
-        if written.is_err() {
-            // Gives a full disk its space back; if that fails too, the next save truncates it.
-            let _ = std::fs::remove_file(&new);
-        }
-        written
+        durable::replace(&self.path, TABLE, text)
     }
 }
 
