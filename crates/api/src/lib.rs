@@ -17,6 +17,7 @@ pub mod release;
 pub mod route_table;
 pub mod service;
 pub mod task;
+pub mod traffic;
 
 /// Media type of streamed answers: one JSON object on each line. An empty line keeps the connection alive and
 /// means nothing.

@@ -155,6 +155,9 @@ pub struct ServiceUpstreams {
     /// Part of its clients goes to standby tasks of another release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
+    /// How requests are spread over the upstreams.
+    #[serde(default)]
+    pub balance: Balance,
 }
 
 /// A release that gets part of the requests while its tasks are still standby. A client stays on its side: by its
@@ -243,5 +246,36 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { connect_timeout_ms: 5_000, first_byte_timeout_ms: 60_000, max_body_bytes: 0 }
+    }
+}
+
+/// How the requests of one service are spread over its upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Balance {
+    /// Most requests in flight for one upstream; 0 means no limit.
+    pub max_in_flight: u32,
+    /// Most requests that wait while every upstream is at that limit.
+    pub queue: u32,
+    /// Longest such wait.
+    pub queue_wait_ms: u64,
+    /// Time over which a fresh upstream comes to its full share beside others.
+    pub slow_start_ms: u64,
+    /// Failures in a row after which an upstream gets no requests for a while; 0 means never.
+    pub eject_after: u32,
+    /// Requests of a hundred that may be sent to a second upstream after a first one has had them; 0 means none.
+    pub retry_percent: u32,
+}
+
+impl Default for Balance {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 0,
+            queue: 100,
+            queue_wait_ms: 2_000,
+            slow_start_ms: 10_000,
+            eject_after: 5,
+            retry_percent: 10,
+        }
     }
 }

@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, completions, context, deployment, environment, event, project, release, service, task, version,
+    access, completions, context, deployment, edge, environment, event, project, release, service, task,
+    version,
 };
 
 /// Runs a team's production on servers they own.
@@ -58,6 +59,9 @@ enum Command {
     Cancel(deployment::cancel::Options),
     /// Take a service or the whole environment away for ever
     Destroy(environment::destroy::Options),
+    /// What goes through the front door, and how it is
+    #[command(subcommand)]
+    Edge(EdgeCommand),
     /// Access tokens of the server; only on its own machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -68,6 +72,14 @@ enum Command {
     Completions(completions::Options),
     /// Show the versions of client and server
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum EdgeCommand {
+    /// Show requests, errors, durations and bytes by service and release, live
+    Top(edge::top::Options),
+    /// Show each edge: its table, its addresses, what it turned away
+    Status,
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,6 +145,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Open(options) => service::open::run(&invocation, options).await,
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
+        Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
+        Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Token(TokenCommand::Create(options)) => access::create::run(&invocation, options).await,
         Command::Token(TokenCommand::List) => access::list::run(&invocation).await,
         Command::Token(TokenCommand::Revoke(options)) => access::revoke::run(&invocation, options).await,

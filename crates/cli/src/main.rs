@@ -7,6 +7,7 @@ mod build;
 mod completions;
 mod context;
 mod deployment;
+mod edge;
 mod environment;
 mod event;
 mod exit;

@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         checks: Vec::new(),
     };
     let service = ServiceUpstreams {
+        balance: havre_api::route_table::Balance::default(),
         name: "bench/production/api".to_owned(),
         upstreams: vec![upstream],
         expose_release: false,

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use havre_core::quantity::{ByteSize, Span};
 use serde::{Deserialize, Serialize};
 
+use crate::account::settings::AccessLogConfig;
+
 /// Configuration of one edge process; the `[edge]` section of the bootstrap file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +28,11 @@ pub struct EdgeConfig {
     pub sites_dir: PathBuf,
     /// Unix socket that answers `GET /metrics`; left out, there is none.
     pub metrics_socket: Option<PathBuf>,
+    /// The access log.
+    pub access_log: AccessLogConfig,
+    /// Give requests that come without a `traceparent` header one, with the request id as the number of the trace.
+    /// Default true.
+    pub start_traces: bool,
     /// Limits of the data path.
     pub limits: EdgeLimits,
 }
@@ -40,6 +47,8 @@ impl Default for EdgeConfig {
             state_dir: PathBuf::from("/var/lib/havre-edge"),
             sites_dir: PathBuf::from("/var/lib/havre/sites"),
             metrics_socket: None,
+            access_log: AccessLogConfig::default(),
+            start_traces: true,
             limits: EdgeLimits::default(),
         }
     }
@@ -72,6 +81,9 @@ pub struct EdgeLimits {
     /// Longest rest of an idle upstream connection. Below the 5 s keep-alive that many runtimes use, so that
     /// the edge closes first. Default 4 s.
     pub upstream_idle_timeout: Span,
+    /// Most memory of all workers for bytes on their way; more requests are answered 503 until some are through.
+    /// Default 256 MB.
+    pub buffer_memory: ByteSize,
     /// Longest wait for requests in flight when the edge is told to stop. Default 30 s.
     pub stop_timeout: Span,
 }
@@ -90,6 +102,7 @@ impl Default for EdgeLimits {
             connections_per_client: 1_000,
             idle_upstreams_per_worker: 256,
             upstream_idle_timeout: Span::seconds(4),
+            buffer_memory: ByteSize::mebibytes(256),
             stop_timeout: Span::seconds(30),
         }
     }
@@ -111,10 +124,18 @@ impl EdgeConfig {
     /// The first such value.
     pub fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
+        let log = &self.access_log;
         let fits = |bytes: ByteSize, least: u64, most: u64| (least..=most).contains(&bytes.as_bytes());
         let positive = |span: Span| span.as_millis() > 0;
         let count = |number: usize| number > 0;
         let rules = [
+            ("access_log.one_in", ABOVE_ZERO, log.one_in.to_string(), log.one_in > 0),
+            (
+                "access_log.file_size",
+                "64KB to 10GB, and at most keep_size",
+                log.file_size.to_string(),
+                fits(log.file_size, 64 << 10, 10 << 30) && log.file_size <= log.keep_size,
+            ),
             ("name", "1 to 63 visible characters", self.name.clone(), is_name(&self.name)),
             ("workers", "0 to 256", self.workers.to_string(), self.workers <= 256),
             (
@@ -142,6 +163,12 @@ impl EdgeConfig {
                 positive(limits.idle_timeout),
             ),
             ("limits.body_period", ABOVE_ZERO, limits.body_period.to_string(), positive(limits.body_period)),
+            (
+                "limits.buffer_memory",
+                "1MB to 1TB",
+                limits.buffer_memory.to_string(),
+                fits(limits.buffer_memory, 1 << 20, 1 << 40),
+            ),
             (
                 "limits.connections_per_worker",
                 ABOVE_ZERO,

@@ -7,6 +7,8 @@
 //! (`control`, `metrics`). They meet in [`Shared`] only. A soft stop is a `tokio::sync::watch::Receiver<bool>` that
 //! turns true, or whose sender is gone. Tests: `tests/it/main.rs` and at the end of files.
 
+pub mod account;
+pub mod balance;
 pub mod certificate;
 mod client;
 pub mod config;

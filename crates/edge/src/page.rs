@@ -28,6 +28,10 @@ pub(crate) enum Trouble {
     AnswerTimeout,
     /// This edge has no room for more.
     Busy,
+    /// Every task has as many requests as it may, and as many wait as may.
+    QueueFull,
+    /// Every task had as many requests as it may for as long as one waits.
+    QueueTimeout,
     /// A file that is not there.
     NoFile,
     /// A method a site does not know.
@@ -53,7 +57,7 @@ impl Trouble {
             Self::Refused(refusal) => refusal.status(),
             Self::UnknownHost => 421,
             Self::UnknownPath | Self::NoFile => 404,
-            Self::NoTask | Self::Busy => 503,
+            Self::NoTask | Self::Busy | Self::QueueFull | Self::QueueTimeout => 503,
             Self::Unreachable | Self::NoAnswer | Self::BadAnswer => 502,
             Self::ConnectTimeout | Self::AnswerTimeout => 504,
             Self::SiteMethod => 405,
@@ -79,6 +83,8 @@ impl Trouble {
             Self::BadAnswer => "bad-answer",
             Self::AnswerTimeout => "answer-timeout",
             Self::Busy => "busy",
+            Self::QueueFull => "queue-full",
+            Self::QueueTimeout => "queue-timeout",
             Self::NoFile => "no-such-file",
             Self::SiteMethod => "method-not-allowed",
             Self::SiteUnreadable => "site-unreadable",
@@ -93,7 +99,7 @@ impl Trouble {
     /// Lines this answer needs besides the usual ones, each with its end.
     pub(crate) fn extra_lines(self) -> &'static str {
         match self {
-            Self::NoTask | Self::Busy => "Retry-After: 2\r\n",
+            Self::NoTask | Self::Busy | Self::QueueFull | Self::QueueTimeout => "Retry-After: 2\r\n",
             Self::SiteMethod => "Allow: GET, HEAD\r\n",
             Self::Refused(Refusal::MethodNotServed) => {
                 "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
@@ -113,7 +119,10 @@ impl Trouble {
             Self::NoAnswer => "The service ended the connection without an answer.",
             Self::BadAnswer => "The service gave an answer that is not valid HTTP.",
             Self::AnswerTimeout => "The service did not answer in time.",
-            Self::Busy => "Too many connections are open here. Please try again shortly.",
+            Self::Busy => "There is more to do here than fits at the moment. Please try again shortly.",
+            Self::QueueFull | Self::QueueTimeout => {
+                "This service has more requests than it can take. Please try again shortly."
+            }
             Self::NoFile => "There is no such page.",
             Self::SiteMethod => "Only GET and HEAD are served here.",
             Self::SiteUnreadable => "The files of this site cannot be read.",

@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
+use crate::account::{Account, WriterGuard};
 use crate::config::{ConfigError, EdgeConfig};
 use crate::control::Link;
 use crate::control::report::Identity;
@@ -42,6 +43,9 @@ pub enum EdgeError {
         #[source]
         source: io::Error,
     },
+    /// No access log.
+    #[error("open the access log")]
+    AccessLog(#[source] io::Error),
     /// Threads or runtimes.
     #[error("start the threads of the edge")]
     Threads(#[source] io::Error),
@@ -66,6 +70,7 @@ pub struct Edge {
     state: Arc<StateDir>,
     listeners: Listeners,
     instance: String,
+    log_writer: WriterGuard,
 }
 
 impl Edge {
@@ -78,7 +83,10 @@ impl Edge {
         config.check()?;
         raise_open_files();
         let state = StateDir::lock(&config.state_dir)?;
-        let shared = Shared::new(config.limits.clone(), config.sites_dir.clone());
+        let log = config.access_log.clone();
+        let (account, log_writer) =
+            Account::open(log, &config.state_dir, config.start_traces).map_err(EdgeError::AccessLog)?;
+        let shared = Shared::with(config.limits.clone(), config.sites_dir.clone(), account);
         restore(&state, &shared);
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -86,7 +94,7 @@ impl Edge {
         };
         let listeners = Listeners::open(&config.listen, workers)?;
         let instance = random_name().map_err(EdgeError::Threads)?;
-        Ok(Self { config, shared, state: Arc::new(state), listeners, instance })
+        Ok(Self { config, shared, state: Arc::new(state), listeners, instance, log_writer })
     }
 
     /// Addresses it listens on, with ports that the kernel chose.
@@ -105,7 +113,7 @@ impl Edge {
     /// # Errors
     /// Threads or the metrics socket cannot be made, or a thread ends without being told.
     pub fn run(self, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
-        let Self { config, shared, state, listeners, instance } = self;
+        let Self { config, shared, state, listeners, instance, log_writer } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("edge-save")
@@ -148,6 +156,8 @@ impl Edge {
             }
         });
         probes.stop();
+        // The workers have ended and handed over their last lines.
+        drop(log_writer);
         outcome
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use havre_api::route_table::UpstreamRole;
 
+use crate::account::Account;
 use crate::config::EdgeLimits;
 use crate::metrics::Metrics;
 use crate::policy::Hasher;
@@ -30,16 +31,24 @@ pub struct Shared {
     /// The thread that checks passwords.
     pub(crate) hasher: Hasher,
     start: Instant,
+    /// What becomes of requests: counters and the access log.
+    pub account: Arc<Account>,
 }
 
 impl Shared {
-    /// Starts with the empty table.
+    /// Starts with the empty table and without an access log.
     pub fn new(limits: EdgeLimits, sites_dir: PathBuf) -> Arc<Self> {
+        Self::with(limits, sites_dir, Account::silent())
+    }
+
+    /// Starts with the empty table.
+    pub fn with(limits: EdgeLimits, sites_dir: PathBuf, account: Account) -> Arc<Self> {
         Arc::new(Self {
             table: ArcSwap::from_pointee(Table::empty()),
             metrics: Metrics::default(),
             sites: Sites::new(sites_dir),
             limits,
+            account: Arc::new(account),
             hasher: Hasher::default(),
             start: Instant::now(),
         })
@@ -50,17 +59,36 @@ impl Shared {
         self.start.elapsed()
     }
 
+    /// Moves the time of balancing on without waiting: for tests of what happens after minutes.
+    pub fn skip_time(&self, millis: u64) {
+        self.table.load().signals.skip(millis);
+    }
+
     /// Swaps the table. Workers that loaded the older one a moment ago may still pick from it until each has
     /// acknowledged (`worker::Workers::acknowledge`). One caller at a time.
     pub fn publish(&self, table: Table) -> Arc<Table> {
         let table = Arc::new(table);
-        self.table.store(Arc::clone(&table));
+        table.signals.advance();
+        let before = self.table.swap(Arc::clone(&table));
+        spare_fresh(&before, &table);
         for member in table.members() {
             member.upstream.set_draining(member.role == UpstreamRole::Draining);
         }
+        table.forget_releases();
         let digests: HashSet<&str> = table.sites().map(|site| site.digest.as_str()).collect();
         self.sites.retain(|digest| digests.contains(digest));
         table.signals.probe.notify_one();
         table
+    }
+}
+
+/// Upstreams that become live beside others begin with few requests.
+fn spare_fresh(before: &Table, table: &Table) {
+    let live_before = before.members().filter(|member| member.role == UpstreamRole::Live);
+    let were_live: HashSet<&str> = live_before.map(|member| member.upstream.task.as_str()).collect();
+    for member in table.members() {
+        if member.role == UpstreamRole::Live && !were_live.contains(member.upstream.task.as_str()) {
+            member.upstream.restart_ramp(table.signals.now());
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use havre_api::route_table::{
-    Canary, Check, Limits, OLDEST_ROUTE_TABLE_VERSION, Probe, ROUTE_TABLE_VERSION, RouteTable, Target,
-    UpstreamRole,
+    Balance as Balancing, Canary, Check, Limits, OLDEST_ROUTE_TABLE_VERSION, Probe, ROUTE_TABLE_VERSION,
+    RouteTable, Target, UpstreamRole,
 };
 
 mod build;
@@ -16,10 +16,11 @@ mod https;
 mod tests;
 
 pub use self::https::{Certificate, Https, Policy};
-use crate::metrics::Counters;
+use crate::account::series::{Counters, Series};
+use crate::balance::Balance;
 use crate::policy::Policy as RoutePolicy;
 use crate::site::Site;
-use crate::upstream::{InFlight, Signals, Standing, Upstream};
+use crate::upstream::{Signals, Upstream};
 
 /// Why a document is no table the edge can serve. The edge keeps the table it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,14 +140,22 @@ pub struct Service {
     pub expose_release: bool,
     /// Limits for its requests.
     pub limits: Limits,
+    /// How its requests are spread.
+    pub balancing: Balancing,
     /// Every task the edge knows for it, whatever its role.
     pub upstreams: Vec<Member>,
-    /// What its requests ended with; survives a swap.
+    /// The live ones.
+    pub(crate) live: Vec<Arc<Upstream>>,
+    /// What balancing remembers; survives a swap.
+    pub(crate) balance: Arc<Balance>,
+    /// What its requests ended with, by release; survives a swap.
     pub counters: Arc<Counters>,
     /// A stop-first update is under way: requests are held while no upstream is live.
     pub is_paused: bool,
     /// Part of its clients goes to standby upstreams of another release.
     pub canary: Option<Canary>,
+    /// Those of them that no task answered.
+    pub own: Arc<Series>,
 }
 
 /// An upstream and what this table wants of it.
@@ -226,6 +235,18 @@ impl Table {
         self.services.values().flat_map(|service| service.upstreams.iter())
     }
 
+    /// Counters of releases that this table does not name any more are forgotten.
+    pub(crate) fn forget_releases(&self) {
+        for service in self.services.values() {
+            service
+                .counters
+                .retain(|release| service.upstreams.iter().any(|member| member.upstream.release == release));
+        }
+        for site in self.sites() {
+            site.counters.retain(|release| site.release == release);
+        }
+    }
+
     /// Every site, in no particular order.
     pub fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
         self.hosts.values().flat_map(|host| &host.routes).filter_map(|route| match &route.target {
@@ -261,102 +282,6 @@ impl Host {
 fn covers(prefix: &str, path: &str) -> bool {
     prefix.is_empty()
         || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-impl Service {
-    /// Picks an upstream for one request: of the first two healthy live ones after `turn` the one with less in
-    /// flight; if no live one is healthy, likewise among those not probed yet; else none. Upstreams of `avoid`
-    /// (already tried for this request) are left out. `turn` is the caller's own counter, advanced here.
-    ///
-    /// Load the table, find and pick in one synchronous section: what a worker acknowledges is that no such
-    /// section of an older table is still open.
-    pub fn pick(&self, avoid: &[Arc<Upstream>], turn: &mut u32) -> Option<InFlight> {
-        *turn = turn.wrapping_add(1);
-        let count = self.upstreams.len();
-        let start = (*turn as usize).checked_rem(count)?;
-        let mut healthy = Pair::default();
-        let mut unknown = Pair::default();
-        for member in self.upstreams[start..].iter().chain(&self.upstreams[..start]) {
-            let upstream = &member.upstream;
-            if member.role != UpstreamRole::Live || avoid.iter().any(|tried| Arc::ptr_eq(tried, upstream)) {
-                continue;
-            }
-            match upstream.standing() {
-                Standing::Healthy => healthy.offer(upstream),
-                Standing::Unknown => unknown.offer(upstream),
-                Standing::Unhealthy => {}
-            }
-            if healthy.second.is_some() {
-                break;
-            }
-        }
-        healthy.best().or_else(|| unknown.best()).map(|upstream| InFlight::new(Arc::clone(upstream)))
-    }
-}
-
-/// Which upstream a request should get, if it can.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Choice<'c> {
-    /// The task a client stays with.
-    pub task: Option<&'c str>,
-    /// A number that is the same for all requests of one client.
-    pub draw: u64,
-}
-
-impl Service {
-    /// Picks as [`Service::pick`] does, but the chosen task before all others, and for the canary's share of the
-    /// clients one of its tasks. Neither holds for an upstream that is not healthy, drains, or was tried.
-    pub fn pick_for(&self, choice: Choice<'_>, avoid: &[Arc<Upstream>], turn: &mut u32) -> Option<InFlight> {
-        let is_canary = |member: &&Member| {
-            member.role == UpstreamRole::Standby
-                && self.canary.as_ref().is_some_and(|canary| canary.release == member.upstream.release)
-        };
-        // Nothing is known after a restart of the edge; a client shall not lose its task because of that.
-        let can_serve = |member: &&Member| {
-            let standing = member.upstream.standing();
-            (member.role == UpstreamRole::Live && standing != Standing::Unhealthy
-                || is_canary(member) && standing == Standing::Healthy)
-                && !avoid.iter().any(|tried| Arc::ptr_eq(tried, &member.upstream))
-        };
-        let candidates = || self.upstreams.iter().filter(can_serve);
-        let own = candidates().find(|member| choice.task == Some(member.upstream.task.as_str()));
-        let own = own.or_else(|| {
-            let share = u64::from(self.canary.as_ref()?.percent);
-            let is_drawn = choice.draw % 100 < share;
-            candidates()
-                .filter(is_canary)
-                .filter(|_| is_drawn)
-                .min_by_key(|member| member.upstream.in_flight())
-        });
-        match own {
-            Some(member) => Some(InFlight::new(Arc::clone(&member.upstream))),
-            None => self.pick(avoid, turn),
-        }
-    }
-}
-
-/// The first two candidates of a walk.
-#[derive(Default)]
-struct Pair<'s> {
-    first: Option<&'s Arc<Upstream>>,
-    second: Option<&'s Arc<Upstream>>,
-}
-
-impl<'s> Pair<'s> {
-    fn offer(&mut self, upstream: &'s Arc<Upstream>) {
-        if self.first.is_none() {
-            self.first = Some(upstream);
-        } else if self.second.is_none() {
-            self.second = Some(upstream);
-        }
-    }
-
-    fn best(self) -> Option<&'s Arc<Upstream>> {
-        match (self.first, self.second) {
-            (Some(first), Some(second)) if second.in_flight() < first.in_flight() => Some(second),
-            (first, _) => first,
-        }
-    }
 }
 
 /// Refuses a text with a byte that `allowed` does not name.

@@ -6,10 +6,11 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use havre_api::route_table::UpstreamRole;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +18,9 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{error, warn};
 
 use crate::Shared;
+use crate::account::record::Desk;
 use crate::config::EdgeLimits;
+use crate::pace::Backoff;
 use crate::page::Trouble;
 use crate::pool::Pool;
 use crate::proxy::{self, Clock, Memory, Pipes, RequestId, Watches};
@@ -25,6 +28,9 @@ use crate::syscall::{self, Ticker};
 
 /// Descriptors that connections leave to everything else of the process.
 const SPARE_DESCRIPTORS: u64 = 256;
+
+/// A worker that has run this long has proved that it can.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// All worker threads of the process.
 #[derive(Debug)]
@@ -78,35 +84,92 @@ pub fn spawn_workers(
     listeners: Vec<Vec<StdListener>>,
     stop: watch::Receiver<bool>,
 ) -> io::Result<Workers> {
-    let most = most_connections(&shared.limits, listeners.len());
+    let share = Share {
+        number: 0,
+        connections: most_connections(&shared.limits, listeners.len()),
+        memory: usize::try_from(shared.limits.buffer_memory.as_bytes()).unwrap_or(usize::MAX)
+            / listeners.len().max(1),
+    };
     let mut workers = Workers { threads: Mutex::default(), orders: Vec::new() };
     for (number, listeners) in listeners.into_iter().enumerate() {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (report, started) = std::sync::mpsc::channel();
         let (shared, stop) = (Arc::clone(&shared), stop.clone());
-        let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .build_local(tokio::runtime::LocalOptions::default())
-            {
-                Ok(runtime) => runtime,
-                Err(problem) => return drop(report.send(Err(problem))),
-            };
-            runtime.block_on(async move {
-                match prepare(shared, listeners, most) {
-                    Ok((worker, timer, listeners)) => {
-                        let _ = report.send(Ok(()));
-                        run(worker, timer, listeners, inbox, stop).await;
-                    }
-                    Err(problem) => drop(report.send(Err(problem))),
-                }
-            });
-        })?;
+        let life = Life { shared, listeners, share: Share { number, ..share }, inbox, stop };
+        let thread =
+            std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || life.live(report))?;
         workers.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
         workers.orders.push(orders);
         started.recv().unwrap_or_else(|_| Err(io::Error::other("worker ended at once")))?;
     }
     Ok(workers)
+}
+
+/// What belongs to one worker of several.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    number: usize,
+    /// Most client connections.
+    connections: usize,
+    /// Most bytes on their way.
+    memory: usize,
+}
+
+/// What the thread of a worker lives on. It outlives a worker that panics, so that the next one has the same sockets:
+/// connections in their queues are not lost, and the other workers do not notice.
+struct Life {
+    shared: Arc<Shared>,
+    listeners: Vec<StdListener>,
+    share: Share,
+    inbox: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Life {
+    /// Runs workers one after the other until one ends as it was told. Tells `report` how the first start went.
+    fn live(mut self, report: std::sync::mpsc::Sender<io::Result<()>>) {
+        let mut report = Some(report);
+        let mut backoff = Backoff::new();
+        loop {
+            let begun = Instant::now();
+            let run = catch_unwind(AssertUnwindSafe(|| self.run_once(&mut report)));
+            match run {
+                Ok(Ok(())) => return,
+                Ok(Err(problem)) => match report.take() {
+                    Some(report) => return drop(report.send(Err(problem))),
+                    None => error!(%problem, worker = self.share.number, "cannot start a worker again"),
+                },
+                Err(_) => {
+                    self.shared.metrics.restarts.up();
+                    error!(
+                        worker = self.share.number,
+                        runbook = "docs/rooms/edge.md#a-worker-panicked",
+                        "a worker panicked: its connections are cut, it starts again; this is a bug of ours"
+                    );
+                }
+            }
+            if begun.elapsed() > STEADY {
+                backoff.reset();
+            }
+            // This thread has nothing else to do.
+            std::thread::park_timeout(backoff.next());
+        }
+    }
+
+    fn run_once(&mut self, report: &mut Option<std::sync::mpsc::Sender<io::Result<()>>>) -> io::Result<()> {
+        let listeners = self.listeners.iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build_local(tokio::runtime::LocalOptions::default())?;
+        runtime.block_on(async {
+            let (worker, timer, listeners) = prepare(Arc::clone(&self.shared), listeners, self.share)?;
+            if let Some(report) = report.take() {
+                let _ = report.send(Ok(()));
+            }
+            run(worker, timer, listeners, self).await;
+            Ok(())
+        })
+    }
 }
 
 /// Most client connections of one worker: what is configured, or what the descriptors of the process allow if
@@ -130,6 +193,8 @@ fn most_connections(limits: &EdgeLimits, workers: usize) -> usize {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
+    /// Accounts for requests.
+    pub(crate) desk: Rc<Desk>,
     pub(crate) watches: Watches,
     pub(crate) memory: Memory,
     pub(crate) pipes: Pipes,
@@ -142,6 +207,8 @@ pub(crate) struct Worker {
     pub(crate) compressing: Cell<usize>,
     /// The soft stop has come.
     pub(crate) stopping: Cell<bool>,
+    /// It has panicked, and takes its connections with it.
+    is_broken: Cell<bool>,
     ids: (u64, Cell<u64>),
     most: usize,
     open: Cell<usize>,
@@ -151,21 +218,23 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>, most: usize, tick: Duration) -> Self {
+    fn new(shared: Arc<Shared>, share: Share, tick: Duration) -> Self {
         let idle = shared.limits.idle_upstreams_per_worker;
         let random = RandomState::new();
         Self {
             clock: Clock::new(tick),
+            desk: Rc::new(Desk::new(Arc::clone(&shared.account), share.number)),
             watches: Watches::default(),
-            memory: Memory::default(),
+            memory: Memory::within(share.memory),
             pipes: Pipes::default(),
             pool: RefCell::new(Pool::new(idle)),
-            turn: Cell::new(0),
+            turn: Cell::new(u32::try_from(random.hash_one(3) >> 32).unwrap_or(0)),
             held: Cell::new(0),
             compressing: Cell::new(0),
             stopping: Cell::new(false),
+            is_broken: Cell::new(false),
             ids: (random.hash_one(1), Cell::new(random.hash_one(2))),
-            most,
+            most: share.connections,
             open: Cell::new(0),
             clients: RefCell::default(),
             news: Notify::new(),
@@ -178,7 +247,7 @@ impl Worker {
     pub(crate) fn next_id(&self) -> RequestId {
         let (worker, counter) = &self.ids;
         counter.set(counter.get().wrapping_add(1));
-        RequestId::of(u128::from(*worker) << 64 | u128::from(counter.get()))
+        RequestId::of(u128::from(*worker) << 64 | u128::from(spread(counter.get())))
     }
 
     /// Idle upstream connections that rest since before this moment are too old.
@@ -188,7 +257,11 @@ impl Worker {
     }
 
     fn tick(&self) {
+        #[cfg(test)]
+        tests::strike(&tests::WORKER);
         self.clock.advance();
+        self.desk.tick();
+        self.shared.table.load().signals.advance();
         self.watches.wake_late(self.clock.now());
         self.pool.borrow_mut().sweep(self.oldest_idle());
         self.news.notify_waiters();
@@ -234,6 +307,14 @@ impl Worker {
     }
 }
 
+/// Spreads the bits of a counter, one to one: an id is also the number of a trace, and tracers keep a share of traces
+/// by a part of their number.
+fn spread(counter: u64) -> u64 {
+    let bits = (counter ^ (counter >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
 /// IPv6 users have a whole /64 each.
 pub(crate) fn client_key(address: IpAddr) -> IpAddr {
     match address {
@@ -267,6 +348,13 @@ pub(crate) struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let worker = &self.worker;
+        if std::thread::panicking() && !worker.is_broken.get() {
+            worker.shared.metrics.panics.up();
+            error!(
+                runbook = "docs/rooms/edge.md#a-connection-panicked",
+                "a connection ended in a panic; the others go on; this is a bug of ours"
+            );
+        }
         worker.open.set(worker.open.get() - 1);
         worker.shared.metrics.connections.down();
         let mut clients = worker.clients.borrow_mut();
@@ -282,11 +370,11 @@ impl Drop for Seat {
 
 type Prepared = (Rc<Worker>, Ticker, Vec<TcpListener>);
 
-fn prepare(shared: Arc<Shared>, listeners: Vec<StdListener>, most: usize) -> io::Result<Prepared> {
+fn prepare(shared: Arc<Shared>, listeners: Vec<StdListener>, share: Share) -> io::Result<Prepared> {
     let tick = tick_of(&shared.limits);
     let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
     let timer = Ticker::start(tick)?;
-    Ok((Rc::new(Worker::new(shared, most, tick)), timer, listeners))
+    Ok((Rc::new(Worker::new(shared, share, tick)), timer, listeners))
 }
 
 /// A quarter of a second is fine enough for limits of seconds and costs nothing; smaller limits (in tests) get
@@ -300,29 +388,28 @@ fn tick_of(limits: &EdgeLimits) -> Duration {
     Duration::from_millis(shortest.unwrap_or(250).clamp(10, 250))
 }
 
-async fn run(
-    worker: Rc<Worker>,
-    timer: Ticker,
-    listeners: Vec<TcpListener>,
-    mut orders: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn run(worker: Rc<Worker>, timer: Ticker, listeners: Vec<TcpListener>, life: &mut Life) {
+    let Life { inbox: orders, stop, listeners: sockets, .. } = life;
     worker.follow_table();
-    tokio::task::spawn_local(tick(Rc::clone(&worker), timer));
-    let accepting: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&worker), listener)))
-        .collect();
+    let mut ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), timer));
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in listeners {
+        accepting.spawn_local(accept(Rc::clone(&worker), listener));
+    }
     loop {
         tokio::select! {
             Some(done) = orders.recv() => {
                 worker.follow_table();
                 let _ = done.send(());
             }
+            ended = &mut ticking => broken(&worker, ended),
+            Some(ended) = accepting.join_next() => broken(&worker, ended),
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
-    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    accepting.abort_all();
+    // Nobody takes over: who connects from now on should be refused, not kept waiting.
+    sockets.clear();
     worker.stopping.set(true);
     worker.watches.wake_all();
     let deadline = worker.clock.after(worker.shared.limits.stop_timeout.duration());
@@ -332,11 +419,21 @@ async fn run(
                 worker.follow_table();
                 let _ = done.send(());
             }
+            ended = &mut ticking => broken(&worker, ended),
             () = worker.news.notified() => {}
         }
     }
     if worker.open.get() > 0 {
         warn!(connections = worker.open.get(), "stopped with connections still in use");
+    }
+}
+
+/// A task without which a worker only seems to live has ended: end the worker, so that another one takes its place.
+fn broken(worker: &Worker, ended: Result<(), tokio::task::JoinError>) -> ! {
+    worker.is_broken.set(true);
+    match ended {
+        Err(problem) if problem.is_panic() => resume_unwind(problem.into_panic()),
+        _ => panic!("a task of a worker ended"),
     }
 }
 
@@ -370,4 +467,65 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
 /// Out of descriptors or memory.
 fn is_exhaustion(problem: &io::Error) -> bool {
     matches!(problem.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// The next request panics.
+    pub(crate) static CONNECTION: AtomicBool = AtomicBool::new(false);
+    /// The next tick panics.
+    pub(crate) static WORKER: AtomicBool = AtomicBool::new(false);
+
+    /// Panics once where a test asked for it.
+    pub(crate) fn strike(fault: &AtomicBool) {
+        assert!(!fault.swap(false, Ordering::SeqCst), "as the test asked");
+    }
+
+    fn answer(stream: &mut TcpStream) -> String {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n").unwrap();
+        let mut block = [0; 4096];
+        let count = stream.read(&mut block).unwrap_or(0);
+        String::from_utf8_lossy(&block[..count]).into_owned()
+    }
+
+    #[test]
+    fn a_panic_costs_one_connection_and_a_worker_that_dies_comes_back() {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Shared::new(EdgeLimits::default(), "/nowhere".into());
+        let (stop, stopped) = watch::channel(false);
+        let workers = spawn_workers(Arc::clone(&shared), vec![vec![listener]], stopped).unwrap();
+        let connect = || {
+            let stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            stream
+        };
+        let (mut first, mut second) = (connect(), connect());
+        assert!(
+            answer(&mut first).starts_with("HTTP/1.1 421 ")
+                && answer(&mut second).starts_with("HTTP/1.1 421 ")
+        );
+        CONNECTION.store(true, Ordering::SeqCst);
+        assert_eq!(answer(&mut first), "");
+        assert!(answer(&mut second).starts_with("HTTP/1.1 421 "));
+        assert_eq!((shared.metrics.panics.get(), shared.metrics.restarts.get()), (1, 0));
+        assert_eq!(shared.metrics.connections.get(), 1);
+        WORKER.store(true, Ordering::SeqCst);
+        // The connection of the dead worker ends; a new one waits in the socket until there is a worker again.
+        assert_eq!(second.read(&mut [0; 16]).unwrap_or(0), 0);
+        assert!(answer(&mut connect()).starts_with("HTTP/1.1 421 "));
+        assert_eq!(shared.metrics.restarts.get(), 1);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(workers.acknowledge(0));
+        drop(stop);
+        workers.join();
+        assert_eq!(shared.metrics.connections.get(), 0);
+    }
 }

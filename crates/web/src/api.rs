@@ -72,6 +72,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Public, routes!(node::openapi::openapi)),
         Endpoint::quick(Read, routes!(node::status::status)),
         Endpoint::quick(Read, routes!(node::route_table::route_table)),
+        Endpoint::quick(Read, routes!(node::traffic::traffic)),
         Endpoint::quick(Machine, routes!(access::list::list)),
         Endpoint::quick(Machine, routes!(access::create::create)),
         Endpoint::quick(Machine, routes!(access::revoke::revoke)),

@@ -16,6 +16,7 @@ use havre_api::release::{ListQuery, ReleaseList};
 use havre_api::route_table::RouteTable;
 use havre_api::service::{MaintenanceRequest, ScaleRequest, ScaleResponse, ServiceStatus};
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, SessionClient, SessionServer};
+use havre_api::traffic::TrafficList;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -261,6 +262,8 @@ fn edges() {
             "upstreams": [upstream("live"), upstream("standby"), upstream("draining")],
             "limits": { "connect_timeout_ms": 5000, "first_byte_timeout_ms": 60000, "max_body_bytes": 0 },
             "is_paused": true, "canary": { "release": "r8", "percent": 5 },
+            "balance": { "max_in_flight": 10, "queue": 100, "queue_wait_ms": 2000, "slow_start_ms": 10000,
+                "eject_after": 5, "retry_percent": 10 },
         } },
         "certificates": [
             { "names": ["api.example", "*.example.org"], "digest": "ab", "purpose": "serve" },
@@ -289,6 +292,18 @@ fn edges() {
             seen(json!({ "state": "unhealthy", "reason": "r" }), json!({ "state": "failed", "reason": "r" })),
         ],
     }));
+    let traffic = json!({
+        "window_ms": 2000, "connections": 1, "shed": 2, "retries": 3, "panics": 4, "log_dropped": 5,
+        "rows": [{
+            "name": "dropit/production/api", "release": "r7", "requests": 10, "errors": 1, "client_errors": 2,
+            "received_bytes": 3, "sent_bytes": 4, "p50_us": 5, "p95_us": 6, "p99_us": 7, "in_flight": 8, "waiting": 9,
+        }],
+        "left_out": 6,
+    });
+    golden::<EdgeReport>(json!({
+        "edge": "n", "instance": "i", "generation": 4, "listeners": [], "upstreams": [], "traffic": traffic,
+    }));
+    golden::<TrafficList>(json!({ "edges": [{ "edge": "n", "reported_at": AT, "traffic": traffic }] }));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! addresses and names are taken there is the server's answer. Reference for people: `docs/havre-toml.md`.
 //! Tests: `tests/it/manifest.rs`.
 
+mod balance;
 mod edge;
 mod environment;
 mod law;

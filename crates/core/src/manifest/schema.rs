@@ -48,6 +48,7 @@ pub const SERVICE: Keys = Keys {
         "start_timeout",
         "release_timeout",
         "bake",
+        "balance",
         "checks",
         "expose_release",
         "redirects",
@@ -224,6 +225,19 @@ pub const HEALTH: Keys = Keys {
     meant: &[("url", "path"), ("every", "interval")],
 };
 
+/// `[services.<name>.balance]`.
+pub const BALANCE: Keys = Keys {
+    table: "services.<name>.balance",
+    known: &["max_in_flight", "queue", "queue_wait", "slow_start", "eject_after", "retry_percent"],
+    later: &[],
+    meant: &[
+        ("max_connections", "max_in_flight"),
+        ("concurrency", "max_in_flight"),
+        ("warmup", "slow_start"),
+        ("retries", "retry_percent"),
+    ],
+};
+
 /// One entry of `checks` of a service.
 pub const CHECK: Keys = Keys {
     table: "services.<name>.checks",
@@ -269,10 +283,11 @@ pub const ENVIRONMENT: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 16] = [
+pub const TABLES: [&Keys; 17] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
+    &BALANCE,
     &CHECK,
     &REDIRECT,
     &EDGE,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::artifact::ImageRef;
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, edge, route, schema, source};
+use crate::manifest::{Found, Kind, balance, edge, route, schema, source};
 use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::service::spec::{
@@ -55,7 +55,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
 }
 
 /// A key's value, its default when it is left out or has a problem.
-fn read_or<'t, T>(
+pub(super) fn read_or<'t, T>(
     reader: &mut Reader<'t>,
     fields: &Fields<'_>,
     key: &str,
@@ -133,6 +133,7 @@ fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageS
         start_timeout,
         release_timeout,
         bake,
+        balance: balance::read(reader, fields.find("balance")),
     })
 }
 
@@ -268,7 +269,7 @@ fn read_signal(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<StopSignal>
 
 /// Nothing can be asked of a task that listens on nothing.
 fn check_no_port(reader: &mut Reader<'_>, fields: &Fields<'_>) {
-    for key in ["hosts", "health", "checks"] {
+    for key in ["hosts", "health", "checks", "balance"] {
         if let Some(value) = fields.find(key) {
             let message = format!("`{}` needs to know the port the program listens on", value.path);
             let hint = "add `port`, such as port = 3000; Havre passes it to the program as PORT";

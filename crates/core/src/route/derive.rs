@@ -63,7 +63,9 @@ pub fn derive(rows: &[ServiceRows]) -> Table {
             let expose_release = row.spec_now().expose_release;
             let name = row.service.place.to_string();
             let is_paused = row.is_paused(&upstreams);
-            let service = ServiceUpstreams { name, expose_release, upstreams, is_paused, canary: None };
+            let balance = row.spec_now().tasks().map(|work| work.balance.clone()).unwrap_or_default();
+            let service =
+                ServiceUpstreams { name, expose_release, upstreams, is_paused, canary: None, balance };
             table.services.insert(row.service.id, service);
         }
     }

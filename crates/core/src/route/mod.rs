@@ -18,6 +18,7 @@ use crate::name::{AbsolutePath, HostName, ProbeTarget};
 use crate::quantity::Span;
 use crate::route::settings::RouteSettings;
 use crate::route::settings::auth::SecretDigest;
+use crate::service::balance::BalanceSpec;
 use crate::service::spec::CheckSpec;
 use crate::time::Timestamp;
 
@@ -112,6 +113,9 @@ pub struct Canary {
     pub release: ReleaseId,
     /// Its share of the clients, in percent.
     pub percent: u8,
+    /// How requests are spread over them.
+    #[serde(default)]
+    pub balance: BalanceSpec,
 }
 
 /// One task address.

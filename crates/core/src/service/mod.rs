@@ -1,6 +1,7 @@
 //! A service: what the user wants running. Desired state only; what runs is in `task`.
 //! `plan` keeps the live release as specified, `check` holds its laws.
 
+pub mod balance;
 pub mod check;
 pub mod event;
 pub mod plan;

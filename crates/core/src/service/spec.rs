@@ -12,6 +12,7 @@ use crate::name::{
 };
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::settings::EdgeSpec;
+use crate::service::balance::BalanceSpec;
 
 /// Version of [`ServiceSpec`] in rows and on the wire.
 pub const SPEC_VERSION: u32 = 1;
@@ -101,6 +102,9 @@ pub struct TaskWork {
     pub release_timeout: Span,
     /// How long a new release is watched after the switch; zero switches baking off.
     pub bake: Span,
+    /// How requests are spread over its tasks.
+    #[serde(default)]
+    pub balance: BalanceSpec,
 }
 
 /// A service that is a folder of files.

@@ -40,6 +40,7 @@ pub(crate) fn work() -> TaskWork {
         start_timeout: defaults::START_TIMEOUT,
         release_timeout: defaults::RELEASE_TIMEOUT,
         bake: Span::seconds(0),
+        balance: havre_core::service::balance::BalanceSpec::default(),
     }
 }
 

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use havre_api::route_table::RouteTable;
+use havre_api::traffic::Traffic;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
+use crate::account::rates::Rates;
 use crate::client::{self, Body, ClientError};
 use crate::pace::Backoff;
 use crate::shared::Shared;
@@ -169,9 +171,11 @@ impl Link {
         let signals = Arc::clone(&settled.borrow().signals);
         let mut backoff = Backoff::new();
         let mut trouble = Trouble::default();
+        let mut rates = Rates::default();
         loop {
             let table = Arc::clone(&settled.borrow());
-            match self.post(&table).await {
+            let traffic = rates.look(&self.shared, &table, Instant::now().into_std());
+            match self.post(&table, traffic).await {
                 Ok(()) => {
                     trouble.over("reports reach control again");
                     backoff.reset();
@@ -186,8 +190,8 @@ impl Link {
         }
     }
 
-    async fn post(&self, table: &Table) -> Result<(), LinkError> {
-        let report = report::gather(&self.identity, table);
+    async fn post(&self, table: &Table, traffic: Option<&Traffic>) -> Result<(), LinkError> {
+        let report = report::gather(&self.identity, table, traffic);
         let body = serde_json::to_vec(&report).expect("a report has only string keys");
         let mut request = format!(
             "POST /edge/v1/report HTTP/1.1\r\nHost: control\r\nContent-Type: application/json\r\n\

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use havre_api::edge_report::{EdgeReport, UpstreamReport};
+use havre_api::traffic::Traffic;
 
 use crate::table::{Member, Table};
 
@@ -18,13 +19,14 @@ pub struct Identity {
 }
 
 /// The report for `table`, which every worker uses by now.
-pub(crate) fn gather(identity: &Identity, table: &Table) -> EdgeReport {
+pub(crate) fn gather(identity: &Identity, table: &Table, traffic: Option<&Traffic>) -> EdgeReport {
     EdgeReport {
         edge: identity.edge.clone(),
         instance: identity.instance.clone(),
         generation: table.generation,
         listeners: identity.listeners.clone(),
         upstreams: table.members().map(upstream).collect(),
+        traffic: traffic.cloned(),
     }
 }
 

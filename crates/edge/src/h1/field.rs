@@ -25,6 +25,10 @@ pub enum Field {
     Probe,
     /// Dropped: hop-by-hop, or only the edge may say it.
     Dropped,
+    /// `traceparent`.
+    Traceparent,
+    /// `tracestate`.
+    Tracestate,
     /// `Accept`.
     Accept,
     /// `If-None-Match`.
@@ -47,8 +51,8 @@ const NAMES: &[&[(&str, Field)]] = &[
     &[("upgrade", Field::Upgrade), ("trailer", Field::Dropped)],
     &[("if-range", Field::IfRange)],
     &[("forwarded", Field::Dropped), ("x-real-ip", Field::Dropped)],
-    &[("connection", Field::Connection), ("keep-alive", Field::Dropped)],
-    &[("havre-probe", Field::Probe), ("havre-error", Field::Dropped)],
+    &[("connection", Field::Connection), ("keep-alive", Field::Dropped), ("tracestate", Field::Tracestate)],
+    &[("havre-probe", Field::Probe), ("havre-error", Field::Dropped), ("traceparent", Field::Traceparent)],
     &[("x-request-id", Field::RequestId)],
     &[("if-none-match", Field::IfNoneMatch), ("havre-release", Field::Dropped)],
     &[("content-length", Field::ContentLength)],
@@ -76,7 +80,16 @@ impl Field {
 
     /// Whether lines of this meaning go to the other side as they came.
     pub(super) fn is_passed_on(self) -> bool {
-        matches!(self, Self::Other | Self::Accept | Self::IfNoneMatch | Self::Range | Self::IfRange)
+        matches!(
+            self,
+            Self::Other
+                | Self::Accept
+                | Self::IfNoneMatch
+                | Self::Range
+                | Self::IfRange
+                | Self::Traceparent
+                | Self::Tracestate
+        )
     }
 }
 

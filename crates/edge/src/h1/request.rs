@@ -3,6 +3,8 @@
 
 use httparse::{Header, ParserConfig, Status};
 
+use crate::account::trace;
+
 use super::{Connection, Field, Framing, MOST_LINES, Refusal, Scratch, has_plain_spaces, length};
 
 /// A valid request head. Slices point into the bytes that were parsed.
@@ -30,6 +32,8 @@ pub struct RequestHead<'b, 's> {
     pub request_id: Option<&'b [u8]>,
     /// `Havre-Probe` as sent.
     pub probe: Option<&'b [u8]>,
+    /// It carries a valid trace context, which is passed on. A wrong one is dropped whole.
+    pub has_trace: bool,
     /// `Accept` as sent.
     pub accept: Option<&'b [u8]>,
     /// `If-None-Match`, where it is text.
@@ -76,6 +80,7 @@ pub fn parse<'b, 's>(
         upgrade: false,
         request_id: None,
         probe: None,
+        has_trace: false,
         accept: None,
         if_none_match: None,
         range: None,
@@ -100,6 +105,15 @@ struct Seen<'b> {
     length: Option<u64>,
     is_chunked: bool,
     upgrade: Option<&'b [u8]>,
+    traces: Traces<'b>,
+}
+
+/// Lines of trace context.
+#[derive(Default)]
+struct Traces<'b> {
+    parents: u32,
+    parent: &'b [u8],
+    any: bool,
 }
 
 impl<'b> RequestHead<'b, '_> {
@@ -128,7 +142,22 @@ impl<'b> RequestHead<'b, '_> {
                 Field::IfNoneMatch => self.if_none_match = std::str::from_utf8(header.value).ok(),
                 Field::Range => self.range = std::str::from_utf8(header.value).ok(),
                 Field::IfRange => self.if_range = std::str::from_utf8(header.value).ok(),
+                Field::Traceparent => {
+                    seen.traces.any = true;
+                    seen.traces.parents += 1;
+                    seen.traces.parent = header.value;
+                }
+                Field::Tracestate => seen.traces.any = true,
                 Field::Connection | Field::Dropped | Field::Other => {}
+            }
+        }
+        if seen.traces.any {
+            self.has_trace = seen.traces.parents == 1 && trace::is_valid(seen.traces.parent);
+            let is_trace = |field: &Field| matches!(field, Field::Traceparent | Field::Tracestate);
+            for field in
+                fields[..self.headers.len()].iter_mut().filter(|field| is_trace(field) && !self.has_trace)
+            {
+                *field = Field::Dropped;
             }
         }
         Ok(seen)

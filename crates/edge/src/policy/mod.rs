@@ -215,6 +215,7 @@ impl Reply {
     }
 
     /// Status of the answer.
+    #[cfg(test)]
     pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Trouble(trouble, _) => trouble.status(),

@@ -270,6 +270,7 @@ impl Answer<'_> {
             self.send(ends.to, [out.as_slice(), parts[0], parts[1], parts[2]]).await
         };
         sent.map_err(|_| End::ClientGone)?;
+        self.flow.has_sent(taken.data);
         buffer.consume(taken.consumed);
         if source.is_done() {
             return Ok(buffer.is_empty());
@@ -291,7 +292,10 @@ impl Answer<'_> {
         {
             let mut write_pace = self.write_pace();
             let both = ((ends.from.as_ref(), &mut pace), (ends.to.as_ref(), &mut write_pace));
-            return match self.wire.splice(both.0, both.1, &mut pipe, &Cell::new(left)).await {
+            let missing = Cell::new(left);
+            let moved = self.wire.splice(both.0, both.1, &mut pipe, &missing).await;
+            self.flow.sent.set(self.flow.sent.get() + left - missing.get());
+            return match moved {
                 Ok(()) => Ok(true),
                 Err(Broken::Source(_)) => Err(End::Cut),
                 Err(Broken::Sink) => Err(End::ClientGone),
@@ -333,6 +337,7 @@ impl Answer<'_> {
         let mut line = [0; 18];
         let parts = sink.frame(&block.bytes()[..taken.data], taken.is_done, &mut line);
         self.send(ends.to, parts).await.map_err(|_| End::ClientGone)?;
+        self.flow.has_sent(taken.data);
         block.consume(taken.consumed);
         Ok(taken.is_done)
     }

@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -18,11 +19,22 @@ use super::receive::Request;
 use super::upload::{Flow, Inward, Upload, Uploading, until_gone};
 use super::wire::Wire;
 use super::{After, Connection};
+use crate::balance::{NoUpstream, Outcome, Place};
 use crate::page::Trouble;
 use crate::upstream::Upstream;
 
 /// Most connections one request is tried on.
 const MOST_ATTEMPTS: usize = 3;
+
+/// How a wait in line ended.
+enum Waited {
+    /// There is an upstream.
+    Served,
+    /// The client has left.
+    Gone,
+    /// There is none.
+    InVain(Trouble),
+}
 
 /// How one attempt ended.
 enum Attempt {
@@ -39,6 +51,22 @@ impl Connection {
         let mut tried: Vec<Arc<Upstream>> = Vec::new();
         let mut may_reuse = true;
         let mut trouble = Trouble::NoAnswer;
+        if let Some(place) = request.place.take() {
+            // Boxed: most requests do not wait.
+            match Box::pin(self.wait_in_line(request, place)).await {
+                Waited::Served => {}
+                Waited::Gone => {
+                    self.because("client-gone");
+                    return After::Close;
+                }
+                Waited::InVain(trouble) => {
+                    if let Some(entry) = &mut self.entry {
+                        entry.series = Some(Arc::clone(&request.service.own));
+                    }
+                    return self.turn_down(request, trouble, buffer).await;
+                }
+            }
+        }
         for _ in 0..MOST_ATTEMPTS {
             let (upstream, is_kept) = match self.reach(request, may_reuse).await {
                 Ok(reached) => reached,
@@ -46,7 +74,7 @@ impl Connection {
                     trouble = unreached;
                     tried.push(request.in_flight.share());
                     may_reuse = true;
-                    if request.pick_again(&self.worker, &tried) {
+                    if self.try_another(request, &tried) {
                         continue;
                     }
                     break;
@@ -57,22 +85,87 @@ impl Connection {
                     self.worker.memory.give_back_head(std::mem::take(&mut request.head));
                     return after;
                 }
-                Attempt::Stale if is_kept && request.is_repeatable => may_reuse = false,
+                Attempt::Stale if is_kept && request.is_repeatable => {
+                    may_reuse = false;
+                    self.count_retry();
+                }
                 Attempt::Stale => {
                     trouble = Trouble::NoAnswer;
                     tried.push(request.in_flight.share());
                     may_reuse = true;
-                    if !request.is_repeatable || !request.pick_again(&self.worker, &tried) {
+                    self.note(request, Outcome::Broken);
+                    let may_repeat = request.is_repeatable && request.service.may_retry();
+                    if !may_repeat || !self.try_another(request, &tried) {
                         break;
                     }
                 }
                 Attempt::Failed(failed) => {
                     trouble = failed;
+                    self.note(request, Outcome::Broken);
                     break;
                 }
             }
         }
         self.give_up(request, trouble, buffer).await
+    }
+
+    /// Picks another upstream for the request; false when there is none.
+    fn try_another(&mut self, request: &mut Request, tried: &[Arc<Upstream>]) -> bool {
+        if request.pick_again(&self.worker, tried).is_err() {
+            return false;
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.answers(&request.in_flight);
+        }
+        self.count_retry();
+        true
+    }
+
+    /// Tells the balance how it went with the upstream at hand.
+    fn note(&self, request: &Request, outcome: Outcome) {
+        request.service.note(request.in_flight.upstream(), outcome);
+    }
+
+    /// Waits until there is room for the request, and takes it.
+    async fn wait_in_line(&mut self, request: &mut Request, place: Place) -> Waited {
+        let worker = Rc::clone(&self.worker);
+        let wait = Duration::from_millis(request.service.balancing.queue_wait_ms);
+        let until = worker.clock.after(wait);
+        let (mut from_client, _) = self.stream.split();
+        let mut gone = pin!(until_gone(&mut from_client));
+        let waited = poll_fn(|context| {
+            if gone.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Waited::Gone);
+            }
+            if place.is_first(context.waker()) {
+                match request.pick_again(&worker, &[]) {
+                    Ok(()) => return Poll::Ready(Waited::Served),
+                    Err(NoUpstream::NoneHealthy) => return Poll::Ready(Waited::InVain(Trouble::NoTask)),
+                    Err(NoUpstream::AllFull) => {}
+                }
+            }
+            if worker.clock.now() >= until {
+                return Poll::Ready(Waited::InVain(Trouble::QueueTimeout));
+            }
+            // At every tick: health and the table change without telling the line.
+            self.watch.set(Lane::Outward, until.min(worker.clock.after(Duration::ZERO)));
+            Poll::Pending
+        })
+        .await;
+        self.watch.clear(Lane::Outward);
+        if matches!(waited, Waited::Served)
+            && let Some(entry) = &mut self.entry
+        {
+            entry.answers(&request.in_flight);
+        }
+        waited
+    }
+
+    fn count_retry(&mut self) {
+        self.worker.shared.metrics.retries.up();
+        if let Some(entry) = &mut self.entry {
+            entry.retries = entry.retries.saturating_add(1);
+        }
     }
 
     /// A connection to the picked upstream, and whether it was used before.
@@ -91,6 +184,7 @@ impl Connection {
             Ok(stream) => Ok((stream, false)),
             Err(problem) if problem.kind() == io::ErrorKind::TimedOut => {
                 upstream.suspect();
+                self.note(request, Outcome::Broken);
                 Err(Trouble::ConnectTimeout)
             }
             Err(problem) => {
@@ -98,6 +192,7 @@ impl Connection {
                 if !matches!(problem.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL))
                 {
                     upstream.suspect();
+                    self.note(request, Outcome::Broken);
                 }
                 Err(Trouble::Unreachable)
             }
@@ -106,7 +201,11 @@ impl Connection {
 
     async fn give_up(&mut self, request: &mut Request, trouble: Trouble, buffer: &mut Buffer) -> After {
         request.in_flight.record_error();
-        request.service.counters.record(trouble.status());
+        self.turn_down(request, trouble, buffer).await
+    }
+
+    /// Answers with a page in place of an upstream.
+    async fn turn_down(&mut self, request: &Request, trouble: Trouble, buffer: &mut Buffer) -> After {
         let is_whole = request.source.is_done();
         let keep_alive = request.ask.keep_alive && is_whole && !self.worker.stopping.get();
         if !self.send_page(&request.ask, trouble, keep_alive).await {
@@ -133,6 +232,7 @@ impl Connection {
         match ended {
             Ok(End::Complete { keep_alive, is_reusable }) => {
                 self.count(request, &flow);
+                self.note(request, if flow.status.get() >= 500 { Outcome::Failed } else { Outcome::Good });
                 if is_reusable && flow.upload.get() == Upload::Done {
                     let now = self.worker.clock.now();
                     self.worker.pool.borrow_mut().put(address, upstream, generation, now);
@@ -143,11 +243,13 @@ impl Connection {
             }
             Ok(End::Upgraded { early }) => {
                 self.count(request, &flow);
+                self.note(request, Outcome::Good);
                 self.tunnel(upstream, early, buffer).await;
                 Attempt::Over(After::Close)
             }
             Ok(End::Replaced) => {
                 self.count(request, &flow);
+                self.note(request, if flow.status.get() >= 500 { Outcome::Failed } else { Outcome::Good });
                 drop(upstream);
                 let status = flow.status.get();
                 let is_done = flow.upload.get() == Upload::Done;
@@ -161,30 +263,37 @@ impl Connection {
             Ok(End::Failed(trouble)) => Attempt::Failed(trouble),
             Ok(End::Cut) => {
                 self.count(request, &flow);
+                self.because("answer-cut");
+                self.note(request, Outcome::Broken);
                 request.in_flight.record_error();
                 Attempt::Over(After::Reset)
             }
             Ok(End::ClientGone) | Err(Inward::Gone) => {
                 self.count(request, &flow);
+                self.because("client-gone");
                 Attempt::Over(if flow.began.get() { After::Reset } else { After::Close })
             }
             Err(Inward::Refused(refusal)) => {
                 drop(upstream);
                 if flow.began.get() {
                     self.count(request, &flow);
+                    self.because(refusal.code());
                     return Attempt::Over(After::Reset);
                 }
                 self.worker.shared.metrics.refused.up();
-                request.service.counters.record(refusal.status());
                 self.send_page(&request.ask, Trouble::Refused(refusal), false).await;
                 Attempt::Over(After::Linger)
             }
         }
     }
 
-    fn count(&self, request: &Request, flow: &Flow) {
+    fn count(&mut self, request: &Request, flow: &Flow) {
         let status = flow.status.get();
-        request.service.counters.record(status);
+        if let Some(entry) = &mut self.entry {
+            entry.status = status;
+            entry.sent = flow.sent.get();
+            entry.received = request.received(flow);
+        }
         if status >= 500 {
             request.in_flight.record_error();
         }

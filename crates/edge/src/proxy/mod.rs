@@ -29,18 +29,22 @@ use buffer::{Buffer, SMALL};
 pub(crate) use clock::{Clock, Watches};
 use clock::{Lane, Pace, Watch};
 use receive::Received;
-pub(crate) use text::RequestId;
 use text::{Ask, ClientName};
+pub(crate) use text::{RequestId, number};
 use wait::Waited;
 pub(crate) use wire::Pipes;
 use wire::Wire;
 
+use crate::account::record::Entry;
 use crate::h1::{Framing, Refusal};
 use crate::page::Trouble;
 use crate::worker::{Seat, Worker};
 
 /// Most bytes of a body nobody wants that are read to keep the connection; beyond that it is closed.
 const DRAIN_MOST: u64 = 64 * 1024;
+
+/// What the access log calls this protocol.
+const PROTOCOL: &str = "http/1.1";
 
 /// Longest time a closing connection is read from, so that the client sees the answer before the reset that
 /// unread bytes would cause.
@@ -67,6 +71,8 @@ struct Connection {
     watch: Rc<Watch>,
     ticket: usize,
     client: ClientName,
+    /// The request being served.
+    entry: Option<Entry>,
     _seat: Seat,
 }
 
@@ -80,7 +86,7 @@ impl Drop for Connection {
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: IpAddr, seat: Seat) {
     let (ticket, watch) = worker.watches.join();
     let client = ClientName::of(address);
-    let mut connection = Connection { worker, stream, watch, ticket, client, _seat: seat };
+    let mut connection = Connection { worker, stream, watch, ticket, client, entry: None, _seat: seat };
     poll_fn(|context| {
         connection.watch.belongs_to(context.waker());
         Poll::Ready(())
@@ -159,6 +165,8 @@ impl Connection {
                 }
                 Received::Request(mut request) => self.exchange(&mut request, buffer).await,
             };
+            // Counts it and writes its line.
+            self.entry = None;
             if after != After::Next || buffer.is_empty() {
                 return after;
             }
@@ -195,6 +203,9 @@ impl Connection {
     /// Answers a request whose head or framing cannot be trusted, and ends the connection.
     async fn refuse(&mut self, refusal: Refusal) -> After {
         self.worker.shared.metrics.refused.up();
+        if self.entry.is_none() {
+            self.entry = Some(self.worker.desk.open(PROTOCOL, self.client.address));
+        }
         let ask = Ask {
             is_head: false,
             is_http10: false,
@@ -207,8 +218,18 @@ impl Connection {
             id: self.worker.next_id(),
             pass: None,
         };
+        if let Some(entry) = &mut self.entry {
+            entry.set_id(ask.id);
+        }
         self.send_page(&ask, Trouble::Refused(refusal), false).await;
         After::Linger
+    }
+
+    /// Says in the access log why there is no whole answer.
+    fn because(&mut self, reason: &'static str) {
+        if let Some(entry) = &mut self.entry {
+            entry.reason = reason;
+        }
     }
 
     /// Reads and forgets the rest of a body of known length; false when the client fails to send it.
@@ -269,7 +290,7 @@ mod tests {
     #[test]
     fn what_a_connection_holds_is_small() {
         let (resting, burst) = (size_of_resting(serve), size_of_burst(Connection::serve_burst));
-        assert!(resting <= 640, "{resting}");
+        assert!(resting <= 704, "{resting}");
         assert!(burst <= 3072, "{burst}");
     }
 }

@@ -12,14 +12,18 @@ use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::reply::Own;
 use super::text::{self, Ask};
+use super::upload::Flow;
 use super::wait::{Wait, Waited};
-use super::{Connection, RequestId};
+use super::{Connection, PROTOCOL, RequestId};
+use crate::account::record::{Entry, Words};
+use crate::account::trace;
+use crate::balance::{Choice, NoUpstream, Place};
 use crate::h1::request::{self, RequestHead};
 use crate::h1::{Framing, Refusal, Scratch, head_end};
 use crate::page::Trouble;
 use crate::policy::{Policy, Reply, Verdict, View, is_same};
 use crate::site::SiteRequest;
-use crate::table::{Choice, Found, Service, Table};
+use crate::table::{Found, Service, Table};
 use crate::upstream::{InFlight, Upstream};
 use crate::worker::{Worker, client_key};
 
@@ -62,11 +66,13 @@ pub(super) struct Request {
     pub(super) service: Arc<Service>,
     pub(super) client: IpAddr,
     pub(super) in_flight: InFlight,
+    /// Where it waits for room, while `in_flight` stands for nobody yet.
+    pub(super) place: Option<Place>,
 }
 
 impl Connection {
     /// Looks at the bytes in hand. `scanned` belongs to the head at their front.
-    pub(super) fn receive(&self, buffer: &mut Buffer, scanned: &mut usize, waited: &Waited) -> Received {
+    pub(super) fn receive(&mut self, buffer: &mut Buffer, scanned: &mut usize, waited: &Waited) -> Received {
         if *scanned == 0 && buffer.bytes().starts_with(b"\r\n") {
             // RFC 9112, 2.2: one empty line before a request is forgiven.
             buffer.consume(2);
@@ -80,10 +86,18 @@ impl Connection {
         if end as u64 > limits.head_size.as_bytes() {
             return Received::Refused(Refusal::LongHead);
         }
+        #[cfg(test)]
+        crate::worker::tests::strike(&crate::worker::tests::CONNECTION);
+        // One that waited for something keeps its record.
+        let mut entry = match self.entry.take() {
+            Some(entry) => entry,
+            None => self.worker.desk.open(PROTOCOL, self.client.address),
+        };
         let received = match request::parse(&buffer.bytes()[..end], limits.head_lines, &mut Scratch::new()) {
-            Ok(head) => self.route(&head, waited),
+            Ok(head) => self.route(&head, waited, &mut entry),
             Err(refusal) => Err(refusal),
         };
+        self.entry = Some(entry);
         if let Ok(received @ Received::Wait(_)) = received {
             *scanned = 0;
             return received;
@@ -96,37 +110,53 @@ impl Connection {
         };
         match request.take_body(buffer) {
             Ok(()) => Received::Request(request),
+            // Nobody was asked, so it is not the upstream's failure.
             Err(refusal) => {
-                // Nobody was asked, so it is not the upstream's failure.
-                request.service.counters.record(refusal.status());
+                if let Some(entry) = &mut self.entry {
+                    entry.series = Some(Arc::clone(&request.service.own));
+                    entry.upstream = None;
+                }
                 Received::Refused(refusal)
             }
         }
     }
 
-    fn route(&self, head: &RequestHead<'_, '_>, waited: &Waited) -> Result<Received, Refusal> {
+    fn route(
+        &self,
+        head: &RequestHead<'_, '_>,
+        waited: &Waited,
+        entry: &mut Entry,
+    ) -> Result<Received, Refusal> {
         let worker = &*self.worker;
         let table = worker.shared.table.load();
         let mut ask = ask_of(head, worker, &table);
+        entry.set_id(ask.id);
+        entry.name(Words { method: head.method, host: head.host, target: head.origin_form() });
+        if worker.memory.is_full() {
+            worker.shared.metrics.shed.up();
+            return Ok(Received::Own(ask, Box::new(Own::Page(Trouble::Busy))));
+        }
         let mut name = [0; 256];
         let host = host_name(head.host, &mut name);
         if let Some(answer) = challenge(&table, head, host) {
             return Ok(Received::Own(ask, Box::new(Own::Challenge(answer))));
         }
         let (found, policy) = table.route(host, head.path());
+        entry.series = match &found {
+            Found::Service(service) => Some(Arc::clone(&service.own)),
+            Found::Site(site) => Some(Arc::clone(&site.series)),
+            Found::UnknownHost | Found::UnknownPath => None,
+        };
         // Control asks whether a release is there, not whether a user may see it.
         if let Some(policy) = policy.filter(|_| !ask.is_probe)
             && let Some(received) = self.judge(head, policy, &mut ask, waited)
         {
-            if let Received::Own(_, own) = &received {
-                count(&found, own.status());
-            }
             return Ok(received);
         }
         match found {
             Found::Service(service) => {
                 ask.show_release |= service.expose_release;
-                self.send_on(head, (ask, waited), service, table.generation)
+                self.send_on(head, (ask, waited), (service, table.generation), entry)
             }
             Found::Site(site) => {
                 ask.show_release |= site.expose_release;
@@ -154,8 +184,8 @@ impl Connection {
         &self,
         head: &RequestHead<'_, '_>,
         (ask, waited): (Ask, &Waited),
-        service: &Arc<Service>,
-        generation: u64,
+        (service, generation): (&Arc<Service>, u64),
+        entry: &mut Entry,
     ) -> Result<Received, Refusal> {
         let worker = &*self.worker;
         let most = ask.limits(service).max_body_bytes;
@@ -163,23 +193,31 @@ impl Connection {
             && most > 0
             && length > most
         {
-            service.counters.record(413);
             return Err(Refusal::BodyTooLarge);
         }
-        let Some(in_flight) = pick(worker, service, &[], choice(&ask, service, self.client.address)) else {
-            if service.is_paused
-                && let Some(wait) = Wait::for_task(worker, &ask, waited)
-            {
-                return Ok(Received::Wait(wait));
+        let admitted = admit(worker, service, choice(&ask, service, self.client.address));
+        let (in_flight, place) = match admitted {
+            Ok(admitted) => admitted,
+            Err(trouble) => {
+                if trouble == Trouble::NoTask
+                    && service.is_paused
+                    && let Some(wait) = Wait::for_task(worker, &ask, waited)
+                {
+                    return Ok(Received::Wait(wait));
+                }
+                return Ok(Received::Own(ask, Box::new(Own::Page(trouble))));
             }
-            service.counters.record(503);
-            return Ok(Received::Own(ask, Box::new(Own::Page(Trouble::NoTask))));
         };
-        if let Some(pass) = &ask.pass {
-            pass.picked(&in_flight.upstream().task);
+        if place.is_none() {
+            entry.answers(&in_flight);
+            if let Some(pass) = &ask.pass {
+                pass.picked(&in_flight.upstream().task);
+            }
         }
+        let trace =
+            (!head.has_trace && worker.shared.account.starts_traces).then(|| trace_of(&ask.id, worker));
         let mut out = worker.memory.head();
-        text::request(&mut out, head, &ask, &self.client);
+        text::request(&mut out, head, &ask, &self.client, trace.as_ref());
         Ok(Received::Request(Request {
             ask,
             head: out,
@@ -192,6 +230,7 @@ impl Connection {
             service: Arc::clone(service),
             client: self.client.address,
             in_flight,
+            place,
         }))
     }
 }
@@ -256,15 +295,6 @@ fn draw(client: IpAddr) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// An answer the target has no part in counts for it all the same: it is what its users saw.
-fn count(found: &Found<'_>, status: u16) {
-    match found {
-        Found::Service(service) => service.counters.record(status),
-        Found::Site(site) => site.counters.record(status),
-        Found::UnknownHost | Found::UnknownPath => {}
-    }
-}
-
 fn unrouted(worker: &Worker, ask: Ask, trouble: Trouble) -> Received {
     worker.shared.metrics.unrouted.up();
     Received::Own(ask, Box::new(Own::Page(trouble)))
@@ -286,6 +316,12 @@ fn ask_of(head: &RequestHead<'_, '_>, worker: &Worker, table: &Table) -> Ask {
     }
 }
 
+/// A trace with the number of the request where that is one, so that one leads to the other.
+fn trace_of(id: &RequestId, worker: &Worker) -> [u8; trace::LENGTH] {
+    let number = id.number().unwrap_or_else(|| worker.next_id().number().unwrap_or(1));
+    trace::fresh(number.max(1))
+}
+
 /// No key means no access.
 fn is_key(sent: &[u8], key: &[u8]) -> bool {
     !key.is_empty() && is_same(sent, key)
@@ -303,15 +339,38 @@ fn host_name<'n>(host: &'n str, name: &'n mut [u8; 256]) -> &'n str {
     std::str::from_utf8(name).unwrap_or("")
 }
 
-fn pick(worker: &Worker, service: &Service, avoid: &[Arc<Upstream>], choice: Choice<'_>) -> Option<InFlight> {
+fn pick(
+    worker: &Worker,
+    service: &Service,
+    avoid: &[Arc<Upstream>],
+    choice: Choice<'_>,
+) -> Result<InFlight, NoUpstream> {
     let mut turn = worker.turn.get();
     let picked = if choice.task.is_some() || service.canary.is_some() {
-        service.pick_for(choice, avoid, &mut turn)
+        service.try_pick_for(choice, avoid, &mut turn)
     } else {
-        service.pick(avoid, &mut turn)
+        service.try_pick(avoid, &mut turn)
     };
     worker.turn.set(turn);
     picked
+}
+
+/// An upstream for a new request, or a place in line.
+fn admit(
+    worker: &Worker,
+    service: &Service,
+    choice: Choice<'_>,
+) -> Result<(InFlight, Option<Place>), Trouble> {
+    if !service.has_queue() {
+        match pick(worker, service, &[], choice) {
+            Ok(in_flight) => return Ok((in_flight, None)),
+            Err(NoUpstream::NoneHealthy) => return Err(Trouble::NoTask),
+            Err(NoUpstream::AllFull) => {}
+        }
+    }
+    let stand_in = service.live.first().ok_or(Trouble::NoTask)?;
+    let place = service.queue().ok_or(Trouble::QueueFull)?;
+    Ok((InFlight::waiting(Arc::clone(stand_in)), Some(place)))
 }
 
 impl Request {
@@ -337,6 +396,14 @@ impl Request {
         Ok(())
     }
 
+    /// Bytes of its body that were taken from the client.
+    pub(super) fn received(&self, flow: &Flow) -> u64 {
+        match self.ask.framing {
+            Framing::Length(length) => length - flow.left().unwrap_or(0).min(length),
+            _ => self.body_seen,
+        }
+    }
+
     /// Counts bytes of a chunked body.
     pub(super) fn count_body(&mut self, count: usize) -> Result<(), Refusal> {
         let most = self.limits().max_body_bytes;
@@ -349,18 +416,17 @@ impl Request {
         self.ask.limits(&self.service)
     }
 
-    /// Picks another upstream of the same service, from the table in use now; false when there is none.
-    pub(super) fn pick_again(&mut self, worker: &Worker, tried: &[Arc<Upstream>]) -> bool {
+    /// Picks another upstream of the same service, from the table in use now.
+    pub(super) fn pick_again(&mut self, worker: &Worker, tried: &[Arc<Upstream>]) -> Result<(), NoUpstream> {
         let table = worker.shared.table.load();
-        let Some(service) = table.service(&self.service.key) else { return false };
-        let choice = choice(&self.ask, service, self.client);
-        let Some(in_flight) = pick(worker, service, tried, choice) else { return false };
+        let service = table.service(&self.service.key).ok_or(NoUpstream::NoneHealthy)?;
+        let in_flight = pick(worker, service, tried, choice(&self.ask, service, self.client))?;
         if let Some(pass) = &self.ask.pass {
             pass.picked(&in_flight.upstream().task);
         }
         self.in_flight = in_flight;
         self.service = Arc::clone(service);
         self.generation = table.generation;
-        true
+        Ok(())
     }
 }

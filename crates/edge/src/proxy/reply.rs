@@ -27,18 +27,6 @@ pub(super) enum Own {
     Site(Arc<Site>, SiteAnswer),
 }
 
-impl Own {
-    /// Status of an answer that has no part of a site.
-    pub(super) fn status(&self) -> u16 {
-        match self {
-            Self::Page(trouble) => trouble.status(),
-            Self::Challenge(_) => 200,
-            Self::Policy(reply) => reply.status(),
-            Self::Site(..) => 200,
-        }
-    }
-}
-
 /// A body to send behind a head.
 enum Content<'c> {
     Bytes(&'c [u8]),
@@ -120,6 +108,7 @@ impl Connection {
     }
 
     async fn send_trouble(&mut self, ask: &Ask, trouble: Trouble, more: &More<'_>, keep_alive: bool) -> bool {
+        self.because(trouble.code());
         let own_page = ask.pass.as_ref().filter(|_| ask.as_page);
         let body = match own_page.and_then(|pass| pass.policy().page(trouble)) {
             Some(page) => page.to_string(),
@@ -151,26 +140,22 @@ impl Connection {
         let release = site.release.as_str();
         let (trouble, line) = match answer {
             SiteAnswer::Bytes { head, body } => {
-                site.counters.record(head.status);
                 let lines = file_lines(&head);
                 let head = Head { status: head.status, lines: &lines, length: Some(head.length), release };
                 return self.send_own(ask, &head, Content::Bytes(&body), keep_alive).await;
             }
             SiteAnswer::File { head, file, offset } => {
-                site.counters.record(head.status);
                 let lines = file_lines(&head);
                 let content = Content::File(&file, offset, head.length);
                 let head = Head { status: head.status, lines: &lines, length: Some(head.length), release };
                 return self.send_own(ask, &head, content, keep_alive).await;
             }
             SiteAnswer::Redirect { location } => {
-                site.counters.record(301);
                 let lines = format!("Location: {location}\r\n");
                 let head = Head { status: 301, lines: lines.as_bytes(), length: Some(0), release };
                 return self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await;
             }
             SiteAnswer::NotModified { etag, cache_control } => {
-                site.counters.record(304);
                 let lines = format!("ETag: {etag}\r\nCache-Control: {cache_control}\r\n");
                 let head = Head { status: 304, lines: lines.as_bytes(), length: None, release };
                 return self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await;
@@ -182,7 +167,6 @@ impl Connection {
             SiteAnswer::MethodNotAllowed => (Trouble::SiteMethod, String::new()),
             SiteAnswer::Unreadable => (Trouble::SiteUnreadable, String::new()),
         };
-        site.counters.record(trouble.status());
         self.send_trouble(ask, trouble, &More { line: &line, release }, keep_alive).await
     }
 
@@ -202,7 +186,7 @@ impl Connection {
             text::number(&mut out, length);
             out.extend_from_slice(b"\r\n");
         }
-        text::closing_lines(&mut out, ask, head.release, keep_alive);
+        text::closing_lines(&mut out, ask, head.release, keep_alive, &self.worker.desk.http_date());
         out.extend_from_slice(b"\r\n");
         let limits = &self.worker.shared.limits;
         let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
@@ -224,6 +208,14 @@ impl Connection {
             },
         };
         self.worker.memory.give_back_head(out);
+        if let Some(entry) = &mut self.entry {
+            entry.status = head.status;
+            match &sent {
+                Ok(()) if !ask.is_head => entry.sent = head.length.unwrap_or(0),
+                Ok(()) => {}
+                Err(_) => entry.reason = "client-gone",
+            }
+        }
         sent.is_ok()
     }
 }

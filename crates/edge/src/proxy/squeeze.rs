@@ -88,6 +88,8 @@ impl Answer<'_> {
         let parts = Sink::Chunks.frame(data, is_done, &mut line);
         let head: &[u8] = head.map_or(&[], |head| head.as_slice());
         self.flow.began.set(true);
-        self.send(ends.to, [head, parts[0], parts[1], parts[2]]).await.map_err(|_| End::ClientGone)
+        self.send(ends.to, [head, parts[0], parts[1], parts[2]]).await.map_err(|_| End::ClientGone)?;
+        self.flow.has_sent(data.len());
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use havre_api::route_table::Limits;
 
+use crate::account::trace;
 use crate::h1::Framing;
 use crate::h1::request::RequestHead;
 use crate::h1::response::ResponseHead;
@@ -42,6 +43,12 @@ impl RequestId {
             *byte = b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)];
         }
         Self { text, length: 32 }
+    }
+
+    /// The number it is, where it is 32 hex digits.
+    pub(crate) fn number(&self) -> Option<u128> {
+        let text = Some(self.as_str()).filter(|text| text.len() == 32)?;
+        u128::from_str_radix(text, 16).ok()
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -103,7 +110,14 @@ fn line(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// The head for the upstream. `client` is the address of the client as text.
-pub(crate) fn request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, ask: &Ask, client: &ClientName) {
+/// `trace` is the `traceparent` of a request that came without one.
+pub(crate) fn request(
+    out: &mut Vec<u8>,
+    head: &RequestHead<'_, '_>,
+    ask: &Ask,
+    client: &ClientName,
+    trace: Option<&[u8; trace::LENGTH]>,
+) {
     out.extend_from_slice(head.method.as_bytes());
     out.push(b' ');
     let pass = ask.pass.as_deref();
@@ -137,6 +151,11 @@ pub(crate) fn request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, ask: &Ask, 
     }
     forwarded(out, head.authority, client);
     line(out, "X-Request-Id", ask.id.as_str());
+    if let Some(trace) = trace {
+        out.extend_from_slice(b"traceparent: ");
+        out.extend_from_slice(trace);
+        out.extend_from_slice(b"\r\n");
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -251,7 +270,10 @@ pub(crate) fn edit_lines(out: &mut Vec<u8>, edits: &Edits<'_>) {
 }
 
 /// The lines about the connection and the request that end a head of our own, without the empty line.
-pub(crate) fn closing_lines(out: &mut Vec<u8>, ask: &Ask, release: &str, keep_alive: bool) {
+pub(crate) fn closing_lines(out: &mut Vec<u8>, ask: &Ask, release: &str, keep_alive: bool, date: &[u8]) {
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(date);
+    out.extend_from_slice(b"\r\n");
     if ask.show_release && !release.is_empty() {
         line(out, "Havre-Release", release);
     }

@@ -48,6 +48,8 @@ pub(super) struct Flow {
     pub(super) began: Cell<bool>,
     /// Status of the final answer.
     pub(super) status: Cell<u16>,
+    /// Bytes of its body that have gone to the client.
+    pub(super) sent: Cell<u64>,
 }
 
 impl Flow {
@@ -59,7 +61,13 @@ impl Flow {
             heard: Cell::new(false),
             began: Cell::new(false),
             status: Cell::new(0),
+            sent: Cell::new(0),
         }
+    }
+
+    /// Counts bytes of the answer's body.
+    pub(super) fn has_sent(&self, count: usize) {
+        self.sent.set(self.sent.get() + count as u64);
     }
 
     /// What must still be read from the client before its next request; `None` if that is not known.

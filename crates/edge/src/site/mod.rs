@@ -4,7 +4,7 @@
 //! stay in memory. It writes no answers to connections and knows nothing of hosts.
 //!
 //! For the data path: `shared.sites.answer(site, &request)` is synchronous; it opens at most three files and
-//! reads at most 32 KB. Write the head from [`FileHead`] (or the variant), count with `site.counters.record`,
+//! reads at most 32 KB. Write the head from [`FileHead`] (or the variant), count with `site.series`,
 //! add `Havre-Release: site.release` when `site.expose_release` (or the probe key says so), and for `HEAD` leave
 //! the body out but keep `Content-Length`. Tests: `tests/it/site.rs`.
 
@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
-use crate::metrics::Counters;
+use crate::account::series::{Counters, Series};
 
 pub use answer::Sites;
 
@@ -41,6 +41,8 @@ pub struct Site {
     pub expose_release: bool,
     /// What its requests ended with; survives a swap.
     pub counters: Arc<Counters>,
+    /// Those of them for this release.
+    pub series: Arc<Series>,
     pub(crate) complained: AtomicBool,
 }
 

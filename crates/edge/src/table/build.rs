@@ -5,7 +5,8 @@ use super::{
     Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RoutePolicy, RouteTable, RouteTarget, Service,
     Signals, Site, Table, TableError, Target, Upstream, check_text, https,
 };
-use havre_api::route_table::{Limits, Route, ServiceUpstreams, Upstream as WireUpstream};
+use crate::balance::{self, Balance};
+use havre_api::route_table::{Limits, Route, ServiceUpstreams, Upstream as WireUpstream, UpstreamRole};
 use std::collections::HashSet;
 
 use crate::policy::Around;
@@ -28,18 +29,26 @@ pub(super) fn services(
         .flat_map(Table::services)
         .map(|service| (service.name.as_str(), &service.counters))
         .collect();
+    let balances: HashMap<&str, &Arc<Balance>> = previous
+        .into_iter()
+        .flat_map(Table::services)
+        .map(|service| (service.name.as_str(), &service.balance))
+        .collect();
     let mut named = HashSet::new();
     let mut services = BTreeMap::new();
     for (key, service) in &wire.services {
+        let counters = counters.get(service.name.as_str()).copied().cloned();
+        let counters = counters.unwrap_or_else(|| Arc::new(Counters::new("service", &service.name)));
         let mut upstreams = Vec::with_capacity(service.upstreams.len());
         for upstream in &service.upstreams {
             if !named.insert(upstream.task.as_str()) {
                 return Err(TableError::TaskTwice { task: upstream.task.clone() });
             }
-            upstreams.push(member(upstream, known.get(upstream.task.as_str()).copied(), signals)?);
+            let known = known.get(upstream.task.as_str()).copied();
+            upstreams.push(member(upstream, known, signals, &counters)?);
         }
-        let counters = counters.get(service.name.as_str()).copied().cloned().unwrap_or_default();
-        services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, counters)?));
+        let balance = balances.get(service.name.as_str()).copied().cloned().unwrap_or_default();
+        services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, (counters, balance))?));
     }
     Ok(services)
 }
@@ -48,7 +57,7 @@ fn assemble(
     key: &str,
     wire: &ServiceUpstreams,
     upstreams: Vec<Member>,
-    counters: Arc<Counters>,
+    (counters, balance): (Arc<Counters>, Arc<Balance>),
 ) -> Result<Service, TableError> {
     check_text("service name", &wire.name, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')?;
     Ok(Service {
@@ -56,7 +65,15 @@ fn assemble(
         name: wire.name.clone(),
         expose_release: wire.expose_release,
         limits: wire.limits.clone(),
+        balancing: balance::bounded(&wire.balance),
+        live: upstreams
+            .iter()
+            .filter(|member| member.role == UpstreamRole::Live)
+            .map(|member| Arc::clone(&member.upstream))
+            .collect(),
+        balance,
         upstreams,
+        own: counters.of(""),
         counters,
         is_paused: wire.is_paused,
         canary: wire.canary.clone(),
@@ -67,6 +84,7 @@ fn member(
     wire: &WireUpstream,
     known: Option<&Arc<Upstream>>,
     signals: &Arc<Signals>,
+    counters: &Counters,
 ) -> Result<Member, TableError> {
     check_text("release", &wire.release, |byte| byte.is_ascii_graphic())?;
     check_text("probe host", &wire.probe.host, |byte| byte.is_ascii_graphic())?;
@@ -83,6 +101,7 @@ fn member(
             wire.release.clone(),
             wire.address,
             Arc::clone(signals),
+            counters.of(&wire.release),
         )),
     };
     Ok(Member { upstream, role: wire.role, probe: wire.probe.clone(), checks: wire.checks.clone() })
@@ -198,8 +217,9 @@ fn target(
             }
             check_text("release", release, |byte| byte.is_ascii_graphic())?;
             let name = format!("{}{prefix}/", route.host);
-            let counters =
-                sites.get(name.as_str()).map(|site| Arc::clone(&site.counters)).unwrap_or_default();
+            let counters = sites
+                .get(name.as_str())
+                .map_or_else(|| Arc::new(Counters::new("site", &name)), |site| Arc::clone(&site.counters));
             Ok(RouteTarget::Site(Arc::new(Site {
                 name,
                 prefix: prefix.to_owned(),
@@ -207,6 +227,7 @@ fn target(
                 release: release.clone(),
                 spa: *spa,
                 expose_release: *expose_release,
+                series: counters.of(release),
                 counters,
                 complained: std::sync::atomic::AtomicBool::new(false),
             })))

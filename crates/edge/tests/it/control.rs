@@ -106,6 +106,7 @@ async fn a_table_is_saved_swapped_acknowledged_and_then_reported() {
         generation,
         listeners: vec!["127.0.0.1:8080".parse().unwrap()],
         upstreams,
+        traffic: None,
     };
     let t1 = UpstreamReport {
         task: "t1".to_owned(),

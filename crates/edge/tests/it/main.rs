@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod access_log;
 mod answers;
+mod balance;
 mod bodies;
 mod control;
 mod deploy;
@@ -16,6 +18,7 @@ mod rig;
 mod role;
 mod site;
 mod slow;
+mod strict;
 mod tunnels;
 mod upstreams;
 mod workers;

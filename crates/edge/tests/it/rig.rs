@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use havre_api::route_table::{RouteTable, UpstreamRole};
 use havre_core::quantity::Span;
 use havre_edge::Shared;
+use havre_edge::account::Account;
 use havre_edge::config::EdgeLimits;
 use havre_edge::table::Table;
 use havre_edge::worker::{Workers, spawn_workers};
@@ -45,8 +46,13 @@ pub(crate) struct Rig {
 impl Rig {
     /// An edge that serves `table`.
     pub(crate) fn start(limits: EdgeLimits, table: &RouteTable) -> Self {
+        Self::accounting(limits, table, Account::silent())
+    }
+
+    /// An edge that serves `table` and accounts for it.
+    pub(crate) fn accounting(limits: EdgeLimits, table: &RouteTable, account: Account) -> Self {
         let sites = tempfile::tempdir().unwrap();
-        let shared = Shared::new(limits, sites.path().to_path_buf());
+        let shared = Shared::with(limits, sites.path().to_path_buf(), account);
         shared.publish(Table::build(table, None).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

@@ -20,6 +20,7 @@ fn table(host: &str) -> Table {
         checks: Vec::new(),
     };
     let upstreams = ServiceUpstreams {
+        balance: Default::default(),
         name: "dropit/production/api".to_owned(),
         expose_release: false,
         upstreams: vec![upstream],

@@ -7,6 +7,7 @@ use havre_api::edge_report as report;
 use havre_api::route_table as wire;
 use havre_core::id::{IdError, TaskId};
 use havre_core::route::{self, EdgeView, UpstreamView, https};
+use havre_core::service::balance::BalanceSpec;
 use havre_core::service::spec::{CheckSpec, defaults};
 use havre_core::time::Timestamp;
 
@@ -84,6 +85,18 @@ fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {
             .canary
             .as_ref()
             .map(|canary| wire::Canary { release: canary.release.to_string(), percent: canary.percent }),
+        balance: map_balance(&service.balance),
+    }
+}
+
+fn map_balance(balance: &BalanceSpec) -> wire::Balance {
+    wire::Balance {
+        max_in_flight: balance.max_in_flight,
+        queue: balance.queue,
+        queue_wait_ms: balance.queue_wait.as_millis(),
+        slow_start_ms: balance.slow_start.as_millis(),
+        eject_after: balance.eject_after,
+        retry_percent: balance.retry_percent,
     }
 }
 

@@ -61,6 +61,7 @@ fn table() -> Table {
         services: [(
             ServiceId::new(12),
             ServiceUpstreams {
+                balance: Default::default(),
                 name: "dropit/production/api".to_owned(),
                 expose_release: true,
                 upstreams: vec![
@@ -144,6 +145,36 @@ async fn waiting_is_bounded_and_ends_with_the_server() {
     let world = World::new();
     world.stop.cancel();
     assert_eq!(soon(ask(&world, "?wait_ms=60000")).await.0, 204);
+}
+
+#[tokio::test]
+async fn traffic_is_what_an_edge_last_said() {
+    let world = World::new();
+    let (_, empty) = world.get("/v1/traffic").await;
+    assert_eq!(empty, json!({ "edges": [] }));
+    let row = json!({
+        "name": "shop/production/api", "release": "r7", "requests": 10, "errors": 1, "client_errors": 2,
+        "received_bytes": 3, "sent_bytes": 4, "p50_us": 5, "p95_us": 6, "p99_us": 7, "in_flight": 8, "waiting": 9,
+    });
+    let traffic = |rows: Value| {
+        json!({
+            "window_ms": 2000, "connections": 1, "shed": 2, "retries": 3, "panics": 4, "log_dropped": 5,
+            "rows": rows, "left_out": 0,
+        })
+    };
+    for rows in [json!([]), json!([row])] {
+        let report = json!({
+            "edge": "node-1", "instance": "i1", "generation": 4, "listeners": [], "upstreams": [],
+            "traffic": traffic(rows.clone()),
+        });
+        let sent = send(&world.edge, "POST", "/edge/v1/report", &[], report.to_string().into());
+        assert_eq!(read(sent.await).await, (204, Value::Null));
+        let (status, list) = world.get("/v1/traffic").await;
+        let expected = json!({ "edges": [{
+            "edge": "node-1", "reported_at": "2026-11-24T10:00:00.000Z", "traffic": traffic(rows),
+        }] });
+        assert_eq!((status, list), (200, expected));
+    }
 }
 
 #[tokio::test]
