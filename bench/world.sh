@@ -36,6 +36,7 @@ environment_pool = "10.236.0.0/20"
 
 [edge]
 listen = ["$target"]
+https = []
 control_socket = "$home/edge.sock"
 state_dir = "$home/edge"
 sites_dir = "$home/data/sites"

@@ -186,6 +186,7 @@ fn havre(program: &OsString, folder: &Path, upstream: SocketAddr, core: usize) -
         "[edge]
 name = \"bench\"
 listen = [\"{address}\"]
+https = []
 workers = 1
 control_socket = \"{root}/no-control.sock\"
 state_dir = \"{root}/havre-state\"

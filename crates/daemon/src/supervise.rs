@@ -8,6 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use havre_edge::config::EdgeConfig;
+use havre_edge::listen::{PLAIN_NAME, TLS_NAME};
 use tokio::process::{Child, Command};
 
 use crate::config::Config;
@@ -26,7 +28,7 @@ const FIRST_FD: i32 = 3;
 
 /// Runs until SIGTERM, then stops both children.
 pub(crate) fn run(config: &Config, path: &Path) -> anyhow::Result<()> {
-    let sockets = listen(&config.edge.listen)?;
+    let sockets = listen(&config.edge)?;
     let program = std::env::current_exe().context("find the program itself")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
@@ -44,12 +46,20 @@ pub(crate) fn run(config: &Config, path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<OwnedFd>> {
-    let bind = |address: &SocketAddr| {
+/// A socket for the edge and its name in the hand-over.
+struct Socket {
+    socket: OwnedFd,
+    name: &'static str,
+}
+
+fn listen(config: &EdgeConfig) -> anyhow::Result<Vec<Socket>> {
+    let plain = config.listen.iter().map(|address| (address, PLAIN_NAME));
+    let https = config.https.iter().map(|address| (address, TLS_NAME));
+    let bind = |(address, name): (&SocketAddr, &'static str)| {
         let listener = havre_edge::listen::bind(*address).with_context(|| format!("listen on {address}"))?;
-        Ok(OwnedFd::from(listener))
+        Ok(Socket { socket: OwnedFd::from(listener), name })
     };
-    addresses.iter().map(bind).collect()
+    plain.chain(https).map(bind).collect()
 }
 
 fn command(program: &Path, role: &str, config: &Path) -> Command {
@@ -59,16 +69,16 @@ fn command(program: &Path, role: &str, config: &Path) -> Command {
 }
 
 /// The edge gets the sockets as systemd would hand them over.
-fn edge_command(program: &Path, config: &Path, sockets: &[OwnedFd]) -> anyhow::Result<Command> {
+fn edge_command(program: &Path, config: &Path, sockets: &[Socket]) -> anyhow::Result<Command> {
     let mut command = command(program, "edge", config);
-    let names = vec!["edge"; sockets.len()].join(":");
-    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names);
+    let names: Vec<&str> = sockets.iter().map(|socket| socket.name).collect();
+    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
     command.env(havre_edge::listen::PARENT_VARIABLE, std::process::id().to_string());
     // Copies above the range that the child wants, so that moving one never overwrites another.
     let above = FIRST_FD + i32::try_from(sockets.len()).context("count the sockets")?;
     let copies: Vec<OwnedFd> = sockets
         .iter()
-        .map(|socket| rustix::io::fcntl_dupfd_cloexec(socket, above).context("copy a socket"))
+        .map(|socket| rustix::io::fcntl_dupfd_cloexec(&socket.socket, above).context("copy a socket"))
         .collect::<anyhow::Result<_>>()?;
     hand_over(&mut command, copies);
     Ok(command)

@@ -9,6 +9,7 @@ use havre_api::route_table::{
 };
 use havre_edge::Shared;
 use havre_edge::config::EdgeLimits;
+use havre_edge::listen::{Door, Transport};
 use havre_edge::table::Table;
 use havre_edge::worker::spawn_workers;
 
@@ -63,6 +64,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
     let (_stop, stopped) = tokio::sync::watch::channel(false);
-    spawn_workers(shared, vec![vec![listener]], stopped)?.join();
+    spawn_workers(shared, vec![vec![Door { listener, transport: Transport::Plain }]], stopped)?.join();
     Ok(())
 }

@@ -8,6 +8,7 @@ use havre_core::quantity::{ByteSize, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::account::settings::AccessLogConfig;
+use crate::trust::Networks;
 
 /// Configuration of one edge process; the `[edge]` section of the bootstrap file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct EdgeConfig {
     /// Addresses for users, such as `0.0.0.0:80`. Ignored when systemd hands over sockets whose
     /// `FileDescriptorName` starts with `edge`. Default: `0.0.0.0:80` and `[::]:80`.
     pub listen: Vec<SocketAddr>,
+    /// Addresses for users of HTTPS. Ignored when systemd hands over sockets, of which those whose
+    /// `FileDescriptorName` starts with `edge-tls` are for HTTPS. Default: `0.0.0.0:443` and `[::]:443`.
+    pub https: Vec<SocketAddr>,
     /// Worker threads, 1 to 256; 0 means one per core. Default 0.
     pub workers: usize,
     /// Unix socket of control. Default `/run/havre/edge.sock`.
@@ -33,6 +37,11 @@ pub struct EdgeConfig {
     /// Give requests that come without a `traceparent` header one, with the request id as the number of the trace.
     /// Default true.
     pub start_traces: bool,
+    /// Load balancers that open every connection with the PROXY protocol (1 or 2). They must; nobody else may.
+    /// Default: none.
+    pub proxy_protocol: Networks,
+    /// Proxies, such as a CDN, whose `X-Forwarded-For`, `X-Forwarded-Proto` and `Forwarded` are believed. Default: none.
+    pub trusted_proxies: Networks,
     /// Limits of the data path.
     pub limits: EdgeLimits,
 }
@@ -41,7 +50,8 @@ impl Default for EdgeConfig {
     fn default() -> Self {
         Self {
             name: "edge".to_owned(),
-            listen: vec![SocketAddr::from(([0, 0, 0, 0], 80)), SocketAddr::from(([0_u16; 8], 80))],
+            listen: everywhere(80),
+            https: everywhere(443),
             workers: 0,
             control_socket: PathBuf::from("/run/havre/edge.sock"),
             state_dir: PathBuf::from("/var/lib/havre-edge"),
@@ -49,9 +59,15 @@ impl Default for EdgeConfig {
             metrics_socket: None,
             access_log: AccessLogConfig::default(),
             start_traces: true,
+            proxy_protocol: Networks::default(),
+            trusted_proxies: Networks::default(),
             limits: EdgeLimits::default(),
         }
     }
+}
+
+fn everywhere(port: u16) -> Vec<SocketAddr> {
+    vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0_u16; 8], port))]
 }
 
 /// Limits of the data path. Each has a default that suits a small server; tests shrink them.
@@ -64,6 +80,11 @@ pub struct EdgeLimits {
     pub head_lines: usize,
     /// Longest time from the first byte of a head to its end. Default 30 s.
     pub head_timeout: Span,
+    /// Longest time for a whole TLS handshake. Default 10 s.
+    pub handshake_timeout: Span,
+    /// Most TLS handshakes of one address in one second on one worker; each costs a fraction of a millisecond of
+    /// work. More are dropped. Default 1,000.
+    pub handshakes_per_client: u32,
     /// Longest wait for the next request on a connection. Default 60 s.
     pub idle_timeout: Span,
     /// A body must bring `body_progress` in each such period. Default 30 s.
@@ -94,6 +115,8 @@ impl Default for EdgeLimits {
             head_size: ByteSize::bytes(32 * 1024),
             head_lines: 100,
             head_timeout: Span::seconds(30),
+            handshake_timeout: Span::seconds(10),
+            handshakes_per_client: 1_000,
             idle_timeout: Span::seconds(60),
             body_period: Span::seconds(30),
             body_progress: ByteSize::bytes(30 * 1024),
@@ -161,6 +184,12 @@ impl EdgeConfig {
                 ABOVE_ZERO,
                 limits.idle_timeout.to_string(),
                 positive(limits.idle_timeout),
+            ),
+            (
+                "limits.handshake_timeout",
+                ABOVE_ZERO,
+                limits.handshake_timeout.to_string(),
+                positive(limits.handshake_timeout),
             ),
             ("limits.body_period", ABOVE_ZERO, limits.body_period.to_string(), positive(limits.body_period)),
             (

@@ -47,51 +47,84 @@ pub enum ListenError {
     None,
 }
 
+/// What clients speak on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP.
+    Plain,
+    /// HTTPS.
+    Tls,
+}
+
+/// A listening socket of one worker.
+#[derive(Debug)]
+pub struct Door {
+    /// Non-blocking.
+    pub listener: TcpListener,
+    /// What clients speak there.
+    pub transport: Transport,
+}
+
+impl Door {
+    /// The same socket once more.
+    pub(crate) fn copy(&self) -> io::Result<Self> {
+        Ok(Self { listener: self.listener.try_clone()?, transport: self.transport })
+    }
+}
+
 /// The sockets, ready for the workers.
 #[derive(Debug)]
 pub struct Listeners {
-    /// One list for each worker, each with one non-blocking socket for each address.
-    pub per_worker: Vec<Vec<TcpListener>>,
-    /// Addresses they listen on.
-    pub addresses: Vec<SocketAddr>,
+    /// One list for each worker, each with one socket for each address.
+    pub per_worker: Vec<Vec<Door>>,
+    /// Addresses they listen on, and what for.
+    pub addresses: Vec<(SocketAddr, Transport)>,
 }
 
 impl Listeners {
-    /// Takes the sockets that systemd handed over, else binds `addresses`, for `workers` workers (at least 1).
+    /// Takes the sockets that systemd handed over, else binds `plain` and `tls`, for `workers` workers (at least 1).
     /// At most once in a process.
     ///
     /// # Errors
     /// An address is taken or not ours, or a handed-over socket is no listening TCP socket.
-    pub fn open(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
+    pub fn open(plain: &[SocketAddr], tls: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
         let handed = handed_fds(
             |name| std::env::var(name).ok(),
             Process { own: std::process::id(), parent: std::os::unix::process::parent_id() },
         );
         if handed.is_empty() {
-            return Self::bind(addresses, workers);
+            let plain = plain.iter().map(|address| (*address, Transport::Plain));
+            let wanted: Vec<_> = plain.chain(tls.iter().map(|address| (*address, Transport::Tls))).collect();
+            return Self::bind(&wanted, workers);
         }
-        let mut listeners = Vec::with_capacity(handed.len());
-        for fd in handed {
-            listeners.push(adopt(fd).map_err(|source| ListenError::Handed { fd, source })?);
+        let mut doors = Vec::with_capacity(handed.len());
+        for (fd, transport) in handed {
+            let listener = adopt(fd).map_err(|source| ListenError::Handed { fd, source })?;
+            doors.push(Door { listener, transport });
         }
-        Self::share(&listeners, workers).map_err(|source| ListenError::Handed { fd: FIRST_HANDED, source })
+        Self::share(&doors, workers).map_err(|source| ListenError::Handed { fd: FIRST_HANDED, source })
+    }
+
+    /// The addresses for one kind of clients.
+    pub fn addresses_of(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.addresses.iter().filter(|(_, found)| *found == transport).map(|(address, _)| *address).collect()
     }
 
     /// One socket for each worker and address, so that the kernel spreads connections without a lock. Port 0 is
     /// chosen once for all workers.
-    fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
-        let mut per_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    fn bind(wanted: &[(SocketAddr, Transport)], workers: usize) -> Result<Self, ListenError> {
+        let mut per_worker: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
         let mut bound = Vec::new();
-        for &address in addresses {
+        for &(address, transport) in wanted {
             let failed = |source: io::Error| ListenError::Bind { address, source };
             let mut exact = address;
             for worker in &mut per_worker {
                 match bind_one(exact) {
                     Ok(listener) => {
                         exact = listener.local_addr().map_err(failed)?;
-                        worker.push(listener);
+                        worker.push(Door { listener, transport });
                     }
-                    Err(Errno::AFNOSUPPORT) if address.is_ipv6() && addresses.len() > 1 => {
+                    Err(Errno::AFNOSUPPORT) if address.is_ipv6() && wanted.len() > 1 => {
                         warn!(%address, "this machine has no IPv6; not listening there");
                         break;
                     }
@@ -99,7 +132,7 @@ impl Listeners {
                 }
             }
             if per_worker.iter().all(|worker| worker.len() > bound.len()) {
-                bound.push(exact);
+                bound.push((exact, transport));
             }
         }
         if bound.is_empty() {
@@ -109,13 +142,13 @@ impl Listeners {
     }
 
     /// The same sockets for every worker: each has its own descriptor of one queue.
-    fn share(listeners: &[TcpListener], workers: usize) -> io::Result<Self> {
+    fn share(doors: &[Door], workers: usize) -> io::Result<Self> {
         let mut per_worker = Vec::with_capacity(workers);
         for _ in 0..workers {
-            per_worker.push(listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?);
+            per_worker.push(doors.iter().map(Door::copy).collect::<io::Result<Vec<_>>>()?);
         }
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { per_worker, addresses })
+        let address = |door: &Door| Ok((door.listener.local_addr()?, door.transport));
+        Ok(Self { per_worker, addresses: doors.iter().map(address).collect::<io::Result<Vec<_>>>()? })
     }
 }
 
@@ -149,8 +182,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(bind_one(address)?)
 }
 
+/// Name of sockets for HTTP in a hand-over.
+pub const PLAIN_NAME: &str = "edge";
+/// Name of sockets for HTTPS in a hand-over; others whose name starts with `edge` are for HTTP.
+pub const TLS_NAME: &str = "edge-tls";
+
 /// Descriptors named `edge…` that the service manager handed to this process (`sd_listen_fds(3)`).
-fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Vec<RawFd> {
+fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Vec<(RawFd, Transport)> {
     let names_us = |name: &str, id: u32| variable(name).and_then(|text| text.parse().ok()) == Some(id);
     // systemd knows our process id before it starts us; `havred supervise` knows only its own.
     let is_for_us = names_us("LISTEN_PID", process.own) || names_us(PARENT_VARIABLE, process.parent);
@@ -163,7 +201,7 @@ fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Ve
         .zip(names.split(':'))
         .take(count)
         .filter(|(_, name)| name.starts_with("edge"))
-        .map(|(fd, _)| fd)
+        .map(|(fd, name)| (fd, if name.starts_with(TLS_NAME) { Transport::Tls } else { Transport::Plain }))
         .collect()
 }
 
@@ -184,7 +222,9 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
-    fn handed(pid: &str, count: &str, names: Option<&str>) -> Vec<RawFd> {
+    use Transport::{Plain, Tls};
+
+    fn handed(pid: &str, count: &str, names: Option<&str>) -> Vec<(RawFd, Transport)> {
         let variable = |name: &str| match name {
             "LISTEN_PID" => Some(pid.to_owned()),
             "LISTEN_FDS" => Some(count.to_owned()),
@@ -196,12 +236,17 @@ mod tests {
 
     #[test]
     fn only_named_sockets_of_this_process_are_taken() {
-        assert_eq!(handed("77", "3", Some("edge-http:control:edge-https")), [3, 5]);
-        assert_eq!(handed("77", "1", Some("edge-http:edge-https")), [3]);
-        assert_eq!(handed("78", "1", Some("edge-http")), [] as [RawFd; 0]);
-        assert_eq!(handed("77", "1", None), [] as [RawFd; 0]);
-        assert_eq!(handed("77", "100000", Some("edge")), [] as [RawFd; 0]);
-        assert_eq!(handed("", "x", Some("edge")), [] as [RawFd; 0]);
+        assert_eq!(handed("77", "3", Some("edge:control:edge-tls")), [(3, Plain), (5, Tls)]);
+        assert_eq!(handed("77", "1", Some("edge-http:edge-tls")), [(3, Plain)]);
+        assert_eq!(handed("77", "2", Some("edge-tls-4:edge-tls-6")), [(3, Tls), (4, Tls)]);
+        for (pid, count, names) in [
+            ("78", "1", Some("edge")),
+            ("77", "1", None),
+            ("77", "100000", Some("edge")),
+            ("", "x", Some("edge")),
+        ] {
+            assert!(handed(pid, count, names).is_empty(), "{pid} {count} {names:?}");
+        }
     }
 
     #[test]
@@ -215,33 +260,35 @@ mod tests {
             }
         };
         let process = Process { own: 77, parent: 70 };
-        assert_eq!(handed_fds(variable("70"), process), [3]);
-        assert_eq!(handed_fds(variable("1"), process), [] as [RawFd; 0]);
+        assert_eq!(handed_fds(variable("70"), process), [(3, Plain)]);
+        assert!(handed_fds(variable("1"), process).is_empty());
     }
 
     #[test]
     fn each_worker_gets_its_own_socket_of_one_port() {
-        let addresses = ["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()];
+        let addresses = [Plain, Tls].map(|transport| ("127.0.0.1:0".parse().unwrap(), transport));
         let listeners = Listeners::bind(&addresses, 3).unwrap();
         assert_eq!(listeners.per_worker.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
         for worker in &listeners.per_worker {
-            let found: Vec<_> = worker.iter().map(|listener| listener.local_addr().unwrap()).collect();
+            let found: Vec<_> =
+                worker.iter().map(|door| (door.listener.local_addr().unwrap(), door.transport)).collect();
             assert_eq!(found, listeners.addresses);
         }
-        for address in &listeners.addresses {
+        for (address, _) in &listeners.addresses {
             TcpStream::connect(address).unwrap();
         }
+        assert_eq!(listeners.addresses_of(Tls), [listeners.addresses[1].0]);
     }
 
     #[test]
     fn shared_sockets_reach_every_worker() {
         let one = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = one.local_addr().unwrap();
-        let listeners = Listeners::share(&[one], 2).unwrap();
-        assert_eq!(listeners.addresses, [address]);
+        let listeners = Listeners::share(&[Door { listener: one, transport: Tls }], 2).unwrap();
+        assert_eq!(listeners.addresses, [(address, Tls)]);
         for worker in &listeners.per_worker {
             let client = TcpStream::connect(address).unwrap();
-            let (_, peer) = worker[0].accept().unwrap();
+            let (_, peer) = worker[0].listener.accept().unwrap();
             assert_eq!(peer, client.local_addr().unwrap());
         }
     }
@@ -250,7 +297,7 @@ mod tests {
     fn a_taken_address_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let holder = TcpListener::bind(taken).unwrap();
-        let error = Listeners::bind(&[taken], 1).unwrap_err();
+        let error = Listeners::bind(&[(taken, Plain)], 1).unwrap_err();
         assert_eq!(error.to_string(), format!("listen on {taken}"));
         drop(holder);
         assert!(matches!(Listeners::bind(&[], 1), Err(ListenError::None)));

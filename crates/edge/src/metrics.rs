@@ -68,6 +68,14 @@ pub struct Metrics {
     pub panics: Number,
     /// Workers that had to be started again after a panic of ours.
     pub restarts: Number,
+    /// TLS handshakes completed.
+    pub handshakes: Number,
+    /// Those among them that resumed a session.
+    pub handshakes_resumed: Number,
+    /// TLS handshakes that failed: unknown names, no common ground, garbage, deadlines.
+    pub handshakes_failed: Number,
+    /// Connections dropped before their handshake, because their client made too many.
+    pub handshakes_shed: Number,
 }
 
 /// Most metrics requests answered at once.

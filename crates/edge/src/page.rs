@@ -12,6 +12,8 @@ pub(crate) enum Trouble {
     Refused(Refusal),
     /// No route names the host.
     UnknownHost,
+    /// The connection was made for another host.
+    Misdirected,
     /// Routes name the host, none of them the path.
     UnknownPath,
     /// No live task is healthy.
@@ -55,7 +57,7 @@ impl Trouble {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Refused(refusal) => refusal.status(),
-            Self::UnknownHost => 421,
+            Self::UnknownHost | Self::Misdirected => 421,
             Self::UnknownPath | Self::NoFile => 404,
             Self::NoTask | Self::Busy | Self::QueueFull | Self::QueueTimeout => 503,
             Self::Unreachable | Self::NoAnswer | Self::BadAnswer => 502,
@@ -75,6 +77,7 @@ impl Trouble {
         match self {
             Self::Refused(refusal) => refusal.code(),
             Self::UnknownHost => "unknown-host",
+            Self::Misdirected => "misdirected",
             Self::UnknownPath => "unknown-path",
             Self::NoTask => "no-healthy-task",
             Self::Unreachable => "unreachable",
@@ -112,6 +115,7 @@ impl Trouble {
         match self {
             Self::Refused(_) => "This request was refused",
             Self::UnknownHost => "No site or service is known here under this name.",
+            Self::Misdirected => "This connection was made for another name. Please open a new one.",
             Self::UnknownPath => "Nothing is published at this address.",
             Self::NoTask => "This service has no healthy task at the moment. Please try again shortly.",
             Self::Unreachable => "The service could not be reached. Please try again shortly.",

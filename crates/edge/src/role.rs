@@ -12,13 +12,17 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::account::{Account, WriterGuard};
+use crate::certificate::Certificates;
+use crate::certificate::folder::Folder;
 use crate::config::{ConfigError, EdgeConfig};
 use crate::control::Link;
 use crate::control::report::Identity;
 use crate::control::saved::{SavedError, StateDir, StateDirError};
-use crate::listen::{ListenError, Listeners};
+use crate::listen::{ListenError, Listeners, Transport};
 use crate::shared::Shared;
 use crate::table::{Table, TableError};
+use crate::tls::settings::{Settings, SettingsError};
+use crate::tls::ticket::{self, Tickets};
 use crate::worker::{Workers, spawn_workers};
 use crate::{metrics, probe};
 
@@ -34,6 +38,12 @@ pub enum EdgeError {
     /// No sockets.
     #[error("open the listening sockets")]
     Listen(#[from] ListenError),
+    /// The folder of certificates, or the keys of session tickets.
+    #[error("prepare certificates and session tickets")]
+    Certificates(#[source] io::Error),
+    /// TLS.
+    #[error("prepare HTTPS")]
+    Https(#[from] SettingsError),
     /// No socket for metrics.
     #[error("listen for metrics on {}", .path.display())]
     Metrics {
@@ -69,6 +79,7 @@ pub struct Edge {
     shared: Arc<Shared>,
     state: Arc<StateDir>,
     listeners: Listeners,
+    tickets: Arc<Tickets>,
     instance: String,
     log_writer: WriterGuard,
 }
@@ -86,20 +97,26 @@ impl Edge {
         let log = config.access_log.clone();
         let (account, log_writer) =
             Account::open(log, &config.state_dir, config.start_traces).map_err(EdgeError::AccessLog)?;
-        let shared = Shared::with(config.limits.clone(), config.sites_dir.clone(), account);
-        restore(&state, &shared);
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let listeners = Listeners::open(&config.listen, workers)?;
+        let listeners = Listeners::open(&config.listen, &config.https, workers)?;
+        let (tickets, certificates) = secure(&state)?;
+        let mut shared =
+            Shared::secured(config.limits.clone(), config.sites_dir.clone(), account, certificates);
+        shared.https_port = listeners.addresses_of(Transport::Tls).first().map(SocketAddr::port);
+        shared.proxies.proxy_protocol = config.proxy_protocol.clone();
+        shared.proxies.trusted = config.trusted_proxies.clone();
+        let shared = Arc::new(shared);
+        restore(&state, &shared);
         let instance = random_name().map_err(EdgeError::Threads)?;
-        Ok(Self { config, shared, state: Arc::new(state), listeners, instance, log_writer })
+        Ok(Self { config, shared, state: Arc::new(state), listeners, tickets, instance, log_writer })
     }
 
-    /// Addresses it listens on, with ports that the kernel chose.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.listeners.addresses
+    /// Addresses it listens on for one kind of clients, with ports that the kernel chose.
+    pub fn addresses(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.listeners.addresses_of(transport)
     }
 
     /// What its threads share.
@@ -113,7 +130,7 @@ impl Edge {
     /// # Errors
     /// Threads or the metrics socket cannot be made, or a thread ends without being told.
     pub fn run(self, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
-        let Self { config, shared, state, listeners, instance, log_writer } = self;
+        let Self { config, shared, state, listeners, tickets, instance, log_writer } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("edge-save")
@@ -125,11 +142,13 @@ impl Edge {
             metrics::bind(&path).map_err(|source| EdgeError::Metrics { path, source })
         });
         let metrics = metrics.transpose()?;
-        let addresses = listeners.addresses;
+        let addresses = listeners.addresses_of(Transport::Plain);
+        let https = listeners.addresses_of(Transport::Tls);
+        let state_dir = state.path().to_path_buf();
         let workers = spawn_workers(Arc::clone(&shared), listeners.per_worker, soft_stop.clone());
         let workers = Arc::new(workers.map_err(EdgeError::Threads)?);
         let mut probes = Probes::start(&shared).map_err(EdgeError::Threads)?;
-        info!(edge = %config.name, %instance, ?addresses, generation = shared.table.load().generation, "edge serves");
+        info!(edge = %config.name, %instance, ?addresses, ?https, generation = shared.table.load().generation, "edge serves");
         let link = Link {
             shared: Arc::clone(&shared),
             socket: config.control_socket,
@@ -152,6 +171,7 @@ impl Edge {
                 outcome = drained(workers, soft_stop) => outcome,
                 () = link.run() => Err(EdgeError::Ended("link to control")),
                 () = serve => Err(EdgeError::Ended("metrics socket")),
+                () = rotate(tickets, state_dir) => Err(EdgeError::Ended("session tickets")),
                 _ = &mut probes.ended => Err(EdgeError::Ended("probes")),
             }
         });
@@ -159,6 +179,26 @@ impl Edge {
         // The workers have ended and handed over their last lines.
         drop(log_writer);
         outcome
+    }
+}
+
+/// Session tickets and certificates out of the state folder.
+fn secure(state: &StateDir) -> Result<(Arc<Tickets>, Certificates), EdgeError> {
+    let folder = Folder::open(state.path().join("certificates")).map_err(EdgeError::Certificates)?;
+    let tickets = Arc::new(Tickets::open(state.path()).map_err(EdgeError::Certificates)?);
+    let settings = Settings::new(Arc::<Tickets>::clone(&tickets))?;
+    Ok((tickets, Certificates::new(Some(folder), settings)))
+}
+
+/// Changes the keys of session tickets when it is time.
+async fn rotate(tickets: Arc<Tickets>, folder: PathBuf) {
+    loop {
+        tokio::time::sleep(ticket::LOOK_EVERY).await;
+        let (tickets, folder) = (Arc::clone(&tickets), folder.clone());
+        let rotate = move || tickets.rotate(&folder, ticket::now());
+        if let Ok(Err(problem)) = tokio::task::spawn_blocking(rotate).await {
+            error!(%problem, "cannot change the keys of session tickets");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! Tests: `tests/it/control.rs`.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,11 +11,15 @@ use arc_swap::ArcSwap;
 use havre_api::route_table::UpstreamRole;
 
 use crate::account::Account;
+use crate::certificate::Certificates;
 use crate::config::EdgeLimits;
 use crate::metrics::Metrics;
 use crate::policy::Hasher;
 use crate::site::Sites;
 use crate::table::Table;
+use crate::tls::settings::Settings;
+use crate::tls::ticket::Tickets;
+use crate::trust::Networks;
 
 /// Shared by every thread of one edge process; one per process, in an `Arc`.
 #[derive(Debug)]
@@ -28,6 +33,12 @@ pub struct Shared {
     pub sites: Sites,
     /// Limits of the data path.
     pub limits: EdgeLimits,
+    /// Certificates by digest.
+    pub certificates: Certificates,
+    /// Who speaks for others.
+    pub proxies: Proxies,
+    /// Port of HTTPS for users; none where there is no HTTPS, and then nobody is sent there.
+    pub https_port: Option<u16>,
     /// The thread that checks passwords.
     pub(crate) hasher: Hasher,
     start: Instant,
@@ -35,15 +46,46 @@ pub struct Shared {
     pub account: Arc<Account>,
 }
 
+/// Who speaks for others.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    /// Load balancers that open every connection with the PROXY protocol.
+    pub proxy_protocol: Networks,
+    /// Proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and `Forwarded` are believed.
+    pub trusted: Networks,
+}
+
+impl Proxies {
+    /// Whether `address` has many clients, so that limits for one client are not for it.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.proxy_protocol.has(address) || self.trusted.has(address)
+    }
+}
+
 impl Shared {
-    /// Starts with the empty table and without an access log.
+    /// Starts with the empty table, without an access log and without HTTPS.
     pub fn new(limits: EdgeLimits, sites_dir: PathBuf) -> Arc<Self> {
         Self::with(limits, sites_dir, Account::silent())
     }
 
-    /// Starts with the empty table.
+    /// Starts with the empty table and without HTTPS.
+    ///
+    /// # Panics
+    /// The system has no randomness for session tickets.
     pub fn with(limits: EdgeLimits, sites_dir: PathBuf, account: Account) -> Arc<Self> {
-        Arc::new(Self {
+        let tickets = Arc::new(Tickets::new().expect("the system has randomness"));
+        let settings = Settings::new(tickets).expect("these settings are constants that a test has tried");
+        Arc::new(Self::secured(limits, sites_dir, account, Certificates::new(None, settings)))
+    }
+
+    /// Starts with the empty table and these certificates.
+    pub fn secured(
+        limits: EdgeLimits,
+        sites_dir: PathBuf,
+        account: Account,
+        certificates: Certificates,
+    ) -> Self {
+        Self {
             table: ArcSwap::from_pointee(Table::empty()),
             metrics: Metrics::default(),
             sites: Sites::new(sites_dir),
@@ -51,7 +93,10 @@ impl Shared {
             account: Arc::new(account),
             hasher: Hasher::default(),
             start: Instant::now(),
-        })
+            certificates,
+            proxies: Proxies::default(),
+            https_port: None,
+        }
     }
 
     /// Time since the process started, the same on every thread.

@@ -15,7 +15,7 @@ mod https;
 #[cfg(test)]
 mod tests;
 
-pub use self::https::{Certificate, Https, Policy};
+pub use self::https::{Certificate, HostPolicy, Hsts, Https};
 use crate::account::series::{Counters, Series};
 use crate::balance::Balance;
 use crate::policy::Policy as RoutePolicy;
@@ -96,7 +96,7 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Host {
     /// How it treats plain HTTP.
-    pub policy: Policy,
+    pub https: HostPolicy,
     /// Longest prefix first.
     routes: Vec<PathRoute>,
 }

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +20,13 @@ use tracing::{error, warn};
 use crate::Shared;
 use crate::account::record::Desk;
 use crate::config::EdgeLimits;
+use crate::door::enter;
+use crate::listen::{Door, Transport};
 use crate::pace::Backoff;
 use crate::page::Trouble;
 use crate::pool::Pool;
-use crate::proxy::{self, Clock, Memory, Pipes, RequestId, Watches};
+use crate::proxy::{self, ClientName, Clock, Memory, Pipes, RequestId, Watches};
+use crate::stream::Stream;
 use crate::syscall::{self, Ticker};
 
 /// Descriptors that connections leave to everything else of the process.
@@ -73,7 +76,7 @@ impl Workers {
     }
 }
 
-/// Starts one thread for each entry of `listeners`, which must be non-blocking. The soft stop is `stop` turning
+/// Starts one thread for each entry of `doors`. The soft stop is `stop` turning
 /// true or losing its sender.
 ///
 /// # Errors
@@ -81,21 +84,21 @@ impl Workers {
 /// the sender of `stop`, which is up to the caller.
 pub fn spawn_workers(
     shared: Arc<Shared>,
-    listeners: Vec<Vec<StdListener>>,
+    doors: Vec<Vec<Door>>,
     stop: watch::Receiver<bool>,
 ) -> io::Result<Workers> {
     let share = Share {
         number: 0,
-        connections: most_connections(&shared.limits, listeners.len()),
+        connections: most_connections(&shared.limits, doors.len()),
         memory: usize::try_from(shared.limits.buffer_memory.as_bytes()).unwrap_or(usize::MAX)
-            / listeners.len().max(1),
+            / doors.len().max(1),
     };
     let mut workers = Workers { threads: Mutex::default(), orders: Vec::new() };
-    for (number, listeners) in listeners.into_iter().enumerate() {
+    for (number, doors) in doors.into_iter().enumerate() {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (report, started) = std::sync::mpsc::channel();
         let (shared, stop) = (Arc::clone(&shared), stop.clone());
-        let life = Life { shared, listeners, share: Share { number, ..share }, inbox, stop };
+        let life = Life { shared, doors, share: Share { number, ..share }, inbox, stop };
         let thread =
             std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || life.live(report))?;
         workers.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
@@ -119,7 +122,7 @@ struct Share {
 /// connections in their queues are not lost, and the other workers do not notice.
 struct Life {
     shared: Arc<Shared>,
-    listeners: Vec<StdListener>,
+    doors: Vec<Door>,
     share: Share,
     inbox: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     stop: watch::Receiver<bool>,
@@ -157,16 +160,18 @@ impl Life {
     }
 
     fn run_once(&mut self, report: &mut Option<std::sync::mpsc::Sender<io::Result<()>>>) -> io::Result<()> {
-        let listeners = self.listeners.iter().map(StdListener::try_clone).collect::<io::Result<_>>()?;
+        let doors = self.doors.iter().map(Door::copy).collect::<io::Result<_>>()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
+            // For certificates that are not in memory.
+            .max_blocking_threads(2)
             .build_local(tokio::runtime::LocalOptions::default())?;
         runtime.block_on(async {
-            let (worker, timer, listeners) = prepare(Arc::clone(&self.shared), listeners, self.share)?;
+            let (worker, timer, doors) = prepare(Arc::clone(&self.shared), doors, self.share)?;
             if let Some(report) = report.take() {
                 let _ = report.send(Ok(()));
             }
-            run(worker, timer, listeners, self).await;
+            run(worker, timer, doors, self).await;
             Ok(())
         })
     }
@@ -213,6 +218,9 @@ pub(crate) struct Worker {
     most: usize,
     open: Cell<usize>,
     clients: RefCell<HashMap<IpAddr, usize>>,
+    /// Handshakes of this second by client.
+    handshakes: RefCell<HashMap<IpAddr, u32>>,
+    handshake_second: Cell<u64>,
     /// Notified at every tick, at every new table and when a connection ends.
     pub(crate) news: Notify,
 }
@@ -237,6 +245,8 @@ impl Worker {
             most: share.connections,
             open: Cell::new(0),
             clients: RefCell::default(),
+            handshakes: RefCell::default(),
+            handshake_second: Cell::new(0),
             news: Notify::new(),
             shared,
         }
@@ -279,31 +289,51 @@ impl Worker {
         self.news.notify_waiters();
     }
 
-    fn welcome(self: &Rc<Self>, stream: TcpStream, address: SocketAddr) {
+    fn welcome(self: &Rc<Self>, stream: TcpStream, address: SocketAddr, transport: Transport) {
         let metrics = &self.shared.metrics;
         metrics.accepted.up();
         let address = address.ip().to_canonical();
-        let Some(seat) = self.seat(address) else {
+        let is_proxy = self.shared.proxies.has(address);
+        let Some(seat) = self.seat((!is_proxy).then_some(address)) else {
             metrics.shed.up();
-            return turn_away(&stream);
+            if transport == Transport::Plain {
+                turn_away(&stream);
+            }
+            return;
         };
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        tokio::task::spawn_local(proxy::serve(Rc::clone(self), stream, address, seat));
+        let worker = Rc::clone(self);
+        if transport == Transport::Plain && !is_proxy {
+            let client = ClientName::of(address, false);
+            tokio::task::spawn_local(proxy::serve(worker, Stream::Plain(stream), client, seat));
+        } else {
+            tokio::task::spawn_local(enter(worker, stream, address, transport, seat));
+        }
     }
 
-    fn seat(self: &Rc<Self>, address: IpAddr) -> Option<Seat> {
-        let client = client_key(address);
-        let mut clients = self.clients.borrow_mut();
-        let of_client = clients.get(&client).copied().unwrap_or(0);
-        if self.open.get() >= self.most || of_client >= self.shared.limits.connections_per_client {
+    /// Counts a handshake of a client; false when it has made too many in this second.
+    pub(crate) fn may_shake_hands(&self, address: IpAddr) -> bool {
+        let second = self.clock.now() / 1000;
+        let mut made = self.handshakes.borrow_mut();
+        if self.handshake_second.replace(second) != second {
+            made.clear();
+        }
+        let made = made.entry(client_key(address)).or_insert(0);
+        *made += 1;
+        *made <= self.shared.limits.handshakes_per_client
+    }
+
+    /// A place for one more connection, of this client if it is known; proxies have many clients.
+    fn seat(self: &Rc<Self>, address: Option<IpAddr>) -> Option<Seat> {
+        if self.open.get() >= self.most {
             return None;
         }
-        clients.insert(client, of_client + 1);
         self.open.set(self.open.get() + 1);
         self.shared.metrics.connections.up();
-        Some(Seat { worker: Rc::clone(self), client })
+        let mut seat = Seat { worker: Rc::clone(self), client: None };
+        address.is_none_or(|address| seat.is_for(address)).then_some(seat)
     }
 }
 
@@ -342,7 +372,26 @@ fn turn_away(stream: &TcpStream) {
 #[derive(Debug)]
 pub(crate) struct Seat {
     worker: Rc<Worker>,
-    client: IpAddr,
+    /// None while it is not known, or for a proxy.
+    client: Option<IpAddr>,
+}
+
+impl Seat {
+    /// Counts the connection for a client, unless it is a proxy; false when the client has too many.
+    pub(crate) fn is_for(&mut self, address: IpAddr) -> bool {
+        if self.client.is_some() || self.worker.shared.proxies.has(address) {
+            return true;
+        }
+        let client = client_key(address);
+        let mut clients = self.worker.clients.borrow_mut();
+        let count = clients.entry(client).or_insert(0);
+        if *count >= self.worker.shared.limits.connections_per_client {
+            return false;
+        }
+        *count += 1;
+        self.client = Some(client);
+        true
+    }
 }
 
 impl Drop for Seat {
@@ -358,23 +407,29 @@ impl Drop for Seat {
         worker.open.set(worker.open.get() - 1);
         worker.shared.metrics.connections.down();
         let mut clients = worker.clients.borrow_mut();
-        if let Some(count) = clients.get_mut(&self.client) {
+        if let Some(client) = self.client
+            && let Some(count) = clients.get_mut(&client)
+        {
             *count -= 1;
             if *count == 0 {
-                clients.remove(&self.client);
+                clients.remove(&client);
             }
         }
         worker.news.notify_waiters();
     }
 }
 
-type Prepared = (Rc<Worker>, Ticker, Vec<TcpListener>);
+type Doors = Vec<(TcpListener, Transport)>;
+type Prepared = (Rc<Worker>, Ticker, Doors);
 
-fn prepare(shared: Arc<Shared>, listeners: Vec<StdListener>, share: Share) -> io::Result<Prepared> {
+fn prepare(shared: Arc<Shared>, doors: Vec<Door>, share: Share) -> io::Result<Prepared> {
     let tick = tick_of(&shared.limits);
-    let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+    let doors = doors
+        .into_iter()
+        .map(|door| Ok((TcpListener::from_std(door.listener)?, door.transport)))
+        .collect::<io::Result<Doors>>()?;
     let timer = Ticker::start(tick)?;
-    Ok((Rc::new(Worker::new(shared, share, tick)), timer, listeners))
+    Ok((Rc::new(Worker::new(shared, share, tick)), timer, doors))
 }
 
 /// A quarter of a second is fine enough for limits of seconds and costs nothing; smaller limits (in tests) get
@@ -382,19 +437,19 @@ fn prepare(shared: Arc<Shared>, listeners: Vec<StdListener>, share: Share) -> io
 fn tick_of(limits: &EdgeLimits) -> Duration {
     let shortest = [limits.head_timeout, limits.idle_timeout, limits.body_period, limits.stop_timeout]
         .into_iter()
-        .chain([limits.tunnel_idle_timeout, limits.upstream_idle_timeout])
+        .chain([limits.tunnel_idle_timeout, limits.upstream_idle_timeout, limits.handshake_timeout])
         .map(|limit| limit.as_millis() / 4)
         .min();
     Duration::from_millis(shortest.unwrap_or(250).clamp(10, 250))
 }
 
-async fn run(worker: Rc<Worker>, timer: Ticker, listeners: Vec<TcpListener>, life: &mut Life) {
-    let Life { inbox: orders, stop, listeners: sockets, .. } = life;
+async fn run(worker: Rc<Worker>, timer: Ticker, doors: Doors, life: &mut Life) {
+    let Life { inbox: orders, stop, doors: sockets, .. } = life;
     worker.follow_table();
     let mut ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), timer));
     let mut accepting = tokio::task::JoinSet::new();
-    for listener in listeners {
-        accepting.spawn_local(accept(Rc::clone(&worker), listener));
+    for (listener, transport) in doors {
+        accepting.spawn_local(accept(Rc::clone(&worker), listener, transport));
     }
     loop {
         tokio::select! {
@@ -446,11 +501,11 @@ async fn tick(worker: Rc<Worker>, mut timer: Ticker) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, transport: Transport) {
     let mut has_complained = false;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => worker.welcome(stream, address),
+            Ok((stream, address)) => worker.welcome(stream, address, transport),
             Err(problem) if is_exhaustion(&problem) => {
                 if !std::mem::replace(&mut has_complained, true) {
                     error!(%problem, "cannot accept connections");
@@ -496,12 +551,17 @@ pub(crate) mod tests {
 
     #[test]
     fn a_panic_costs_one_connection_and_a_worker_that_dies_comes_back() {
-        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Shared::new(EdgeLimits::default(), "/nowhere".into());
         let (stop, stopped) = watch::channel(false);
-        let workers = spawn_workers(Arc::clone(&shared), vec![vec![listener]], stopped).unwrap();
+        let workers = spawn_workers(
+            Arc::clone(&shared),
+            vec![vec![Door { listener, transport: Transport::Plain }]],
+            stopped,
+        )
+        .unwrap();
         let connect = || {
             let stream = TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -2,6 +2,7 @@
 //! not notice when it is away: every failure here ends in another attempt, never in a change of what is served.
 //! It chooses no routes and sends no probes. Tests: `tests/it/control.rs`.
 
+mod material;
 pub mod report;
 pub mod saved;
 
@@ -95,7 +96,7 @@ impl Link {
     /// Works until dropped. The table in `shared` must be one that every worker uses.
     pub async fn run(self) {
         let (settled, watch) = watch::channel(self.shared.table.load_full());
-        tokio::join!(self.pull(&settled), self.tell(&watch));
+        tokio::join!(self.pull(&settled), self.tell(&watch), self.supply(&watch));
     }
 
     /// Fetches tables.
@@ -158,6 +159,7 @@ impl Link {
         });
         let table = work.await.expect("building a table does not panic and is never cancelled")?;
         let table = self.shared.publish(table);
+        self.supply_soon(&table).await;
         (self.acknowledge)(table.generation).await;
         info!(generation = table.generation, "route table in use");
         let signals = Arc::clone(&table.signals);

@@ -2,18 +2,19 @@
 //! tables. Tests: `tests/it/control.rs` and at the end of the file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use havre_api::route_table::RouteTable;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::durable;
+
 /// Largest table, on disk and from control: about 200,000 routes.
 pub const MAX_TABLE_BYTES: usize = 64 * 1024 * 1024;
 
 const TABLE: &str = "table.json";
-const NEW_TABLE: &str = "table.json.new";
 const DAMAGED_TABLE: &str = "table.damaged.json";
 const LOCK: &str = "lock";
 
@@ -78,6 +79,11 @@ impl StateDir {
         }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The saved table; `None` when there is none yet.
     ///
     /// # Errors
@@ -112,20 +118,7 @@ impl StateDir {
     /// # Errors
     /// The disk is full or the folder cannot be written; the old table is still there.
     pub fn save(&self, text: &[u8]) -> io::Result<()> {
-        let new = self.path.join(NEW_TABLE);
-        let written = (|| {
-            let mut file =
-                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-            file.write_all(text)?;
-            file.sync_all()?;
-            std::fs::rename(&new, self.path.join(TABLE))?;
-            File::open(&self.path)?.sync_all()
-        })();
-        if written.is_err() {
-            // Gives a full disk its space back; if that fails too, the next save truncates it.
-            let _ = std::fs::remove_file(&new);
-        }
-        written
+        durable::replace(&self.path, TABLE, text)
     }
 }
 

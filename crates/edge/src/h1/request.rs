@@ -255,6 +255,12 @@ impl<'b> RequestHead<'b, '_> {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
     }
 
+    /// Values of all lines with this name, in order.
+    pub fn values<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'b [u8]> + 'h {
+        let is_it = move |header: &&Header<'b>| header.name.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(is_it).map(|header| header.value)
+    }
+
     /// Appends the lines that go to the upstream as they came, each with its line end. `Host`, framing and
     /// everything the edge itself says are not among them.
     pub fn pass_lines(&self, out: &mut Vec<u8>) {

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::clock::{Lane, Pace};
@@ -19,6 +17,7 @@ use super::wire::{Broken, Wire};
 use crate::h1::{Framing, Refusal, Scratch, head_end, response};
 use crate::page::Trouble;
 use crate::policy::{AnswerView, Coding};
+use crate::stream::{ReadEnd, WriteEnd};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
@@ -66,8 +65,8 @@ pub(super) struct Answer<'a> {
 
 /// Where an answer comes from and where it goes.
 pub(super) struct Ends<'e, 's> {
-    pub(super) from: &'e mut ReadHalf<'s>,
-    pub(super) to: &'e mut WriteHalf<'s>,
+    pub(super) from: &'e mut ReadEnd<'s>,
+    pub(super) to: &'e mut WriteEnd<'s>,
 }
 
 /// A head of the upstream, judged.
@@ -155,7 +154,7 @@ impl Answer<'_> {
 
     async fn read_head(
         &self,
-        from: &mut ReadHalf<'_>,
+        from: &mut ReadEnd<'_>,
         buffer: &mut Buffer,
         most: usize,
         pace: &mut Pace,
@@ -163,7 +162,7 @@ impl Answer<'_> {
         if buffer.is_empty() {
             // The wait of the upstream's thinking: without memory, and without a deadline while the client is
             // still sending.
-            let waited = std::future::poll_fn(|context| match from.as_ref().poll_read_ready(context) {
+            let waited = std::future::poll_fn(|context| match from.poll_ready(context) {
                 Poll::Ready(ready) => Poll::Ready(ready),
                 Poll::Pending if self.flow.upload.get() == Upload::Running => Poll::Pending,
                 Poll::Pending if pace.may_wait(self.wire.clock, self.wire.watch, Lane::Outward) => {
@@ -288,10 +287,11 @@ impl Answer<'_> {
         let mut pace = Pace::within(self.worker.shared.limits.tunnel_idle_timeout.duration());
         if let Source::Length(left) = source
             && left >= SPLICE_LEAST
+            && let (Some(from), Some(to)) = (ends.from.plain(), ends.to.plain())
             && let Some(mut pipe) = self.worker.pipes.lease()
         {
             let mut write_pace = self.write_pace();
-            let both = ((ends.from.as_ref(), &mut pace), (ends.to.as_ref(), &mut write_pace));
+            let both = ((from, &mut pace), (to, &mut write_pace));
             let missing = Cell::new(left);
             let moved = self.wire.splice(both.0, both.1, &mut pipe, &missing).await;
             self.flow.sent.set(self.flow.sent.get() + left - missing.get());
@@ -303,9 +303,12 @@ impl Answer<'_> {
         }
         loop {
             pace.restart();
-            self.wire.readable(ends.from.as_ref(), &mut pace).await.map_err(|_| End::Cut)?;
+            self.wire.readable(ends.from, &mut pace).await.map_err(|_| End::Cut)?;
             let mut block = self.worker.memory.large();
-            let step = self.stream_piece(ends, &mut source, sink, &mut block).await;
+            let step = match ends.to.plain() {
+                Some(_) => self.stream_piece(ends, &mut source, sink, &mut block).await,
+                None => self.stream_pieces(ends, &mut source, sink, &mut block).await,
+            };
             let is_exact = block.is_empty();
             self.worker.memory.give_back(block);
             if step? {
@@ -342,6 +345,48 @@ impl Answer<'_> {
         Ok(taken.is_done)
     }
 
+    /// Encrypts what has arrived until there is enough for a large write, and sends it; true at the end of the body.
+    async fn stream_pieces(
+        &self,
+        ends: &mut Ends<'_, '_>,
+        source: &mut Source,
+        sink: Sink,
+        block: &mut Buffer,
+    ) -> Result<bool, End> {
+        loop {
+            let arrived = Wire::read_most(ends.from, block, source.want()).await.map_err(|_| End::Cut)?;
+            let mut line = [0; 18];
+            let (parts, consumed, is_done) = match arrived {
+                None => break,
+                Some(0) if matches!(source, Source::UntilClose) => {
+                    (sink.frame(b"", true, &mut line), 0, true)
+                }
+                Some(0) => return Err(End::Cut),
+                Some(_) => {
+                    let taken = source.take(block.bytes_mut()).map_err(|_| End::Cut)?;
+                    let parts = sink.frame(&block.bytes()[..taken.data], taken.is_done, &mut line);
+                    (parts, taken.consumed, taken.is_done)
+                }
+            };
+            let queued = self.wire.queue(ends.to, parts, &mut self.write_pace()).await;
+            queued.map_err(|_| End::ClientGone)?;
+            block.consume(consumed);
+            if is_done {
+                self.flush(ends.to).await?;
+                return Ok(true);
+            }
+            if ends.to.is_full() {
+                break;
+            }
+        }
+        self.flush(ends.to).await?;
+        Ok(false)
+    }
+
+    async fn flush(&self, to: &mut WriteEnd<'_>) -> Result<(), End> {
+        self.wire.flush(to, &mut self.write_pace()).await.map_err(|_| End::ClientGone)
+    }
+
     fn write_pace(&self) -> Pace {
         let limits = &self.worker.shared.limits;
         Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes())
@@ -349,7 +394,7 @@ impl Answer<'_> {
 
     pub(super) async fn send<const N: usize>(
         &self,
-        to: &mut WriteHalf<'_>,
+        to: &mut WriteEnd<'_>,
         parts: [&[u8]; N],
     ) -> io::Result<()> {
         self.wire.send(to, parts, &mut self.write_pace()).await

@@ -21,6 +21,7 @@ use super::wire::Wire;
 use super::{After, Connection};
 use crate::balance::{NoUpstream, Outcome, Place};
 use crate::page::Trouble;
+use crate::stream::split;
 use crate::upstream::Upstream;
 
 /// Most connections one request is tried on.
@@ -323,7 +324,7 @@ impl Connection {
         let inward_wire = Wire { clock: &worker.clock, watch: &self.watch, lane: Lane::Inward };
         let outward_wire = Wire { lane: Lane::Outward, ..inward_wire };
         let (mut from_client, mut to_client) = self.stream.split();
-        let (mut from_upstream, mut to_upstream) = upstream.split();
+        let (mut from_upstream, mut to_upstream) = split(upstream);
         let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
         let total = request.ask.pass.as_ref().and_then(|pass| pass.policy().total());
         let uploading = Uploading { worker, wire: inward_wire, flow };

@@ -17,27 +17,23 @@ mod wait;
 mod wire;
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 pub(crate) use buffer::Memory;
 use buffer::{Buffer, SMALL};
-pub(crate) use clock::{Clock, Watches};
-use clock::{Lane, Pace, Watch};
+pub(crate) use clock::{Clock, Lane, Pace, Watch, Watches};
 use receive::Received;
-use text::{Ask, ClientName};
-pub(crate) use text::{RequestId, number};
+use text::Ask;
+pub(crate) use text::{ClientName, RequestId, number};
 use wait::Waited;
-pub(crate) use wire::Pipes;
-use wire::Wire;
+pub(crate) use wire::{Pipes, Wire};
 
 use crate::account::record::Entry;
 use crate::h1::{Framing, Refusal};
 use crate::page::Trouble;
+use crate::stream::Stream;
 use crate::worker::{Seat, Worker};
 
 /// Most bytes of a body nobody wants that are read to keep the connection; beyond that it is closed.
@@ -67,7 +63,7 @@ enum After {
 #[derive(Debug)]
 struct Connection {
     worker: Rc<Worker>,
-    stream: TcpStream,
+    stream: Stream,
     watch: Rc<Watch>,
     ticket: usize,
     client: ClientName,
@@ -83,9 +79,8 @@ impl Drop for Connection {
 }
 
 /// Serves one client connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: IpAddr, seat: Seat) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, client: ClientName, seat: Seat) {
     let (ticket, watch) = worker.watches.join();
-    let client = ClientName::of(address);
     let mut connection = Connection { worker, stream, watch, ticket, client, entry: None, _seat: seat };
     poll_fn(|context| {
         connection.watch.belongs_to(context.waker());
@@ -96,11 +91,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: IpAddr
         // Boxed, so that a resting connection is small: this future holds everything a request needs.
         match Box::pin(connection.serve_burst()).await {
             After::Next => {}
-            After::Close => return,
+            After::Close => break,
             After::Linger => return connection.linger().await,
-            After::Reset => return drop(connection.stream.set_zero_linger()),
+            After::Reset => return connection.stream.reset_on_close(),
         }
     }
+    connection.stream.bid_farewell();
 }
 
 impl Connection {
@@ -117,7 +113,7 @@ impl Connection {
                 if self.worker.stopping.get() {
                     return Poll::Ready(Ok(false));
                 }
-                self.stream.poll_read_ready(context).map_ok(|()| true)
+                self.stream.poll_ready(context).map_ok(|()| true)
             })
             .await;
         ready.unwrap_or(false)
@@ -217,6 +213,7 @@ impl Connection {
             framing: Framing::Empty,
             id: self.worker.next_id(),
             pass: None,
+            hsts: None,
         };
         if let Some(entry) = &mut self.entry {
             entry.set_id(ask.id);
@@ -254,7 +251,7 @@ impl Connection {
 
     /// Says that nothing more comes, then reads for a short while what the client still sends.
     async fn linger(&mut self) {
-        if rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write).is_err() {
+        if self.stream.end().is_err() {
             return;
         }
         let mut pace = Pace::within(LINGER);
@@ -277,7 +274,7 @@ impl Connection {
 mod tests {
     use super::*;
 
-    fn size_of_resting<F>(_: fn(Rc<Worker>, TcpStream, IpAddr, Seat) -> F) -> usize {
+    fn size_of_resting<F>(_: fn(Rc<Worker>, Stream, ClientName, Seat) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -290,7 +287,7 @@ mod tests {
     #[test]
     fn what_a_connection_holds_is_small() {
         let (resting, burst) = (size_of_resting(serve), size_of_burst(Connection::serve_burst));
-        assert!(resting <= 704, "{resting}");
+        assert!(resting <= 784, "{resting}");
         assert!(burst <= 3072, "{burst}");
     }
 }

@@ -14,7 +14,7 @@ use super::reply::Own;
 use super::text::{self, Ask};
 use super::upload::Flow;
 use super::wait::{Wait, Waited};
-use super::{Connection, PROTOCOL, RequestId};
+use super::{ClientName, Connection, PROTOCOL, RequestId};
 use crate::account::record::{Entry, Words};
 use crate::account::trace;
 use crate::balance::{Choice, NoUpstream, Place};
@@ -23,7 +23,8 @@ use crate::h1::{Framing, Refusal, Scratch, head_end};
 use crate::page::Trouble;
 use crate::policy::{Policy, Reply, Verdict, View, is_same};
 use crate::site::SiteRequest;
-use crate::table::{Found, Service, Table};
+use crate::table::{Found, Host, Service, Table};
+use crate::trust::Forwarded;
 use crate::upstream::{InFlight, Upstream};
 use crate::worker::{Worker, client_key};
 
@@ -138,10 +139,16 @@ impl Connection {
         }
         let mut name = [0; 256];
         let host = host_name(head.host, &mut name);
-        if let Some(answer) = challenge(&table, head, host) {
-            return Ok(Received::Own(ask, Box::new(Own::Challenge(answer))));
+        let behind = self.behind(head);
+        let client = behind.as_ref().unwrap_or(&self.client);
+        let known = table.host(host);
+        if let Some(own) = self.before_routes(&table, head, (host, known), client) {
+            return Ok(Received::Own(ask, Box::new(own)));
         }
-        let (found, policy) = table.route(host, head.path());
+        if client.is_https() {
+            ask.hsts = known.and_then(|known| known.https.hsts);
+        }
+        let (found, policy) = known.map_or((Found::UnknownHost, None), |known| known.route(head.path()));
         entry.series = match &found {
             Found::Service(service) => Some(Arc::clone(&service.own)),
             Found::Site(site) => Some(Arc::clone(&site.series)),
@@ -149,14 +156,14 @@ impl Connection {
         };
         // Control asks whether a release is there, not whether a user may see it.
         if let Some(policy) = policy.filter(|_| !ask.is_probe)
-            && let Some(received) = self.judge(head, policy, &mut ask, waited)
+            && let Some(received) = self.judge(head, (policy, client), &mut ask, waited)
         {
             return Ok(received);
         }
         match found {
             Found::Service(service) => {
                 ask.show_release |= service.expose_release;
-                self.send_on(head, (ask, waited), (service, table.generation), entry)
+                self.send_on(head, (ask, waited), (service, table.generation), (entry, client))
             }
             Found::Site(site) => {
                 ask.show_release |= site.expose_release;
@@ -185,7 +192,7 @@ impl Connection {
         head: &RequestHead<'_, '_>,
         (ask, waited): (Ask, &Waited),
         (service, generation): (&Arc<Service>, u64),
-        entry: &mut Entry,
+        (entry, client): (&mut Entry, &ClientName),
     ) -> Result<Received, Refusal> {
         let worker = &*self.worker;
         let most = ask.limits(service).max_body_bytes;
@@ -195,7 +202,7 @@ impl Connection {
         {
             return Err(Refusal::BodyTooLarge);
         }
-        let admitted = admit(worker, service, choice(&ask, service, self.client.address));
+        let admitted = admit(worker, service, choice(&ask, service, client.address));
         let (in_flight, place) = match admitted {
             Ok(admitted) => admitted,
             Err(trouble) => {
@@ -217,7 +224,7 @@ impl Connection {
         let trace =
             (!head.has_trace && worker.shared.account.starts_traces).then(|| trace_of(&ask.id, worker));
         let mut out = worker.memory.head();
-        text::request(&mut out, head, &ask, &self.client, trace.as_ref());
+        text::request(&mut out, head, &ask, client, trace.as_ref());
         Ok(Received::Request(Request {
             ask,
             head: out,
@@ -228,17 +235,63 @@ impl Connection {
             upgrade: head.upgrade,
             generation,
             service: Arc::clone(service),
-            client: self.client.address,
+            client: client.address,
             in_flight,
             place,
         }))
     }
 }
 
-/// The answer to a question of a certificate authority (RFC 8555, 8.3), whatever routes say of its path.
-fn challenge(table: &Table, head: &RequestHead<'_, '_>, host: &str) -> Option<Box<str>> {
-    let token = head.path().strip_prefix("/.well-known/acme-challenge/")?;
-    table.https.answer(host, token).map(Into::into)
+impl Connection {
+    /// The client behind a proxy whose word counts.
+    fn behind(&self, head: &RequestHead<'_, '_>) -> Option<ClientName> {
+        let trusted = &self.worker.shared.proxies.trusted;
+        if !trusted.has(self.client.address) {
+            return None;
+        }
+        let forwarded = Forwarded {
+            chain: head.values("x-forwarded-for").collect(),
+            scheme: head.values("x-forwarded-proto").collect(),
+            standard: head.values("forwarded").collect(),
+        };
+        let is_https = forwarded.is_https().unwrap_or(self.client.is_https());
+        Some(ClientName::of(forwarded.client(self.client.address, trusted), is_https))
+    }
+
+    /// What HTTPS asks for before any route: challenges answered (RFC 8555, 8.3), requests on the wrong connection
+    /// refused (RFC 9110, 7.4), plain requests sent to HTTPS.
+    fn before_routes(
+        &self,
+        table: &Table,
+        head: &RequestHead<'_, '_>,
+        (host, known): (&str, Option<&Host>),
+        client: &ClientName,
+    ) -> Option<Own> {
+        if let Some(token) = head.path().strip_prefix("/.well-known/acme-challenge/")
+            && let Some(answer) = table.https.answer(host, token)
+        {
+            return Some(Own::Challenge(answer.into()));
+        }
+        if let Some(name) = self.stream.tls().and_then(|tls| tls.name.as_deref())
+            && name != host
+            && !table.https.find(name).is_some_and(|certificate| certificate.covers(host))
+        {
+            return Some(Own::Page(Trouble::Misdirected));
+        }
+        let port = self.worker.shared.https_port.filter(|_| !client.is_https())?;
+        let is_wanted = known.is_some_and(|known| known.https.redirect_to_https);
+        // Control asks the plain listener whether a release is there.
+        (is_wanted && head.origin_form().starts_with('/') && !is_probe(head, table))
+            .then(|| Own::Redirect(https_location(host, port, head.origin_form())))
+    }
+}
+
+/// The same address over HTTPS.
+fn https_location(host: &str, port: u16, target: &str) -> Box<str> {
+    match port {
+        443 => format!("https://{host}{target}").into(),
+        port => format!("https://{host}:{port}{target}").into(),
+    }
 }
 
 impl Connection {
@@ -246,15 +299,15 @@ impl Connection {
     fn judge(
         &self,
         head: &RequestHead<'_, '_>,
-        policy: &Arc<Policy>,
+        (policy, client): (&Arc<Policy>, &ClientName),
         ask: &mut Ask,
         waited: &Waited,
     ) -> Option<Received> {
         let view = View {
             method: head.method,
             target: head.origin_form(),
-            client: self.client.address,
-            is_tls: false,
+            client: client.address,
+            is_tls: client.is_https(),
             head_size: head.size(),
             now: self.worker.shared.now(),
             is_again: waited.is_again,
@@ -300,8 +353,13 @@ fn unrouted(worker: &Worker, ask: Ask, trouble: Trouble) -> Received {
     Received::Own(ask, Box::new(Own::Page(trouble)))
 }
 
+/// Control asks, with its key.
+fn is_probe(head: &RequestHead<'_, '_>, table: &Table) -> bool {
+    head.probe.is_some_and(|probe| is_key(probe, table.probe_key.as_bytes()))
+}
+
 fn ask_of(head: &RequestHead<'_, '_>, worker: &Worker, table: &Table) -> Ask {
-    let is_probe = head.probe.is_some_and(|probe| is_key(probe, table.probe_key.as_bytes()));
+    let is_probe = is_probe(head, table);
     Ask {
         is_head: head.method == "HEAD",
         is_http10: head.is_http10,
@@ -313,6 +371,7 @@ fn ask_of(head: &RequestHead<'_, '_>, worker: &Worker, table: &Table) -> Ask {
         framing: head.framing,
         id: head.request_id.and_then(RequestId::kept).unwrap_or_else(|| worker.next_id()),
         pass: None,
+        hsts: None,
     }
 }
 

@@ -19,6 +19,8 @@ use crate::site::{FileHead, Site, SiteAnswer};
 pub(super) enum Own {
     /// About trouble.
     Page(Trouble),
+    /// To the same address over HTTPS.
+    Redirect(Box<str>),
     /// To a certificate authority.
     Challenge(Box<str>),
     /// From the policy of the route.
@@ -61,6 +63,7 @@ impl Connection {
         let keep_alive = ask.keep_alive && left.is_some() && !self.worker.stopping.get();
         let is_sent = match own {
             Own::Page(trouble) => self.send_page(ask, trouble, keep_alive).await,
+            Own::Redirect(location) => self.send_redirect(ask, &location, keep_alive).await,
             Own::Challenge(answer) => self.send_challenge(ask, answer.as_bytes(), keep_alive).await,
             Own::Policy(reply) => self.send_reply(ask, &reply, keep_alive).await,
             Own::Site(site, answer) => self.send_site(ask, &site, answer, keep_alive).await,
@@ -128,6 +131,13 @@ impl Connection {
             release: more.release,
         };
         self.send_own(ask, &head, Content::Bytes(body.as_bytes()), keep_alive).await
+    }
+
+    /// 308, so that forms are sent again as they are.
+    async fn send_redirect(&mut self, ask: &Ask, location: &str, keep_alive: bool) -> bool {
+        let lines = format!("Location: {location}\r\n");
+        let head = Head { status: 308, lines: lines.as_bytes(), length: Some(0), release: "" };
+        self.send_own(ask, &head, Content::Bytes(b""), keep_alive).await
     }
 
     async fn send_challenge(&mut self, ask: &Ask, answer: &[u8], keep_alive: bool) -> bool {
@@ -200,10 +210,9 @@ impl Connection {
                 wire.send(&mut to, [&out], &mut pace).await
             }
             Content::Bytes(body) => wire.send(&mut to, [&out, body], &mut pace).await,
-            Content::File(file, offset, length) => match wire.send(&mut to, [&out], &mut pace).await {
-                Ok(()) if !ask.is_head => {
-                    wire.send_file(to.as_ref(), file, (offset, length), &mut pace).await
-                }
+            Content::File(file, offset, length) => match wire.queue(&mut to, [&out], &mut pace).await {
+                Ok(()) if ask.is_head => wire.flush(&mut to, &mut pace).await,
+                Ok(()) => wire.send_file(&mut to, file, (offset, length), &mut pace).await,
                 sent => sent,
             },
         };

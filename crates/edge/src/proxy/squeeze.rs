@@ -63,7 +63,7 @@ impl Answer<'_> {
                 self.send_chunk(ends, head.take(), &data, false).await?;
             }
             pace.restart();
-            self.wire.readable(ends.from.as_ref(), &mut pace).await.map_err(|_| End::Cut)?;
+            self.wire.readable(ends.from, &mut pace).await.map_err(|_| End::Cut)?;
             self.worker.memory.provide(buffer);
             let count = self.wire.read(ends.from, buffer, source.want(), &mut pace).await;
             if count.map_err(|_| End::Cut)? == 0 {

@@ -11,7 +11,7 @@ use crate::h1::Framing;
 use crate::h1::request::RequestHead;
 use crate::h1::response::ResponseHead;
 use crate::policy::{Edits, Pass};
-use crate::table::Service;
+use crate::table::{Hsts, Service};
 
 /// Longest request id that is kept.
 const ID_LENGTH: usize = 64;
@@ -77,6 +77,8 @@ pub(crate) struct Ask {
     pub(crate) framing: Framing,
     /// Id of the request.
     pub(crate) id: RequestId,
+    /// What answers over HTTPS say of the future.
+    pub(crate) hsts: Option<Hsts>,
     /// What the policy of the route wants of request and answer; none where there is no policy.
     pub(crate) pass: Option<Rc<Pass>>,
 }
@@ -159,11 +161,11 @@ pub(crate) fn request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// What the edge knows of the client. Nothing the client itself said about that is kept: there are no trusted
-/// proxies in front of the edge yet; when there are, this is where their word comes in.
+/// What the edge knows of the client. Nothing the client itself said about that is kept; the word of trusted proxies
+/// has already become `client`.
 fn forwarded(out: &mut Vec<u8>, authority: &str, client: &ClientName) {
     line(out, "X-Forwarded-For", &client.plain);
-    line(out, "X-Forwarded-Proto", "http");
+    line(out, "X-Forwarded-Proto", client.scheme());
     line(out, "X-Forwarded-Host", authority);
     out.extend_from_slice(b"Forwarded: for=");
     out.extend_from_slice(client.quoted().as_bytes());
@@ -173,24 +175,38 @@ fn forwarded(out: &mut Vec<u8>, authority: &str, client: &ClientName) {
     out.extend_from_slice(quote);
     out.extend_from_slice(authority.as_bytes());
     out.extend_from_slice(quote);
-    out.extend_from_slice(b";proto=http\r\n");
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(client.scheme().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
-/// The address of a client in the two forms headers need.
+/// What headers say of a client: its address in two forms, and the scheme it speaks.
 #[derive(Debug)]
 pub(crate) struct ClientName {
     pub(crate) address: IpAddr,
     plain: Box<str>,
     quoted: Option<Box<str>>,
+    is_https: bool,
 }
 
 impl ClientName {
-    pub(crate) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr, is_https: bool) -> Self {
         Self {
             address,
+            is_https,
             plain: address.to_string().into(),
             quoted: address.is_ipv6().then(|| format!("\"[{address}]\"").into()),
         }
+    }
+
+    /// Whether it speaks HTTPS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// What it speaks.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_https { "https" } else { "http" }
     }
 
     fn quoted(&self) -> &str {
@@ -237,6 +253,7 @@ pub(crate) fn answer(
         line(out, "Havre-Release", release);
     }
     line(out, "X-Request-Id", ask.id.as_str());
+    hsts(out, ask);
     if head.status == 101 {
         out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     } else {
@@ -278,7 +295,17 @@ pub(crate) fn closing_lines(out: &mut Vec<u8>, ask: &Ask, release: &str, keep_al
         line(out, "Havre-Release", release);
     }
     line(out, "X-Request-Id", ask.id.as_str());
+    hsts(out, ask);
     connection(out, ask, keep_alive);
+}
+
+/// Behind what an application says itself: browsers obey the first.
+fn hsts(out: &mut Vec<u8>, ask: &Ask) {
+    if let Some(hsts) = ask.hsts {
+        out.extend_from_slice(b"Strict-Transport-Security: ");
+        hsts.write(out);
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 fn connection(out: &mut Vec<u8>, ask: &Ask, keep_alive: bool) {

@@ -7,15 +7,14 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::Connection;
 use super::buffer::{Buffer, Memory};
 use super::clock::{Lane, Pace};
 use super::wire::Wire;
 use crate::metrics::Number;
+use crate::stream::{ReadEnd, WriteEnd, split};
 
 /// What the two directions share.
 struct Both<'t> {
@@ -51,7 +50,7 @@ impl Connection {
         let both = Both { wire, memory: &worker.memory, until: Cell::new(0) };
         let idle = worker.shared.limits.tunnel_idle_timeout.duration();
         let (mut from_client, mut to_client) = self.stream.split();
-        let (mut from_upstream, mut to_upstream) = upstream.split();
+        let (mut from_upstream, mut to_upstream) = split(&mut upstream);
         both.until.set(wire.clock.after(idle));
         {
             let mut inward = pin!(pass(&both, &mut from_client, &mut to_upstream, buffer, idle));
@@ -85,8 +84,8 @@ impl Connection {
 /// One direction, until its source ends; then the sink is told.
 async fn pass(
     both: &Both<'_>,
-    from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
+    from: &mut ReadEnd<'_>,
+    to: &mut WriteEnd<'_>,
     first: &mut Buffer,
     idle: std::time::Duration,
 ) -> io::Result<()> {
@@ -96,7 +95,7 @@ async fn pass(
     }
     both.memory.reclaim(first);
     loop {
-        poll_fn(|context| match from.as_ref().poll_read_ready(context) {
+        poll_fn(|context| match from.poll_ready(context) {
             Poll::Ready(ready) => Poll::Ready(ready),
             Poll::Pending if both.wire.clock.now() >= both.until.get() => {
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -112,15 +111,15 @@ async fn pass(
         let passed = pass_once(both, from, to, &mut block, idle).await;
         both.memory.give_back(block);
         if passed? == 0 {
-            return to.shutdown().await;
+            return to.end();
         }
     }
 }
 
 async fn pass_once(
     both: &Both<'_>,
-    from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
+    from: &mut ReadEnd<'_>,
+    to: &mut WriteEnd<'_>,
     block: &mut Buffer,
     idle: std::time::Duration,
 ) -> io::Result<usize> {

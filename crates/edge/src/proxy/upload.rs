@@ -7,9 +7,6 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::DRAIN_MOST;
 use super::body::Source;
 use super::buffer::Buffer;
@@ -17,6 +14,7 @@ use super::clock::Pace;
 use super::receive::Request;
 use super::wire::{Broken, Wire};
 use crate::h1::Refusal;
+use crate::stream::{ReadEnd, WriteEnd};
 use crate::worker::Worker;
 
 /// Bodies with at least this much to come move inside the kernel.
@@ -116,7 +114,7 @@ pub(super) struct Uploading<'a> {
 impl Uploading<'_> {
     /// Sends the head and what the buffer already has of a body of known length, in one write. That a write is
     /// refused is no failure yet: the upstream may have answered and closed.
-    pub(super) async fn begin(&self, request: &mut Request, to: &mut WriteHalf<'_>, buffer: &mut Buffer) {
+    pub(super) async fn begin(&self, request: &mut Request, to: &mut WriteEnd<'_>, buffer: &mut Buffer) {
         let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
         let here = match &mut request.source {
             source @ Source::Length(_) => source.take(buffer.bytes_mut()).map_or(0, |taken| taken.consumed),
@@ -138,8 +136,8 @@ impl Uploading<'_> {
     pub(super) async fn bring(
         self,
         request: &mut Request,
-        from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
+        from: &mut ReadEnd<'_>,
+        to: &mut WriteEnd<'_>,
         buffer: &mut Buffer,
     ) -> Result<(), Inward> {
         let limits = &self.worker.shared.limits;
@@ -149,9 +147,10 @@ impl Uploading<'_> {
             let mut write_pace = Pace::within(wait);
             let is_taken = if buffer.is_empty()
                 && matches!(request.source, Source::Length(SPLICE_LEAST..))
+                && let (Some(from), Some(to)) = (from.plain(), to.plain())
                 && let Some(mut pipe) = self.worker.pipes.lease()
             {
-                let (from, to) = ((from.as_ref(), &mut pace), (to.as_ref(), &mut write_pace));
+                let (from, to) = ((from, &mut pace), (to, &mut write_pace));
                 match self.wire.splice(from, to, &mut pipe, &self.flow.left).await {
                     Ok(()) => {
                         request.source = Source::Done;
@@ -184,12 +183,12 @@ impl Uploading<'_> {
     async fn read(
         &self,
         source: &Source,
-        from: &mut ReadHalf<'_>,
+        from: &mut ReadEnd<'_>,
         buffer: &mut Buffer,
         pace: &mut Pace,
     ) -> Result<(), Inward> {
         self.worker.memory.reclaim(buffer);
-        self.wire.readable(from.as_ref(), pace).await.map_err(|problem| inward_end(&problem))?;
+        self.wire.readable(from, pace).await.map_err(|problem| inward_end(&problem))?;
         self.worker.memory.provide(buffer);
         match self.wire.read(from, buffer, source.want(), pace).await {
             Ok(0) => Err(Inward::Gone),
@@ -202,7 +201,7 @@ impl Uploading<'_> {
     async fn pass(
         &self,
         request: &mut Request,
-        to: &mut WriteHalf<'_>,
+        to: &mut WriteEnd<'_>,
         buffer: &mut Buffer,
         pace: &mut Pace,
     ) -> Result<bool, Inward> {
@@ -229,13 +228,13 @@ fn inward_end(problem: &io::Error) -> Inward {
 
 /// Resolves when the client has closed or broken its connection. A further request in the socket is left there,
 /// and then nothing more can be seen.
-pub(super) async fn until_gone(from: &mut ReadHalf<'_>) {
+pub(super) async fn until_gone(from: &mut ReadEnd<'_>) {
     let mut is_blind = false;
     poll_fn(|context| {
         if is_blind {
             return Poll::Pending;
         }
-        match from.poll_peek(context, &mut ReadBuf::new(&mut [0])) {
+        match from.poll_peek(context) {
             Poll::Ready(Ok(1..)) => {
                 is_blind = true;
                 Poll::Pending

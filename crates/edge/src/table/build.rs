@@ -131,7 +131,7 @@ pub(super) fn hosts(
         let policy = https::policy(policy)?;
         // A host without routes answers 421 whatever its policy.
         if let Some(host) = hosts.get_mut(host.as_str()) {
-            host.policy = policy;
+            host.https = policy;
         }
     }
     for (host, Host { routes, .. }) in &mut hosts {

@@ -52,11 +52,47 @@ struct Challenge {
 
 /// How a host treats plain HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Policy {
+pub struct HostPolicy {
     /// Plain requests are sent to HTTPS.
     pub redirect_to_https: bool,
-    /// Value of `Strict-Transport-Security` over HTTPS.
-    pub hsts: Option<Box<str>>,
+    /// What answers over HTTPS say of the future.
+    pub hsts: Option<Hsts>,
+}
+
+/// `Strict-Transport-Security` (RFC 6797).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hsts {
+    max_age: u64,
+    subdomains: bool,
+    preload: bool,
+}
+
+impl Hsts {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split("; ");
+        let max_age = parts.next()?.strip_prefix("max-age=")?.parse().ok()?;
+        let mut hsts = Self { max_age, subdomains: false, preload: false };
+        for part in parts {
+            match part {
+                "includeSubDomains" => hsts.subdomains = true,
+                "preload" => hsts.preload = true,
+                _ => return None,
+            }
+        }
+        Some(hsts)
+    }
+
+    /// Appends the header's value.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"max-age=");
+        crate::proxy::number(out, self.max_age);
+        if self.subdomains {
+            out.extend_from_slice(b"; includeSubDomains");
+        }
+        if self.preload {
+            out.extend_from_slice(b"; preload");
+        }
+    }
 }
 
 impl Https {
@@ -144,10 +180,12 @@ impl Https {
     }
 }
 
-pub(super) fn policy(wire: &wire::HostPolicy) -> Result<Policy, TableError> {
-    let hsts = wire.hsts.as_deref();
-    check_text("Strict-Transport-Security", hsts.unwrap_or(""), |byte| {
-        byte.is_ascii_graphic() || byte == b' '
-    })?;
-    Ok(Policy { redirect_to_https: wire.redirect_to_https, hsts: hsts.map(Into::into) })
+pub(super) fn policy(wire: &wire::HostPolicy) -> Result<HostPolicy, TableError> {
+    let parse = |text: &String| {
+        let shortened = || text.chars().take(64).collect();
+        Hsts::parse(text)
+            .ok_or_else(|| TableError::Text { what: "Strict-Transport-Security", text: shortened() })
+    };
+    let hsts = wire.hsts.as_ref().map(parse).transpose()?;
+    Ok(HostPolicy { redirect_to_https: wire.redirect_to_https, hsts })
 }

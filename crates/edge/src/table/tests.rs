@@ -7,8 +7,8 @@ use crate::balance::Choice;
 use crate::upstream::Standing;
 use havre_api::edge_report::{Checks, Health};
 use havre_api::route_table::{
-    Certificate as WireCertificate, CertificatePurpose, Challenge, HostPolicy, Route, ServiceUpstreams,
-    Upstream as WireUpstream,
+    Certificate as WireCertificate, CertificatePurpose, Challenge, HostPolicy as WireHostPolicy, Route,
+    ServiceUpstreams, Upstream as WireUpstream,
 };
 use proptest::prelude::*;
 
@@ -474,13 +474,15 @@ fn challenges_and_policies_belong_to_their_host() {
     let mut table = wire(1, &[("a", "/", "api")], Vec::new());
     table.challenges =
         vec![Challenge { host: "b".to_owned(), token: "t".to_owned(), answer: "t.k".to_owned() }];
-    let policy = HostPolicy { redirect_to_https: true, hsts: Some("max-age=300; preload".to_owned()) };
+    let policy = WireHostPolicy { redirect_to_https: true, hsts: Some("max-age=300; preload".to_owned()) };
     table.hosts = [("a".to_owned(), policy.clone()), ("nobody".to_owned(), policy)].into();
     let table = Table::build(&table, None).unwrap();
     assert_eq!(table.https.answer("b", "t"), Some("t.k"));
     assert_eq!((table.https.answer("b", "u"), table.https.answer("a", "t")), (None, None));
-    let policy = &table.host("a").unwrap().policy;
-    assert_eq!((policy.redirect_to_https, policy.hsts.as_deref()), (true, Some("max-age=300; preload")));
+    let policy = &table.host("a").unwrap().https;
+    let mut hsts = Vec::new();
+    policy.hsts.unwrap().write(&mut hsts);
+    assert_eq!((policy.redirect_to_https, hsts.as_slice()), (true, &b"max-age=300; preload"[..]));
     assert!(table.host("nobody").is_none());
 }
 
@@ -507,7 +509,7 @@ fn https_that_could_do_harm_is_refused() {
         ),
         (
             refused(&|t| {
-                let policy = HostPolicy { redirect_to_https: false, hsts: Some("a\r\nb: c".into()) };
+                let policy = WireHostPolicy { redirect_to_https: false, hsts: Some("a\r\nb: c".into()) };
                 t.hosts.insert("a".into(), policy);
             }),
             "Strict-Transport-Security \"a\\r\\nb: c\" is not valid",

@@ -9,17 +9,27 @@ mod bodies;
 mod control;
 mod deploy;
 mod differential;
+mod material;
 mod metrics;
+mod over_tls;
 mod own_answers;
 mod policy;
 mod probe;
+mod proxy_protocol;
 mod raw_requests;
 mod rig;
 mod role;
 mod site;
 mod slow;
 mod strict;
+mod tls;
+mod tls_relay;
 mod tunnels;
 mod upstreams;
 mod workers;
 mod world;
+
+use rig::Rig;
+
+/// What applications are told of plain clients.
+const SCHEME: &str = "http";

@@ -210,6 +210,10 @@ pub(crate) struct ControlState {
     pub(crate) insists: bool,
     pub(crate) reports: Vec<EdgeReport>,
     pub(crate) asked_after: Vec<u64>,
+    /// Material by digest; others are answered 404.
+    pub(crate) materials: BTreeMap<String, String>,
+    /// Digests that were asked for.
+    pub(crate) asked_for: Vec<String>,
 }
 
 /// A control on a Unix socket. Ends when dropped, connections included.
@@ -260,6 +264,18 @@ async fn answer(mut stream: UnixStream, state: Arc<Mutex<ControlState>>) {
     if head.starts_with("POST /edge/v1/report HTTP/1.1\r\n") {
         state.lock().unwrap().reports.push(serde_json::from_slice(&body).unwrap());
         let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        return;
+    }
+    if let Some(rest) = head.strip_prefix("GET /v1/edge/certificates/") {
+        let digest = rest.split(' ').next().unwrap();
+        let material = {
+            let mut state = state.lock().unwrap();
+            state.asked_for.push(digest.to_owned());
+            state.materials.get(digest).cloned()
+        };
+        let (status, text) = material.map_or((404, String::new()), |text| (200, text));
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        let _ = stream.write_all(answer.as_bytes()).await;
         return;
     }
     let after =

@@ -1,0 +1,11 @@
+//! Tests of the data path again, by clients that speak TLS: the same files, another rig.
+
+pub(crate) type Rig = crate::rig::RigOver<crate::rig::Tls>;
+
+/// What applications are told.
+const SCHEME: &str = "https";
+
+#[path = "bodies.rs"]
+mod bodies;
+#[path = "raw_requests.rs"]
+mod raw_requests;
