@@ -213,6 +213,7 @@ pub(super) fn table(upstream: SocketAddr) -> RouteTable {
         task: "t1".to_owned(),
         release: "r1".to_owned(),
         address: upstream,
+        protocol: Default::default(),
         role: UpstreamRole::Live,
         probe,
         checks: Vec::new(),

@@ -181,12 +181,33 @@ pub struct Upstream {
     pub release: String,
     /// Where to connect: `ip:port`.
     pub address: std::net::SocketAddr,
+    /// What it speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// What the edge may do with it.
     pub role: UpstreamRole,
     /// How to judge its health.
     pub probe: Probe,
     /// Further checks run once the probe is healthy and repeated until they pass; only for standby.
     pub checks: Vec<Check>,
+}
+
+/// What an upstream speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 from the first byte, without TLS.
+    H2c,
+}
+
+impl Protocol {
+    /// The usual one, which is left out on the wire.
+    pub fn is_http1(&self) -> bool {
+        *self == Self::Http1
+    }
 }
 
 /// What the edge may do with an upstream.

@@ -1,5 +1,5 @@
 //! A bare data path for profiling: one worker, one service for every request to host `app.example`.
-//! `serve 127.0.0.1:8080 127.0.0.1:9000`. Not a product; control, probes and the saved table are left out.
+//! `serve 127.0.0.1:8080 127.0.0.1:9000`, and `h2` behind it for HTTP/2 from the first byte. Not a product; control, probes and the saved table are left out.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -19,6 +19,11 @@ static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
+    let transport = if std::env::args().nth(3).is_some_and(|protocol| protocol == "h2") {
+        Transport::PlainH2
+    } else {
+        Transport::Plain
+    };
     let mut next = || arguments.next().ok_or("usage: serve LISTEN UPSTREAM");
     let (listen, address): (SocketAddr, SocketAddr) = (next()?.parse()?, next()?.parse()?);
     let probe = Probe {
@@ -33,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         task: "t1".to_owned(),
         release: "r1".to_owned(),
         address,
+        protocol: Default::default(),
         role: UpstreamRole::Live,
         probe,
         checks: Vec::new(),
@@ -64,6 +70,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
     let (_stop, stopped) = tokio::sync::watch::channel(false);
-    spawn_workers(shared, vec![vec![Door { listener, transport: Transport::Plain }]], stopped)?.join();
+    spawn_workers(shared, vec![vec![Door { listener, transport }]], stopped)?.join();
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
+use crate::h2;
 use crate::listen::Transport;
 use crate::proxy::{self, ClientName, Pace};
 use crate::proxy_protocol::{LONGEST, Parsed, Said, parse};
@@ -34,7 +35,7 @@ pub(crate) async fn enter(
         }
     }
     let stream = match transport {
-        Transport::Plain => Stream::Plain(socket),
+        Transport::Plain | Transport::PlainH2 => Stream::Plain(socket),
         Transport::Tls if !worker.may_shake_hands(address) => {
             return worker.shared.metrics.handshakes_shed.up();
         }
@@ -45,7 +46,12 @@ pub(crate) async fn enter(
         },
     };
     let client = ClientName::of(address, transport == Transport::Tls);
-    proxy::serve(worker, stream, client, seat).await;
+    if transport == Transport::PlainH2 || stream.speaks_h2() {
+        // Boxed: its future is larger than that of a connection that rests.
+        Box::pin(h2::serve(worker, stream, client, seat)).await;
+    } else {
+        proxy::serve(worker, stream, client, seat).await;
+    }
 }
 
 /// Reads the header of the PROXY protocol and not a byte more.

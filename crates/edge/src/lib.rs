@@ -16,6 +16,7 @@ pub mod control;
 mod door;
 mod durable;
 pub mod h1;
+mod h2;
 pub mod listen;
 pub mod metrics;
 mod pace;

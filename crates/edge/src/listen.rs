@@ -54,6 +54,9 @@ pub enum Transport {
     Plain,
     /// HTTPS.
     Tls,
+    /// HTTP/2 from the first byte, without TLS. For tests and profiling: no configuration opens such a door, because
+    /// browsers do not speak it and other clients should not.
+    PlainH2,
 }
 
 /// A listening socket of one worker.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use havre_api::edge_report::{Checks, Health};
-use havre_api::route_table::Check;
+use havre_api::route_table::{Check, Protocol, Upstream as WireUpstream};
 use tokio::sync::Notify;
 
 use crate::account::series::Series;
@@ -101,6 +101,8 @@ pub struct Upstream {
     pub release: String,
     /// Where to connect.
     pub address: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// Counters of its release.
     pub(crate) series: Arc<Series>,
     in_flight: AtomicU64,
@@ -121,17 +123,12 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(
-        task: String,
-        release: String,
-        address: SocketAddr,
-        signals: Arc<Signals>,
-        series: Arc<Series>,
-    ) -> Self {
+    pub(crate) fn new(wire: &WireUpstream, signals: Arc<Signals>, series: Arc<Series>) -> Self {
         Self {
-            task,
-            release,
-            address,
+            task: wire.task.clone(),
+            release: wire.release.clone(),
+            address: wire.address,
+            protocol: wire.protocol,
             series,
             in_flight: AtomicU64::new(0),
             requests: AtomicU64::new(0),

@@ -21,6 +21,7 @@ use crate::Shared;
 use crate::account::record::Desk;
 use crate::config::EdgeLimits;
 use crate::door::enter;
+use crate::h2::Links;
 use crate::listen::{Door, Transport};
 use crate::pace::Backoff;
 use crate::page::Trouble;
@@ -204,6 +205,7 @@ pub(crate) struct Worker {
     pub(crate) memory: Memory,
     pub(crate) pipes: Pipes,
     pub(crate) pool: RefCell<Pool>,
+    pub(crate) links: Links,
     /// For `Service::pick`.
     pub(crate) turn: Cell<u32>,
     /// Requests that are held until a task is there.
@@ -236,6 +238,7 @@ impl Worker {
             memory: Memory::within(share.memory),
             pipes: Pipes::default(),
             pool: RefCell::new(Pool::new(idle)),
+            links: Links::default(),
             turn: Cell::new(u32::try_from(random.hash_one(3) >> 32).unwrap_or(0)),
             held: Cell::new(0),
             compressing: Cell::new(0),
@@ -255,9 +258,14 @@ impl Worker {
     /// A request id no other request of any worker has: a random number of the worker and a counter that starts
     /// at another one.
     pub(crate) fn next_id(&self) -> RequestId {
+        RequestId::of(self.next_number())
+    }
+
+    /// A number no other call of any worker gets.
+    pub(crate) fn next_number(&self) -> u128 {
         let (worker, counter) = &self.ids;
         counter.set(counter.get().wrapping_add(1));
-        RequestId::of(u128::from(*worker) << 64 | u128::from(spread(counter.get())))
+        u128::from(*worker) << 64 | u128::from(spread(counter.get()))
     }
 
     /// Idle upstream connections that rest since before this moment are too old.
@@ -274,6 +282,7 @@ impl Worker {
         self.shared.table.load().signals.advance();
         self.watches.wake_late(self.clock.now());
         self.pool.borrow_mut().sweep(self.oldest_idle());
+        self.links.sweep(self.oldest_idle());
         self.news.notify_waiters();
     }
 
@@ -285,6 +294,7 @@ impl Worker {
             .filter(|member| member.role == UpstreamRole::Live)
             .map(|member| member.upstream.address)
             .collect();
+        self.links.follow(&live);
         self.pool.borrow_mut().follow(table.generation, live);
         self.news.notify_waiters();
     }

@@ -32,6 +32,7 @@ pub const SERVICE: Keys = Keys {
         "args",
         "image",
         "port",
+        "protocol",
         "health",
         "hosts",
         "command",

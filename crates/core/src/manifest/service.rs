@@ -10,8 +10,8 @@ use crate::manifest::{Found, Kind, balance, edge, route, schema, source};
 use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::service::spec::{
-    CheckSpec, HealthSpec, ImageSource, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, VolumeSpec, Work,
-    defaults,
+    CheckSpec, HealthSpec, ImageSource, Protocol, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork,
+    VolumeSpec, Work, defaults,
 };
 
 const HOUR: Span = Span::seconds(3600);
@@ -113,10 +113,12 @@ fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageS
         read_or(reader, fields, "pids", defaults::PIDS, |reader, value| reader.integer(value, 1..=PIDS_MAX));
     let memory = read_or(reader, fields, "memory", defaults::MEMORY, read_memory);
     let cpus = read_or(reader, fields, "cpus", defaults::CPUS, read_cpus);
+    let protocol = read_or(reader, fields, "protocol", Protocol::Http1, read_protocol);
     let stop_signal = read_or(reader, fields, "stop_signal", StopSignal::Sigterm, read_signal);
     Some(TaskWork {
         source: source?,
         port: whole(port)?,
+        protocol,
         health: health?,
         checks,
         command: whole(command)?,
@@ -246,6 +248,18 @@ fn read_memory(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<ByteSize> {
 fn read_cpus(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Cpus> {
     let text = reader.number_text(value, "a number of cores such as 0.5")?;
     reader.parsed_text(text, value)
+}
+
+fn read_protocol(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Protocol> {
+    let text = reader.text(value, "a protocol, such as \"h2c\"")?;
+    let found = [Protocol::Http1, Protocol::H2c].into_iter().find(|protocol| protocol.as_str() == text);
+    if found.is_none() {
+        let shown: String = text.chars().take(32).flat_map(char::escape_debug).collect();
+        let message = format!("`{}`: `{shown}` is not a protocol the edge speaks to services", value.path);
+        let hint = "protocols are: http1, h2c (HTTP/2 without TLS, for gRPC)";
+        reader.report(Code::WrongValue, value.at(), message, hint);
+    }
+    found
 }
 
 fn read_signal(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<StopSignal> {

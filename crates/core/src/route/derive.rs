@@ -122,6 +122,7 @@ impl ServiceRows {
             task: task.id,
             release: task.release,
             address: SocketAddrV4::new(task.address?, work.port?.get()),
+            protocol: work.protocol,
             role,
             probe_path: work.health.path.clone(),
             probe_host: probe_host(release),

@@ -19,7 +19,7 @@ use crate::quantity::Span;
 use crate::route::settings::RouteSettings;
 use crate::route::settings::auth::SecretDigest;
 use crate::service::balance::BalanceSpec;
-use crate::service::spec::CheckSpec;
+use crate::service::spec::{CheckSpec, Protocol};
 use crate::time::Timestamp;
 
 /// Content of a route table, without its generation.
@@ -127,6 +127,9 @@ pub struct Upstream {
     pub release: ReleaseId,
     /// Where to connect.
     pub address: SocketAddrV4,
+    /// What it speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// What the edge may do with it.
     pub role: Role,
     /// Path of the health probe.

@@ -70,6 +70,9 @@ pub struct TaskWork {
     pub source: ImageSource,
     /// Port the process listens on; `None` for a worker that listens on nothing.
     pub port: Option<NonZeroU16>,
+    /// What it speaks on that port.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// How to know that a task is healthy.
     pub health: HealthSpec,
     /// Checks on a new release before any user sees it.
@@ -214,6 +217,32 @@ pub struct VolumeSpec {
     pub name: VolumeName,
     /// Where tasks see it.
     pub path: AbsolutePath,
+}
+
+/// What tasks speak to the edge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 from the first byte, without TLS: what gRPC servers speak.
+    H2c,
+}
+
+impl Protocol {
+    /// The usual one, which is left out where it is stored.
+    pub fn is_http1(&self) -> bool {
+        *self == Self::Http1
+    }
+
+    /// As it stands in `havre.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2c => "h2c",
+        }
+    }
 }
 
 /// Signals that may ask a task to stop.

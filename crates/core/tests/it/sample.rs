@@ -19,6 +19,7 @@ pub(crate) fn work() -> TaskWork {
     TaskWork {
         source: ImageSource::Image { reference: "api:1".parse().expect("is a reference") },
         port: NonZeroU16::new(3000),
+        protocol: Default::default(),
         health: HealthSpec {
             path: ProbeTarget::root(),
             is_default: true,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use havre_api::route_table::Balance as Rules;
+use havre_api::route_table::{Balance as Rules, Protocol};
 
 use crate::table::Service;
 use crate::upstream::{InFlight, Standing, Upstream};
@@ -69,6 +69,11 @@ impl Balance {
 }
 
 impl Service {
+    /// What its live upstreams speak; for requests that wait for one of them.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.live.first().map_or(Protocol::Http1, |upstream| upstream.protocol)
+    }
+
     /// Picks an upstream for one request: of two live ones at random the one with less in flight, among the healthy
     /// that are not ejected; if there is none, among the healthy; if there is none, among those not probed yet.
     /// Upstreams of `avoid` (already tried for this request) are left out. `turn` is the caller's own randomness.

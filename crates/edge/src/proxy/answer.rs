@@ -221,8 +221,9 @@ impl Answer<'_> {
         let edits = pass.map(|pass| pass.edit(&self.view(&head, &|name| head.line(name))));
         let coding = edits.as_ref().and_then(|edits| edits.coding);
         let (sink, can_end) = match head.framing {
+            _ if coding.is_some() && self.ask.is_h2 => (Sink::Plain, false),
             _ if coding.is_some() => (Sink::Chunks, true),
-            Framing::Chunked | Framing::UntilClose if self.ask.is_http10 => (Sink::Plain, false),
+            Framing::Chunked | Framing::UntilClose if !self.ask.takes_chunks() => (Sink::Plain, false),
             Framing::Chunked | Framing::UntilClose => (Sink::Chunks, true),
             Framing::Empty | Framing::Length(_) => (Sink::Plain, true),
         };
@@ -331,6 +332,7 @@ impl Answer<'_> {
             if !matches!(source, Source::UntilClose) {
                 return Err(End::Cut);
             }
+            ends.to.keep_trailers(ends.from.take_trailers());
             let mut line = [0; 18];
             let parts = sink.frame(b"", true, &mut line);
             self.send(ends.to, parts).await.map_err(|_| End::ClientGone)?;
@@ -359,6 +361,7 @@ impl Answer<'_> {
             let (parts, consumed, is_done) = match arrived {
                 None => break,
                 Some(0) if matches!(source, Source::UntilClose) => {
+                    ends.to.keep_trailers(ends.from.take_trailers());
                     (sink.frame(b"", true, &mut line), 0, true)
                 }
                 Some(0) => return Err(End::Cut),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use havre_api::route_table::Protocol;
 
 use super::answer::{Answer, End, Ends};
 use super::buffer::Buffer;
@@ -21,7 +21,7 @@ use super::wire::Wire;
 use super::{After, Connection};
 use crate::balance::{NoUpstream, Outcome, Place};
 use crate::page::Trouble;
-use crate::stream::split;
+use crate::stream::Outgoing;
 use crate::upstream::Upstream;
 
 /// Most connections one request is tried on.
@@ -170,34 +170,38 @@ impl Connection {
     }
 
     /// A connection to the picked upstream, and whether it was used before.
-    async fn reach(&self, request: &Request, may_reuse: bool) -> Result<(TcpStream, bool), Trouble> {
+    async fn reach(&self, request: &Request, may_reuse: bool) -> Result<(Outgoing, bool), Trouble> {
         let upstream = request.in_flight.upstream();
+        let wait = Duration::from_millis(request.limits().connect_timeout_ms);
+        if upstream.protocol == Protocol::H2c {
+            let wire = self.wire(Lane::Outward);
+            let reached =
+                self.worker.links.reach(&self.worker, wire, (upstream.address, wait), may_reuse).await;
+            let reached = reached.map(|(upward, is_kept)| (Outgoing::H2(Box::new(upward)), is_kept));
+            return reached.map_err(|problem| self.unreached(request, &problem));
+        }
         if may_reuse {
             let oldest = self.worker.oldest_idle();
             let must_ask = !request.is_repeatable;
             let kept = self.worker.pool.borrow_mut().take(&upstream.address, must_ask, oldest);
             if let Some(stream) = kept {
-                return Ok((stream, true));
+                return Ok((Outgoing::Plain(stream), true));
             }
         }
-        let wait = Duration::from_millis(request.limits().connect_timeout_ms);
         match self.wire(Lane::Outward).connect(upstream.address, wait).await {
-            Ok(stream) => Ok((stream, false)),
-            Err(problem) if problem.kind() == io::ErrorKind::TimedOut => {
-                upstream.suspect();
-                self.note(request, Outcome::Broken);
-                Err(Trouble::ConnectTimeout)
-            }
-            Err(problem) => {
-                // Out of descriptors or ports is this machine's trouble, not the upstream's.
-                if !matches!(problem.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL))
-                {
-                    upstream.suspect();
-                    self.note(request, Outcome::Broken);
-                }
-                Err(Trouble::Unreachable)
-            }
+            Ok(stream) => Ok((Outgoing::Plain(stream), false)),
+            Err(problem) => Err(self.unreached(request, &problem)),
         }
+    }
+
+    /// Why there is no connection; the upstream is suspected unless it is this machine's own trouble.
+    fn unreached(&self, request: &Request, problem: &io::Error) -> Trouble {
+        // Out of descriptors or ports is this machine's trouble, not the upstream's.
+        if !matches!(problem.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL)) {
+            request.in_flight.upstream().suspect();
+            self.note(request, Outcome::Broken);
+        }
+        if problem.kind() == io::ErrorKind::TimedOut { Trouble::ConnectTimeout } else { Trouble::Unreachable }
     }
 
     async fn give_up(&mut self, request: &mut Request, trouble: Trouble, buffer: &mut Buffer) -> After {
@@ -223,7 +227,7 @@ impl Connection {
     async fn converse(
         &mut self,
         request: &mut Request,
-        mut upstream: TcpStream,
+        mut upstream: Outgoing,
         buffer: &mut Buffer,
     ) -> Attempt {
         let flow = Flow::of(&request.source);
@@ -234,11 +238,12 @@ impl Connection {
             Ok(End::Complete { keep_alive, is_reusable }) => {
                 self.count(request, &flow);
                 self.note(request, if flow.status.get() >= 500 { Outcome::Failed } else { Outcome::Good });
-                if is_reusable && flow.upload.get() == Upload::Done {
+                if let Outgoing::Plain(upstream) = upstream
+                    && is_reusable
+                    && flow.upload.get() == Upload::Done
+                {
                     let now = self.worker.clock.now();
                     self.worker.pool.borrow_mut().put(address, upstream, generation, now);
-                } else {
-                    drop(upstream);
                 }
                 Attempt::Over(self.after_answer(&flow, keep_alive, buffer).await)
             }
@@ -316,7 +321,7 @@ impl Connection {
     async fn both_ways(
         &mut self,
         request: &mut Request,
-        upstream: &mut TcpStream,
+        upstream: &mut Outgoing,
         buffer: &mut Buffer,
         flow: &Flow,
     ) -> Result<End, Inward> {
@@ -324,7 +329,7 @@ impl Connection {
         let inward_wire = Wire { clock: &worker.clock, watch: &self.watch, lane: Lane::Inward };
         let outward_wire = Wire { lane: Lane::Outward, ..inward_wire };
         let (mut from_client, mut to_client) = self.stream.split();
-        let (mut from_upstream, mut to_upstream) = split(upstream);
+        let (mut from_upstream, mut to_upstream) = upstream.split();
         let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
         let total = request.ask.pass.as_ref().and_then(|pass| pass.policy().total());
         let uploading = Uploading { worker, wire: inward_wire, flow };

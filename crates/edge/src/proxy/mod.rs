@@ -32,15 +32,13 @@ pub(crate) use wire::{Pipes, Wire};
 
 use crate::account::record::Entry;
 use crate::h1::{Framing, Refusal};
+use crate::h2::H2Stream;
 use crate::page::Trouble;
 use crate::stream::Stream;
 use crate::worker::{Seat, Worker};
 
 /// Most bytes of a body nobody wants that are read to keep the connection; beyond that it is closed.
 const DRAIN_MOST: u64 = 64 * 1024;
-
-/// What the access log calls this protocol.
-const PROTOCOL: &str = "http/1.1";
 
 /// Longest time a closing connection is read from, so that the client sees the answer before the reset that
 /// unread bytes would cause.
@@ -66,10 +64,11 @@ struct Connection {
     stream: Stream,
     watch: Rc<Watch>,
     ticket: usize,
-    client: ClientName,
+    client: Rc<ClientName>,
     /// The request being served.
     entry: Option<Entry>,
-    _seat: Seat,
+    /// A stream has none of its own: its connection does.
+    _seat: Option<Seat>,
 }
 
 impl Drop for Connection {
@@ -80,13 +79,7 @@ impl Drop for Connection {
 
 /// Serves one client connection until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, client: ClientName, seat: Seat) {
-    let (ticket, watch) = worker.watches.join();
-    let mut connection = Connection { worker, stream, watch, ticket, client, entry: None, _seat: seat };
-    poll_fn(|context| {
-        connection.watch.belongs_to(context.waker());
-        Poll::Ready(())
-    })
-    .await;
+    let mut connection = Connection::begin(worker, stream, Rc::new(client), Some(seat)).await;
     while connection.is_next_coming().await {
         // Boxed, so that a resting connection is small: this future holds everything a request needs.
         match Box::pin(connection.serve_burst()).await {
@@ -99,7 +92,78 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, client: ClientName
     connection.stream.bid_farewell();
 }
 
+/// Serves the one request of a stream of HTTP/2, whose head as text is `head`, or says why it is refused. Returns
+/// whether the client gave it up.
+pub(crate) async fn serve_stream(
+    worker: Rc<Worker>,
+    stream: H2Stream,
+    head: Result<Vec<u8>, Refusal>,
+    client: Rc<ClientName>,
+) -> bool {
+    let is_gone = poll_fn(|context| Poll::Ready(stream.poll_gone(context).is_ready())).await;
+    if is_gone {
+        // Given up in the same breath: nobody is asked.
+        return true;
+    }
+    let mut connection = Connection::begin(worker, Stream::H2(Box::new(stream)), client, None).await;
+    connection.serve_one(head).await
+}
+
 impl Connection {
+    async fn begin(worker: Rc<Worker>, stream: Stream, client: Rc<ClientName>, seat: Option<Seat>) -> Self {
+        let (ticket, watch) = worker.watches.join();
+        poll_fn(|context| {
+            watch.belongs_to(context.waker());
+            Poll::Ready(())
+        })
+        .await;
+        Self { worker, stream, watch, ticket, client, entry: None, _seat: seat }
+    }
+
+    /// Serves one request and ends what it came on.
+    async fn serve_one(&mut self, head: Result<Vec<u8>, Refusal>) -> bool {
+        let mut buffer = Buffer::default();
+        let mut waited = Waited::default();
+        let after = loop {
+            let received = match &head {
+                Ok(head) => self.receive_head(head, &waited),
+                Err(refusal) => Err(*refusal),
+            };
+            break match received {
+                Ok(Received::Request(mut request)) => self.exchange(&mut request, &mut buffer).await,
+                Ok(Received::Own(ask, answer)) => self.reply(&ask, *answer, &mut buffer).await,
+                Ok(Received::Wait(wait)) => {
+                    // Boxed: next to no request waits.
+                    if Box::pin(self.wait(wait, &mut waited)).await {
+                        continue;
+                    }
+                    After::Close
+                }
+                Ok(Received::Refused(refusal)) | Err(refusal) => self.refuse(refusal).await,
+                Ok(Received::More) => self.refuse(Refusal::Syntax).await,
+            };
+        };
+        // Counts it and writes its line.
+        self.entry = None;
+        self.worker.memory.give_back(buffer);
+        if let Ok(head) = head {
+            self.worker.memory.give_back_head(head);
+        }
+        let was_given_up = poll_fn(|context| Poll::Ready(self.stream.is_given_up(context))).await;
+        if after == After::Reset {
+            self.stream.reset_on_close();
+        } else {
+            // It says how it ended; there is nobody else to tell.
+            let _ = self.stream.end();
+        }
+        was_given_up
+    }
+
+    /// What the access log calls what the client speaks.
+    fn protocol(&self) -> &'static str {
+        if self.stream.is_h2() { "h2" } else { "http/1.1" }
+    }
+
     fn wire(&self, lane: Lane) -> Wire<'_> {
         Wire { clock: &self.worker.clock, watch: &self.watch, lane }
     }
@@ -200,11 +264,12 @@ impl Connection {
     async fn refuse(&mut self, refusal: Refusal) -> After {
         self.worker.shared.metrics.refused.up();
         if self.entry.is_none() {
-            self.entry = Some(self.worker.desk.open(PROTOCOL, self.client.address));
+            self.entry = Some(self.worker.desk.open(self.protocol(), self.client.address));
         }
         let ask = Ask {
             is_head: false,
             is_http10: false,
+            is_h2: self.stream.is_h2(),
             keep_alive: false,
             as_page: false,
             expects_continue: false,

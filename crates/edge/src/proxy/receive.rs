@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use havre_api::route_table::Limits;
+use havre_api::route_table::{Limits, Protocol};
 
 use super::body::{Sink, Source};
 use super::buffer::Buffer;
@@ -14,7 +14,7 @@ use super::reply::Own;
 use super::text::{self, Ask};
 use super::upload::Flow;
 use super::wait::{Wait, Waited};
-use super::{ClientName, Connection, PROTOCOL, RequestId};
+use super::{ClientName, Connection, RequestId};
 use crate::account::record::{Entry, Words};
 use crate::account::trace;
 use crate::balance::{Choice, NoUpstream, Place};
@@ -56,6 +56,8 @@ pub(super) struct Request {
     pub(super) source: Source,
     /// Framing of the body towards the upstream.
     pub(super) sink: Sink,
+    /// What the upstream speaks, for which the head and the body are written.
+    pub(super) protocol: Protocol,
     /// Body bytes counted so far, for the limit of the service.
     pub(super) body_seen: u64,
     /// It may be sent twice: idempotent and without a body.
@@ -87,18 +89,7 @@ impl Connection {
         if end as u64 > limits.head_size.as_bytes() {
             return Received::Refused(Refusal::LongHead);
         }
-        #[cfg(test)]
-        crate::worker::tests::strike(&crate::worker::tests::CONNECTION);
-        // One that waited for something keeps its record.
-        let mut entry = match self.entry.take() {
-            Some(entry) => entry,
-            None => self.worker.desk.open(PROTOCOL, self.client.address),
-        };
-        let received = match request::parse(&buffer.bytes()[..end], limits.head_lines, &mut Scratch::new()) {
-            Ok(head) => self.route(&head, waited, &mut entry),
-            Err(refusal) => Err(refusal),
-        };
-        self.entry = Some(entry);
+        let received = self.receive_head(&buffer.bytes()[..end], waited);
         if let Ok(received @ Received::Wait(_)) = received {
             *scanned = 0;
             return received;
@@ -122,6 +113,24 @@ impl Connection {
         }
     }
 
+    /// Judges and routes a whole head, and keeps its record.
+    pub(super) fn receive_head(&mut self, head: &[u8], waited: &Waited) -> Result<Received, Refusal> {
+        #[cfg(test)]
+        crate::worker::tests::strike(&crate::worker::tests::CONNECTION);
+        // One that waited for something keeps its record.
+        let mut entry = match self.entry.take() {
+            Some(entry) => entry,
+            None => self.worker.desk.open(self.protocol(), self.client.address),
+        };
+        let most_lines = self.worker.shared.limits.head_lines;
+        let received = match request::parse(head, most_lines, &mut Scratch::new()) {
+            Ok(head) => self.route(&head, waited, &mut entry),
+            Err(refusal) => Err(refusal),
+        };
+        self.entry = Some(entry);
+        received
+    }
+
     fn route(
         &self,
         head: &RequestHead<'_, '_>,
@@ -131,6 +140,8 @@ impl Connection {
         let worker = &*self.worker;
         let table = worker.shared.table.load();
         let mut ask = ask_of(head, worker, &table);
+        ask.is_h2 = self.stream.is_h2();
+        ask.keep_alive &= !ask.is_h2;
         entry.set_id(ask.id);
         entry.name(Words { method: head.method, host: head.host, target: head.origin_form() });
         if worker.memory.is_full() {
@@ -223,13 +234,24 @@ impl Connection {
         }
         let trace =
             (!head.has_trace && worker.shared.account.starts_traces).then(|| trace_of(&ask.id, worker));
+        let protocol = match place {
+            None => in_flight.upstream().protocol,
+            Some(_) => service.protocol(),
+        };
         let mut out = worker.memory.head();
         text::request(&mut out, head, &ask, client, trace.as_ref());
         Ok(Received::Request(Request {
             ask,
             head: out,
-            source: Source::of(head.framing),
-            sink: if head.framing == Framing::Chunked { Sink::Chunks } else { Sink::Plain },
+            source: match head.framing {
+                Framing::Chunked if self.stream.is_h2() => Source::UntilClose,
+                framing => Source::of(framing),
+            },
+            sink: match (head.framing, protocol) {
+                (Framing::Chunked, Protocol::Http1) => Sink::Chunks,
+                _ => Sink::Plain,
+            },
+            protocol,
             body_seen: 0,
             is_repeatable: head.is_idempotent() && head.framing == Framing::Empty && !head.upgrade,
             upgrade: head.upgrade,
@@ -272,7 +294,7 @@ impl Connection {
         {
             return Some(Own::Challenge(answer.into()));
         }
-        if let Some(name) = self.stream.tls().and_then(|tls| tls.name.as_deref())
+        if let Some(name) = self.stream.name()
             && name != host
             && !table.https.find(name).is_some_and(|certificate| certificate.covers(host))
         {
@@ -363,6 +385,7 @@ fn ask_of(head: &RequestHead<'_, '_>, worker: &Worker, table: &Table) -> Ask {
     Ask {
         is_head: head.method == "HEAD",
         is_http10: head.is_http10,
+        is_h2: false,
         keep_alive: head.keep_alive,
         as_page: head.accept.is_some_and(|accept| accept.windows(9).any(|part| part == b"text/html")),
         expects_continue: head.expects_continue,
@@ -480,6 +503,10 @@ impl Request {
         let table = worker.shared.table.load();
         let service = table.service(&self.service.key).ok_or(NoUpstream::NoneHealthy)?;
         let in_flight = pick(worker, service, tried, choice(&self.ask, service, self.client))?;
+        // What was written is framed for the other protocol; a release that changes it loses one retry.
+        if in_flight.upstream().protocol != self.protocol {
+            return Err(NoUpstream::NoneHealthy);
+        }
         if let Some(pass) = &self.ask.pass {
             pass.picked(&in_flight.upstream().task);
         }

@@ -85,7 +85,9 @@ impl Answer<'_> {
         is_done: bool,
     ) -> Result<(), End> {
         let mut line = [0; 18];
-        let parts = Sink::Chunks.frame(data, is_done, &mut line);
+        // A stream ends by itself.
+        let sink = if self.ask.is_h2 { Sink::Plain } else { Sink::Chunks };
+        let parts = sink.frame(data, is_done, &mut line);
         let head: &[u8] = head.map_or(&[], |head| head.as_slice());
         self.flow.began.set(true);
         self.send(ends.to, [head, parts[0], parts[1], parts[2]]).await.map_err(|_| End::ClientGone)?;

@@ -63,6 +63,8 @@ pub(crate) struct Ask {
     pub(crate) is_head: bool,
     /// HTTP/1.0: no chunks, no interim answers.
     pub(crate) is_http10: bool,
+    /// A stream of HTTP/2: bodies end with it, and it takes one request.
+    pub(crate) is_h2: bool,
     /// The client can send another request after this one.
     pub(crate) keep_alive: bool,
     /// The client understands pages.
@@ -87,6 +89,13 @@ impl Ask {
     /// Sizes and times of the route, else those of its service.
     pub(crate) fn limits<'l>(&'l self, service: &'l Service) -> &'l Limits {
         self.pass.as_ref().map_or(&service.limits, |pass| &pass.policy().limits)
+    }
+}
+
+impl Ask {
+    /// The client understands chunks; else a body without a length ends with the connection or stream.
+    pub(crate) fn takes_chunks(&self) -> bool {
+        !self.is_http10 && !self.is_h2
     }
 }
 
@@ -244,7 +253,7 @@ pub(crate) fn answer(
             number(out, length);
             out.extend_from_slice(b"\r\n");
         }
-        (Framing::Chunked | Framing::UntilClose, None) if !ask.is_http10 => {
+        (Framing::Chunked | Framing::UntilClose, None) if ask.takes_chunks() => {
             line(out, "Transfer-Encoding", "chunked");
         }
         _ => {}

@@ -7,14 +7,12 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::net::TcpStream;
-
 use super::Connection;
 use super::buffer::{Buffer, Memory};
 use super::clock::{Lane, Pace};
 use super::wire::Wire;
 use crate::metrics::Number;
-use crate::stream::{ReadEnd, WriteEnd, split};
+use crate::stream::{Outgoing, ReadEnd, WriteEnd};
 
 /// What the two directions share.
 struct Both<'t> {
@@ -43,14 +41,14 @@ impl Drop for Open<'_> {
 impl Connection {
     /// Passes bytes both ways: first `early`, which the upstream sent behind its 101, and what the client sent
     /// behind its request.
-    pub(super) async fn tunnel(&mut self, mut upstream: TcpStream, mut early: Buffer, buffer: &mut Buffer) {
+    pub(super) async fn tunnel(&mut self, mut upstream: Outgoing, mut early: Buffer, buffer: &mut Buffer) {
         let worker = &*self.worker;
         let _open = Open::new(&worker.shared.metrics.tunnels);
         let wire = Wire { clock: &worker.clock, watch: &self.watch, lane: Lane::Outward };
         let both = Both { wire, memory: &worker.memory, until: Cell::new(0) };
         let idle = worker.shared.limits.tunnel_idle_timeout.duration();
         let (mut from_client, mut to_client) = self.stream.split();
-        let (mut from_upstream, mut to_upstream) = split(&mut upstream);
+        let (mut from_upstream, mut to_upstream) = upstream.split();
         both.until.set(wire.clock.after(idle));
         {
             let mut inward = pin!(pass(&both, &mut from_client, &mut to_upstream, buffer, idle));

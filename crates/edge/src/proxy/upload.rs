@@ -127,6 +127,7 @@ impl Uploading<'_> {
         buffer.consume(here);
         self.flow.left.set(left_of(&request.source));
         if request.source.is_done() {
+            to.finish_request(None);
             self.flow.upload.set(Upload::Done);
         }
     }
@@ -161,7 +162,7 @@ impl Uploading<'_> {
                 }
             } else {
                 if buffer.is_empty() {
-                    self.read(&request.source, from, buffer, &mut pace).await?;
+                    self.read(&mut request.source, from, buffer, &mut pace).await?;
                 }
                 self.pass(request, to, buffer, &mut write_pace).await?
             };
@@ -174,6 +175,7 @@ impl Uploading<'_> {
                 pace.restart();
             }
         }
+        to.finish_request(from.take_trailers());
         self.flow.upload.set(Upload::Done);
         self.worker.memory.reclaim(buffer);
         Ok(())
@@ -182,7 +184,7 @@ impl Uploading<'_> {
     /// Reads more of the body, without holding memory while nothing comes.
     async fn read(
         &self,
-        source: &Source,
+        source: &mut Source,
         from: &mut ReadEnd<'_>,
         buffer: &mut Buffer,
         pace: &mut Pace,
@@ -191,6 +193,10 @@ impl Uploading<'_> {
         self.wire.readable(from, pace).await.map_err(|problem| inward_end(&problem))?;
         self.worker.memory.provide(buffer);
         match self.wire.read(from, buffer, source.want(), pace).await {
+            Ok(0) if matches!(source, Source::UntilClose) => {
+                *source = Source::Done;
+                Ok(())
+            }
             Ok(0) => Err(Inward::Gone),
             Ok(_) => Ok(()),
             Err(problem) => Err(inward_end(&problem)),

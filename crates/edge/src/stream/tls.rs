@@ -47,6 +47,11 @@ impl Tls {
         Self { inner: RefCell::new(inner), name }
     }
 
+    /// The handshake agreed on HTTP/2.
+    pub(crate) fn speaks_h2(&self) -> bool {
+        self.inner.borrow().session.alpn_protocol() == Some(b"h2")
+    }
+
     pub(crate) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = self.inner.borrow();
         match inner.readable {

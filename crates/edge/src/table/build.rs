@@ -95,14 +95,14 @@ fn member(
         }
     }
     let upstream = match known {
-        Some(known) if known.address == wire.address && known.release == wire.release => Arc::clone(known),
-        _ => Arc::new(Upstream::new(
-            wire.task.clone(),
-            wire.release.clone(),
-            wire.address,
-            Arc::clone(signals),
-            counters.of(&wire.release),
-        )),
+        Some(known)
+            if known.address == wire.address
+                && known.release == wire.release
+                && known.protocol == wire.protocol =>
+        {
+            Arc::clone(known)
+        }
+        _ => Arc::new(Upstream::new(wire, Arc::clone(signals), counters.of(&wire.release))),
     };
     Ok(Member { upstream, role: wire.role, probe: wire.probe.clone(), checks: wire.checks.clone() })
 }

@@ -28,6 +28,7 @@ fn wire_upstream(task: &str, port: u16, role: UpstreamRole) -> WireUpstream {
         task: task.to_owned(),
         release: "r1".to_owned(),
         address: ([127, 0, 0, 1], port).into(),
+        protocol: Default::default(),
         role,
         probe: probe(),
         checks: Vec::new(),

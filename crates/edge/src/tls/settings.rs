@@ -17,7 +17,7 @@ use crate::certificate::material::{self, MaterialError};
 /// Protocol of TLS-ALPN-01 challenges (RFC 8737).
 pub(crate) const ACME_PROTOCOL: &[u8] = b"acme-tls/1";
 /// Protocols users may speak, the preferred one first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Why there are no settings, or no placeholder.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,13 @@ mod bodies;
 mod control;
 mod deploy;
 mod differential;
+mod h2_abuse;
+mod h2_answers;
+mod h2_client;
+mod h2_conformance;
+mod h2_over_tls;
+mod h2_raw;
+mod h2_upstream;
 mod material;
 mod metrics;
 mod over_tls;
@@ -29,6 +36,7 @@ mod upstreams;
 mod workers;
 mod world;
 
+use h2_raw::H2Rig;
 use rig::Rig;
 
 /// What applications are told of plain clients.

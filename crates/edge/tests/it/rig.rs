@@ -62,7 +62,7 @@ impl Way for Tls {
     const TRANSPORT: Transport = Transport::Tls;
 
     fn open(edge: SocketAddr) -> (SocketAddr, Option<Relay>) {
-        let relay = Relay::start(edge);
+        let relay = Relay::start(edge, "http/1.1");
         (relay.address, Some(relay))
     }
 }

@@ -71,8 +71,8 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Encrypts for `edge`, without naming a host.
-    pub(crate) fn start(edge: SocketAddr) -> Self {
+    /// Encrypts for `edge`, without naming a host; `protocol` is what both sides will speak.
+    pub(crate) fn start(edge: SocketAddr, protocol: &'static str) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -81,7 +81,7 @@ impl Relay {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
-                let config = client(rustls::ALL_VERSIONS, &["http/1.1"]);
+                let config = client(rustls::ALL_VERSIONS, &[protocol]);
                 let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
                 tokio::select! {
                     () = accept(listener, connector, edge) => {}

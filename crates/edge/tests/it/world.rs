@@ -24,6 +24,7 @@ pub(crate) fn upstream(task: &str, address: SocketAddr, role: UpstreamRole) -> U
         task: task.to_owned(),
         release: "r1".to_owned(),
         address,
+        protocol: Default::default(),
         role,
         probe: Probe {
             path: "/health".to_owned(),

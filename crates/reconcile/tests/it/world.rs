@@ -350,6 +350,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
     TaskWork {
         source: ImageSource::Image { reference: format!("api:{tag}").parse().unwrap() },
         port: std::num::NonZeroU16::new(3000),
+        protocol: Default::default(),
         health: HealthSpec {
             path: ProbeTarget::root(),
             is_default: true,

@@ -12,6 +12,7 @@ fn table(host: &str) -> Table {
         task: "t1".parse().unwrap(),
         release: "r1".parse().unwrap(),
         address: "10.88.0.2:3000".parse().unwrap(),
+        protocol: Default::default(),
         role: Role::Live,
         probe_path: "/health".parse().unwrap(),
         probe_host: host.to_owned(),

@@ -8,7 +8,7 @@ use havre_api::route_table as wire;
 use havre_core::id::{IdError, TaskId};
 use havre_core::route::{self, EdgeView, UpstreamView, https};
 use havre_core::service::balance::BalanceSpec;
-use havre_core::service::spec::{CheckSpec, defaults};
+use havre_core::service::spec::{CheckSpec, Protocol, defaults};
 use havre_core::time::Timestamp;
 
 /// The table edges get.
@@ -105,6 +105,10 @@ fn map_upstream(upstream: &route::Upstream) -> wire::Upstream {
         task: upstream.task.to_string(),
         release: upstream.release.to_string(),
         address: SocketAddr::V4(upstream.address),
+        protocol: match upstream.protocol {
+            Protocol::Http1 => wire::Protocol::Http1,
+            Protocol::H2c => wire::Protocol::H2c,
+        },
         role: match upstream.role {
             route::Role::Live => wire::UpstreamRole::Live,
             route::Role::Standby => wire::UpstreamRole::Standby,

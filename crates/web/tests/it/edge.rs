@@ -45,6 +45,7 @@ fn table() -> Table {
         task: TaskId::new(task),
         release: ReleaseId::new(7),
         address: std::net::SocketAddrV4::new([10, 210, 0, 4].into(), 3000),
+        protocol: Default::default(),
         role,
         probe_path: "/health?full=1".parse().expect("a path"),
         probe_host: "api.example".to_owned(),
