@@ -27,6 +27,7 @@ world_start() {
   cat > "$home/havred.toml" <<CONFIG
 [control]
 data_dir = "$home/data"
+master_key = "$home/master.key"
 sites_dir = "$home/data/sites"
 socket = "$HAVRE_SOCKET"
 edge_socket = "$home/edge.sock"
@@ -36,6 +37,7 @@ environment_pool = "10.236.0.0/20"
 
 [edge]
 listen = ["$target"]
+https = []
 control_socket = "$home/edge.sock"
 state_dir = "$home/edge"
 sites_dir = "$home/data/sites"

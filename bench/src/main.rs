@@ -29,8 +29,10 @@ enum Command {
     Load(load::LoadArguments),
     /// Deploys again and again under load and looks for lost requests, resets and answers of the wrong release.
     ZeroLoss(zero_loss::ZeroLossArguments),
-    /// The edge beside nginx and HAProxy, in interleaved rounds; prints tables.
+    /// The edge beside its peers, in interleaved rounds; prints tables.
     Edge(edge::EdgeArguments),
+    /// Memory of the edge and its peers with idle connections, and with many hosts; prints a table.
+    EdgeMemory(edge::MemoryArguments),
     /// Memory and CPU of processes that should cost next to nothing; prints JSON.
     Idle(idle::IdleArguments),
     /// Plants every failure and proves that the load sees it.
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Load(arguments) => load::run_command(&arguments),
         Command::ZeroLoss(arguments) => zero_loss::run_command(&arguments),
         Command::Edge(arguments) => edge::run_command(&arguments),
+        Command::EdgeMemory(arguments) => edge::run_memory_command(&arguments),
         Command::Idle(arguments) => idle::run_command(&arguments),
         Command::SelfTest => self_test::run_command(),
     };

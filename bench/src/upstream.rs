@@ -1,6 +1,7 @@
 //! `havre-bench upstream`: an application that costs next to nothing. One thread, epoll, fixed bodies, connections kept.
-//! It reads requests without a body only. Tests: the self-test.
+//! Bodies of requests are read and forgotten; the answer begins when the whole request is there. Tests: the self-test.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -42,8 +43,12 @@ struct Client {
     stream: TcpStream,
     /// Start of a head that did not arrive in one piece.
     head: Vec<u8>,
-    /// Rest of an answer that the client was too slow for.
-    unsent: Vec<u8>,
+    /// What is left of the body of the request that is being read.
+    body_left: u64,
+    /// Its answer, until the body is there.
+    waiting: Option<usize>,
+    /// Answers by number, and how much of each is sent.
+    unsent: VecDeque<(usize, usize)>,
     /// To be closed once everything is sent.
     closes: bool,
 }
@@ -112,7 +117,14 @@ fn accept(
             free.push(index);
             continue;
         }
-        let client = Some(Client { stream, head: Vec::new(), unsent: Vec::new(), closes: false });
+        let client = Some(Client {
+            stream,
+            head: Vec::new(),
+            body_left: 0,
+            waiting: None,
+            unsent: VecDeque::new(),
+            closes: false,
+        });
         match clients.get_mut(index) {
             Some(place) => *place = client,
             None => clients.push(client),
@@ -124,16 +136,13 @@ impl Client {
     /// Does what can be done now; `false` when the connection is over.
     fn turn(&mut self, answers: &[Prepared], scratch: &mut [u8]) -> bool {
         loop {
-            if !self.unsent.is_empty() {
-                let unsent = std::mem::take(&mut self.unsent);
-                if !self.send(&unsent) {
-                    return false;
-                }
-                if !self.unsent.is_empty() {
-                    return true;
-                }
+            if !self.send(answers) {
+                return false;
             }
-            if self.closes {
+            if !self.unsent.is_empty() {
+                return true;
+            }
+            if self.closes && self.waiting.is_none() {
                 return false;
             }
             let length = match self.stream.read(scratch) {
@@ -141,23 +150,32 @@ impl Client {
                 Ok(length) => length,
                 Err(error) => return error.kind() == ErrorKind::WouldBlock,
             };
-            if self.head.is_empty() && scratch[..length].ends_with(b"\r\n\r\n") {
-                if !self.answer_all(&scratch[..length], answers) {
+            if self.head.is_empty() {
+                if !self.take(&scratch[..length], answers) {
                     return false;
                 }
             } else {
                 self.head.extend_from_slice(&scratch[..length]);
                 let head = std::mem::take(&mut self.head);
-                if head.len() > MAX_HEAD || !self.answer_all(&head, answers) {
+                if head.len() > MAX_HEAD + scratch.len() || !self.take(&head, answers) {
                     return false;
                 }
             }
         }
     }
 
-    /// Answers each whole head in `bytes` and keeps the rest.
-    fn answer_all(&mut self, mut bytes: &[u8], answers: &[Prepared]) -> bool {
-        while !bytes.is_empty() {
+    /// Notes an answer for each whole request in `bytes`, forgets bodies, and keeps the start of a further head.
+    fn take(&mut self, mut bytes: &[u8], answers: &[Prepared]) -> bool {
+        loop {
+            let here = bytes.len().min(usize::try_from(self.body_left).unwrap_or(usize::MAX));
+            bytes = &bytes[here..];
+            self.body_left -= here as u64;
+            if self.body_left == 0 {
+                self.unsent.extend(self.waiting.take().map(|chosen| (chosen, 0)));
+            }
+            if bytes.is_empty() || self.closes {
+                return true;
+            }
             let mut lines = [httparse::EMPTY_HEADER; 64];
             let mut request = httparse::Request::new(&mut lines);
             let length = match request.parse(bytes) {
@@ -169,38 +187,33 @@ impl Client {
                 Err(_) => return false,
             };
             let path = request.path.unwrap_or_default();
-            let Some(chosen) = answers.iter().find(|one| one.path == path).or(answers.first()) else {
-                return false;
-            };
-            let is_last = request.headers.iter().any(|line| {
-                line.name.eq_ignore_ascii_case("connection") && line.value.eq_ignore_ascii_case(b"close")
-            });
-            if !self.send(&chosen.answer) {
-                return false;
+            let chosen = answers.iter().position(|one| one.path == path).unwrap_or(0);
+            for line in request.headers.iter() {
+                if line.name.eq_ignore_ascii_case("connection") {
+                    self.closes |= line.value.eq_ignore_ascii_case(b"close");
+                } else if line.name.eq_ignore_ascii_case("content-length") {
+                    let Some(length) =
+                        std::str::from_utf8(line.value).ok().and_then(|text| text.parse().ok())
+                    else {
+                        return false;
+                    };
+                    self.body_left = length;
+                }
             }
-            if is_last {
-                self.closes = true;
-                return true;
-            }
+            self.waiting = Some(chosen);
             bytes = &bytes[length..];
         }
-        true
     }
 
-    /// Writes what the kernel takes and keeps the rest; `false` when the connection is broken.
-    fn send(&mut self, answer: &[u8]) -> bool {
-        let mut rest = if self.unsent.is_empty() { answer } else { &[] };
-        while !rest.is_empty() {
+    /// Writes what the kernel takes; `false` when the connection is broken.
+    fn send(&mut self, answers: &[Prepared]) -> bool {
+        while let Some((chosen, from)) = self.unsent.front_mut() {
+            let rest = &answers[*chosen].answer[*from..];
             match self.stream.write(rest) {
-                Ok(length) => rest = &rest[length..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => return false,
+                Ok(length) if length == rest.len() => drop(self.unsent.pop_front()),
+                Ok(length) => *from += length,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
             }
-        }
-        if self.unsent.is_empty() {
-            self.unsent.extend_from_slice(rest);
-        } else {
-            self.unsent.extend_from_slice(answer);
         }
         true
     }

@@ -89,12 +89,15 @@ const BANS: [(&str, &[&str], &str); 9] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 5] = [
+const QUARANTINE: [(&str, &[&str]); 8] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
     ("rcgen", &["havre-x509"]),
     ("x509-parser", &["havre-x509"]),
+    ("instant-acme", &["havre-acme"]),
+    ("dns-update", &["havre-acme"]),
+    ("hickory-proto", &["havre-acme"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.

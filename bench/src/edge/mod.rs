@@ -1,7 +1,12 @@
-//! `havre-bench edge`: the edge beside nginx and HAProxy, in interleaved rounds on the same machine. One worker each on one
-//! core, load and upstream on another. Tests: at the end of the file, `ratio.rs`, `report.rs`.
+//! `havre-bench edge`: the edge beside its peers, in interleaved rounds on the same machine. One worker each on one core,
+//! load and upstream on another. Tests: `cell.rs`, `h2load.rs`, `ratio.rs`, `report.rs`.
 
-mod proxies;
+mod cell;
+mod files;
+mod h2load;
+mod measure;
+mod memory;
+mod peers;
 mod ratio;
 mod report;
 
@@ -18,34 +23,31 @@ use rustix::thread::CpuSet;
 
 use crate::http::answer::Wanted;
 use crate::http::exchange::{Exchange, get};
-use crate::load::{Pace, Plan, run};
-use crate::process::{CpuTimes, with_descendants};
-use proxies::{HOST, Programs, Proxy};
-use report::{Measurement, Report};
+use measure::Bench;
+pub(crate) use memory::{MemoryArguments, run_command as run_memory_command};
+use peers::{HOST, Programs, Proxy, Site, havre, log_file};
+use report::Report;
 
 /// A proxy must serve in this time.
-const READY: Duration = Duration::from_secs(20);
-/// Load before each measurement, which opens the connections on both sides.
-const WARM_UP: Duration = Duration::from_millis(300);
-/// Priority under SCHED_RR for the latency cell.
-const PRIORITY: &str = "10";
+const READY: Duration = Duration::from_secs(30);
 
 /// Arguments of `havre-bench edge`.
 #[derive(Debug, Args)]
 pub(crate) struct EdgeArguments {
-    /// Release build of `havred`; left out, only the peers run.
-    #[arg(long)]
-    havred: Option<OsString>,
-    #[arg(long, default_value = "nginx")]
-    nginx: OsString,
-    #[arg(long, default_value = "haproxy")]
-    haproxy: OsString,
+    #[command(flatten)]
+    programs: ProgramArguments,
     /// Each round runs every cell once on every proxy.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Length of one measurement.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Only these cells, by name; may be repeated.
+    #[arg(long = "cell")]
+    cells: Vec<String>,
+    /// Worker threads of each proxy. With two or more nothing is bound to a core.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
     /// Core of the proxies.
     #[arg(long, default_value_t = 0)]
     proxy_core: usize,
@@ -58,57 +60,75 @@ pub(crate) struct EdgeArguments {
     /// Write all figures as JSON to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Fail when the CPU per request of Havre is more than this part of that of nginx or of HAProxy.
+    /// Fail when a floor is missed.
     #[arg(long)]
-    max_cpu_ratio: Option<f64>,
+    floors: bool,
 }
 
-/// One kind of measurement.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cell {
-    pub(super) name: &'static str,
-    path: &'static str,
-    body: u64,
-    pace: Pace,
-    realtime: bool,
+/// Where programs are.
+#[derive(Debug, Args)]
+pub(crate) struct ProgramArguments {
+    /// Release build of `havred`; left out, only the peers run.
+    #[arg(long)]
+    havred: Option<OsString>,
+    #[arg(long, default_value = "nginx")]
+    nginx: OsString,
+    #[arg(long, default_value = "haproxy")]
+    haproxy: OsString,
+    #[arg(long)]
+    caddy: Option<OsString>,
+    #[arg(long)]
+    traefik: Option<OsString>,
+    #[arg(long)]
+    envoy: Option<OsString>,
 }
 
-/// What issue and method ask for.
-pub(super) const CELLS: [Cell; 3] = [
-    Cell { name: "200 B, closed loop", path: "/200", body: 200, pace: Pace::Closed, realtime: false },
-    Cell { name: "10 KB, closed loop", path: "/10240", body: 10_240, pace: Pace::Closed, realtime: false },
-    Cell {
-        name: "200 B at 3000/s",
-        path: "/200",
-        body: 200,
-        pace: Pace::Open { per_second: 3000.0 },
-        realtime: true,
-    },
-];
-const CONNECTIONS: usize = 64;
+impl ProgramArguments {
+    fn programs(&self) -> Programs {
+        Programs {
+            nginx: self.nginx.clone(),
+            haproxy: self.haproxy.clone(),
+            caddy: self.caddy.clone(),
+            traefik: self.traefik.clone(),
+            envoy: self.envoy.clone(),
+            havred: self.havred.clone(),
+        }
+    }
+}
 
-/// Runs the rounds and prints the tables; `false` when a request failed or a limit is exceeded.
+/// Runs the rounds and prints the tables; `false` when a request failed or a floor is missed.
 pub(crate) fn run_command(arguments: &EdgeArguments) -> anyhow::Result<bool> {
     let seconds = Duration::try_from_secs_f64(arguments.seconds)?;
     ensure!((1..=100).contains(&arguments.rounds), "rounds must be 1 to 100");
-    pin(arguments.load_core)?;
+    ensure!((1..=256).contains(&arguments.workers), "workers must be 1 to 256");
+    let cells = cell::choose(&arguments.cells)?;
+    let is_pinned = arguments.workers == 1;
+    if is_pinned {
+        pin(arguments.load_core)?;
+    }
     let folder = Folder::create()?;
+    let pem = files::certificate(&[HOST.to_owned(), peers::FILES_HOST.to_owned()])?;
+    let www = files::write(&folder.0, &pem)?;
     let upstream = Upstream::start()?;
-    let programs = Programs {
-        nginx: arguments.nginx.clone(),
-        haproxy: arguments.haproxy.clone(),
-        havred: arguments.havred.clone(),
+    let programs = arguments.programs.programs();
+    let site = Site {
+        folder: &folder.0,
+        www: &www,
+        pem: &pem,
+        upstream: upstream.address,
+        core: is_pinned.then_some(arguments.proxy_core),
+        workers: arguments.workers,
     };
-    let versions = versions(&programs);
-    let proxies = proxies::start(&programs, &folder.0, upstream.address, arguments.proxy_core)?;
+    let hosts: Vec<usize> = cells.iter().filter_map(|cell| cell.work.hosts()).collect();
+    let proxies = peers::start(&programs, &site, &hosts)?;
     for proxy in &proxies {
         wait_ready(proxy, &folder.0)?;
     }
-    let bench = Bench { proxies, upstream, seconds, realtime: !arguments.no_realtime };
-    let mut report = Report::new(versions, arguments);
+    let bench = Bench { proxies, upstream, seconds, is_realtime: !arguments.no_realtime };
+    let mut report = Report::new(peers::versions(&programs), arguments, cells.clone());
     for round in 0..arguments.rounds {
-        for cell in CELLS {
-            bench.round(cell, round, &mut report.measurements)?;
+        for cell in &cells {
+            bench.round(*cell, round, &mut report.measurements)?;
         }
         eprintln!("round {} of {} done", round + 1, arguments.rounds);
     }
@@ -119,68 +139,11 @@ pub(crate) fn run_command(arguments: &EdgeArguments) -> anyhow::Result<bool> {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
     }
-    let problems = report.problems(arguments.max_cpu_ratio);
+    let problems = report.problems(arguments.floors);
     for problem in &problems {
         eprintln!("PROBLEM {problem}");
     }
     Ok(problems.is_empty())
-}
-
-/// Everything that runs.
-struct Bench {
-    proxies: Vec<Proxy>,
-    upstream: Upstream,
-    seconds: Duration,
-    realtime: bool,
-}
-
-impl Bench {
-    /// One cell on every proxy, in the order of this round.
-    fn round(&self, cell: Cell, round: usize, measurements: &mut Vec<Measurement>) -> anyhow::Result<()> {
-        for place in ratio::order(self.proxies.len(), round) {
-            let proxy = &self.proxies[place];
-            let pids = with_descendants(&[proxy.child.id()])?;
-            let everybody: Vec<u32> =
-                pids.iter().copied().chain([self.upstream.child.id(), std::process::id()]).collect();
-            let is_realtime = cell.realtime && self.realtime;
-            if is_realtime {
-                schedule(&everybody, &["--rr"], PRIORITY)?;
-            }
-            let result = self.measure(cell, proxy, &pids);
-            if is_realtime {
-                schedule(&everybody, &["--other"], "0")?;
-            }
-            let measurement = result.with_context(|| format!("measure {} at {}", cell.name, proxy.name))?;
-            measurements.push(Measurement { round, ..measurement });
-        }
-        Ok(())
-    }
-
-    fn measure(&self, cell: Cell, proxy: &Proxy, pids: &[u32]) -> anyhow::Result<Measurement> {
-        let plan =
-            Plan { connections: CONNECTIONS, pace: cell.pace, ..Plan::get(proxy.address, HOST, cell.path) };
-        let end = Instant::now() + WARM_UP;
-        run(&plan, |now| now >= end, |_| {})?;
-        let before = CpuTimes::read(pids);
-        let end = Instant::now() + self.seconds;
-        let tally = run(&plan, |now| now >= end, |_| {})?;
-        let cpu = CpuTimes::read(pids).since(&before);
-        let report = tally.report();
-        let is_short = tally.body_bytes != tally.ok * cell.body;
-        Ok(Measurement {
-            cell: cell.name,
-            round: 0,
-            proxy: proxy.name,
-            per_second: report.ok_per_second,
-            cpu_us: cpu.as_secs_f64() * 1e6 / (tally.ok.max(1) as f64),
-            p50_ms: report.latency_ms.p50,
-            p99_ms: report.latency_ms.p99,
-            requests: tally.requests,
-            failed: tally.failures.total() + u64::from(is_short),
-            not_started: tally.not_started,
-            load: report,
-        })
-    }
 }
 
 /// Binds this process, and what it starts, to one core.
@@ -189,22 +152,6 @@ fn pin(core: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("run on core {core}"))
-}
-
-/// Changes how the kernel schedules all threads of `pids`.
-fn schedule(pids: &[u32], policy: &[&str], priority: &str) -> anyhow::Result<()> {
-    for pid in pids {
-        let mut command = Command::new("chrt");
-        command.args(policy).args(["--all-tasks", "--pid", priority, &pid.to_string()]);
-        let output = command.output().context("start chrt")?;
-        if !output.status.success() {
-            bail!(
-                "change the scheduling of process {pid} (--no-realtime goes without): {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Our own upstream in a process of its own.
@@ -217,7 +164,7 @@ impl Upstream {
     fn start() -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("find our own program")?;
         let mut child = Command::new(program)
-            .args(["upstream", "--listen", "127.0.0.1:0", "--body", "200,10240"])
+            .args(["upstream", "--listen", "127.0.0.1:0", "--body", "200,10240,67108864"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -256,9 +203,10 @@ impl Drop for Folder {
 
 fn wait_ready(proxy: &Proxy, folder: &Path) -> anyhow::Result<()> {
     let deadline = Instant::now() + READY;
+    let host = if proxy.hosts.is_some() { havre::host(0) } else { HOST.to_owned() };
     loop {
-        let answer = Exchange::connect(proxy.address, Duration::from_secs(5)).and_then(|mut exchange| {
-            exchange.ask(&get(HOST, "/200", "Connection: close\r\n"), Wanted::default(), |_| {})
+        let answer = Exchange::connect(proxy.plain, Duration::from_secs(5)).and_then(|mut exchange| {
+            exchange.ask(&get(&host, "/200", "Connection: close\r\n"), Wanted::default(), |_| {})
         });
         let why = match answer {
             Ok(answer) if answer.status == 200 => return Ok(()),
@@ -266,35 +214,9 @@ fn wait_ready(proxy: &Proxy, folder: &Path) -> anyhow::Result<()> {
             Err(error) => format!("{error:#}"),
         };
         if Instant::now() >= deadline {
-            let log = std::fs::read_to_string(folder.join(format!("{}.log", proxy.name))).unwrap_or_default();
+            let log = std::fs::read_to_string(log_file(proxy.name, folder)).unwrap_or_default();
             bail!("{} does not serve: {why}\n{log}", proxy.name);
         }
         std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// What each program says of itself.
-fn versions(programs: &Programs) -> Vec<String> {
-    let ask = |program: &OsString, option: &str| {
-        let output = Command::new(program).arg(option).output().ok()?;
-        let text = [output.stdout, output.stderr].concat();
-        String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
-    };
-    let peers = [ask(&programs.nginx, "-v"), ask(&programs.haproxy, "-v")];
-    let own = programs.havred.as_ref().and_then(|program| ask(program, "--version"));
-    peers.into_iter().chain([own]).flatten().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_for_the_edge_is_what_its_documentation_says() {
-        let address = SocketAddr::from(([127, 0, 0, 1], 9000));
-        let json = serde_json::to_value(proxies::table(address)).unwrap();
-        assert_eq!(json["services"]["app"]["upstreams"][0]["address"], "127.0.0.1:9000");
-        assert_eq!(json["services"]["app"]["upstreams"][0]["role"], "live");
-        assert_eq!(json["routes"][0]["host"], HOST);
     }
 }

@@ -29,6 +29,15 @@ pub(super) fn ratios(values: &[f64], base: &[f64]) -> Vec<f64> {
     values.iter().zip(base).filter(|(_, base)| **base > 0.0).map(|(value, base)| value / base).collect()
 }
 
+/// The better of two, round by round; one of them alone where the other has no figures.
+pub(super) fn best(one: &[f64], other: &[f64], is_more_better: bool) -> Vec<f64> {
+    if one.is_empty() || other.is_empty() {
+        return [one, other].concat();
+    }
+    let better = |(one, other): (&f64, &f64)| if is_more_better { one.max(*other) } else { one.min(*other) };
+    one.iter().zip(other).map(better).collect()
+}
+
 /// Order of `count` proxies in a round, so that none is always the first or always after the same one.
 pub(super) fn order(count: usize, round: usize) -> Vec<usize> {
     let turned = (0..count).map(|place| (place + round) % count);
@@ -50,6 +59,13 @@ mod tests {
     #[test]
     fn ratios_are_taken_round_by_round() {
         assert_eq!(ratios(&[2.0, 9.0, 1.0], &[4.0, 3.0, 0.0]), [0.5, 3.0]);
+    }
+
+    #[test]
+    fn the_better_one_is_taken_in_each_round() {
+        assert_eq!(best(&[1.0, 4.0], &[2.0, 3.0], false), [1.0, 3.0]);
+        assert_eq!(best(&[1.0, 4.0], &[2.0, 3.0], true), [2.0, 4.0]);
+        assert_eq!(best(&[1.0, 4.0], &[], true), [1.0, 4.0]);
     }
 
     #[test]

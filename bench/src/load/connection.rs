@@ -1,12 +1,13 @@
 //! One non-blocking connection of the load. It counts nothing and knows no other connection. Tests: the self-test.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::stream::Stream;
 use super::tally::Failure;
 use crate::http::answer::Reader;
 
@@ -21,7 +22,7 @@ pub(super) enum State {
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) state: State,
     /// Opened for one request.
     pub(super) is_fresh: bool,
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     pub(super) intended: Instant,
     /// When it did.
     pub(super) started: Instant,
+    /// Which of the plan's requests on kept connections.
+    pub(super) chosen: usize,
     /// How much of it is written.
     pub(super) written: usize,
     pub(super) reader: Reader,
@@ -71,7 +74,11 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        match self.stream.flush() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// What a close in this moment means for the request.

@@ -1,7 +1,7 @@
 //! The loop that begins requests and takes answers, on one thread with epoll. Tests: the self-test.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 
 use super::connection::{Connection, State, connect, connect_failure};
+use super::stream::Stream;
 use super::tally::{Failure, Tally};
 use super::{Pace, Plan, Sample};
 use crate::http::answer::{Reader, Wanted};
@@ -71,6 +72,8 @@ struct Engine<'a, S> {
     /// Requests that were due or begun, for the rhythm of an open loop.
     begun: u64,
     fresh_debt: f64,
+    /// State of a small generator, the same in every run.
+    random: u64,
     began: Instant,
     last_end: Instant,
     stopped: Option<Instant>,
@@ -103,6 +106,7 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
             in_flight: 0,
             begun: 0,
             fresh_debt: 0.0,
+            random: 0x9e37_79b9_7f4a_7c15,
             began: now,
             last_end: now,
             stopped: None,
@@ -148,6 +152,7 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
         self.tally.requests += 1;
         self.fresh_debt += self.plan.fresh_share;
         let is_fresh = self.fresh_debt >= 1.0;
+        let chosen = self.choose();
         if is_fresh {
             self.fresh_debt -= 1.0;
         } else if let Some(index) = self.next_idle() {
@@ -156,6 +161,7 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
                 connection.state = State::Busy;
                 connection.intended = intended;
                 connection.started = now;
+                connection.chosen = chosen;
                 connection.written = 0;
                 connection.reader.restart();
             }
@@ -164,7 +170,7 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
         }
         self.tally.connections += 1;
         let stream = match connect(self.plan.target) {
-            Ok(stream) => stream,
+            Ok(socket) => Stream::new(socket, self.plan.tls.as_ref()).context("prepare TLS")?,
             Err(error) => {
                 let failure = connect_failure(error).context("open a connection")?;
                 self.ended(now, now, Err(failure), None);
@@ -179,11 +185,20 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
             is_used: false,
             intended,
             started: now,
+            chosen,
             written: 0,
             reader: Reader::new(wanted),
         };
         self.in_flight += 1;
         self.insert(connection)
+    }
+
+    /// One of the requests for kept connections (xorshift: good enough to spread, and free).
+    fn choose(&mut self) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        usize::try_from(self.random % self.plan.kept_requests.len() as u64).unwrap_or(0)
     }
 
     fn next_idle(&mut self) -> Option<usize> {
@@ -203,7 +218,7 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
         let slot = &mut self.slots[index];
         let token = (u64::from(slot.generation) << 32) | index as u64;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, &connection.stream, EventData::new_u64(token), flags)
+        epoll::add(&self.epoll, connection.stream.socket(), EventData::new_u64(token), flags)
             .context("watch a connection")?;
         slot.connection = Some(connection);
         Ok(())
@@ -253,7 +268,9 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
             return Ok(());
         };
         if connection.state == State::Connecting {
-            if let Some(error) = connection.stream.take_error().context("ask for the state of a socket")? {
+            if let Some(error) =
+                connection.stream.socket().take_error().context("ask for the state of a socket")?
+            {
                 let failure = connect_failure(error).context("open a connection")?;
                 self.fail(index, failure);
                 return Ok(());
@@ -263,7 +280,8 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
             }
             connection.state = State::Busy;
         }
-        if flags.contains(EventFlags::OUT) {
+        // A handshake goes on with what arrives, and the request waits for it.
+        if flags.contains(EventFlags::OUT) || connection.stream.reads_in_pieces() {
             self.write(index);
         }
         if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
@@ -278,7 +296,10 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
         if connection.state != State::Busy {
             return;
         }
-        let request = if connection.is_fresh { &self.plan.fresh_request } else { &self.plan.kept_request };
+        let request = match connection.is_fresh {
+            true => &self.plan.fresh_request,
+            false => &self.plan.kept_requests[connection.chosen],
+        };
         if connection.write(request).is_err() {
             // An answer may have come before the reset (503 and close); read it rather than guess.
             let mut scratch = vec![0; SCRATCH];
@@ -294,11 +315,12 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
             let Some(connection) = slot.connection.as_mut().filter(|_| slot.generation == generation) else {
                 return;
             };
+            let in_pieces = connection.stream.reads_in_pieces();
             match connection.stream.read(scratch) {
                 Ok(0) => return self.closed(index),
                 Ok(length) => {
                     self.take(index, &scratch[..length]);
-                    if length < scratch.len() && !has_end {
+                    if length < scratch.len() && !has_end && !in_pieces {
                         return;
                     }
                 }
@@ -329,6 +351,9 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
         let Some(connection) = &mut self.slots[index].connection else { return };
         let (started, intended) = (connection.started, connection.intended);
         let answer = connection.reader.answer().clone();
+        if !connection.is_used && connection.stream.is_resumed() == Some(true) {
+            self.tally.resumed += 1;
+        }
         connection.is_used = true;
         connection.state = State::Idle;
         if connection.is_fresh || answer.is_last {
@@ -421,6 +446,9 @@ impl<'a, S: FnMut(Sample<'_>)> Engine<'a, S> {
 
 /// Refuses plans that cannot be run.
 pub(crate) fn check(plan: &Plan) -> anyhow::Result<()> {
+    if plan.kept_requests.is_empty() {
+        bail!("there is no request to send");
+    }
     if plan.connections == 0 || plan.connections > 20_000 {
         bail!("connections must be 1 to 20000");
     }

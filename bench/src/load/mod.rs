@@ -6,6 +6,7 @@ mod command;
 mod connection;
 mod engine;
 pub(crate) mod histogram;
+mod stream;
 pub(crate) mod tally;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use command::{LoadArguments, run_command};
 pub(crate) use engine::{check, run};
+pub(crate) use stream::Tls;
 use tally::Failure;
 
 use crate::http::exchange::get;
@@ -30,8 +32,8 @@ pub(crate) enum Pace {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) target: SocketAddr,
-    /// On kept connections.
-    pub(crate) kept_request: Vec<u8>,
+    /// On kept connections; of several, one is chosen at random each time.
+    pub(crate) kept_requests: Vec<Vec<u8>>,
     /// On connections for one request.
     pub(crate) fresh_request: Vec<u8>,
     /// Most requests in flight.
@@ -41,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) fresh_share: f64,
     /// Longest time for one request, connecting included.
     pub(crate) timeout: Duration,
+    /// Speak TLS.
+    pub(crate) tls: Option<Tls>,
     /// Give `Havre-Release` to the sink.
     pub(crate) wants_release: bool,
 }
@@ -50,12 +54,13 @@ impl Plan {
     pub(crate) fn get(target: SocketAddr, host: &str, path: &str) -> Self {
         Self {
             target,
-            kept_request: get(host, path, ""),
+            kept_requests: vec![get(host, path, "")],
             fresh_request: get(host, path, "Connection: close\r\n"),
             connections: 1,
             pace: Pace::Closed,
             fresh_share: 0.0,
             timeout: Duration::from_secs(10),
+            tls: None,
             wants_release: false,
         }
     }

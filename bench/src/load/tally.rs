@@ -123,6 +123,8 @@ pub(crate) struct Tally {
     pub(crate) idle_resets: u64,
     /// Kept connections on which bytes came that nobody had asked for.
     pub(crate) idle_bytes: u64,
+    /// Connections whose TLS session continued an earlier one.
+    pub(crate) resumed: u64,
     /// Bodies of good answers.
     pub(crate) body_bytes: u64,
     /// Of good answers; from the intended start where a rate is given.
@@ -164,6 +166,7 @@ impl Tally {
             idle_closed: self.idle_closed,
             idle_resets: self.idle_resets,
             idle_bytes: self.idle_bytes,
+            resumed: self.resumed,
             body_bytes: self.body_bytes,
             latency_ms: self.latency.percentiles(),
         }
@@ -187,6 +190,7 @@ pub(crate) struct LoadReport {
     pub(crate) idle_closed: u64,
     pub(crate) idle_resets: u64,
     pub(crate) idle_bytes: u64,
+    pub(crate) resumed: u64,
     pub(crate) body_bytes: u64,
     pub(crate) latency_ms: Percentiles,
 }

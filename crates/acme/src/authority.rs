@@ -1,4 +1,4 @@
-//! The seam to issuers of certificates, as plain data. Hand-driven: [`crate::fake`].
+//! The seam to issuers of certificates, as plain data. Real: [`crate::client`]; hand-driven: [`crate::fake`].
 //! Decides nothing and remembers nothing. Tests: `tests/it/authority.rs`, the contract of both.
 
 use std::collections::BTreeMap;

@@ -150,7 +150,8 @@ impl Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.detail, self.kind.as_str())?;
+        let detail = if self.detail.is_empty() { "no reason given" } else { self.detail.as_str() };
+        write!(f, "{detail} ({})", self.kind.as_str())?;
         for (index, name) in self.names.iter().enumerate() {
             write!(f, "{}{name}", if index == 0 { ": " } else { "; " })?;
         }

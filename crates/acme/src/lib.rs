@@ -1,11 +1,12 @@
 //! Two seams to the world of certificates: [`Authority`] talks to issuers (ACME, RFC 8555), [`Dns`] asks servers of names and
-//! writes the TXT records of DNS challenges. So far each is a trait and a hand-driven [`fake`]; the real things and the loop
-//! that uses them are not here yet.
+//! writes the TXT records of DNS challenges. Each is a trait, the real thing, and a hand-driven [`fake`].
 //!
-//! A crate of its own because it will isolate the dependencies that talk to issuers and DNS providers. It decides nothing and
-//! stores nothing: every call can be made again from what its caller has stored. Tests: at the end of files.
+//! A crate of its own because it isolates heavy dependencies (instant-acme, dns-update, hickory). It decides nothing: when to
+//! order, from whom, how often to try again is `havre_core::certificate`. It stores nothing: every call can be made again
+//! from what its caller has stored. Tests: `tests/it`, one contract for each fake and its real servers.
 
 pub mod authority;
+pub mod client;
 pub mod dns;
 pub mod error;
 pub mod fake;

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::traffic::Traffic;
+
 /// State of one edge process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,9 @@ pub struct EdgeReport {
     pub listeners: Vec<std::net::SocketAddr>,
     /// One entry for each upstream of the table with this generation.
     pub upstreams: Vec<UpstreamReport>,
+    /// What went through in the last window; absent before the first one is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
 }
 
 /// What the edge knows of one upstream.

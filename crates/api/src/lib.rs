@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod build;
+pub mod certificate;
 pub mod deployment;
 pub mod edge_report;
 pub mod environment;
@@ -17,6 +18,7 @@ pub mod release;
 pub mod route_table;
 pub mod service;
 pub mod task;
+pub mod traffic;
 
 /// Media type of streamed answers: one JSON object on each line. An empty line keeps the connection alive and
 /// means nothing.

@@ -63,6 +63,10 @@ pub struct ServiceStatus {
     pub waiting: String,
     /// Tasks that ended by themselves lately.
     pub failures: Option<Failures>,
+    /// Since when its users get a page instead of it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_since: Option<Timestamp>,
     /// Since when it is being destroyed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub destroyed_at: Option<Timestamp>,
@@ -94,6 +98,25 @@ pub struct Failures {
     /// When the last one did.
     #[schema(value_type = String, format = DateTime)]
     pub last: Timestamp,
+}
+
+/// Asks to start or end maintenance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceRequest {
+    /// Start it; ends it otherwise. Starting it again changes the secret.
+    pub on: bool,
+}
+
+/// Maintenance was started or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MaintenanceResponse {
+    /// It was on before.
+    pub was_on: bool,
+    /// It is on now.
+    pub on: bool,
+    /// The secret that passes, as the header `Havre-Bypass` or the cookie `havre_bypass`; shown this one time.
+    pub bypass: Option<String>,
 }
 
 /// Asks for another number of tasks of the live release.

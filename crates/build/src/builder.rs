@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::site::Published;
+
 /// Longest text of one line in bytes; the rest is cut and marked.
 pub const LINE_MAX: usize = 16 * 1024;
 /// Most lines of one build; later ones are dropped after a line that says so.
@@ -66,6 +68,19 @@ pub trait Builder: std::fmt::Debug + Send + Sync + 'static {
         log: mpsc::Sender<BuildLine>,
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError>;
+
+    /// Every published site.
+    ///
+    /// # Errors
+    /// [`BuildError::Failed`] when their folder cannot be read.
+    async fn list_sites(&self) -> Result<Vec<Published>, BuildError>;
+
+    /// Removes a published site unless it was published again since it was listed; whether it is gone. Removing one that
+    /// is gone is fine.
+    ///
+    /// # Errors
+    /// [`BuildError::Failed`] when it cannot be removed; trying again is fine.
+    async fn remove_site(&self, site: &Published) -> Result<bool, BuildError>;
 }
 
 /// Cause of an error; shared, so that errors can be cloned into scripts and rows.

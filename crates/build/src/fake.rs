@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuildError, BuildLine, BuildRequest, Builder};
+use crate::site::Published;
 
 /// What one build does.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ struct Inner {
     requests: Vec<BuildRequest>,
     running: BTreeSet<BuildId>,
     cancelled: Vec<BuildId>,
+    /// Published sites and how often each was published.
+    sites: BTreeMap<Digest, i64>,
 }
 
 /// The artifact an unscripted build makes: of the kind the specification wants, with a digest that depends on the
@@ -82,6 +85,16 @@ impl FakeBuilder {
     /// Every request so far, in order.
     pub fn requests(&self) -> Vec<BuildRequest> {
         self.lock().requests.clone()
+    }
+
+    /// Sites that are published.
+    pub fn sites(&self) -> Vec<Digest> {
+        self.lock().sites.keys().cloned().collect()
+    }
+
+    /// A site appears that no build of this builder made.
+    pub fn publish(&self, digest: &Digest) {
+        *self.lock().sites.entry(digest.clone()).or_default() += 1;
     }
 
     /// Builds at work now.
@@ -170,7 +183,28 @@ impl Builder for FakeBuilder {
                 self.lock().cancelled.push(request.id);
                 Err(BuildError::Cancelled)
             }
-            result = work => Ok(result?.unwrap_or_else(|| artifact_of(&request))),
+            result = work => {
+                let artifact = result?.unwrap_or_else(|| artifact_of(&request));
+                if let Artifact::Site { digest } = &artifact {
+                    *self.lock().sites.entry(digest.clone()).or_default() += 1;
+                }
+                Ok(artifact)
+            }
         }
+    }
+
+    async fn list_sites(&self) -> Result<Vec<Published>, BuildError> {
+        let inner = self.lock();
+        let sites = inner.sites.iter();
+        Ok(sites.map(|(digest, times)| Published { digest: digest.clone(), mark: (*times, 0) }).collect())
+    }
+
+    async fn remove_site(&self, site: &Published) -> Result<bool, BuildError> {
+        let mut inner = self.lock();
+        if inner.sites.get(&site.digest).is_some_and(|times| (*times, 0) != site.mark) {
+            return Ok(false);
+        }
+        inner.sites.remove(&site.digest);
+        Ok(true)
     }
 }

@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, completions, context, deployment, environment, event, project, release, service, task, version,
+    access, certificate, completions, context, deployment, dns_provider, edge, environment, event, issuer,
+    project, release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -40,6 +41,12 @@ enum Command {
     Restart(deployment::restart::Options),
     /// Change the number of tasks
     Scale(service::scale::Options),
+    /// Give users a page instead of a service, or the service again
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
+    /// Passwords for `basic_auth` of havre.toml
+    #[command(subcommand)]
+    Password(PasswordCommand),
     /// Run a command inside a running task
     Exec(task::exec::Options),
     /// Run a command in a one-off task of its own, without standard input
@@ -52,6 +59,18 @@ enum Command {
     Cancel(deployment::cancel::Options),
     /// Take a service or the whole environment away for ever
     Destroy(environment::destroy::Options),
+    /// What goes through the front door, and how it is
+    #[command(subcommand)]
+    Edge(EdgeCommand),
+    /// Certificates: what is served, what is on its way, and why it waits
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
+    /// Who is asked for certificates
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
+    /// At whom records of a zone are written, for wildcard certificates
+    #[command(subcommand)]
+    DnsProvider(DnsProviderCommand),
     /// Access tokens of the server; only on its own machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -62,6 +81,62 @@ enum Command {
     Completions(completions::Options),
     /// Show the versions of client and server
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum EdgeCommand {
+    /// Show requests, errors, durations and bytes by service and release, live
+    Top(edge::top::Options),
+    /// Show each edge: its table, its addresses, what it turned away
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum MaintenanceCommand {
+    /// Start it, without a deployment; prints a secret that passes
+    On(service::maintenance::Options),
+    /// End it
+    Off(service::maintenance::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum PasswordCommand {
+    /// Print the hash of a password read from standard input
+    Hash,
+}
+
+#[derive(Debug, Subcommand)]
+enum CertificateCommand {
+    /// List them, with what each waits for
+    List,
+    /// Show one
+    Show(certificate::show::Options),
+    /// Bring one of your own
+    Upload(certificate::upload::Options),
+    /// Order a new one now
+    Renew(certificate::renew::Options),
+    /// Remove one with its key
+    Remove(certificate::remove::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum IssuerCommand {
+    /// List them, the first that is asked first
+    List,
+    /// Set one: letsencrypt, google, zerossl, or one of your own
+    Set(issuer::set::Options),
+    /// Remove one
+    Remove(issuer::remove::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum DnsProviderCommand {
+    /// List zones and who has them, without credentials
+    List,
+    /// Set the provider of a zone; its credentials come from standard input
+    Set(dns_provider::set::Options),
+    /// Forget the provider of a zone
+    Remove(dns_provider::remove::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,12 +175,24 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Rollback(options) => deployment::rollback::run(&invocation, options).await,
         Command::Restart(options) => deployment::restart::run(&invocation, options).await,
         Command::Scale(options) => service::scale::run(&invocation, options).await,
+        Command::Maintenance(MaintenanceCommand::On(options)) => {
+            service::maintenance::run(&invocation, options, true).await
+        }
+        Command::Maintenance(MaintenanceCommand::Off(options)) => {
+            service::maintenance::run(&invocation, options, false).await
+        }
+        Command::Password(PasswordCommand::Hash) => access::password::run(invocation.global.json),
         Command::Exec(options) => task::exec::run(&invocation, options).await,
         Command::Run(options) => task::run::run(&invocation, options).await,
         Command::Events(options) => event::list::run(&invocation, options).await,
         Command::Open(options) => service::open::run(&invocation, options).await,
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
+        Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
+        Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
+        Command::Certificate(command) => run_certificate(&invocation, command).await,
+        Command::Issuer(command) => run_issuer(&invocation, command).await,
+        Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
         Command::Token(TokenCommand::Create(options)) => access::create::run(&invocation, options).await,
         Command::Token(TokenCommand::List) => access::list::run(&invocation).await,
         Command::Token(TokenCommand::Revoke(options)) => access::revoke::run(&invocation, options).await,
@@ -117,6 +204,32 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Context(ContextCommand::Remove(options)) => context::remove::run(options),
         Command::Completions(options) => completions::run(options),
         Command::Version => version::run(&invocation).await,
+    }
+}
+
+async fn run_certificate(invocation: &Invocation, command: CertificateCommand) -> Result<Exit, CliError> {
+    match command {
+        CertificateCommand::List => certificate::list::run(invocation).await,
+        CertificateCommand::Show(options) => certificate::show::run(invocation, options).await,
+        CertificateCommand::Upload(options) => certificate::upload::run(invocation, options).await,
+        CertificateCommand::Renew(options) => certificate::renew::run(invocation, options).await,
+        CertificateCommand::Remove(options) => certificate::remove::run(invocation, options).await,
+    }
+}
+
+async fn run_issuer(invocation: &Invocation, command: IssuerCommand) -> Result<Exit, CliError> {
+    match command {
+        IssuerCommand::List => issuer::list::run(invocation).await,
+        IssuerCommand::Set(options) => issuer::set::run(invocation, options).await,
+        IssuerCommand::Remove(options) => issuer::remove::run(invocation, options).await,
+    }
+}
+
+async fn run_dns_provider(invocation: &Invocation, command: DnsProviderCommand) -> Result<Exit, CliError> {
+    match command {
+        DnsProviderCommand::List => dns_provider::list::run(invocation).await,
+        DnsProviderCommand::Set(options) => dns_provider::set::run(invocation, options).await,
+        DnsProviderCommand::Remove(options) => dns_provider::remove::run(invocation, options).await,
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ServiceId;
 use crate::time::Timestamp;
-use crate::{build, deployment, service, task};
+use crate::{build, certificate, deployment, service, task};
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,8 +74,12 @@ pub enum EventKind {
     Deployment(deployment::event::Event),
     /// A task.
     Task(task::event::Event),
+    /// The files of a site.
+    Site(crate::site::event::Event),
     /// The route table.
     Route(crate::route::event::Event),
+    /// Certificates, issuers and DNS providers.
+    Certificate(certificate::event::Event),
     /// Access to the API.
     Access(AccessEvent),
 }
@@ -103,7 +107,9 @@ impl std::fmt::Display for EventKind {
             Self::Build(event) => event.fmt(f),
             Self::Deployment(event) => event.fmt(f),
             Self::Task(event) => event.fmt(f),
+            Self::Site(event) => event.fmt(f),
             Self::Route(event) => event.fmt(f),
+            Self::Certificate(event) => event.fmt(f),
             Self::Access(AccessEvent::TokenCreated { name }) => write!(f, "access token {name} created"),
             Self::Access(AccessEvent::TokenRevoked { name }) => write!(f, "access token {name} revoked"),
         }

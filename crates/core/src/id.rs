@@ -87,6 +87,10 @@ ids! {
     TaskId "task" "t";
     /// One access token of the HTTP API.
     TokenId "token" "k";
+    /// A certificate: a set of names and what is served for them.
+    CertificateId "certificate" "c";
+    /// One order placed at an issuer.
+    OrderId "order" "o";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

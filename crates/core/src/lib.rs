@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod build;
+pub mod certificate;
 pub mod deployment;
 pub mod dns;
 pub mod event;
@@ -16,5 +17,6 @@ pub mod release;
 pub mod route;
 pub mod secret;
 pub mod service;
+pub mod site;
 pub mod task;
 pub mod time;

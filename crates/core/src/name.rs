@@ -166,6 +166,8 @@ macro_rules! names {
     )*};
 }
 
+pub(crate) use names;
+
 names! {
     /// Name of a project.
     ProjectName "project name" is_label LABEL_RULE;
@@ -177,6 +179,8 @@ names! {
     VolumeName "volume name" is_label LABEL_RULE;
     /// Name of an access token.
     TokenName "token name" is_label LABEL_RULE;
+    /// Name of an issuer of certificates.
+    IssuerName "issuer name" is_label LABEL_RULE;
     /// Name of an environment variable.
     EnvKey "environment variable name" is_env_key ENV_RULE;
     /// A host users ask for, lower case (RFC 1123, RFC 5890 for international names).
@@ -249,6 +253,12 @@ impl AbsolutePath {
     /// The path `/`.
     pub fn root() -> Self {
         Self("/".to_owned())
+    }
+
+    /// Whether `other` is this path or lies below it, on whole segments.
+    pub fn covers(&self, other: &Self) -> bool {
+        let prefix = self.0.trim_end_matches('/');
+        other.0.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bootstrap configuration: paths, addresses, pools. Everything else is desired state in the store. Tests at the end of
 //! the file.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -45,6 +45,34 @@ pub(crate) struct ControlConfig {
     pub(crate) environment_pool: String,
     /// Builds at once. Default 1.
     pub(crate) builds: usize,
+    /// Key that seals secrets in the store. Default `/etc/havre/master.key`.
+    pub(crate) master_key: PathBuf,
+    /// Addresses that names of services point to; those of the default routes when empty.
+    pub(crate) public_addresses: Vec<IpAddr>,
+    /// How servers of names are asked.
+    pub(crate) dns: DnsConfig,
+}
+
+/// How servers of names are asked before a certificate is ordered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DnsConfig {
+    /// Resolvers, besides the servers of each zone itself. Default Quad9 and Cloudflare: two operators see more than one.
+    pub(crate) resolvers: Vec<SocketAddr>,
+    /// Zones may be served from addresses that are not public. Default false.
+    pub(crate) allow_private: bool,
+    /// Port of the zones' own servers. Default 53.
+    pub(crate) authoritative_port: u16,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            resolvers: vec![SocketAddr::from(([9, 9, 9, 9], 53)), SocketAddr::from(([1, 1, 1, 1], 53))],
+            allow_private: false,
+            authoritative_port: 53,
+        }
+    }
 }
 
 impl Default for ControlConfig {
@@ -60,6 +88,9 @@ impl Default for ControlConfig {
             edge_pool: "10.213.0.0/16".to_owned(),
             environment_pool: "10.214.0.0/16".to_owned(),
             builds: 1,
+            master_key: PathBuf::from("/etc/havre/master.key"),
+            public_addresses: Vec::new(),
+            dns: DnsConfig::default(),
         }
     }
 }

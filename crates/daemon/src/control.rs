@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use havre_acme::client::AcmeClient;
+use havre_acme::dns::{DnsClient, DnsSettings};
 use havre_build::builder::Builder;
 use havre_build::docker::{DockerBuilder, Options};
 use havre_core::time::Timestamp;
@@ -23,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, ControlConfig};
 use crate::intake::Intake;
 use crate::streams::EngineStreams;
-use crate::{entropy, node, signals};
+use crate::{entropy, key, node, signals};
 
 /// Connections each listener of the API holds at once.
 const CONNECTIONS: usize = 512;
@@ -124,6 +126,7 @@ fn open_store(config: &ControlConfig) -> anyhow::Result<Store> {
         probe_key: entropy::name(),
         edge_pool: pool(&config.edge_pool)?,
         environment_pool: pool(&config.environment_pool)?,
+        master_key: key::load(&config.master_key)?,
     };
     Ok(Store::open(options)?)
 }
@@ -156,8 +159,21 @@ fn world(
         task_log_dir: folders.task_logs.clone(),
         build_dir: folders.builds.clone(),
         build_capacity: config.builds,
+        public_addresses: config.public_addresses.clone(),
     };
-    let seams = Seams { engine, builder, clock: Arc::new(SystemClock), public: Arc::new(HttpProbe) };
+    let dns = DnsSettings {
+        allow_private: config.dns.allow_private,
+        authoritative_port: config.dns.authoritative_port,
+        ..DnsSettings::new(config.dns.resolvers.clone())
+    };
+    let seams = Seams {
+        engine,
+        builder,
+        clock: Arc::new(SystemClock),
+        public: Arc::new(HttpProbe),
+        authority: Arc::new(AcmeClient::new()),
+        dns: Arc::new(DnsClient::new(dns)),
+    };
     Ok(World::new(store, seams, settings))
 }
 

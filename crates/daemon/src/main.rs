@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod entropy;
 mod intake;
+mod key;
 mod node;
 mod signals;
 mod streams;
@@ -37,8 +38,17 @@ enum Role {
     Edge,
     /// Starts control and edge as child processes and keeps them running, for machines without systemd.
     Supervise,
+    /// The key that seals secrets in the store.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Reads the configuration, says whether it is usable, and ends.
     Check,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum KeyCommand {
+    /// Makes it where the configuration says (`master_key`); never replaces one.
+    Create,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +58,7 @@ fn main() -> ExitCode {
         Role::Control => control::run(config),
         Role::Edge => run_edge(config),
         Role::Supervise => supervise::run(&config, &arguments.config),
+        Role::Key(KeyCommand::Create) => key::create(&config.control.master_key),
         Role::Check => {
             println!("{} is usable", arguments.config.display());
             Ok(())
@@ -64,8 +75,8 @@ fn main() -> ExitCode {
 }
 
 fn run_edge(config: config::Config) -> anyhow::Result<()> {
-    let stop = signals::watch_thread()?;
-    Ok(havre_edge::role::run(config.edge, stop)?)
+    let orders = signals::watch_thread()?;
+    Ok(havre_edge::role::run(config.edge, orders)?)
 }
 
 /// Logs to standard error, which the journal collects; `HAVRE_LOG` chooses levels.

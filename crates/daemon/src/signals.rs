@@ -1,7 +1,9 @@
-//! SIGTERM and SIGINT as a soft stop: accept nothing new, finish what is under way.
+//! SIGTERM and SIGINT as a soft stop: accept nothing new, finish what is under way. SIGHUP asks an edge to hand over to a
+//! successor.
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use havre_edge::role::Orders;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Resolves at the first SIGTERM or SIGINT.
@@ -15,22 +17,41 @@ pub(crate) async fn stopped() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A value that turns true at the first signal, for a role that runs its own threads.
-pub(crate) fn watch_thread() -> anyhow::Result<watch::Receiver<bool>> {
-    let (sender, receiver) = watch::channel(false);
+/// Orders for an edge, which runs its own threads, from the signals of this process.
+pub(crate) fn watch_thread() -> anyhow::Result<Orders> {
+    let (stopping, stop) = watch::channel(false);
+    let (succession, succeed) = watch::channel(0);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+    // Before the thread runs, so that no signal can end the process meanwhile.
+    let hangup = {
+        let _context = runtime.enter();
+        signal(SignalKind::hangup()).context("listen for SIGHUP")?
+    };
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             runtime.block_on(async {
-                if let Err(error) = stopped().await {
-                    tracing::error!(error = %format!("{error:#}"), "signals are not heard");
-                    std::future::pending::<()>().await;
+                tokio::select! {
+                    heard = stopped() => {
+                        if let Err(error) = heard {
+                            tracing::error!(error = %format!("{error:#}"), "signals are not heard");
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                    () = count(hangup, succession) => {}
                 }
             });
-            sender.send_replace(true);
+            stopping.send_replace(true);
         })
         .context("start the thread that listens for signals")?;
-    Ok(receiver)
+    Ok(Orders { stop, succeed: Some(succeed) })
+}
+
+/// Counts signals for ever.
+async fn count(mut signal: Signal, sender: watch::Sender<u64>) {
+    while signal.recv().await.is_some() {
+        sender.send_modify(|count| *count += 1);
+    }
+    std::future::pending().await
 }

@@ -7,22 +7,35 @@
 //! (`control`, `metrics`). They meet in [`Shared`] only. A soft stop is a `tokio::sync::watch::Receiver<bool>` that
 //! turns true, or whose sender is gone. Tests: `tests/it/main.rs` and at the end of files.
 
+pub mod account;
+pub mod balance;
+pub mod certificate;
 mod client;
 pub mod config;
 pub mod control;
+mod door;
+mod durable;
 pub mod h1;
+pub mod h2;
 pub mod listen;
 pub mod metrics;
+mod notify;
 mod pace;
 mod page;
+mod policy;
 mod pool;
 pub mod probe;
 mod proxy;
+pub mod proxy_protocol;
 pub mod role;
 mod shared;
 pub mod site;
-mod syscall;
+mod stream;
+mod succession;
+pub mod syscall;
 pub mod table;
+pub mod tls;
+pub mod trust;
 pub mod upstream;
 pub mod worker;
 

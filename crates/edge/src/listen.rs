@@ -2,20 +2,19 @@
 //! start and stay open until the process ends, because closing one of several loses the connections in its
 //! queue (measured, `edge.md` section 9). It accepts nothing. Tests at the end of the file.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tracing::warn;
 
-use crate::syscall;
+use crate::syscall::{self, FIRST_HANDED};
 
 /// Connections the kernel keeps for us while we are busy; it cuts the number to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// First descriptor that systemd hands over.
-const FIRST_HANDED: RawFd = 3;
 /// In place of `LISTEN_PID`: the process id of the `havred supervise` that started us.
 pub const PARENT_VARIABLE: &str = "HAVRE_LISTEN_PARENT";
 /// More than any unit has; a larger number in the environment is a mistake.
@@ -47,51 +46,84 @@ pub enum ListenError {
     None,
 }
 
+/// What clients speak on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP.
+    Plain,
+    /// HTTPS.
+    Tls,
+    /// HTTP/2 from the first byte, without TLS. For tests and profiling: no configuration opens such a door, because
+    /// browsers do not speak it and other clients should not.
+    PlainH2,
+}
+
+/// A listening socket of one worker.
+#[derive(Debug)]
+pub struct Door {
+    /// Non-blocking.
+    pub listener: TcpListener,
+    /// What clients speak there.
+    pub transport: Transport,
+}
+
+impl Door {
+    /// The same socket once more.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { listener: self.listener.try_clone()?, transport: self.transport })
+    }
+}
+
 /// The sockets, ready for the workers.
 #[derive(Debug)]
 pub struct Listeners {
-    /// One list for each worker, each with one non-blocking socket for each address.
-    pub per_worker: Vec<Vec<TcpListener>>,
-    /// Addresses they listen on.
-    pub addresses: Vec<SocketAddr>,
+    /// One list for each worker, each with one socket for each address.
+    pub per_worker: Vec<Vec<Door>>,
+    /// Addresses they listen on, and what for.
+    pub addresses: Vec<(SocketAddr, Transport)>,
 }
 
 impl Listeners {
-    /// Takes the sockets that systemd handed over, else binds `addresses`, for `workers` workers (at least 1).
+    /// Takes the sockets that systemd handed over, else binds `plain` and `tls`, for `workers` workers (at least 1).
     /// At most once in a process.
     ///
     /// # Errors
     /// An address is taken or not ours, or a handed-over socket is no listening TCP socket.
-    pub fn open(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
-        let handed = handed_fds(
-            |name| std::env::var(name).ok(),
-            Process { own: std::process::id(), parent: std::os::unix::process::parent_id() },
-        );
+    pub fn open(plain: &[SocketAddr], tls: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
+        let handed = public_ones(handed_to_us());
         if handed.is_empty() {
-            return Self::bind(addresses, workers);
+            let plain = plain.iter().map(|address| (*address, Transport::Plain));
+            let wanted: Vec<_> = plain.chain(tls.iter().map(|address| (*address, Transport::Tls))).collect();
+            return Self::bind(&wanted, workers);
         }
-        let mut listeners = Vec::with_capacity(handed.len());
-        for fd in handed {
-            listeners.push(adopt(fd).map_err(|source| ListenError::Handed { fd, source })?);
+        let mut doors = Vec::with_capacity(handed.len());
+        for (fd, transport) in handed {
+            let listener = adopt(fd).map_err(|source| ListenError::Handed { fd, source })?;
+            doors.push(Door { listener, transport });
         }
-        Self::share(&listeners, workers).map_err(|source| ListenError::Handed { fd: FIRST_HANDED, source })
+        Self::share(&doors, workers).map_err(|source| ListenError::Handed { fd: FIRST_HANDED, source })
+    }
+
+    /// The addresses for one kind of clients.
+    pub fn addresses_of(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.addresses.iter().filter(|(_, found)| *found == transport).map(|(address, _)| *address).collect()
     }
 
     /// One socket for each worker and address, so that the kernel spreads connections without a lock. Port 0 is
     /// chosen once for all workers.
-    fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Self, ListenError> {
-        let mut per_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    fn bind(wanted: &[(SocketAddr, Transport)], workers: usize) -> Result<Self, ListenError> {
+        let mut per_worker: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
         let mut bound = Vec::new();
-        for &address in addresses {
+        for &(address, transport) in wanted {
             let failed = |source: io::Error| ListenError::Bind { address, source };
             let mut exact = address;
             for worker in &mut per_worker {
                 match bind_one(exact) {
                     Ok(listener) => {
                         exact = listener.local_addr().map_err(failed)?;
-                        worker.push(listener);
+                        worker.push(Door { listener, transport });
                     }
-                    Err(Errno::AFNOSUPPORT) if address.is_ipv6() && addresses.len() > 1 => {
+                    Err(Errno::AFNOSUPPORT) if address.is_ipv6() && wanted.len() > 1 => {
                         warn!(%address, "this machine has no IPv6; not listening there");
                         break;
                     }
@@ -99,7 +131,7 @@ impl Listeners {
                 }
             }
             if per_worker.iter().all(|worker| worker.len() > bound.len()) {
-                bound.push(exact);
+                bound.push((exact, transport));
             }
         }
         if bound.is_empty() {
@@ -108,14 +140,32 @@ impl Listeners {
         Ok(Self { per_worker, addresses: bound })
     }
 
+    /// A copy of each socket, with the name under which a successor gets it. Workers that share a socket count once:
+    /// otherwise each successor would hand over more than it got.
+    pub(crate) fn copies(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let mut seen = BTreeSet::new();
+        let mut copies = Vec::new();
+        for door in self.per_worker.iter().flatten() {
+            let name = match door.transport {
+                Transport::Plain => PLAIN_NAME,
+                Transport::Tls => TLS_NAME,
+                Transport::PlainH2 => continue,
+            };
+            if seen.insert(rustix::fs::fstat(&door.listener)?.st_ino) {
+                copies.push((name.to_owned(), door.listener.try_clone()?.into()));
+            }
+        }
+        Ok(copies)
+    }
+
     /// The same sockets for every worker: each has its own descriptor of one queue.
-    fn share(listeners: &[TcpListener], workers: usize) -> io::Result<Self> {
+    fn share(doors: &[Door], workers: usize) -> io::Result<Self> {
         let mut per_worker = Vec::with_capacity(workers);
         for _ in 0..workers {
-            per_worker.push(listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?);
+            per_worker.push(doors.iter().map(Door::try_clone).collect::<io::Result<Vec<_>>>()?);
         }
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { per_worker, addresses })
+        let address = |door: &Door| Ok((door.listener.local_addr()?, door.transport));
+        Ok(Self { per_worker, addresses: doors.iter().map(address).collect::<io::Result<Vec<_>>>()? })
     }
 }
 
@@ -149,8 +199,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(bind_one(address)?)
 }
 
-/// Descriptors named `edge…` that the service manager handed to this process (`sd_listen_fds(3)`).
-fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Vec<RawFd> {
+/// Name of sockets for HTTP in a hand-over.
+pub const PLAIN_NAME: &str = "edge";
+/// Name of sockets for HTTPS in a hand-over; others whose name starts with `edge` are for HTTP.
+pub const TLS_NAME: &str = "edge-tls";
+
+/// Descriptors that the service manager, `havred supervise` or a predecessor handed to this process
+/// (`sd_listen_fds(3)`), with their names.
+fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Vec<(RawFd, String)> {
     let names_us = |name: &str, id: u32| variable(name).and_then(|text| text.parse().ok()) == Some(id);
     // systemd knows our process id before it starts us; `havred supervise` knows only its own.
     let is_for_us = names_us("LISTEN_PID", process.own) || names_us(PARENT_VARIABLE, process.parent);
@@ -159,12 +215,27 @@ fn handed_fds(variable: impl Fn(&str) -> Option<String>, process: Process) -> Ve
     if !is_for_us || count > MAX_HANDED {
         return Vec::new();
     }
-    (FIRST_HANDED..)
-        .zip(names.split(':'))
-        .take(count)
-        .filter(|(_, name)| name.starts_with("edge"))
-        .map(|(fd, _)| fd)
-        .collect()
+    (FIRST_HANDED..).zip(names.split(':').map(str::to_owned)).take(count).collect()
+}
+
+/// Those for users are named `edge…`.
+fn public_ones(handed: Vec<(RawFd, String)>) -> Vec<(RawFd, Transport)> {
+    let transport = |name: &str| if name.starts_with(TLS_NAME) { Transport::Tls } else { Transport::Plain };
+    let public = handed.into_iter().filter(|(_, name)| name.starts_with(PLAIN_NAME));
+    public.map(|(fd, name)| (fd, transport(&name))).collect()
+}
+
+fn handed_to_us() -> Vec<(RawFd, String)> {
+    let process = Process { own: std::process::id(), parent: std::os::unix::process::parent_id() };
+    handed_fds(|name| std::env::var(name).ok(), process)
+}
+
+/// The descriptor of exactly this name that was handed to this process; at most once for each name.
+pub(crate) fn take_handed(name: &str) -> Option<OwnedFd> {
+    let (number, _) = handed_to_us().into_iter().find(|(_, handed)| handed == name)?;
+    let descriptor = syscall::take_descriptor(number);
+    // What is not open says so here, and not where it is used.
+    fcntl_setfd(&descriptor, FdFlags::CLOEXEC).ok().map(|()| descriptor)
 }
 
 fn adopt(fd: RawFd) -> io::Result<TcpListener> {
@@ -184,24 +255,31 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
-    fn handed(pid: &str, count: &str, names: Option<&str>) -> Vec<RawFd> {
+    use Transport::{Plain, Tls};
+
+    fn handed(pid: &str, count: &str, names: Option<&str>) -> Vec<(RawFd, Transport)> {
         let variable = |name: &str| match name {
             "LISTEN_PID" => Some(pid.to_owned()),
             "LISTEN_FDS" => Some(count.to_owned()),
             "LISTEN_FDNAMES" => names.map(str::to_owned),
             _ => None,
         };
-        handed_fds(variable, Process { own: 77, parent: 70 })
+        public_ones(handed_fds(variable, Process { own: 77, parent: 70 }))
     }
 
     #[test]
     fn only_named_sockets_of_this_process_are_taken() {
-        assert_eq!(handed("77", "3", Some("edge-http:control:edge-https")), [3, 5]);
-        assert_eq!(handed("77", "1", Some("edge-http:edge-https")), [3]);
-        assert_eq!(handed("78", "1", Some("edge-http")), [] as [RawFd; 0]);
-        assert_eq!(handed("77", "1", None), [] as [RawFd; 0]);
-        assert_eq!(handed("77", "100000", Some("edge")), [] as [RawFd; 0]);
-        assert_eq!(handed("", "x", Some("edge")), [] as [RawFd; 0]);
+        assert_eq!(handed("77", "3", Some("edge:control:edge-tls")), [(3, Plain), (5, Tls)]);
+        assert_eq!(handed("77", "1", Some("edge-http:edge-tls")), [(3, Plain)]);
+        assert_eq!(handed("77", "2", Some("edge-tls-4:edge-tls-6")), [(3, Tls), (4, Tls)]);
+        for (pid, count, names) in [
+            ("78", "1", Some("edge")),
+            ("77", "1", None),
+            ("77", "100000", Some("edge")),
+            ("", "x", Some("edge")),
+        ] {
+            assert!(handed(pid, count, names).is_empty(), "{pid} {count} {names:?}");
+        }
     }
 
     #[test]
@@ -215,33 +293,37 @@ mod tests {
             }
         };
         let process = Process { own: 77, parent: 70 };
-        assert_eq!(handed_fds(variable("70"), process), [3]);
-        assert_eq!(handed_fds(variable("1"), process), [] as [RawFd; 0]);
+        assert_eq!(public_ones(handed_fds(variable("70"), process)), [(3, Plain)]);
+        assert!(public_ones(handed_fds(variable("1"), process)).is_empty());
     }
 
     #[test]
     fn each_worker_gets_its_own_socket_of_one_port() {
-        let addresses = ["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()];
+        let addresses = [Plain, Tls].map(|transport| ("127.0.0.1:0".parse().unwrap(), transport));
         let listeners = Listeners::bind(&addresses, 3).unwrap();
         assert_eq!(listeners.per_worker.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
         for worker in &listeners.per_worker {
-            let found: Vec<_> = worker.iter().map(|listener| listener.local_addr().unwrap()).collect();
+            let found: Vec<_> =
+                worker.iter().map(|door| (door.listener.local_addr().unwrap(), door.transport)).collect();
             assert_eq!(found, listeners.addresses);
         }
-        for address in &listeners.addresses {
+        for (address, _) in &listeners.addresses {
             TcpStream::connect(address).unwrap();
         }
+        assert_eq!(listeners.addresses_of(Tls), [listeners.addresses[1].0]);
     }
 
     #[test]
     fn shared_sockets_reach_every_worker() {
         let one = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = one.local_addr().unwrap();
-        let listeners = Listeners::share(&[one], 2).unwrap();
-        assert_eq!(listeners.addresses, [address]);
+        let listeners = Listeners::share(&[Door { listener: one, transport: Tls }], 2).unwrap();
+        assert_eq!(listeners.addresses, [(address, Tls)]);
+        let names: Vec<String> = listeners.copies().unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [TLS_NAME]);
         for worker in &listeners.per_worker {
             let client = TcpStream::connect(address).unwrap();
-            let (_, peer) = worker[0].accept().unwrap();
+            let (_, peer) = worker[0].listener.accept().unwrap();
             assert_eq!(peer, client.local_addr().unwrap());
         }
     }
@@ -250,7 +332,7 @@ mod tests {
     fn a_taken_address_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let holder = TcpListener::bind(taken).unwrap();
-        let error = Listeners::bind(&[taken], 1).unwrap_err();
+        let error = Listeners::bind(&[(taken, Plain)], 1).unwrap_err();
         assert_eq!(error.to_string(), format!("listen on {taken}"));
         drop(holder);
         assert!(matches!(Listeners::bind(&[], 1), Err(ListenError::None)));

@@ -1,7 +1,9 @@
-//! Counters of one edge process and their Prometheus text. Counting is one relaxed atomic add; nothing here
-//! allocates or locks on the data path. Tests: `tests/it/metrics.rs`.
+//! Numbers of one edge process and the socket that shows all of them as Prometheus text (`metrics/text.rs`).
+//! Counting is one relaxed atomic add; nothing here allocates or locks on the data path. What requests came to is
+//! counted by `account`. Tests: `tests/it/metrics.rs`.
 
-use std::fmt::Write as _;
+mod text;
+
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -9,14 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use havre_api::route_table::UpstreamRole;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::shared::Shared;
-use crate::upstream::Standing;
+
+pub(crate) use text::all_series;
+pub use text::text;
 
 /// A number that only grows, or a level that goes up and down.
 #[derive(Debug, Default)]
@@ -26,6 +29,11 @@ impl Number {
     /// One more.
     pub fn up(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// More.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// One less; only for levels, after an `up`.
@@ -54,25 +62,20 @@ pub struct Metrics {
     pub unrouted: Number,
     /// Upgraded connections open now.
     pub tunnels: Number,
-}
-
-/// How the requests of one service or site ended.
-#[derive(Debug, Default)]
-pub struct Counters {
-    classes: [AtomicU64; 6],
-}
-
-impl Counters {
-    /// Counts an answer by its status; 0 when no answer could be given (the client went away).
-    pub fn record(&self, status: u16) {
-        let class = usize::from(status / 100).min(5);
-        self.classes[class].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Answers of one class, 1 to 5; 0 for requests without an answer.
-    pub fn class(&self, class: usize) -> u64 {
-        self.classes.get(class).map_or(0, |count| count.load(Ordering::Relaxed))
-    }
+    /// Requests that were sent to an upstream again.
+    pub retries: Number,
+    /// Connections that ended in a panic of ours.
+    pub panics: Number,
+    /// Workers that had to be started again after a panic of ours.
+    pub restarts: Number,
+    /// TLS handshakes completed.
+    pub handshakes: Number,
+    /// Those among them that resumed a session.
+    pub handshakes_resumed: Number,
+    /// TLS handshakes that failed: unknown names, no common ground, garbage, deadlines.
+    pub handshakes_failed: Number,
+    /// Connections dropped before their handshake, because their client made too many.
+    pub handshakes_shed: Number,
 }
 
 /// Most metrics requests answered at once.
@@ -81,76 +84,6 @@ const MAX_READERS: usize = 16;
 const READER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest request head of a reader.
 const MAX_HEAD: usize = 8 * 1024;
-
-/// All metrics of the process in Prometheus' text format, in a stable order.
-pub fn text(shared: &Shared) -> String {
-    let table = shared.table.load_full();
-    let metrics = &shared.metrics;
-    let mut page = Page(String::with_capacity(4096));
-    page.family("generation", "gauge", "Generation of the route table in use.");
-    page.sample("generation", &[], table.generation);
-    for (name, kind, help, number) in [
-        ("connections", "gauge", "Client connections open now.", &metrics.connections),
-        ("accepted_total", "counter", "Client connections accepted.", &metrics.accepted),
-        ("shed_total", "counter", "Client connections turned away at a limit.", &metrics.shed),
-        ("refused_total", "counter", "Requests refused for a wrong head or framing.", &metrics.refused),
-        ("unrouted_total", "counter", "Requests for a host or path no route names.", &metrics.unrouted),
-        ("tunnels", "gauge", "Upgraded connections open now.", &metrics.tunnels),
-    ] {
-        page.family(name, kind, help);
-        page.sample(name, &[], number.get());
-    }
-    page.family("requests_total", "counter", "Requests by service or site and status class.");
-    let mut sites: Vec<_> = table.sites().collect();
-    sites.sort_by(|a, b| a.name.cmp(&b.name));
-    let services = table.services().map(|service| ("service", service.name.as_str(), &service.counters));
-    let sites = sites.into_iter().map(|site| ("site", site.name.as_str(), &site.counters));
-    for (kind, name, counters) in services.chain(sites) {
-        for (class, label) in ["none", "1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
-            page.sample("requests_total", &[(kind, name), ("class", label)], counters.class(class));
-        }
-    }
-    page.family("in_flight", "gauge", "Requests, upgraded connections and streams in flight, by service.");
-    for service in table.services() {
-        let in_flight = service.upstreams.iter().map(|member| member.upstream.in_flight()).sum();
-        page.sample("in_flight", &[("service", &service.name)], in_flight);
-    }
-    page.family("upstream_healthy", "gauge", "1 for an upstream whose probe succeeds, else 0.");
-    for service in table.services() {
-        for member in &service.upstreams {
-            let role = match member.role {
-                UpstreamRole::Live => "live",
-                UpstreamRole::Standby => "standby",
-                UpstreamRole::Draining => "draining",
-            };
-            let labels =
-                [("service", service.name.as_str()), ("task", &member.upstream.task), ("role", role)];
-            page.sample(
-                "upstream_healthy",
-                &labels,
-                u64::from(member.upstream.standing() == Standing::Healthy),
-            );
-        }
-    }
-    page.0
-}
-
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP havre_edge_{name} {help}\n# TYPE havre_edge_{name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        let _ = write!(self.0, "havre_edge_{name}");
-        for (index, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.0, "{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' });
-        }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-}
 
 /// Binds the socket for metrics; a socket that an earlier process left there is replaced. The caller holds the
 /// lock of the state folder, so no living edge loses its socket. Readable by the edge's group. Needs a runtime.

@@ -7,11 +7,13 @@ use crate::h1::Refusal;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// The request breaks a rule.
     Refused(Refusal),
     /// No route names the host.
     UnknownHost,
+    /// The connection was made for another host.
+    Misdirected,
     /// Routes name the host, none of them the path.
     UnknownPath,
     /// No live task is healthy.
@@ -28,6 +30,10 @@ pub(crate) enum Trouble {
     AnswerTimeout,
     /// This edge has no room for more.
     Busy,
+    /// Every task has as many requests as it may, and as many wait as may.
+    QueueFull,
+    /// Every task had as many requests as it may for as long as one waits.
+    QueueTimeout,
     /// A file that is not there.
     NoFile,
     /// A method a site does not know.
@@ -36,6 +42,14 @@ pub(crate) enum Trouble {
     SiteUnreadable,
     /// A range beyond the end of a file.
     Range,
+    /// The client's address is not among those that are served.
+    Forbidden,
+    /// Name and password are asked for.
+    Unauthorized,
+    /// The client asks too often.
+    TooOften,
+    /// The service is in maintenance.
+    Maintenance,
 }
 
 impl Trouble {
@@ -43,14 +57,18 @@ impl Trouble {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Refused(refusal) => refusal.status(),
-            Self::UnknownHost => 421,
+            Self::UnknownHost | Self::Misdirected => 421,
             Self::UnknownPath | Self::NoFile => 404,
-            Self::NoTask | Self::Busy => 503,
+            Self::NoTask | Self::Busy | Self::QueueFull | Self::QueueTimeout => 503,
             Self::Unreachable | Self::NoAnswer | Self::BadAnswer => 502,
             Self::ConnectTimeout | Self::AnswerTimeout => 504,
             Self::SiteMethod => 405,
             Self::SiteUnreadable => 500,
             Self::Range => 416,
+            Self::Forbidden => 403,
+            Self::Unauthorized => 401,
+            Self::TooOften => 429,
+            Self::Maintenance => 503,
         }
     }
 
@@ -59,6 +77,7 @@ impl Trouble {
         match self {
             Self::Refused(refusal) => refusal.code(),
             Self::UnknownHost => "unknown-host",
+            Self::Misdirected => "misdirected",
             Self::UnknownPath => "unknown-path",
             Self::NoTask => "no-healthy-task",
             Self::Unreachable => "unreachable",
@@ -67,17 +86,23 @@ impl Trouble {
             Self::BadAnswer => "bad-answer",
             Self::AnswerTimeout => "answer-timeout",
             Self::Busy => "busy",
+            Self::QueueFull => "queue-full",
+            Self::QueueTimeout => "queue-timeout",
             Self::NoFile => "no-such-file",
             Self::SiteMethod => "method-not-allowed",
             Self::SiteUnreadable => "site-unreadable",
             Self::Range => "no-such-range",
+            Self::Forbidden => "forbidden",
+            Self::Unauthorized => "unauthorized",
+            Self::TooOften => "too-many-requests",
+            Self::Maintenance => "maintenance",
         }
     }
 
     /// Lines this answer needs besides the usual ones, each with its end.
     pub(crate) fn extra_lines(self) -> &'static str {
         match self {
-            Self::NoTask | Self::Busy => "Retry-After: 2\r\n",
+            Self::NoTask | Self::Busy | Self::QueueFull | Self::QueueTimeout => "Retry-After: 2\r\n",
             Self::SiteMethod => "Allow: GET, HEAD\r\n",
             Self::Refused(Refusal::MethodNotServed) => {
                 "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
@@ -90,6 +115,7 @@ impl Trouble {
         match self {
             Self::Refused(_) => "This request was refused",
             Self::UnknownHost => "No site or service is known here under this name.",
+            Self::Misdirected => "This connection was made for another name. Please open a new one.",
             Self::UnknownPath => "Nothing is published at this address.",
             Self::NoTask => "This service has no healthy task at the moment. Please try again shortly.",
             Self::Unreachable => "The service could not be reached. Please try again shortly.",
@@ -97,11 +123,18 @@ impl Trouble {
             Self::NoAnswer => "The service ended the connection without an answer.",
             Self::BadAnswer => "The service gave an answer that is not valid HTTP.",
             Self::AnswerTimeout => "The service did not answer in time.",
-            Self::Busy => "Too many connections are open here. Please try again shortly.",
+            Self::Busy => "There is more to do here than fits at the moment. Please try again shortly.",
+            Self::QueueFull | Self::QueueTimeout => {
+                "This service has more requests than it can take. Please try again shortly."
+            }
             Self::NoFile => "There is no such page.",
             Self::SiteMethod => "Only GET and HEAD are served here.",
             Self::SiteUnreadable => "The files of this site cannot be read.",
             Self::Range => "The file has no such range.",
+            Self::Forbidden => "This address is not served from where you are.",
+            Self::Unauthorized => "A name and a password are needed here.",
+            Self::TooOften => "Too many requests came from here. Please wait a little.",
+            Self::Maintenance => "This service is being worked on. Please come back in a few minutes.",
         }
     }
 }
@@ -110,10 +143,17 @@ impl Trouble {
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         206 => "Partial Content",
         301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -122,6 +162,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         421 => "Misdirected Request",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",

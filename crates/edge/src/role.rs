@@ -5,21 +5,32 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
+use crate::account::{Account, WriterGuard};
+use crate::certificate::Certificates;
+use crate::certificate::folder::Folder;
 use crate::config::{ConfigError, EdgeConfig};
 use crate::control::Link;
 use crate::control::report::Identity;
 use crate::control::saved::{SavedError, StateDir, StateDirError};
-use crate::listen::{ListenError, Listeners};
+use crate::listen::{ListenError, Listeners, Transport};
 use crate::shared::Shared;
+use crate::succession::{Estate, Heritage, Successor};
 use crate::table::{Table, TableError};
+use crate::tls::settings::{Settings, SettingsError};
+use crate::tls::ticket::{self, Tickets};
 use crate::worker::{Workers, spawn_workers};
-use crate::{metrics, probe};
+use crate::{metrics, notify, probe};
+
+/// How often a draining edge looks whether its successor still lives.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// Why an edge cannot start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +44,12 @@ pub enum EdgeError {
     /// No sockets.
     #[error("open the listening sockets")]
     Listen(#[from] ListenError),
+    /// The folder of certificates, or the keys of session tickets.
+    #[error("prepare certificates and session tickets")]
+    Certificates(#[source] io::Error),
+    /// TLS.
+    #[error("prepare HTTPS")]
+    Https(#[from] SettingsError),
     /// No socket for metrics.
     #[error("listen for metrics on {}", .path.display())]
     Metrics {
@@ -42,6 +59,9 @@ pub enum EdgeError {
         #[source]
         source: io::Error,
     },
+    /// No access log.
+    #[error("open the access log")]
+    AccessLog(#[source] io::Error),
     /// Threads or runtimes.
     #[error("start the threads of the edge")]
     Threads(#[source] io::Error),
@@ -50,12 +70,27 @@ pub enum EdgeError {
     Ended(&'static str),
 }
 
-/// Runs one edge until `soft_stop` turns true or its sender is gone; see [`Edge::start`] and [`Edge::run`].
+/// What an edge is told while it runs.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// The soft stop: turns true, or its sender is gone.
+    pub stop: watch::Receiver<bool>,
+    /// Each change asks it to start a successor and to end once that serves; `None` where it never will be asked.
+    pub succeed: Option<watch::Receiver<u64>>,
+}
+
+impl From<watch::Receiver<bool>> for Orders {
+    fn from(stop: watch::Receiver<bool>) -> Self {
+        Self { stop, succeed: None }
+    }
+}
+
+/// Runs one edge until it is told to stop or has a successor; see [`Edge::start`] and [`Edge::run`].
 ///
 /// # Errors
 /// It cannot start, or a thread ended by itself.
-pub fn run(config: EdgeConfig, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
-    Edge::start(config)?.run(soft_stop)
+pub fn run(config: EdgeConfig, orders: Orders) -> Result<(), EdgeError> {
+    Edge::start(config)?.run(orders)
 }
 
 /// An edge that holds its lock and its sockets and has its last table, but does not accept yet.
@@ -65,7 +100,10 @@ pub struct Edge {
     shared: Arc<Shared>,
     state: Arc<StateDir>,
     listeners: Listeners,
+    tickets: Arc<Tickets>,
     instance: String,
+    heritage: Heritage,
+    log_writer: WriterGuard,
 }
 
 impl Edge {
@@ -77,21 +115,43 @@ impl Edge {
     pub fn start(config: EdgeConfig) -> Result<Self, EdgeError> {
         config.check()?;
         raise_open_files();
-        let state = StateDir::lock(&config.state_dir)?;
-        let shared = Shared::new(config.limits.clone(), config.sites_dir.clone());
-        restore(&state, &shared);
+        let mut heritage = Heritage::take();
+        let state = match heritage.lock() {
+            Some(lock) => StateDir::inherit(&config.state_dir, lock)?,
+            None => StateDir::lock(&config.state_dir)?,
+        };
+        let log = config.access_log.clone();
+        let (account, log_writer) =
+            Account::open(log, &config.state_dir, config.start_traces).map_err(EdgeError::AccessLog)?;
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let listeners = Listeners::open(&config.listen, workers)?;
+        let listeners = Listeners::open(&config.listen, &config.https, workers)?;
+        let (tickets, certificates) = secure(&state)?;
+        let mut shared =
+            Shared::secured(config.limits.clone(), config.sites_dir.clone(), account, certificates);
+        shared.https_port = listeners.addresses_of(Transport::Tls).first().map(SocketAddr::port);
+        shared.proxies.proxy_protocol = config.proxy_protocol.clone();
+        shared.proxies.trusted = config.trusted_proxies.clone();
+        let shared = Arc::new(shared);
+        restore(&state, &shared);
         let instance = random_name().map_err(EdgeError::Threads)?;
-        Ok(Self { config, shared, state: Arc::new(state), listeners, instance })
+        Ok(Self {
+            config,
+            shared,
+            state: Arc::new(state),
+            listeners,
+            tickets,
+            instance,
+            heritage,
+            log_writer,
+        })
     }
 
-    /// Addresses it listens on, with ports that the kernel chose.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.listeners.addresses
+    /// Addresses it listens on for one kind of clients, with ports that the kernel chose.
+    pub fn addresses(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.listeners.addresses_of(transport)
     }
 
     /// What its threads share.
@@ -99,13 +159,15 @@ impl Edge {
         &self.shared
     }
 
-    /// Serves until `soft_stop` turns true (or its sender is gone) and all that was in flight has ended, or
+    /// Serves until it is told to stop, or has a successor, and all that was in flight has ended, or
     /// `limits.stop_timeout` has passed. Blocks.
     ///
     /// # Errors
     /// Threads or the metrics socket cannot be made, or a thread ends without being told.
-    pub fn run(self, soft_stop: watch::Receiver<bool>) -> Result<(), EdgeError> {
-        let Self { config, shared, state, listeners, instance } = self;
+    pub fn run(self, orders: impl Into<Orders>) -> Result<(), EdgeError> {
+        let Self { config, shared, state, listeners, tickets, instance, heritage, log_writer } = self;
+        let Orders { stop, succeed } = orders.into();
+        let (end, soft_stop) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("edge-save")
@@ -117,16 +179,31 @@ impl Edge {
             metrics::bind(&path).map_err(|source| EdgeError::Metrics { path, source })
         });
         let metrics = metrics.transpose()?;
-        let addresses = listeners.addresses;
+        let estate = Estate::new(listeners.copies().map_err(EdgeError::Threads)?, state.lock_file());
+        let estate = estate.map_err(EdgeError::Threads)?;
+        let addresses = listeners.addresses_of(Transport::Plain);
+        let https = listeners.addresses_of(Transport::Tls);
+        let state_dir = state.path().to_path_buf();
         let workers = spawn_workers(Arc::clone(&shared), listeners.per_worker, soft_stop.clone());
         let workers = Arc::new(workers.map_err(EdgeError::Threads)?);
         let mut probes = Probes::start(&shared).map_err(EdgeError::Threads)?;
-        info!(edge = %config.name, %instance, ?addresses, generation = shared.table.load().generation, "edge serves");
+        info!(edge = %config.name, %instance, ?addresses, ?https, generation = shared.table.load().generation, "edge serves");
+        heritage.say_ready();
+        notify::ready();
+        let is_retired = Arc::new(AtomicBool::new(false));
+        let ending = Ending {
+            stop,
+            succeed,
+            end,
+            estate,
+            state: Arc::clone(&state),
+            is_retired: Arc::clone(&is_retired),
+        };
         let link = Link {
             shared: Arc::clone(&shared),
             socket: config.control_socket,
             state,
-            identity: Identity { edge: config.name, instance, listeners: addresses },
+            identity: Identity { edge: config.name, instance, listeners: addresses, is_retired },
             acknowledge: Box::new({
                 let workers = Arc::clone(&workers);
                 move |generation| Box::pin(workers.acknowledge(generation))
@@ -142,14 +219,106 @@ impl Edge {
             // Reports go on while workers drain, so that control sees what is still in flight.
             tokio::select! {
                 outcome = drained(workers, soft_stop) => outcome,
+                () = ending.watch() => Err(EdgeError::Ended("orders")),
                 () = link.run() => Err(EdgeError::Ended("link to control")),
                 () = serve => Err(EdgeError::Ended("metrics socket")),
+                () = rotate(tickets, state_dir) => Err(EdgeError::Ended("session tickets")),
                 _ = &mut probes.ended => Err(EdgeError::Ended("probes")),
             }
         });
         probes.stop();
+        // The workers have ended and handed over their last lines.
+        drop(log_writer);
         outcome
     }
+}
+
+/// Turns orders into the end of the workers.
+struct Ending {
+    stop: watch::Receiver<bool>,
+    succeed: Option<watch::Receiver<u64>>,
+    /// Told true, the workers drain.
+    end: watch::Sender<bool>,
+    estate: Estate,
+    state: Arc<StateDir>,
+    is_retired: Arc<AtomicBool>,
+}
+
+impl Ending {
+    /// Never ends by itself: the workers do, once told.
+    async fn watch(mut self) {
+        let mut successor = loop {
+            let asked = asked(self.succeed.as_mut());
+            tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => break None,
+                () = asked => {}
+            }
+            if let Some(successor) = self.hand_over().await {
+                break Some(successor);
+            }
+        };
+        self.end.send_replace(true);
+        while let Some(current) = &mut successor {
+            tokio::time::sleep(GLANCE).await;
+            if current.has_ended() && !*self.stop.borrow() {
+                error!("the successor ended while this edge drains; starting another");
+                if let Some(next) = self.hand_over().await {
+                    *current = next;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Starts a successor; `None` when there is none, and this edge goes on.
+    async fn hand_over(&self) -> Option<Successor> {
+        info!("starting a successor");
+        self.state.retire(true);
+        match self.estate.start().await {
+            Ok(successor) => {
+                info!(process = successor.id(), "a successor serves; draining");
+                self.is_retired.store(true, Ordering::SeqCst);
+                notify::succeeded_by(successor.id());
+                Some(successor)
+            }
+            Err(problem) => {
+                self.state.retire(*self.end.borrow());
+                let cause = std::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
+                error!(%problem, %cause, "no successor; this edge goes on as before");
+                None
+            }
+        }
+    }
+}
+
+/// Session tickets and certificates out of the state folder.
+fn secure(state: &StateDir) -> Result<(Arc<Tickets>, Certificates), EdgeError> {
+    let folder = Folder::open(state.path().join("certificates")).map_err(EdgeError::Certificates)?;
+    let tickets = Arc::new(Tickets::open(state.path()).map_err(EdgeError::Certificates)?);
+    let settings = Settings::new(Arc::<Tickets>::clone(&tickets))?;
+    Ok((tickets, Certificates::new(Some(folder), settings)))
+}
+
+/// Changes the keys of session tickets when it is time.
+async fn rotate(tickets: Arc<Tickets>, folder: PathBuf) {
+    loop {
+        tokio::time::sleep(ticket::LOOK_EVERY).await;
+        let (tickets, folder) = (Arc::clone(&tickets), folder.clone());
+        let rotate = move || tickets.rotate(&folder, ticket::now());
+        if let Ok(Err(problem)) = tokio::task::spawn_blocking(rotate).await {
+            error!(%problem, "cannot change the keys of session tickets");
+        }
+    }
+}
+
+/// Resolves when a successor is asked for; never where nobody can ask, or can no longer.
+async fn asked(succeed: Option<&mut watch::Receiver<u64>>) {
+    if let Some(succeed) = succeed
+        && succeed.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Waits on a thread of its own until all workers have ended; before the stop that is an error.

@@ -4,7 +4,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -100,6 +102,39 @@ pub(crate) fn discard(socket: impl AsFd) -> io::Result<()> {
         if count < block.len() {
             break;
         }
+    }
+    Ok(())
+}
+
+/// First descriptor that is handed to a process by `sd_listen_fds(3)`.
+pub const FIRST_HANDED: RawFd = 3;
+
+/// Gives `descriptors` to the program that `command` starts, as 3, 4, … (`sd_listen_fds(3)`).
+///
+/// # Errors
+/// This process has no more descriptors.
+pub fn hand_over(command: &mut Command, descriptors: &[OwnedFd]) -> io::Result<()> {
+    // Copies above the range that the child wants, so that moving one never overwrites another.
+    let above = i32::try_from(descriptors.len()).ok().and_then(|count| FIRST_HANDED.checked_add(count));
+    let above = above.ok_or(io::ErrorKind::InvalidInput)?;
+    let copies: Vec<OwnedFd> = descriptors
+        .iter()
+        .map(|descriptor| Ok(rustix::io::fcntl_dupfd_cloexec(descriptor, above)?))
+        .collect::<io::Result<_>>()?;
+    let place = move || {
+        for (target, copy) in (FIRST_HANDED..).zip(&copies) {
+            #[expect(unsafe_code, reason = "descriptors can be placed only between fork and exec")]
+            // SAFETY: dup2 is async-signal-safe; both numbers are valid in the child, which has its own table.
+            if unsafe { libc::dup2(copy.as_raw_fd(), target) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    #[expect(unsafe_code, reason = "descriptors can be placed only between fork and exec")]
+    // SAFETY: the closure calls only dup2, which is async-signal-safe, and allocates nothing.
+    unsafe {
+        command.pre_exec(place);
     }
     Ok(())
 }

@@ -5,21 +5,30 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use havre_api::route_table::{Check, Limits, Probe, ROUTE_TABLE_VERSION, RouteTable, Target, UpstreamRole};
+use havre_api::route_table::{
+    Balance as Balancing, Canary, Check, Limits, OLDEST_ROUTE_TABLE_VERSION, Probe, ROUTE_TABLE_VERSION,
+    RouteTable, Target, UpstreamRole,
+};
 
 mod build;
+mod https;
 #[cfg(test)]
 mod tests;
 
-use crate::metrics::Counters;
+pub use self::https::{Certificate, HostPolicy, Hsts, Https};
+use crate::account::series::{Counters, Series};
+use crate::balance::Balance;
+use crate::policy::Policy as RoutePolicy;
 use crate::site::Site;
-use crate::upstream::{InFlight, Signals, Standing, Upstream};
+use crate::upstream::{Signals, Upstream};
 
 /// Why a document is no table the edge can serve. The edge keeps the table it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// Written by a newer control.
-    #[error("route table has version {found}, this edge knows {ROUTE_TABLE_VERSION} only")]
+    #[error(
+        "route table has version {found}, this edge knows {OLDEST_ROUTE_TABLE_VERSION} to {ROUTE_TABLE_VERSION}"
+    )]
     Version {
         /// Version in the document.
         found: u32,
@@ -48,6 +57,16 @@ pub enum TableError {
         /// The task.
         task: String,
     },
+    /// A route names a policy that the document does not hold.
+    #[error("route {host}{prefix} names unknown policy {policy}")]
+    UnknownPolicy {
+        /// Host of the route.
+        host: String,
+        /// Prefix of the route.
+        prefix: String,
+        /// The missing key.
+        policy: String,
+    },
     /// A text that must never reach a request line, a header or a path on disk.
     #[error("{what} {text:?} is not valid")]
     Text {
@@ -65,9 +84,21 @@ pub struct Table {
     pub generation: u64,
     /// Value of the `Havre-Probe` header that asks for `Havre-Release`; empty means nobody may ask.
     pub probe_key: String,
-    hosts: HashMap<Box<str>, Vec<PathRoute>>,
+    hosts: HashMap<Box<str>, Host>,
+    /// Certificates and challenges.
+    pub https: Https,
     services: BTreeMap<String, Arc<Service>>,
+    policies: BTreeMap<String, Arc<RoutePolicy>>,
     pub(crate) signals: Arc<Signals>,
+}
+
+/// What the table says of one host.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// How it treats plain HTTP.
+    pub https: HostPolicy,
+    /// Longest prefix first.
+    routes: Vec<PathRoute>,
 }
 
 #[derive(Debug)]
@@ -75,6 +106,8 @@ struct PathRoute {
     /// Without a slash at its end, so the root is empty and `/api` means whole segments below it.
     prefix: Box<str>,
     target: RouteTarget,
+    /// None when requests only pass.
+    policy: Option<Arc<RoutePolicy>>,
 }
 
 #[derive(Debug)]
@@ -99,16 +132,30 @@ pub enum Found<'t> {
 /// One service at one generation.
 #[derive(Debug)]
 pub struct Service {
+    /// Its key in the table.
+    pub key: String,
     /// `project/environment/service`.
     pub name: String,
     /// Add `Havre-Release` to answers for everybody.
     pub expose_release: bool,
     /// Limits for its requests.
     pub limits: Limits,
+    /// How its requests are spread.
+    pub balancing: Balancing,
     /// Every task the edge knows for it, whatever its role.
     pub upstreams: Vec<Member>,
-    /// What its requests ended with; survives a swap.
+    /// The live ones.
+    pub(crate) live: Vec<Arc<Upstream>>,
+    /// What balancing remembers; survives a swap.
+    pub(crate) balance: Arc<Balance>,
+    /// What its requests ended with, by release; survives a swap.
     pub counters: Arc<Counters>,
+    /// A stop-first update is under way: requests are held while no upstream is live.
+    pub is_paused: bool,
+    /// Part of its clients goes to standby upstreams of another release.
+    pub canary: Option<Canary>,
+    /// Those of them that no task answered.
+    pub own: Arc<Series>,
 }
 
 /// An upstream and what this table wants of it.
@@ -131,7 +178,9 @@ impl Table {
             generation: 0,
             probe_key: String::new(),
             hosts: HashMap::new(),
+            https: Https::default(),
             services: BTreeMap::new(),
+            policies: BTreeMap::new(),
             signals: Arc::default(),
         }
     }
@@ -143,29 +192,37 @@ impl Table {
     /// The document has another version, contradicts itself or carries a text that could break out of a
     /// request line. Generations are compared by the caller.
     pub fn build(wire: &RouteTable, previous: Option<&Table>) -> Result<Self, TableError> {
-        if wire.version != ROUTE_TABLE_VERSION {
+        if !(OLDEST_ROUTE_TABLE_VERSION..=ROUTE_TABLE_VERSION).contains(&wire.version) {
             return Err(TableError::Version { found: wire.version });
         }
         let signals = previous.map_or_else(Arc::default, |table| Arc::clone(&table.signals));
         check_text("probe key", &wire.probe_key, |byte| byte.is_ascii_graphic())?;
         let services = build::services(wire, previous, &signals)?;
-        let hosts = build::hosts(wire, previous, &services)?;
-        Ok(Self { generation: wire.generation, probe_key: wire.probe_key.clone(), hosts, services, signals })
+        let policies = build::policies(wire, previous, &services)?;
+        let hosts = build::hosts(wire, previous, (&services, &policies))?;
+        let https = Https::build(wire, previous.map(|table| &table.https))?;
+        let (generation, probe_key) = (wire.generation, wire.probe_key.clone());
+        Ok(Self { generation, probe_key, hosts, https, services, policies, signals })
     }
 
-    /// The route for `host` (lower case, no port, no trailing dot) and `path` (as sent, without the query).
-    /// Never allocates; one hash, then as many comparisons as that host has prefixes.
+    /// What the table says of `host` (lower case, no port, no trailing dot): one hash.
+    pub fn host(&self, host: &str) -> Option<&Host> {
+        self.hosts.get(host)
+    }
+
+    /// The route for `host` and `path`; see [`Table::host`] and [`Host::find`].
     pub fn find(&self, host: &str, path: &str) -> Found<'_> {
-        let Some(routes) = self.hosts.get(host) else { return Found::UnknownHost };
-        for route in routes {
-            if covers(&route.prefix, path) {
-                return match &route.target {
-                    RouteTarget::Service(service) => Found::Service(service),
-                    RouteTarget::Site(site) => Found::Site(site),
-                };
-            }
-        }
-        Found::UnknownPath
+        self.route(host, path).0
+    }
+
+    /// The same with what the route does besides.
+    pub(crate) fn route(&self, host: &str, path: &str) -> (Found<'_>, Option<&Arc<RoutePolicy>>) {
+        self.host(host).map_or((Found::UnknownHost, None), |host| host.route(path))
+    }
+
+    /// The service with this key.
+    pub(crate) fn service(&self, key: &str) -> Option<&Arc<Service>> {
+        self.services.get(key)
     }
 
     /// Every service, ordered by its key.
@@ -178,12 +235,45 @@ impl Table {
         self.services.values().flat_map(|service| service.upstreams.iter())
     }
 
+    /// Counters of releases that this table does not name any more are forgotten.
+    pub(crate) fn forget_releases(&self) {
+        for service in self.services.values() {
+            service
+                .counters
+                .retain(|release| service.upstreams.iter().any(|member| member.upstream.release == release));
+        }
+        for site in self.sites() {
+            site.counters.retain(|release| site.release == release);
+        }
+    }
+
     /// Every site, in no particular order.
     pub fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
-        self.hosts.values().flatten().filter_map(|route| match &route.target {
+        self.hosts.values().flat_map(|host| &host.routes).filter_map(|route| match &route.target {
             RouteTarget::Site(site) => Some(site),
             RouteTarget::Service(_) => None,
         })
+    }
+}
+
+impl Host {
+    /// The route for `path` (as sent, without the query). Never allocates; as many comparisons as there are prefixes.
+    pub fn find(&self, path: &str) -> Found<'_> {
+        self.route(path).0
+    }
+
+    /// The same with what the route does besides.
+    pub(crate) fn route(&self, path: &str) -> (Found<'_>, Option<&Arc<RoutePolicy>>) {
+        for route in &self.routes {
+            if covers(&route.prefix, path) {
+                let found = match &route.target {
+                    RouteTarget::Service(service) => Found::Service(service),
+                    RouteTarget::Site(site) => Found::Site(site),
+                };
+                return (found, route.policy.as_ref());
+            }
+        }
+        (Found::UnknownPath, None)
     }
 }
 
@@ -192,61 +282,6 @@ impl Table {
 fn covers(prefix: &str, path: &str) -> bool {
     prefix.is_empty()
         || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-impl Service {
-    /// Picks an upstream for one request: of the first two healthy live ones after `turn` the one with less in
-    /// flight; if no live one is healthy, likewise among those not probed yet; else none. Upstreams of `avoid`
-    /// (already tried for this request) are left out. `turn` is the caller's own counter, advanced here.
-    ///
-    /// Load the table, find and pick in one synchronous section: what a worker acknowledges is that no such
-    /// section of an older table is still open.
-    pub fn pick(&self, avoid: &[Arc<Upstream>], turn: &mut u32) -> Option<InFlight> {
-        *turn = turn.wrapping_add(1);
-        let count = self.upstreams.len();
-        let start = (*turn as usize).checked_rem(count)?;
-        let mut healthy = Pair::default();
-        let mut unknown = Pair::default();
-        for member in self.upstreams[start..].iter().chain(&self.upstreams[..start]) {
-            let upstream = &member.upstream;
-            if member.role != UpstreamRole::Live || avoid.iter().any(|tried| Arc::ptr_eq(tried, upstream)) {
-                continue;
-            }
-            match upstream.standing() {
-                Standing::Healthy => healthy.offer(upstream),
-                Standing::Unknown => unknown.offer(upstream),
-                Standing::Unhealthy => {}
-            }
-            if healthy.second.is_some() {
-                break;
-            }
-        }
-        healthy.best().or_else(|| unknown.best()).map(|upstream| InFlight::new(Arc::clone(upstream)))
-    }
-}
-
-/// The first two candidates of a walk.
-#[derive(Default)]
-struct Pair<'s> {
-    first: Option<&'s Arc<Upstream>>,
-    second: Option<&'s Arc<Upstream>>,
-}
-
-impl<'s> Pair<'s> {
-    fn offer(&mut self, upstream: &'s Arc<Upstream>) {
-        if self.first.is_none() {
-            self.first = Some(upstream);
-        } else if self.second.is_none() {
-            self.second = Some(upstream);
-        }
-    }
-
-    fn best(self) -> Option<&'s Arc<Upstream>> {
-        match (self.first, self.second) {
-            (Some(first), Some(second)) if second.in_flight() < first.in_flight() => Some(second),
-            (first, _) => first,
-        }
-    }
 }
 
 /// Refuses a text with a byte that `allowed` does not name.

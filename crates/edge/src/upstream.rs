@@ -3,12 +3,16 @@
 //! Tests: `table/tests.rs`.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use havre_api::edge_report::{Checks, Health};
-use havre_api::route_table::Check;
+use havre_api::route_table::{Check, Protocol, Upstream as WireUpstream};
 use tokio::sync::Notify;
+
+use crate::account::series::Series;
+use crate::balance::{Outcome, Queue};
 
 /// Wake-ups between worker threads and the two state threads; one for the life of the process, passed from
 /// each table to the next. Each side has exactly one listener, so a stored permit is never lost.
@@ -18,6 +22,42 @@ pub struct Signals {
     pub report: Notify,
     /// An upstream is suspected of being down and should be probed now.
     pub probe: Notify,
+    clock: Clock,
+}
+
+/// Time of the process in milliseconds, as balancing needs it: moved by the workers' ticks, read by anybody.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+    now: AtomicU64,
+    /// Tests move time on by this.
+    skipped: AtomicU64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { start: Instant::now(), now: AtomicU64::new(1), skipped: AtomicU64::new(0) }
+    }
+}
+
+impl Signals {
+    /// The present moment, a tick old at most.
+    pub fn now(&self) -> u64 {
+        self.clock.now.load(Ordering::Relaxed)
+    }
+
+    /// Reads the system's clock.
+    pub(crate) fn advance(&self) {
+        let passed = u64::try_from(self.clock.start.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
+        let now = passed.saturating_add(self.clock.skipped.load(Ordering::Relaxed));
+        self.clock.now.fetch_max(now.max(1), Ordering::Relaxed);
+    }
+
+    /// Moves the time of balancing on without waiting: for tests of what happens after minutes.
+    pub(crate) fn skip(&self, millis: u64) {
+        self.clock.skipped.fetch_add(millis, Ordering::Relaxed);
+        self.advance();
+    }
 }
 
 /// Health as one byte, so that a pick needs no lock.
@@ -61,28 +101,45 @@ pub struct Upstream {
     pub release: String,
     /// Where to connect.
     pub address: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Counters of its release.
+    pub(crate) series: Arc<Series>,
     in_flight: AtomicU64,
     requests: AtomicU64,
     errors: AtomicU64,
     standing: AtomicU8,
     suspected: AtomicBool,
     draining: AtomicBool,
+    /// Failures in a row: of any kind, and those without a whole answer.
+    failure_run: AtomicU32,
+    broken_run: AtomicU32,
+    /// Gets no requests before this moment although it is healthy; 0 when it does.
+    ejected_until: AtomicU64,
+    /// Since when it gets requests.
+    ramp_from: AtomicU64,
     verdict: Mutex<Verdict>,
     signals: Arc<Signals>,
 }
 
 impl Upstream {
-    pub(crate) fn new(task: String, release: String, address: SocketAddr, signals: Arc<Signals>) -> Self {
+    pub(crate) fn new(wire: &WireUpstream, signals: Arc<Signals>, series: Arc<Series>) -> Self {
         Self {
-            task,
-            release,
-            address,
+            task: wire.task.clone(),
+            release: wire.release.clone(),
+            address: wire.address,
+            protocol: wire.protocol,
+            series,
             in_flight: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             standing: AtomicU8::new(Standing::Unknown as u8),
             suspected: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            failure_run: AtomicU32::new(0),
+            broken_run: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+            ramp_from: AtomicU64::new(0),
             verdict: Mutex::new(Verdict {
                 health: Health::Unknown,
                 checks: Checks::Pending,
@@ -151,6 +208,9 @@ impl Upstream {
         if verdict.health == health {
             return;
         }
+        if health == Health::Healthy {
+            self.restart_ramp(self.now());
+        }
         self.standing.store(Standing::of(&health) as u8, Ordering::Release);
         verdict.health = health;
         drop(verdict);
@@ -169,6 +229,62 @@ impl Upstream {
         self.signals.report.notify_one();
     }
 
+    /// The present moment, see [`Signals::now`].
+    pub(crate) fn now(&self) -> u64 {
+        self.signals.now()
+    }
+
+    /// It gets requests from now on: few at first.
+    pub(crate) fn restart_ramp(&self, now: u64) {
+        self.ramp_from.store(now, Ordering::Relaxed);
+    }
+
+    /// Since when it gets requests, in milliseconds of [`Upstream::now`].
+    pub(crate) fn ramp_from(&self) -> u64 {
+        self.ramp_from.load(Ordering::Relaxed)
+    }
+
+    /// Whether it gets no requests although it is healthy.
+    pub fn is_ejected(&self, now: u64) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) > now
+    }
+
+    /// Ejects it until `until`, or brings it back when that is 0. True when that is news and it is out now; its
+    /// failures in a row then count from the start, and it comes back like a fresh one.
+    pub(crate) fn eject_until(&self, until: u64, now: u64) -> bool {
+        let is_new = self.ejected_until.swap(until, Ordering::Relaxed) != until && until > now;
+        if is_new {
+            self.failure_run.store(0, Ordering::Relaxed);
+            self.broken_run.store(0, Ordering::Relaxed);
+            self.restart_ramp(until);
+        }
+        is_new
+    }
+
+    /// Failures in a row: without a whole answer, and of any kind.
+    pub(crate) fn runs(&self) -> (u32, u32) {
+        (self.broken_run.load(Ordering::Relaxed), self.failure_run.load(Ordering::Relaxed))
+    }
+
+    /// Notes how a request ended; returns the failures in a row. A good answer writes nothing unless failures came
+    /// before it.
+    pub(crate) fn note(&self, outcome: Outcome) -> u32 {
+        match outcome {
+            Outcome::Good => {
+                if self.failure_run.load(Ordering::Relaxed) > 0 {
+                    self.failure_run.store(0, Ordering::Relaxed);
+                    self.broken_run.store(0, Ordering::Relaxed);
+                }
+                return 0;
+            }
+            Outcome::Failed => self.broken_run.store(0, Ordering::Relaxed),
+            Outcome::Broken => {
+                self.broken_run.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.failure_run.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
     /// Whether the current table drains it; the last request in flight then asks for a report when it ends.
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Release);
@@ -185,13 +301,32 @@ impl Upstream {
 #[derive(Debug)]
 pub struct InFlight {
     upstream: Arc<Upstream>,
+    /// It waits in line and is not counted yet.
+    is_waiting: bool,
+    /// Who may want the room it leaves.
+    queue: Option<Arc<Queue>>,
 }
 
 impl InFlight {
     pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
         upstream.in_flight.fetch_add(1, Ordering::AcqRel);
         upstream.requests.fetch_add(1, Ordering::Relaxed);
-        Self { upstream }
+        Self { upstream, is_waiting: false, queue: None }
+    }
+
+    /// As [`InFlight::new`], unless `most` are in flight already.
+    pub(crate) fn within(upstream: Arc<Upstream>, most: u64, queue: Arc<Queue>) -> Option<Self> {
+        if upstream.in_flight.fetch_add(1, Ordering::AcqRel) >= most {
+            upstream.in_flight.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        upstream.requests.fetch_add(1, Ordering::Relaxed);
+        Some(Self { upstream, is_waiting: false, queue: Some(queue) })
+    }
+
+    /// Stands for a request that has no upstream yet; `upstream` is not told.
+    pub(crate) fn waiting(upstream: Arc<Upstream>) -> Self {
+        Self { upstream, is_waiting: true, queue: None }
     }
 
     /// The upstream that was picked.
@@ -212,7 +347,13 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let before = self.upstream.in_flight.fetch_sub(1, Ordering::AcqRel);
+        if self.is_waiting {
+            return;
+        }
+        let before = self.upstream.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if let Some(queue) = &self.queue {
+            queue.wake_first();
+        }
         if before == 1 && self.upstream.draining.load(Ordering::Acquire) {
             self.upstream.signals.report.notify_one();
         }

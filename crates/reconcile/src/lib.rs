@@ -4,6 +4,7 @@
 //! A crate of its own because it enforces a ban: it sees neither `web` nor the edge; it meets them only in the store.
 
 pub mod build;
+pub mod certificate;
 pub mod clock;
 pub mod deployment;
 pub mod execute;
@@ -12,5 +13,6 @@ pub mod public;
 pub mod route;
 pub mod runner;
 pub mod service;
+pub mod site;
 pub mod task_log;
 pub mod world;

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use havre_core::name::HostName;
 use havre_core::service::spec::RouteSpec;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 
 /// Header that asks an edge to name the release even where the service does not; carries the probe key.
@@ -55,7 +56,21 @@ pub trait PublicProbe: Send + Sync + std::fmt::Debug {
         route: &RouteSpec,
         key: &str,
     ) -> Result<PublicAnswer, PublicError>;
+
+    /// Status and text of a small answer for a host and path, asked as an issuer of certificates would.
+    ///
+    /// # Errors
+    /// When there is no HTTP answer within five seconds, or one of more than 4 KB.
+    async fn fetch(
+        &self,
+        listener: SocketAddr,
+        host: &HostName,
+        path: &str,
+    ) -> Result<(u16, String), PublicError>;
 }
+
+/// Largest body of [`PublicProbe::fetch`].
+const BODY_MAX: usize = 4096;
 
 /// The real one: plain HTTP/1.1 over TCP.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,6 +91,39 @@ impl PublicProbe for HttpProbe {
             Err(_) => Err(failed(format!("no answer within {} s", TIMEOUT.as_secs()))),
         }
     }
+
+    async fn fetch(
+        &self,
+        listener: SocketAddr,
+        host: &HostName,
+        path: &str,
+    ) -> Result<(u16, String), PublicError> {
+        let failed =
+            |message: String| PublicError::NoAnswer { listener, route: format!("{host}{path}"), message };
+        match tokio::time::timeout(TIMEOUT, fetch(listener, host, path)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {} s", TIMEOUT.as_secs()))),
+        }
+    }
+}
+
+async fn fetch(listener: SocketAddr, host: &HostName, path: &str) -> Result<(u16, String), AnyError> {
+    let stream = tokio::net::TcpStream::connect(reachable(listener)).await?;
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
+    let driver = tokio::spawn(connection);
+    let request = hyper::Request::get(path)
+        .header(hyper::header::HOST, host.as_str())
+        .header(hyper::header::USER_AGENT, "havre-probe")
+        .header(hyper::header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), BODY_MAX).collect().await;
+    driver.abort();
+    let body = body.map_err(|error| format!("read the answer: {error}"))?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).trim_end().to_owned()))
 }
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, route, service};
+use crate::{build, certificate, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(10);
@@ -26,19 +26,28 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Runs the loops until `stop`; returns when every step under way has ended.
 pub async fn run(world: World, stop: CancellationToken) {
     let listener = world.tracker.spawn(listen(world.clone()));
+    // A loop of its own: what issuers and servers of names answer never holds a service back.
+    let certificates = tokio::spawn(certificate::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
     let mut which = Which::All;
+    let mut is_resync = true;
     loop {
         let waits = activate(&world, &busy, which).await;
         which = Which::All;
+        if std::mem::take(&mut is_resync)
+            && let Err(error) = site::activate(&world).await
+        {
+            tracing::error!(error = %chain(&error), "could not tidy up the published sites");
+        }
         tokio::select! {
             () = stop.cancelled() => break,
             _ = changes.changed() => {}
             () = world.wake.notified() => {}
             () = &mut resync => {
                 world.engine_view.forget();
+                is_resync = true;
                 resync = world.clock.sleep(RESYNC);
             }
             () = world.clock.sleep(LOOK_AGAIN), if waits => which = Which::Waiting,
@@ -46,6 +55,9 @@ pub async fn run(world: World, stop: CancellationToken) {
         changes.mark_unchanged();
     }
     listener.abort();
+    if let Err(error) = certificates.await {
+        tracing::error!(%error, "the loop of certificates broke off");
+    }
     world.tracker.close();
     world.tracker.wait().await;
 }

@@ -2,10 +2,12 @@
 //! wake-up by an edge report does not cost a call to the engine.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use havre_acme::{Authority, Dns};
 use havre_build::builder::Builder;
 use havre_core::id::TaskId;
 use havre_core::task::spec::EDGE_NETWORK;
@@ -18,6 +20,7 @@ use havre_store::Store;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use crate::certificate::Desk;
 use crate::clock::Clock;
 use crate::public::PublicProbe;
 
@@ -34,6 +37,8 @@ pub struct Settings {
     pub build_dir: PathBuf,
     /// Builds at once.
     pub build_capacity: usize,
+    /// Public addresses of this machine; found by itself where there are none.
+    pub public_addresses: Vec<IpAddr>,
 }
 
 /// Everything the loops see and touch. Cheap to clone.
@@ -49,12 +54,19 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Asks the public listener.
     pub public: Arc<dyn PublicProbe>,
+    /// Talks to issuers.
+    pub authority: Arc<dyn Authority>,
+    /// Asks servers of names, writes records.
+    pub dns: Arc<dyn Dns>,
     /// Places and networks.
     pub settings: Arc<Settings>,
     /// Wakes the runner from inside.
     pub wake: Arc<Notify>,
+    /// Wakes the loop of certificates from inside.
+    pub certificates_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds.
     pub tracker: TaskTracker,
+    pub(crate) certificates: Arc<Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) stopping: Arc<Mutex<BTreeSet<TaskId>>>,
     pub(crate) engine_view: Arc<EngineView>,
@@ -69,9 +81,13 @@ impl World {
             builder: seams.builder,
             clock: seams.clock,
             public: seams.public,
+            authority: seams.authority,
+            dns: seams.dns,
             settings: Arc::new(settings),
             wake: Arc::default(),
+            certificates_wake: Arc::default(),
             tracker: TaskTracker::new(),
+            certificates: Arc::default(),
             building: Arc::default(),
             stopping: Arc::default(),
             engine_view: Arc::default(),
@@ -115,6 +131,10 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     /// Asks the public listener.
     pub public: Arc<dyn PublicProbe>,
+    /// Talks to issuers.
+    pub authority: Arc<dyn Authority>,
+    /// Asks servers of names, writes records.
+    pub dns: Arc<dyn Dns>,
 }
 
 /// The engine's last answer, valid until something may have changed.

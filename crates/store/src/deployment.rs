@@ -173,6 +173,7 @@ impl Tx<'_> {
             "UPDATE services SET live = ?2, failures = 0, last_failure_at = NULL WHERE id = ?1",
             (service.id.row(), release.id.row()),
         )?;
+        self.record_switch(service.live, Some(release.id))?;
         let event =
             service::event::Event::WentLive { release: release.id, previous: service.live, deployment: id };
         self.tell(service.id, EventKind::Service(event))?;
@@ -201,6 +202,7 @@ impl Tx<'_> {
             "UPDATE services SET live = ?2 WHERE id = ?1",
             (service.id.row(), deployment.previous.map(ReleaseId::row)),
         )?;
+        self.record_switch(service.live, deployment.previous)?;
         // With nothing to go back to there is no release to name; the deployment's own `Reverting` tells it.
         if let Some(previous) = deployment.previous {
             let event =

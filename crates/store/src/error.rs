@@ -199,6 +199,42 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// Something must be sealed or opened, and there is no key for it.
+    #[error(
+        "there is no master key, so nothing secret can be kept; make one with `havred key create` and restart havred control"
+    )]
+    NoMasterKey,
+    /// The key that sealed rows is not there.
+    #[error(
+        "could not open the store: it holds values sealed with the master key {wanted}, and {}; restore that key, \
+         nothing was changed",
+        found.as_ref().map_or("there is no master key".to_owned(), |found| format!("the one there is {found}"))
+    )]
+    WrongMasterKey {
+        /// Name of the key in the store.
+        wanted: String,
+        /// Name of the one that was given.
+        found: Option<String>,
+    },
+    /// A sealed value cannot be opened.
+    #[error("could not open {column} of {row} in {table}: {why}")]
+    Sealed {
+        /// Table.
+        table: &'static str,
+        /// Row.
+        row: String,
+        /// Column.
+        column: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// No random bytes.
+    #[error("could not find random bytes to seal a value with")]
+    Random {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A statement's error was swallowed inside a write, so the whole write was dropped.
     #[error("could not commit to the store: SQLite had given the write up after an earlier error")]
     GivenUp,

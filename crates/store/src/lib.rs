@@ -6,14 +6,19 @@
 //! Tests: `tests/it`, and at the end of the files that hold what those cannot reach.
 
 pub mod build;
+pub mod certificate;
 pub mod deployment;
+pub mod dns_provider;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod issuer;
 pub mod pool;
 pub mod release;
 pub mod route;
+pub mod seal;
 pub mod service;
+pub mod site;
 pub mod task;
 pub mod token;
 
@@ -27,10 +32,13 @@ mod thread;
 mod view;
 mod waiting;
 
+pub use certificate::Material;
 pub use environment::Environment;
 pub use error::StoreError;
+pub use issuer::AccountRow;
 pub use pool::AddressPool;
 pub use release::NewRelease;
+pub use seal::{KeyError, MasterKey};
 pub use service::Applied;
 pub use store::{OpenOptions, Store};
 pub use task::Failures;

@@ -16,8 +16,12 @@ pub(crate) struct Migration {
 }
 
 /// All of them, numbered from 1 without gaps.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "first", sql: include_str!("../migrations/0001_first.sql") },
+    Migration { number: 2, name: "maintenance", sql: include_str!("../migrations/0002_maintenance.sql") },
+    Migration { number: 3, name: "site_releases", sql: include_str!("../migrations/0003_site_releases.sql") },
+    Migration { number: 4, name: "certificate", sql: include_str!("../migrations/0004_certificate.sql") },
+];
 
 struct Applied {
     number: i64,

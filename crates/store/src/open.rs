@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::StoreError;
 use crate::migration::{MIGRATIONS, is_foreign, migrate};
 use crate::row;
+use crate::seal::{ID, MasterKey, SEALED};
 
 /// Longest wait for somebody else's lock, such as a person looking with the sqlite3 program.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +68,24 @@ pub(crate) fn ensure_identity(connection: &Connection, given: &Identity) -> Resu
     let sql = "SELECT name, probe_key FROM installation";
     row::find(connection, sql, [], |row| Ok(Identity { installation: row.get(0)?, probe_key: row.get(1)? }))?
         .ok_or_else(|| StoreError::not_found("row of", "installation"))
+}
+
+/// Refuses to start without the key that sealed what is in the store: half of it would be of no use, and somebody might
+/// make a new key over the old one.
+pub(crate) fn check_master_key(connection: &Connection, key: Option<&MasterKey>) -> Result<(), StoreError> {
+    let id = key.map(MasterKey::id).unwrap_or_default();
+    for (table, column) in SEALED {
+        let sql = format!(
+            "SELECT substr({column}, 1, {ID}) FROM {table} WHERE {column} IS NOT NULL AND substr({column}, 1, {ID}) IS NOT ?1 \
+             LIMIT 1"
+        );
+        let other: Option<Vec<u8>> = row::find(connection, &sql, [id.as_slice()], |row| Ok(row.get(0)?))?;
+        if let Some(other) = other {
+            let wanted = other.iter().map(|byte| format!("{byte:02x}")).collect();
+            return Err(StoreError::WrongMasterKey { wanted, found: key.map(MasterKey::name) });
+        }
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {

@@ -6,7 +6,7 @@ use havre_core::event::EventKind;
 use havre_core::id::{EnvironmentId, ReleaseId, ServiceId};
 use havre_core::service::event::Event;
 use havre_core::service::spec::{RouteSpec, ServiceSpec, Work};
-use havre_core::service::{Place, Service};
+use havre_core::service::{Maintenance, Place, Service};
 use havre_core::time::Timestamp;
 use rusqlite::Row;
 
@@ -26,8 +26,8 @@ pub enum Applied {
 }
 
 const SELECT: &str = "SELECT services.id, environment, projects.name AS project_name, \
-    environments.name AS environment_name, services.name, spec, revision, replicas, live, destroyed_at \
-    FROM services JOIN environments ON environments.id = environment JOIN projects ON projects.id = project";
+    environments.name AS environment_name, services.name, spec, revision, replicas, live, destroyed_at, \
+    maintenance.since, maintenance.bypass FROM services LEFT JOIN maintenance ON maintenance.service = services.id JOIN environments ON environments.id = environment JOIN projects ON projects.id = project";
 
 fn read(row: &Row<'_>) -> Result<Service, StoreError> {
     let origin = Origin::of("services", row)?;
@@ -39,6 +39,10 @@ fn read(row: &Row<'_>) -> Result<Service, StoreError> {
         revision: origin.count(row, "revision")?,
         replicas: row.get("replicas")?,
         live: row.get::<_, Option<i64>>("live")?.map(ReleaseId::new),
+        maintenance: match row::instant_or_none(row, "since")? {
+            Some(since) => Some(Maintenance { since, bypass: origin.text(row, "bypass")? }),
+            None => None,
+        },
         destroyed_at: row::instant_or_none(row, "destroyed_at")?,
     })
 }
@@ -244,6 +248,29 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Starts maintenance, or ends it. Starting it again changes the secret that passes.
+    ///
+    /// # Errors
+    /// `BeingDestroyed`.
+    pub fn set_maintenance(&mut self, id: ServiceId, wanted: Option<&Maintenance>) -> Result<(), StoreError> {
+        let service = self.get_lasting_service(id)?;
+        if service.maintenance.as_ref() == wanted {
+            return Ok(());
+        }
+        row::run(self.connection, "DELETE FROM maintenance WHERE service = ?1", [id.row()])?;
+        let event = match wanted {
+            Some(Maintenance { since, bypass }) => {
+                let bypass: String = bypass.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                let sql = "INSERT INTO maintenance (service, since, bypass) VALUES (?1, ?2, ?3)";
+                row::run(self.connection, sql, (id.row(), since.as_millis(), bypass))?;
+                Event::MaintenanceStarted
+            }
+            None => Event::MaintenanceEnded,
+        };
+        self.tell(id, EventKind::Service(event))?;
+        Ok(())
+    }
+
     /// Marks the service for destruction since `at` and frees its routes for others; nothing happens when it is
     /// marked already.
     pub fn request_destroy(&mut self, id: ServiceId, at: Timestamp) -> Result<(), StoreError> {
@@ -275,6 +302,7 @@ impl Tx<'_> {
         for sql in [
             "DELETE FROM deployments WHERE service = ?1",
             "UPDATE services SET live = NULL WHERE id = ?1",
+            "DELETE FROM site_releases WHERE release IN (SELECT id FROM releases WHERE service = ?1)",
             "DELETE FROM releases WHERE service = ?1",
             "DELETE FROM builds WHERE service = ?1",
             "DELETE FROM services WHERE id = ?1",

@@ -20,6 +20,7 @@ use crate::lock::Lock;
 use crate::open::{self, Identity};
 use crate::pool::AddressPool;
 use crate::row;
+use crate::seal::MasterKey;
 use crate::thread::{self, Queue};
 use crate::view::{self, Context, Pools, Tx, View};
 
@@ -41,6 +42,8 @@ pub struct OpenOptions {
     pub edge_pool: AddressPool,
     /// Where the /24 networks of environments come from.
     pub environment_pool: AddressPool,
+    /// Seals what must not be read from the file. Without one nothing secret can be kept.
+    pub master_key: Option<MasterKey>,
 }
 
 impl fmt::Debug for OpenOptions {
@@ -50,6 +53,7 @@ impl fmt::Debug for OpenOptions {
             .field("installation", &self.installation)
             .field("edge_pool", &self.edge_pool)
             .field("environment_pool", &self.environment_pool)
+            .field("master_key", &self.master_key)
             .finish_non_exhaustive()
     }
 }
@@ -67,6 +71,7 @@ struct Inner {
     shared: Arc<Shared>,
     identity: Identity,
     pools: Pools,
+    master_key: Option<Arc<MasterKey>>,
     /// Last, so that it is given back after everything else.
     _lock: Arc<Lock>,
 }
@@ -117,10 +122,11 @@ impl Store {
     /// `InUse` when another process has it; otherwise says what is wrong with the file or the pools.
     pub fn open(options: OpenOptions) -> Result<Self, StoreError> {
         check_pools(&options)?;
-        let OpenOptions { path, installation, probe_key, edge_pool, environment_pool } = options;
+        let OpenOptions { path, installation, probe_key, edge_pool, environment_pool, master_key } = options;
         open::ensure_folder(&path)?;
         let lock = Arc::new(Lock::take(&path)?);
         let writer = open::open_writer(&path)?;
+        open::check_master_key(&writer, master_key.as_ref())?;
         let identity = open::ensure_identity(&writer, &Identity { installation, probe_key })?;
         let readers = (0..READERS).map(|_| open::open_reader(&path)).collect::<Result<Vec<_>, _>>()?;
         let edges = EdgeReports::default();
@@ -142,6 +148,7 @@ impl Store {
             shared: Arc::new(Shared { changes: watch::Sender::new(0), edges }),
             identity,
             pools: Pools { edge: edge_pool, environment: environment_pool },
+            master_key: master_key.map(Arc::new),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -155,7 +162,8 @@ impl Store {
         &self,
         f: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.queues()?.readers.run(move |connection| view::read(connection, f)).await
+        let key = self.inner.master_key.clone();
+        self.queues()?.readers.run(move |connection| view::read(connection, key.as_deref(), f)).await
     }
 
     /// Runs `f` in the one write transaction of the moment and keeps all it wrote, or nothing when it fails.
@@ -169,9 +177,10 @@ impl Store {
         actor: Actor,
         f: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let context = Context { at, actor, pools: self.inner.pools };
+        let (pools, key) = (self.inner.pools, self.inner.master_key.clone());
         let shared = Arc::clone(&self.inner.shared);
         let work = move |connection: &mut Connection| {
+            let context = Context { at, actor, pools, master_key: key.as_deref() };
             let (value, has_written) = view::write(connection, context, f)?;
             if has_written {
                 // Committed already: a failing look at the rows must not make it seem undone.
@@ -249,6 +258,7 @@ mod tests {
             probe_key: "key".to_owned(),
             edge_pool: "10.88.0.0/16".parse().unwrap(),
             environment_pool: "10.89.0.0/16".parse().unwrap(),
+            master_key: None,
         })
         .unwrap()
     }

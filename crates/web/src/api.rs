@@ -8,7 +8,10 @@ use utoipa_axum::routes;
 
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
-use crate::{access, build, deployment, edge, environment, event, node, project, release, service, task};
+use crate::{
+    access, build, certificate, deployment, dns_provider, edge, environment, event, issuer, node, project,
+    release, service, task,
+};
 
 /// The API on the TCP address: every request but two carries an access token.
 pub fn public_api(state: &AppState) -> Router {
@@ -72,15 +75,28 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Public, routes!(node::openapi::openapi)),
         Endpoint::quick(Read, routes!(node::status::status)),
         Endpoint::quick(Read, routes!(node::route_table::route_table)),
+        Endpoint::quick(Read, routes!(node::traffic::traffic)),
         Endpoint::quick(Machine, routes!(access::list::list)),
         Endpoint::quick(Machine, routes!(access::create::create)),
         Endpoint::quick(Machine, routes!(access::revoke::revoke)),
+        Endpoint::quick(Read, routes!(certificate::list::list)),
+        Endpoint::quick(Read, routes!(certificate::get::get)),
+        Endpoint::quick(Change, routes!(certificate::upload::upload)),
+        Endpoint::quick(Change, routes!(certificate::renew::renew)),
+        Endpoint::quick(Change, routes!(certificate::remove::remove)),
+        Endpoint::quick(Read, routes!(issuer::list::list)),
+        Endpoint::quick(Change, routes!(issuer::set::set)),
+        Endpoint::quick(Change, routes!(issuer::remove::remove)),
+        Endpoint::quick(Read, routes!(dns_provider::list::list)),
+        Endpoint::quick(Change, routes!(dns_provider::set::set)),
+        Endpoint::quick(Change, routes!(dns_provider::remove::remove)),
         Endpoint::quick(Read, routes!(project::list::list)),
         Endpoint::quick(Read, routes!(environment::get::get)),
         Endpoint::quick(Change, routes!(environment::apply::apply)),
         Endpoint::quick(Change, routes!(environment::destroy::destroy)),
         Endpoint::quick(Read, routes!(service::get::get)),
         Endpoint::quick(Change, routes!(service::scale::scale)),
+        Endpoint::quick(Change, routes!(service::maintenance::maintenance)),
         Endpoint::quick(Change, routes!(service::destroy::destroy)),
         Endpoint::quick(Read, routes!(release::list::list)),
         Endpoint::quick(Read, routes!(deployment::list::list)),
@@ -105,5 +121,6 @@ fn edge_endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::long(Permission::Edge, routes!(edge::table::table)),
         Endpoint::quick(Permission::Edge, routes!(edge::report::report)),
+        Endpoint::quick(Permission::Edge, routes!(certificate::material::material)),
     ]
 }

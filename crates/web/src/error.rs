@@ -5,12 +5,12 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` | no valid access token |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `task_not_found` `token_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
-//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` | right in itself, but not in the present state |
+//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
-//! | 422 | `spec_invalid` `context_invalid` `image_invalid` | well formed, but breaks a rule |
+//! | 422 | `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` | well formed, but breaks a rule |
 //! | 429 | `too_many_streams` | too many streams or uploads at once; try again later |
 //! | 500 | `internal` | a bug or a damaged store; the server's log says more |
 //! | 503 | `unavailable` | the engine or the store cannot be used right now |
@@ -22,6 +22,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use havre_api::error::ErrorBody;
+use havre_core::artifact::ArtifactError;
 use havre_core::id::IdError;
 use havre_core::name::NameError;
 use havre_store::StoreError;
@@ -46,6 +47,9 @@ pub enum Code {
     BuildNotFound,
     TaskNotFound,
     TokenNotFound,
+    CertificateNotFound,
+    IssuerNotFound,
+    ProviderNotFound,
     MethodNotAllowed,
     UploadStalled,
     RouteTaken,
@@ -60,11 +64,16 @@ pub enum Code {
     BuildNeeded,
     NotScalable,
     TaskNotRunning,
+    NotRenewable,
+    NoMasterKey,
     BodyTooLarge,
     ContextTooLarge,
     SpecInvalid,
     ContextInvalid,
     ImageInvalid,
+    CertificateInvalid,
+    IssuerInvalid,
+    ProviderInvalid,
     TooManyStreams,
     Internal,
     Unavailable,
@@ -91,6 +100,14 @@ impl Code {
             Self::BuildNotFound => ("build_not_found", StatusCode::NOT_FOUND),
             Self::TaskNotFound => ("task_not_found", StatusCode::NOT_FOUND),
             Self::TokenNotFound => ("token_not_found", StatusCode::NOT_FOUND),
+            Self::CertificateNotFound => ("certificate_not_found", StatusCode::NOT_FOUND),
+            Self::IssuerNotFound => ("issuer_not_found", StatusCode::NOT_FOUND),
+            Self::ProviderNotFound => ("provider_not_found", StatusCode::NOT_FOUND),
+            Self::NotRenewable => ("not_renewable", StatusCode::CONFLICT),
+            Self::NoMasterKey => ("no_master_key", StatusCode::CONFLICT),
+            Self::CertificateInvalid => ("certificate_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::IssuerInvalid => ("issuer_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::ProviderInvalid => ("provider_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::UploadStalled => ("upload_stalled", StatusCode::REQUEST_TIMEOUT),
             Self::RouteTaken => ("route_taken", StatusCode::CONFLICT),
@@ -198,6 +215,12 @@ impl From<NameError> for Refusal {
     }
 }
 
+impl From<ArtifactError> for Refusal {
+    fn from(error: ArtifactError) -> Self {
+        Self::new(Code::NameInvalid, error.to_string())
+    }
+}
+
 impl From<IdError> for Refusal {
     fn from(error: IdError) -> Self {
         Self::new(Code::NameInvalid, error.to_string())
@@ -216,6 +239,7 @@ impl From<StoreError> for Refusal {
             StoreError::NotScalable { .. } => Self::new(Code::NotScalable, text),
             StoreError::NameTaken { .. } => Self::new(Code::NameTaken, text).hint("choose another name"),
             StoreError::NotFound { kind, .. } => Self::new(not_found_code(kind), text),
+            StoreError::NoMasterKey => Self::new(Code::NoMasterKey, text),
             StoreError::PoolExhausted { .. } => Self::new(Code::Unavailable, text),
             StoreError::Full(_) => Self::new(Code::DiskFull, text),
             StoreError::Disk(_) | StoreError::ReadOnly(_) | StoreError::Damaged(_) => {
@@ -239,6 +263,9 @@ fn not_found_code(kind: &str) -> Code {
         "build" => Code::BuildNotFound,
         "task" => Code::TaskNotFound,
         "token" => Code::TokenNotFound,
+        "certificate" => Code::CertificateNotFound,
+        "issuer" => Code::IssuerNotFound,
+        "DNS provider" => Code::ProviderNotFound,
         _ => Code::PathNotFound,
     }
 }
@@ -263,7 +290,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> (\""))
             .map(|(_, rest)| rest.split('"').next().unwrap())
             .collect();
-        assert_eq!(names.len(), 39);
+        assert_eq!(names.len(), 47);
         for name in names {
             assert_eq!(page.matches(&format!("`{name}`")).count(), 1, "{name} must be on the page once");
         }

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
-use havre_core::id::{BuildId, DeploymentId};
-use havre_core::name::{EnvironmentName, ProjectName, TokenName};
+use havre_core::artifact::Digest;
+use havre_core::id::{BuildId, CertificateId, DeploymentId};
+use havre_core::name::{DnsName, EnvironmentName, IssuerName, ProjectName, TokenName};
 use havre_core::service::Place;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -110,6 +111,14 @@ one_segment! {
     BuildPath(BuildId) "build";
     /// Id in the path of a deployment.
     DeploymentPath(DeploymentId) "deployment";
+    /// Id in the path of a certificate.
+    CertificatePath(CertificateId) "certificate";
+    /// Digest in the path of material.
+    DigestPath(Digest) "digest";
+    /// Name in the path of an issuer.
+    IssuerPath(IssuerName) "issuer";
+    /// Zone in the path of a DNS provider.
+    ZonePath(DnsName) "zone";
     /// Name in the path of a token.
     TokenPath(TokenName) "token";
 }

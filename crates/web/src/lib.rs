@@ -6,11 +6,14 @@
 pub mod access;
 pub mod api;
 pub mod build;
+pub mod certificate;
 pub mod deployment;
+pub mod dns_provider;
 pub mod edge;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod issuer;
 pub mod node;
 pub mod project;
 pub mod release;

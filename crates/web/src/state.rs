@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::build::intake::ContextIntake;
+use crate::edge::board::Board;
 use crate::error::{Code, Refusal};
 use crate::task::streams::TaskStreams;
 
@@ -91,17 +92,23 @@ pub struct Wiring {
 pub struct AppState {
     wiring: Arc<Wiring>,
     slots: Arc<Semaphore>,
+    board: Arc<Board>,
 }
 
 impl AppState {
     /// State for every router of one process.
     pub fn new(wiring: Wiring) -> Self {
         let slots = Arc::new(Semaphore::new(wiring.limits.streams));
-        Self { wiring: Arc::new(wiring), slots }
+        Self { wiring: Arc::new(wiring), slots, board: Arc::default() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.wiring.clock)()
+    }
+
+    /// What edges say of their traffic.
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
     }
 
     /// One of the bounded number of streams, given back on drop.

@@ -6,6 +6,7 @@
 //! Tests: at the end of each file.
 
 pub mod challenge;
+pub mod current;
 pub mod inspect;
 pub mod issuer;
 pub mod key;

@@ -1,6 +1,11 @@
 //! The seam to the domain name system, as plain data: what servers say, and TXT records of ours at a provider.
 //! Judging what they say is `havre_core::dns`. Tests: `tests/it/dns.rs`, the contract of the real one and the fake.
 
+mod ask;
+mod client;
+mod write;
+mod zone;
+
 use std::net::IpAddr;
 
 use async_trait::async_trait;
@@ -8,6 +13,7 @@ use havre_core::dns::provider::Provider;
 use havre_core::dns::{CaaSet, LookupFailure, TxtPlace, TxtRecord, View};
 use havre_core::name::{CertificateName, DnsName, HostName};
 
+pub use self::client::{DnsClient, DnsSettings, system_resolvers};
 use crate::error::DnsError;
 
 /// Asks and writes. Look-ups never fail as a whole: each server's failure is part of the answer.

@@ -14,8 +14,9 @@ use havre_api::node::{Health, NodeStatus};
 use havre_api::project::ProjectList;
 use havre_api::release::{ListQuery, ReleaseList};
 use havre_api::route_table::RouteTable;
-use havre_api::service::{ScaleRequest, ScaleResponse, ServiceStatus};
+use havre_api::service::{MaintenanceRequest, ScaleRequest, ScaleResponse, ServiceStatus};
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, SessionClient, SessionServer};
+use havre_api::traffic::TrafficList;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -215,6 +216,31 @@ fn tasks() {
     );
 }
 
+/// Every setting of a route.
+fn settings() -> Value {
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhh";
+    json!({
+        "redirects": [{ "from": "/old/*", "to": "https://new.example/*", "status": 308 }],
+        "strip_prefix": "/api",
+        "request_headers": { "set": { "x-env": "prod" }, "add": { "x-tag": "one" }, "remove": ["cookie"] },
+        "response_headers": { "remove": ["server"] },
+        "basic_auth": { "realm": "Staff", "users": { "ada": hash } },
+        "allow": ["10.0.0.0/8"], "deny": ["2001:db8::1"],
+        "rate_limits": [
+            { "by": "client", "requests": 100, "per": "1m", "burst": 20 },
+            { "by": { "header": "x-api-key" }, "requests": 5, "per": "1s", "burst": 5 },
+        ],
+        "limits": { "body": "10MB", "head": "8KB", "connect": "1s", "first_byte": "30s", "total": "2m" },
+        "compress": true,
+        "sticky": { "cookie": "seat", "max_age": "1d" },
+        "cors": { "origins": { "only": ["https://app.example"] }, "methods": ["GET"], "headers": ["content-type"],
+            "expose": ["x-total"], "credentials": true, "max_age": "10m" },
+        "error_pages": { "pages": { "5xx": "<h1>sorry</h1>" }, "replace": true },
+        "maintenance": { "page": "<h1>soon</h1>", "allow": ["192.0.2.1"] },
+        "hold": "10s",
+    })
+}
+
 #[test]
 fn edges() {
     let check = json!({ "path": "/ready", "status": 204, "contains": "yes" });
@@ -224,18 +250,42 @@ fn edges() {
     });
     let upstream = |role: &str| json!({ "task": "t3", "release": "r7", "address": "10.210.0.4:3000", "role": role, "probe": probe, "checks": [check] });
     golden::<RouteTable>(json!({
-        "version": 1, "generation": 4, "probe_key": "key",
+        "version": 2, "generation": 4, "probe_key": "key",
         "routes": [
-            { "host": "api.example", "path_prefix": "/", "target": { "kind": "service", "service": "s12" } },
+            { "host": "api.example", "path_prefix": "/", "target": { "kind": "service", "service": "s12" },
+                "policy": "s12" },
             { "host": "dropit.example", "path_prefix": "/docs", "target": { "kind": "site", "digest": "ab",
-                "release": "r3", "spa": true, "expose_release": false } },
+                "release": "r3", "spa": true, "expose_release": false, "base": "/", "clean_urls": "redirect",
+                "trailing_slash": "never",
+                "cdn": { "tags": "surrogate-key", "tag": "dropit-production-web", "hold_seconds": 60 },
+                "earlier": [{ "digest": "cd", "until_ms": 1_000 }] } },
         ],
         "services": { "s12": {
             "name": "dropit/production/api", "expose_release": true,
             "upstreams": [upstream("live"), upstream("standby"), upstream("draining")],
             "limits": { "connect_timeout_ms": 5000, "first_byte_timeout_ms": 60000, "max_body_bytes": 0 },
+            "is_paused": true, "canary": { "release": "r8", "percent": 5 },
+            "balance": { "max_in_flight": 10, "queue": 100, "queue_wait_ms": 2000, "slow_start_ms": 10000,
+                "eject_after": 5, "retry_percent": 10 },
         } },
+        "certificates": [
+            { "names": ["api.example", "*.example.org"], "digest": "ab", "purpose": "serve" },
+            { "names": ["new.example"], "digest": "cd", "purpose": "tls_alpn01" },
+        ],
+        "challenges": [{ "host": "new.example", "token": "t", "answer": "t.k" }],
+        "hosts": {
+            "api.example": { "redirect_to_https": true, "hsts": "max-age=300" },
+            "dropit.example": { "redirect_to_https": false, "hsts": null },
+        },
+        "policies": { "s12": { "settings": settings(), "maintenance": "ab".repeat(32) } },
     }));
+    // What an edge of the release before saved, or a control of the release before sends.
+    let first = json!({ "version": 1, "generation": 4, "probe_key": "key", "routes": [], "services": {} });
+    let first: RouteTable = serde_json::from_value(first).expect("version 1 stays readable");
+    assert_eq!(
+        first,
+        RouteTable { version: 1, generation: 4, probe_key: "key".to_owned(), ..RouteTable::default() }
+    );
     let seen = |health: Value, checks: Value| json!({ "task": "t3", "health": health, "checks": checks, "in_flight": 1, "requests": 2, "errors": 3 });
     golden::<EdgeReport>(json!({
         "edge": "n", "instance": "i", "generation": 4, "listeners": ["127.0.0.1:80"],
@@ -245,6 +295,18 @@ fn edges() {
             seen(json!({ "state": "unhealthy", "reason": "r" }), json!({ "state": "failed", "reason": "r" })),
         ],
     }));
+    let traffic = json!({
+        "window_ms": 2000, "connections": 1, "shed": 2, "retries": 3, "panics": 4, "log_dropped": 5,
+        "rows": [{
+            "name": "dropit/production/api", "release": "r7", "requests": 10, "errors": 1, "client_errors": 2,
+            "received_bytes": 3, "sent_bytes": 4, "p50_us": 5, "p95_us": 6, "p99_us": 7, "in_flight": 8, "waiting": 9,
+        }],
+        "left_out": 6,
+    });
+    golden::<EdgeReport>(json!({
+        "edge": "n", "instance": "i", "generation": 4, "listeners": [], "upstreams": [], "traffic": traffic,
+    }));
+    golden::<TrafficList>(json!({ "edges": [{ "edge": "n", "reported_at": AT, "traffic": traffic }] }));
 }
 
 #[test]
@@ -259,11 +321,12 @@ fn requests_refuse_what_they_do_not_know() {
     refused::<EventQuery>(json!({}));
     refused::<ListQuery>(json!({}));
     refused::<ScaleRequest>(json!({ "replicas": 1 }));
+    refused::<MaintenanceRequest>(json!({ "on": true }));
     refused::<LogQuery>(json!({}));
     refused::<ExecRequest>(json!({ "argv": ["sh"] }));
     refused::<RunRequest>(json!({ "argv": ["sh"] }));
     refused::<SessionClient>(json!({ "type": "resize", "columns": 80, "rows": 24 }));
     refused::<RouteTable>(
-        json!({ "version": 1, "generation": 1, "probe_key": "", "routes": [], "services": {} }),
+        json!({ "version": 2, "generation": 1, "probe_key": "", "routes": [], "services": {} }),
     );
 }

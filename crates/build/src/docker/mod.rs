@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuildError, BuildLine, BuildRequest, Builder};
 use crate::line::LineSink;
-use crate::site::{Limits, Sites};
+use crate::site::{Limits, Published, Sites};
 
 /// Longest wait for the head of an answer in seconds. While a context is sent none comes, so it is as long as a
 /// build may be.
@@ -185,6 +185,22 @@ impl Builder for DockerBuilder {
                 Err(BuildError::TimedOut { limit: format!("{} minutes", BUILD_MAX.as_secs() / 60) })
             }
         }
+    }
+
+    async fn list_sites(&self) -> Result<Vec<Published>, BuildError> {
+        let sites = self.sites.clone();
+        let listed = tokio::task::spawn_blocking(move || sites.list()).await;
+        let failed = |error| BuildError::failed("list the published sites", error);
+        listed.map_err(|error| BuildError::failed("list the published sites", error))?.map_err(failed)
+    }
+
+    async fn remove_site(&self, site: &Published) -> Result<bool, BuildError> {
+        let what = format!("remove the site {}", site.digest.short());
+        let (sites, site) = (self.sites.clone(), site.clone());
+        let removed = tokio::task::spawn_blocking(move || sites.remove(&site)).await;
+        removed
+            .map_err(|error| BuildError::failed(&what, error))?
+            .map_err(|error| BuildError::failed(&what, error))
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use havre_core::artifact::Digest;
 use sha2::{Digest as _, Sha256};
-use tar::{Archive, Entry, EntryType};
+use tar::{Archive, Entry, EntryType, PaxExtensions};
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
@@ -22,8 +22,23 @@ pub(super) struct Content {
     hash: [u8; 32],
 }
 
+impl Content {
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Lower-case hex.
+    pub(super) fn sha256(&self) -> String {
+        self.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// Most bytes of a stream beside the files themselves: headers, padding, folders, extended headers.
 const OVERHEAD: u64 = 256 * 1024 * 1024;
+/// Largest long name or extended header; it is read into memory.
+const EXTENSION_MAX: u64 = 64 * 1024;
+/// Most entries that are no files: folders and headers.
+const OTHERS_MAX: usize = 200_000;
 
 fn invalid(reason: impl Into<String>) -> BuildError {
     BuildError::OutputInvalid { reason: reason.into() }
@@ -45,9 +60,20 @@ pub(super) fn unpack(
     let mut left = limits.bytes;
     // A stream that never ends must not keep us for ever.
     let mut archive = Archive::new(tar.take(limits.bytes.saturating_add(OVERHEAD)));
-    for entry in archive.entries().map_err(unreadable)? {
+    let mut others = 0;
+    let mut long_name = None;
+    // Raw, because the reader would take names of any length into memory.
+    for entry in archive.entries().map_err(unreadable)?.raw(true) {
         let mut entry = entry.map_err(unreadable)?;
-        let name = entry.path_bytes().into_owned();
+        others += 1;
+        if others > OTHERS_MAX {
+            return Err(too_large("the number of entries in the finished site", OTHERS_MAX.to_string()));
+        }
+        if is_extension(&entry) {
+            long_name = read_extension(&mut entry)?.or(long_name);
+            continue;
+        }
+        let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         let Some(path) = check_entry(&entry, &name, inside)? else { continue };
         if files.len() >= limits.files {
             return Err(too_large("the number of files in the finished site", limits.files.to_string()));
@@ -74,6 +100,44 @@ pub(super) fn unpack(
     Ok(files)
 }
 
+fn is_extension<R: Read>(entry: &Entry<'_, R>) -> bool {
+    let kind = entry.header().entry_type();
+    kind.is_gnu_longname()
+        || kind.is_gnu_longlink()
+        || kind.is_pax_local_extensions()
+        || kind.is_pax_global_extensions()
+}
+
+/// The name an extended header gives to the entry after it.
+fn read_extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Option<Vec<u8>>, BuildError> {
+    let kind = entry.header().entry_type();
+    if entry.size() > EXTENSION_MAX {
+        return Err(invalid("it holds a name or an extended header of more than 64 KiB"));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(unreadable)?;
+    if kind.is_gnu_longname() {
+        while bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+        return Ok(Some(bytes));
+    }
+    if !kind.is_pax_local_extensions() {
+        return Ok(None);
+    }
+    let mut name = None;
+    for record in PaxExtensions::new(&bytes) {
+        let record = record.map_err(unreadable)?;
+        match record.key_bytes() {
+            b"path" => name = Some(record.value_bytes().to_owned()),
+            // A second size would let two readers see two archives.
+            b"size" => return Err(invalid("it holds an entry whose size is given twice")),
+            _ => {}
+        }
+    }
+    Ok(name)
+}
+
 fn too_large(what: &str, limit: String) -> BuildError {
     BuildError::TooLarge { what: what.to_owned(), limit }
 }
@@ -85,9 +149,6 @@ fn check_entry<R: Read>(
     inside: Option<&str>,
 ) -> Result<Option<String>, BuildError> {
     let kind = entry.header().entry_type();
-    if kind == EntryType::XGlobalHeader {
-        return Ok(None);
-    }
     let parts = parse_path(name).map_err(invalid)?;
     let parts = match inside {
         None => parts.as_slice(),

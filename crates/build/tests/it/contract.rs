@@ -58,6 +58,20 @@ pub(crate) async fn makes_what_was_asked_for(world: World) {
     assert_eq!(again.expect("may run twice"), artifact);
 }
 
+pub(crate) async fn sites_are_removed_unless_published_again(world: World) {
+    let (made, _) = run(&*world.builder, world.site.clone()).await;
+    let Ok(Artifact::Site { digest }) = made else { panic!("is a fine site: {made:?}") };
+    let list = async || world.builder.list_sites().await.expect("can be listed");
+    let seen = list().await.into_iter().find(|site| site.digest == digest).expect("is published");
+    let (again, _) = run(&*world.builder, world.site.clone()).await;
+    again.expect("may run twice");
+    assert!(!world.builder.remove_site(&seen).await.expect("is no error"), "it was published again");
+    let seen = list().await.into_iter().find(|site| site.digest == digest).expect("is still there");
+    assert!(world.builder.remove_site(&seen).await.expect("can be removed"));
+    assert!(world.builder.remove_site(&seen).await.expect("may run twice"));
+    assert!(list().await.iter().all(|site| site.digest != digest));
+}
+
 pub(crate) async fn a_failure_names_its_step_and_last_lines(world: World) {
     let (result, _) = run(&*world.builder, world.failing).await;
     let error = result.expect_err("fails");
@@ -145,6 +159,11 @@ mod fake {
     #[tokio::test]
     async fn makes_what_was_asked_for() {
         super::makes_what_was_asked_for(world()).await;
+    }
+
+    #[tokio::test]
+    async fn sites_are_removed_unless_published_again() {
+        super::sites_are_removed_unless_published_again(world()).await;
     }
 
     #[tokio::test]

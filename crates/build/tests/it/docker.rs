@@ -109,7 +109,10 @@ impl Bed {
 
     fn sites(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.path().join("sites")).expect("is a folder");
-        entries.map(|entry| entry.expect("is readable").file_name().to_string_lossy().into_owned()).collect()
+        let names =
+            entries.map(|entry| entry.expect("is readable").file_name().to_string_lossy().into_owned());
+        // What is made of a site's files lies beside them.
+        names.filter(|name| !name.ends_with(".made")).collect()
     }
 }
 
@@ -160,6 +163,13 @@ async fn world() -> (Bed, World) {
 async fn makes_what_was_asked_for() {
     let (bed, world) = world().await;
     contract::makes_what_was_asked_for(world).await;
+    bed.clean().await;
+}
+
+#[tokio::test]
+async fn sites_are_removed_unless_published_again() {
+    let (bed, world) = world().await;
+    contract::sites_are_removed_unless_published_again(world).await;
     bed.clean().await;
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod create;
 pub(crate) mod list;
+pub(crate) mod password;
 pub(crate) mod revoke;

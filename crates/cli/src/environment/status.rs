@@ -112,6 +112,10 @@ fn render_service(service: &ServiceStatus, style: Style, now: Timestamp) -> Stri
     if !service.waiting.is_empty() {
         text.push_str(&format!("    {}\n", printable(&service.waiting)));
     }
+    if let Some(since) = service.maintenance_since {
+        let line = format!("in maintenance, begun {}: users get a page", time::ago(since, now));
+        text.push_str(&format!("    {}\n", style.notable(&line)));
+    }
     if let Some(failures) = &service.failures {
         let last = time::ago(failures.last, now);
         let line = format!("tasks ended by themselves {} times in a row, last {last}", failures.count);

@@ -37,6 +37,7 @@ fn render(releases: &[Release], now: Timestamp) -> String {
     for release in releases {
         let state = match (release.is_live, release.has_succeeded) {
             (true, _) => "live",
+            (false, _) if release.files_removed => "files removed",
             (false, true) => "",
             (false, false) => "never succeeded",
         };
@@ -71,16 +72,19 @@ mod tests {
             .expect("is a body")
         };
         let now = Timestamp::parse("2026-11-24T12:00:00Z").expect("an instant");
-        let list = [
+        let mut list = [
             release("r9", false, false, "2026-11-24T11:59:00Z"),
             release("r8", true, true, "2026-11-24T11:00:00Z"),
             release("r7", false, true, "2026-11-20T11:00:00Z"),
+            release("r6", false, true, "2026-11-20T11:00:00Z"),
         ];
+        list[3].files_removed = true;
         insta::assert_snapshot!(render(&list, now), @r"
         RELEASE                   MADE    COMMIT      ARTIFACT           BUILD
         r9       never succeeded  1m ago  0123456789  site aaaaaaaaaaaa  b4
         r8       live             1h ago  0123456789  site aaaaaaaaaaaa  b4
         r7                        4d ago  0123456789  site aaaaaaaaaaaa  b4
+        r6       files removed    4d ago  0123456789  site aaaaaaaaaaaa  b4
         ");
     }
 }

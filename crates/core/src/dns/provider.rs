@@ -276,6 +276,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_providers_is_this_table() {
+        let page = include_str!("../../../../docs/dns-providers.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let field = |field: &Field| {
+            format!("`{}`{}", field.name, if field.is_optional { " (can be left out)" } else { "" })
+        };
+        let wanted: Vec<String> = ProviderKind::ALL
+            .iter()
+            .map(|kind| {
+                let fields: Vec<String> = kind.fields().iter().map(field).collect();
+                format!("| `{kind}` | {} | {} |", kind.title(), fields.join(", "))
+            })
+            .collect();
+        assert_eq!(rows, wanted);
+    }
+
+    #[test]
     fn nothing_of_it_can_be_printed() {
         let provider =
             parse("rfc2136", &[("server", "192.0.2.1"), ("key", "k"), ("secret", "hunter2")]).unwrap();

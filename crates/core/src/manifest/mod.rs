@@ -6,7 +6,10 @@
 //! addresses and names are taken there is the server's answer. Reference for people: `docs/havre-toml.md`.
 //! Tests: `tests/it/manifest.rs`.
 
+mod balance;
+mod edge;
 mod environment;
+mod https;
 mod law;
 
 pub mod problem;
@@ -102,6 +105,8 @@ fn resolve(services: &[ServiceSpec], overrides: &Overrides) -> Vec<ServiceSpec> 
     for spec in &mut specs {
         if let Some(routes) = overrides.hosts.get(&spec.name) {
             spec.routes = routes.iter().map(|route| route.spec.clone()).collect();
+            // They stand beside the hosts of the service, which are not those of this environment.
+            spec.edge.redirect_hosts.clear();
         }
         if let Work::Tasks(work) = &mut spec.work {
             if let Some(replicas) = overrides.replicas.get(&spec.name) {

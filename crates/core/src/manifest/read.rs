@@ -46,6 +46,10 @@ impl<'a> Value<'a> {
         self.value.get_ref().is_table()
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        self.value.get_ref().is_array()
+    }
+
     pub(super) fn is_text(&self) -> bool {
         self.value.get_ref().is_str()
     }

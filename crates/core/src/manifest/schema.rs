@@ -32,6 +32,7 @@ pub const SERVICE: Keys = Keys {
         "args",
         "image",
         "port",
+        "protocol",
         "health",
         "hosts",
         "command",
@@ -48,10 +49,15 @@ pub const SERVICE: Keys = Keys {
         "start_timeout",
         "release_timeout",
         "bake",
+        "balance",
         "checks",
         "expose_release",
+        "redirects",
+        "edge",
+        "https",
+        "hsts",
     ],
-    later: &["secrets", "uses", "redirects", "canary", "jobs"],
+    later: &["secrets", "uses", "canary", "jobs"],
     meant: &[
         ("domain", "hosts"),
         ("domains", "hosts"),
@@ -71,7 +77,149 @@ pub const SERVICE: Keys = Keys {
         ("instances", "replicas"),
         ("stop_grace_period", "stop_grace"),
         ("root", "context"),
+        ("redirect", "redirects"),
+        ("proxy", "edge"),
+        ("middlewares", "edge"),
+        ("routes", "edge"),
+        ("tls", "https"),
+        ("ssl", "https"),
     ],
+};
+
+const EDGE_KEYS: &[&str] = &[
+    "strip_prefix",
+    "request_headers",
+    "response_headers",
+    "basic_auth",
+    "allow",
+    "deny",
+    "rate_limit",
+    "max_body",
+    "max_head",
+    "timeouts",
+    "compress",
+    "sticky",
+    "cors",
+    "error_pages",
+    "maintenance",
+    "hold",
+];
+
+const EDGE_MEANT: &[(&str, &str)] = &[
+    ("strip", "strip_prefix"),
+    ("headers", "response_headers"),
+    ("auth", "basic_auth"),
+    ("basicauth", "basic_auth"),
+    ("whitelist", "allow"),
+    ("allowlist", "allow"),
+    ("blacklist", "deny"),
+    ("ratelimit", "rate_limit"),
+    ("rate_limits", "rate_limit"),
+    ("body_limit", "max_body"),
+    ("max_request_body", "max_body"),
+    ("timeout", "timeouts"),
+    ("response_timeout", "timeouts"),
+    ("gzip", "compress"),
+    ("compression", "compress"),
+    ("sticky_sessions", "sticky"),
+    ("pause", "hold"),
+    ("errors", "error_pages"),
+];
+
+/// `[services.<name>.edge]` and `[sites.<name>.edge]`.
+pub const EDGE: Keys = Keys {
+    table: "services.<name>.edge",
+    known: &[
+        "strip_prefix",
+        "request_headers",
+        "response_headers",
+        "basic_auth",
+        "allow",
+        "deny",
+        "rate_limit",
+        "max_body",
+        "max_head",
+        "timeouts",
+        "compress",
+        "sticky",
+        "cors",
+        "error_pages",
+        "maintenance",
+        "hold",
+        "paths",
+    ],
+    later: &[],
+    meant: EDGE_MEANT,
+};
+
+/// `[services.<name>.edge.paths."/path"]`: the same keys, for addresses below that path.
+pub const EDGE_PATH: Keys =
+    Keys { table: "services.<name>.edge.paths", known: EDGE_KEYS, later: &[], meant: EDGE_MEANT };
+
+/// One entry of `redirects` of a service or site.
+pub const REDIRECT: Keys = Keys {
+    table: "services.<name>.redirects",
+    known: &["to", "status"],
+    later: &[],
+    meant: &[("url", "to"), ("target", "to"), ("permanent", "status"), ("code", "status")],
+};
+
+/// `request_headers` and `response_headers` of `edge`.
+pub const HEADERS: Keys = Keys {
+    table: "services.<name>.edge.response_headers",
+    known: &["set", "add", "remove"],
+    later: &[],
+    meant: &[("replace", "set"), ("append", "add"), ("delete", "remove"), ("hide", "remove")],
+};
+
+/// `basic_auth` of `edge`.
+pub const BASIC_AUTH: Keys =
+    Keys { table: "services.<name>.edge.basic_auth", known: &["realm", "users"], later: &[], meant: &[] };
+
+/// `rate_limit` of `edge`, or one entry of it.
+pub const RATE_LIMIT: Keys = Keys {
+    table: "services.<name>.edge.rate_limit",
+    known: &["requests", "per", "burst", "by"],
+    later: &[],
+    meant: &[
+        ("average", "requests"),
+        ("rate", "requests"),
+        ("period", "per"),
+        ("key", "by"),
+        ("header", "by"),
+    ],
+};
+
+/// `timeouts` of `edge`.
+pub const TIMEOUTS: Keys = Keys {
+    table: "services.<name>.edge.timeouts",
+    known: &["connect", "first_byte", "total"],
+    later: &[],
+    meant: &[("read", "first_byte"), ("response", "first_byte"), ("request", "total")],
+};
+
+/// `sticky` of `edge`.
+pub const STICKY: Keys = Keys {
+    table: "services.<name>.edge.sticky",
+    known: &["cookie", "max_age"],
+    later: &[],
+    meant: &[("name", "cookie")],
+};
+
+/// `cors` of `edge`.
+pub const CORS: Keys = Keys {
+    table: "services.<name>.edge.cors",
+    known: &["origins", "methods", "headers", "expose", "credentials", "max_age"],
+    later: &[],
+    meant: &[("origin", "origins"), ("allow_origins", "origins"), ("allow_methods", "methods")],
+};
+
+/// `maintenance` of `edge`.
+pub const MAINTENANCE: Keys = Keys {
+    table: "services.<name>.edge.maintenance",
+    known: &["page", "allow"],
+    later: &[],
+    meant: &[("html", "page"), ("bypass", "allow")],
 };
 
 /// `health = { ... }` of a service.
@@ -80,6 +228,19 @@ pub const HEALTH: Keys = Keys {
     known: &["path", "timeout", "interval"],
     later: &[],
     meant: &[("url", "path"), ("every", "interval")],
+};
+
+/// `[services.<name>.balance]`.
+pub const BALANCE: Keys = Keys {
+    table: "services.<name>.balance",
+    known: &["max_in_flight", "queue", "queue_wait", "slow_start", "eject_after", "retry_percent"],
+    later: &[],
+    meant: &[
+        ("max_connections", "max_in_flight"),
+        ("concurrency", "max_in_flight"),
+        ("warmup", "slow_start"),
+        ("retries", "retry_percent"),
+    ],
 };
 
 /// One entry of `checks` of a service.
@@ -93,8 +254,27 @@ pub const CHECK: Keys = Keys {
 /// `[sites.<name>]`.
 pub const SITE: Keys = Keys {
     table: "sites.<name>",
-    known: &["root", "dockerfile", "context", "target", "args", "output", "hosts", "spa", "expose_release"],
-    later: &["redirects", "headers", "secrets"],
+    known: &[
+        "root",
+        "dockerfile",
+        "context",
+        "target",
+        "args",
+        "output",
+        "hosts",
+        "spa",
+        "clean_urls",
+        "trailing_slash",
+        "keep_assets",
+        "releases",
+        "cdn",
+        "expose_release",
+        "redirects",
+        "edge",
+        "https",
+        "hsts",
+    ],
+    later: &["headers", "secrets"],
     meant: &[
         ("domain", "hosts"),
         ("domains", "hosts"),
@@ -103,7 +283,17 @@ pub const SITE: Keys = Keys {
         ("folder", "root"),
         ("publish", "root"),
         ("fallback", "spa"),
+        ("cleanUrls", "clean_urls"),
+        ("trailingSlash", "trailing_slash"),
     ],
+};
+
+/// `[sites.<name>.cdn]`.
+pub const CDN: Keys = Keys {
+    table: "sites.<name>.cdn",
+    known: &["tags", "hold"],
+    later: &[],
+    meant: &[("ttl", "hold"), ("max_age", "hold"), ("header", "tags")],
 };
 
 /// `[environments.<name>]`.
@@ -115,7 +305,26 @@ pub const ENVIRONMENT: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 6] = [&ROOT, &SERVICE, &HEALTH, &CHECK, &SITE, &ENVIRONMENT];
+pub const TABLES: [&Keys; 18] = [
+    &ROOT,
+    &SERVICE,
+    &HEALTH,
+    &BALANCE,
+    &CHECK,
+    &REDIRECT,
+    &EDGE,
+    &EDGE_PATH,
+    &HEADERS,
+    &BASIC_AUTH,
+    &RATE_LIMIT,
+    &TIMEOUTS,
+    &STICKY,
+    &CORS,
+    &MAINTENANCE,
+    &SITE,
+    &CDN,
+    &ENVIRONMENT,
+];
 
 /// Names a service or site cannot have: they are aliases in the environment's network, where these mean something else.
 pub(super) fn is_reserved(name: &str) -> bool {

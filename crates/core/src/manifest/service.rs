@@ -6,12 +6,12 @@ use std::ops::RangeInclusive;
 use crate::artifact::ImageRef;
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, route, schema, source};
+use crate::manifest::{Found, Kind, balance, edge, https, route, schema, source};
 use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::service::spec::{
-    CheckSpec, HealthSpec, ImageSource, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, VolumeSpec, Work,
-    defaults,
+    CheckSpec, HealthSpec, ImageSource, Protocol, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork,
+    VolumeSpec, Work, defaults,
 };
 
 const HOUR: Span = Span::seconds(3600);
@@ -26,12 +26,14 @@ const CONTAINS_MAX: usize = 4096;
 /// Reads one service; `None` when it has problems that leave no whole specification.
 pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>) -> (Kind, Option<Found>) {
     let Some(fields) = reader.table(&schema::SERVICE, value) else { return (Kind::Service, None) };
-    let routes = match fields.find("hosts") {
+    let mut routes = match fields.find("hosts") {
         Some(hosts) => route::read_hosts(reader, &hosts),
         None => Vec::new(),
     };
+    let edge = edge::read(reader, &fields, &mut routes);
     let expose_release = read_or(reader, &fields, "expose_release", true, Reader::boolean);
     let replicas_at = fields.find("replicas").map_or(value.key_at.clone(), |replicas| replicas.at());
+    let https = https::read(reader, &fields);
     let source = read_source(reader, &fields);
     let work = read_work(reader, &fields, source);
     if work.as_ref().is_some_and(|work| work.port.is_none()) {
@@ -43,6 +45,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             name,
             routes: routes.iter().map(|route| route.spec.clone()).collect(),
             expose_release,
+            edge,
+            https,
             work: Work::Tasks(Box::new(work)),
         },
         routes,
@@ -53,7 +57,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
 }
 
 /// A key's value, its default when it is left out or has a problem.
-fn read_or<'t, T>(
+pub(super) fn read_or<'t, T>(
     reader: &mut Reader<'t>,
     fields: &Fields<'_>,
     key: &str,
@@ -111,10 +115,12 @@ fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageS
         read_or(reader, fields, "pids", defaults::PIDS, |reader, value| reader.integer(value, 1..=PIDS_MAX));
     let memory = read_or(reader, fields, "memory", defaults::MEMORY, read_memory);
     let cpus = read_or(reader, fields, "cpus", defaults::CPUS, read_cpus);
+    let protocol = read_or(reader, fields, "protocol", Protocol::Http1, read_protocol);
     let stop_signal = read_or(reader, fields, "stop_signal", StopSignal::Sigterm, read_signal);
     Some(TaskWork {
         source: source?,
         port: whole(port)?,
+        protocol,
         health: health?,
         checks,
         command: whole(command)?,
@@ -131,6 +137,7 @@ fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageS
         start_timeout,
         release_timeout,
         bake,
+        balance: balance::read(reader, fields.find("balance")),
     })
 }
 
@@ -245,6 +252,18 @@ fn read_cpus(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Cpus> {
     reader.parsed_text(text, value)
 }
 
+fn read_protocol(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Protocol> {
+    let text = reader.text(value, "a protocol, such as \"h2c\"")?;
+    let found = [Protocol::Http1, Protocol::H2c].into_iter().find(|protocol| protocol.as_str() == text);
+    if found.is_none() {
+        let shown: String = text.chars().take(32).flat_map(char::escape_debug).collect();
+        let message = format!("`{}`: `{shown}` is not a protocol the edge speaks to services", value.path);
+        let hint = "protocols are: http1, h2c (HTTP/2 without TLS, for gRPC)";
+        reader.report(Code::WrongValue, value.at(), message, hint);
+    }
+    found
+}
+
 fn read_signal(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<StopSignal> {
     const SIGNALS: [StopSignal; 4] =
         [StopSignal::Sigterm, StopSignal::Sigint, StopSignal::Sigquit, StopSignal::Sigusr1];
@@ -266,7 +285,7 @@ fn read_signal(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<StopSignal>
 
 /// Nothing can be asked of a task that listens on nothing.
 fn check_no_port(reader: &mut Reader<'_>, fields: &Fields<'_>) {
-    for key in ["hosts", "health", "checks"] {
+    for key in ["hosts", "health", "checks", "balance"] {
         if let Some(value) = fields.find(key) {
             let message = format!("`{}` needs to know the port the program listens on", value.path);
             let hint = "add `port`, such as port = 3000; Havre passes it to the program as PORT";

@@ -2,33 +2,119 @@
 
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, route, schema, source};
+use crate::manifest::{Found, Kind, edge, https, route, schema, source};
 use crate::name::ServiceName;
+use crate::quantity::Span;
 use crate::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
+use crate::site::settings::{self, CdnSpec, CleanUrls, SiteSettings, TagHeader, TrailingSlash};
 
 /// Reads one site; `None` when it has problems that leave no whole specification.
 pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>) -> (Kind, Option<Found>) {
     let Some(fields) = reader.table(&schema::SITE, value) else { return (Kind::Site, None) };
-    let routes = match fields.find("hosts") {
+    let mut routes = match fields.find("hosts") {
         Some(hosts) => route::read_hosts(reader, &hosts),
         None => Vec::new(),
     };
+    let edge = edge::read(reader, &fields, &mut routes);
+    refuse_task_keys(reader, &fields);
     let mut flag =
         |key, default| fields.find(key).and_then(|value| reader.boolean(&value)).unwrap_or(default);
     let (spa, expose_release) = (flag("spa", false), flag("expose_release", true));
+    let settings = read_settings(reader, &fields);
+    let https = https::read(reader, &fields);
     let found = read_source(reader, &fields).map(|source| Found {
         spec: ServiceSpec {
             version: SPEC_VERSION,
             name,
             routes: routes.iter().map(|route| route.spec.clone()).collect(),
             expose_release,
-            work: Work::Site(SiteWork { source, spa }),
+            edge,
+            https,
+            work: Work::Site(SiteWork { source, spa, settings }),
         },
         routes,
         at: value.key_at.clone(),
         replicas_at: value.key_at.clone(),
     });
     (Kind::Site, found)
+}
+
+/// A site has no tasks that these could be about.
+fn refuse_task_keys(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    let Some(edge) = fields.find("edge") else { return };
+    let Some(table) = reader.any_table(&edge) else { return };
+    let table = Fields::open(&edge.path, edge.at(), table);
+    for key in ["strip_prefix", "request_headers", "sticky", "timeouts", "hold", "compress", "max_body"] {
+        if let Some(value) = table.find(key) {
+            let message = format!("`{}` is about tasks, and a site has none", value.path);
+            reader.report(Code::Conflict, value.key_at.clone(), message, "remove it");
+        }
+    }
+}
+
+/// Each setting that has a problem keeps its default; the problem is reported.
+fn read_settings(reader: &mut Reader<'_>, fields: &Fields<'_>) -> SiteSettings {
+    let mut settings = SiteSettings::default();
+    let clean = [("serve", CleanUrls::Serve), ("redirect", CleanUrls::Redirect), ("off", CleanUrls::Off)];
+    let slash =
+        [("auto", TrailingSlash::Auto), ("always", TrailingSlash::Always), ("never", TrailingSlash::Never)];
+    if let Some(chosen) = read_word(reader, fields, "clean_urls", &clean) {
+        settings.clean_urls = chosen;
+    }
+    if let Some(chosen) = read_word(reader, fields, "trailing_slash", &slash) {
+        settings.trailing_slash = chosen;
+    }
+    if let Some(value) = fields.find("keep_assets")
+        && let Some(keep) = reader.span(&value, Span::seconds(0)..=settings::KEEP_ASSETS_MAX)
+    {
+        settings.keep_assets = keep;
+    }
+    if let Some(value) = fields.find("releases")
+        && let Some(count) = reader.integer(&value, 1..=settings::RELEASES_KEPT_MAX)
+    {
+        settings.releases_kept = count;
+    }
+    settings.cdn = fields.find("cdn").and_then(|value| read_cdn(reader, &value));
+    settings
+}
+
+fn read_cdn(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<CdnSpec> {
+    let fields = reader.table(&schema::CDN, value)?;
+    let words = [("surrogate-key", TagHeader::SurrogateKey), ("cache-tag", TagHeader::CacheTag)];
+    if fields.find("tags").is_none() {
+        let message = format!("`{}` has no `tags`", fields.path);
+        let hint = "add tags = \"surrogate-key\" (Fastly) or tags = \"cache-tag\" (Cloudflare, bunny.net)";
+        reader.report(Code::MissingKey, fields.at.clone(), message, hint);
+    }
+    let tags = read_word(reader, &fields, "tags", &words);
+    let hold = match fields.find("hold") {
+        Some(value) => Some(reader.span(&value, Span::seconds(1)..=settings::HOLD_MAX)?),
+        None => None,
+    };
+    Some(CdnSpec { tags: tags?, hold })
+}
+
+/// One of a few words.
+fn read_word<T: Copy>(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    key: &str,
+    words: &[(&'static str, T)],
+) -> Option<T> {
+    let value = fields.find(key)?;
+    let text = reader.text(&value, "text in quotes")?;
+    let found = words.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let shown: String = text.chars().take(32).flat_map(char::escape_debug).collect();
+        let message = format!("`{}`: `{shown}` is none of its values", value.path);
+        let hint = match schema::nearest(text, &names) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("values are: {}", names.join(", ")),
+        };
+        reader.report(Code::WrongValue, value.at(), message, hint);
+    }
+    found.map(|(_, chosen)| *chosen)
 }
 
 fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SiteSource> {

@@ -1,17 +1,23 @@
 //! Derives the route table from rows. Pure; the same rows always give the same table. Tests: `derive_tests.rs`.
 
+mod policy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Digest};
+use crate::certificate::{Certificate, serve};
 use crate::deployment::Deployment;
 use crate::deployment::state::State;
 use crate::id::ReleaseId;
+use crate::quantity::Span;
 use crate::release::Release;
-use crate::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream};
+use crate::route::{EarlierSite, Role, ServiceUpstreams, SiteCdn, Table, Target, Upstream};
 use crate::service::Service;
-use crate::service::spec::{RouteSpec, TaskWork};
+use crate::service::spec::{RouteSpec, Strategy, TaskWork};
+use crate::site::settings::EARLIER_MAX;
 use crate::task::Task;
+use crate::time::Timestamp;
 
 /// The rows of one service.
 #[derive(Debug, Clone)]
@@ -20,15 +26,18 @@ pub struct ServiceRows {
     pub service: Service,
     /// Its open deployments.
     pub open: Vec<Deployment>,
-    /// Releases that its tasks or its live pointer name.
+    /// Releases that its tasks, its live pointer or `left` name.
     pub releases: BTreeMap<ReleaseId, Release>,
     /// Its tasks.
     pub tasks: Vec<Task>,
+    /// Releases of a site that were live and whose time since then is not over yet, and when they stopped being live.
+    pub left: Vec<(ReleaseId, Timestamp)>,
 }
 
 /// Makes the table. Where two services claim one address (a rollback may bring an old claim back), the one that
 /// claims it in its current specification wins, then the older service.
-pub fn derive(rows: &[ServiceRows]) -> Table {
+/// Certificates are those of the rows; `now` says which of them clients accept.
+pub fn derive(rows: &[ServiceRows], certificates: &[Certificate], now: Timestamp) -> Table {
     let mut table = Table::default();
     let mut claims: Vec<(&RouteSpec, bool, &ServiceRows)> = Vec::new();
     for row in rows.iter().filter(|row| row.service.destroyed_at.is_none()) {
@@ -38,11 +47,28 @@ pub fn derive(rows: &[ServiceRows]) -> Table {
     }
     claims.sort_by_key(|(route, is_old_claim, row)| (*route, *is_old_claim, row.service.id));
     claims.dedup_by(|later, first| later.0 == first.0);
-    for (route, _, row) in claims {
-        if let Some(target) = row.target() {
-            table.routes.push(Route { host: route.host.clone(), path: route.path.clone(), target });
+    let owners: Vec<(&RouteSpec, &ServiceRows)> =
+        claims.into_iter().map(|(route, _, row)| (route, row)).collect();
+    for (route, row) in &owners {
+        let Some(target) = row.target() else { continue };
+        policy::add_route(&mut table, row, route, &target);
+        for section in row.spec_now().edge.paths.keys() {
+            if policy::is_section_of(section, route, &owners) {
+                let below = RouteSpec { host: route.host.clone(), path: section.clone() };
+                let mut target = target.clone();
+                if let Target::Site { base, .. } = &mut target {
+                    *base = Some(route.path.clone());
+                }
+                policy::add_route(&mut table, row, &below, &target);
+            }
         }
     }
+    table.routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
+    let https = owners.iter().filter(|(_, row)| row.target().is_some());
+    let https = https.map(|(route, row)| (&route.host, row.spec_now().https));
+    table.hosts = serve::policies(https, certificates, now);
+    table.certificates = serve::certificates(certificates, now);
+    table.challenges = serve::challenges(certificates);
     for row in rows {
         let upstreams = row.upstreams();
         let is_routed = table
@@ -52,7 +78,11 @@ pub fn derive(rows: &[ServiceRows]) -> Table {
         if is_routed || !upstreams.is_empty() {
             let expose_release = row.spec_now().expose_release;
             let name = row.service.place.to_string();
-            table.services.insert(row.service.id, ServiceUpstreams { name, expose_release, upstreams });
+            let is_paused = row.is_paused(&upstreams);
+            let balance = row.spec_now().tasks().map(|work| work.balance.clone()).unwrap_or_default();
+            let service =
+                ServiceUpstreams { name, expose_release, upstreams, is_paused, canary: None, balance };
+            table.services.insert(row.service.id, service);
         }
     }
     table
@@ -79,7 +109,50 @@ impl ServiceRows {
             release: release.id,
             spa: site.spa,
             expose_release: release.spec.expose_release,
+            base: None,
+            clean_urls: site.settings.clean_urls,
+            trailing_slash: site.settings.trailing_slash,
+            cdn: site.settings.cdn.clone().map(|spec| SiteCdn { spec, tag: self.cdn_tag() }),
+            earlier: self.earlier(digest, site.settings.keep_assets),
         })
+    }
+
+    /// Old tasks have stopped and new ones are not live yet, as a stop-first update wants it.
+    fn is_paused(&self, upstreams: &[Upstream]) -> bool {
+        let is_open = self.open.iter().any(|deployment| {
+            let strategy = self.releases.get(&deployment.release).map(|release| release.spec.strategy());
+            !deployment.state.is_final()
+                && strategy.unwrap_or_else(|| self.service.spec.strategy()) == Strategy::Recreate
+        });
+        is_open
+            && self.service.live.is_some()
+            && !upstreams.iter().any(|upstream| upstream.role == Role::Live)
+    }
+
+    /// Files open pages may ask for, the release that was left last first. An edge compares the times with its own clock,
+    /// so nothing here changes when they pass; the row goes a little later, and with it the entry.
+    fn earlier(&self, live: &Digest, keep: Span) -> Vec<EarlierSite> {
+        let mut left = self.left.clone();
+        left.sort_by_key(|(release, at)| std::cmp::Reverse((*at, *release)));
+        let mut earlier: Vec<EarlierSite> = Vec::new();
+        for (release, at) in left.into_iter().filter(|_| keep > Span::seconds(0)) {
+            let Some(Artifact::Site { digest }) =
+                self.releases.get(&release).map(|release| &release.artifact)
+            else {
+                continue;
+            };
+            if digest != live && !earlier.iter().any(|other| other.digest == *digest) {
+                earlier.push(EarlierSite { digest: digest.clone(), until: at.after(keep.duration()) });
+            }
+        }
+        earlier.truncate(EARLIER_MAX);
+        earlier
+    }
+
+    /// The same for every release, so that a CDN can be told to forget them all.
+    fn cdn_tag(&self) -> String {
+        let place = &self.service.place;
+        format!("{}-{}-{}", place.project, place.environment, place.service)
     }
 
     fn upstreams(&self) -> Vec<Upstream> {
@@ -96,6 +169,7 @@ impl ServiceRows {
             task: task.id,
             release: task.release,
             address: SocketAddrV4::new(task.address?, work.port?.get()),
+            protocol: work.protocol,
             role,
             probe_path: work.health.path.clone(),
             probe_host: probe_host(release),

@@ -3,17 +3,24 @@
 
 pub mod derive;
 pub mod event;
+pub mod https;
+pub mod settings;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
+use self::https::{Certificate, Challenge, HostPolicy};
 use crate::artifact::Digest;
 use crate::id::{ReleaseId, ServiceId, TaskId};
 use crate::name::{AbsolutePath, HostName, ProbeTarget};
 use crate::quantity::Span;
-use crate::service::spec::CheckSpec;
+use crate::route::settings::RouteSettings;
+use crate::route::settings::auth::SecretDigest;
+use crate::service::balance::BalanceSpec;
+use crate::service::spec::{CheckSpec, Protocol};
+use crate::site::settings::{CdnSpec, CleanUrls, TrailingSlash};
 use crate::time::Timestamp;
 
 /// Content of a route table, without its generation.
@@ -23,6 +30,18 @@ pub struct Table {
     pub routes: Vec<Route>,
     /// Upstreams of every service that has tasks with an address.
     pub services: BTreeMap<ServiceId, ServiceUpstreams>,
+    /// Certificates edges present, sorted by their first name. Where two cover one host exactly, the first wins.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// Open HTTP-01 challenges.
+    #[serde(default)]
+    pub challenges: Vec<Challenge>,
+    /// How hosts treat plain HTTP; a host that is not named serves it like HTTPS.
+    #[serde(default)]
+    pub hosts: BTreeMap<HostName, HostPolicy>,
+    /// What routes do beyond bringing requests to their targets, by the names routes give.
+    #[serde(default)]
+    pub policies: BTreeMap<String, Policy>,
 }
 
 /// One host and path prefix.
@@ -34,6 +53,19 @@ pub struct Route {
     pub path: AbsolutePath,
     /// Where it leads.
     pub target: Target,
+    /// Name of its policy; none when there is nothing to do.
+    #[serde(default)]
+    pub policy: Option<String>,
+}
+
+/// What a route does with requests and answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// As the release says.
+    pub settings: RouteSettings,
+    /// The service is in maintenance: who has the secret with this digest is served all the same.
+    #[serde(default)]
+    pub maintenance: Option<SecretDigest>,
 }
 
 /// Where a route leads.
@@ -55,7 +87,40 @@ pub enum Target {
         spa: bool,
         /// Name the release in answers.
         expose_release: bool,
+        /// What of the path is not part of the names of files, where that is not the path of the route itself.
+        #[serde(default)]
+        base: Option<AbsolutePath>,
+        /// Addresses of pages with or without `.html`.
+        #[serde(default)]
+        clean_urls: CleanUrls,
+        /// Addresses of pages with or without a slash at the end.
+        #[serde(default)]
+        trailing_slash: TrailingSlash,
+        /// What a CDN in front is told.
+        #[serde(default)]
+        cdn: Option<SiteCdn>,
+        /// Releases that were live a short while ago, the newest first.
+        #[serde(default)]
+        earlier: Vec<EarlierSite>,
     },
+}
+
+/// What a CDN in front of a site is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteCdn {
+    /// As the release says.
+    pub spec: CdnSpec,
+    /// What is purged together is named after this.
+    pub tag: String,
+}
+
+/// Files of a site that open pages may still ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierSite {
+    /// Which folder.
+    pub digest: Digest,
+    /// Until then; edges compare it with their own clock.
+    pub until: Timestamp,
 }
 
 /// Upstreams of one service.
@@ -67,6 +132,24 @@ pub struct ServiceUpstreams {
     pub expose_release: bool,
     /// Sorted by task.
     pub upstreams: Vec<Upstream>,
+    /// It has no live task because a stop-first update is under way: edges hold its requests for a while.
+    #[serde(default)]
+    pub is_paused: bool,
+    /// Part of its requests goes to another release.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+    /// How requests are spread over them.
+    #[serde(default)]
+    pub balance: BalanceSpec,
+}
+
+/// A release that gets part of the requests while its tasks are still standby.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Which release.
+    pub release: ReleaseId,
+    /// Its share of the clients, in percent.
+    pub percent: u8,
 }
 
 /// One task address.
@@ -78,6 +161,9 @@ pub struct Upstream {
     pub release: ReleaseId,
     /// Where to connect.
     pub address: SocketAddrV4,
+    /// What it speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// What the edge may do with it.
     pub role: Role,
     /// Path of the health probe.

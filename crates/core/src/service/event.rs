@@ -31,6 +31,10 @@ pub enum Event {
         /// The deployment that did it.
         deployment: DeploymentId,
     },
+    /// Its users get a page instead of it.
+    MaintenanceStarted,
+    /// Its users get it again.
+    MaintenanceEnded,
     /// Somebody asked to destroy it.
     DestroyRequested,
     /// Nothing of it is left.
@@ -49,6 +53,8 @@ impl std::fmt::Display for Event {
             Self::WentLive { release, previous: None, deployment } => {
                 write!(f, "{release} went live ({deployment})")
             }
+            Self::MaintenanceStarted => f.write_str("maintenance started: users get a page"),
+            Self::MaintenanceEnded => f.write_str("maintenance ended"),
             Self::DestroyRequested => f.write_str("destruction requested"),
             Self::Destroyed => f.write_str("service destroyed"),
         }

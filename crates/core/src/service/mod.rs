@@ -1,6 +1,7 @@
 //! A service: what the user wants running. Desired state only; what runs is in `task`.
 //! `plan` keeps the live release as specified, `check` holds its laws.
 
+pub mod balance;
 pub mod check;
 pub mod event;
 pub mod plan;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{EnvironmentId, ReleaseId, ServiceId};
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
+use crate::route::settings::auth::SecretDigest;
 use crate::time::Timestamp;
 use spec::ServiceSpec;
 
@@ -32,8 +34,20 @@ pub struct Service {
     pub replicas: u32,
     /// The release users get.
     pub live: Option<ReleaseId>,
+    /// Its users get a page instead of it.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
     /// Set when the service is being destroyed: its routes are gone, its tasks drain.
     pub destroyed_at: Option<Timestamp>,
+}
+
+/// A service in maintenance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Since when.
+    pub since: Timestamp,
+    /// Digest of the secret that passes.
+    pub bypass: SecretDigest,
 }
 
 /// `project/environment/service`, for people, labels and names.

@@ -11,6 +11,10 @@ use crate::name::{
     AbsolutePath, EnvKey, HostName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
 };
 use crate::quantity::{ByteSize, Cpus, Span};
+use crate::route::https::Hsts;
+use crate::route::settings::EdgeSpec;
+use crate::service::balance::BalanceSpec;
+use crate::site::settings::SiteSettings;
 
 /// Version of [`ServiceSpec`] in rows and on the wire.
 pub const SPEC_VERSION: u32 = 1;
@@ -27,8 +31,44 @@ pub struct ServiceSpec {
     pub routes: Vec<RouteSpec>,
     /// Answers carry `Havre-Release: r7`.
     pub expose_release: bool,
+    /// What the edge does with requests and answers of its routes.
+    #[serde(default, skip_serializing_if = "EdgeSpec::is_empty")]
+    pub edge: EdgeSpec,
+    /// How its hosts treat plain HTTP.
+    #[serde(default, skip_serializing_if = "HttpsSpec::is_default")]
+    pub https: HttpsSpec,
     /// What runs.
     pub work: Work,
+}
+
+/// How the hosts of a service treat plain HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpsSpec {
+    /// What becomes of plain requests.
+    pub mode: HttpsMode,
+    /// Whether browsers are told to insist on HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsts: Option<Hsts>,
+}
+
+impl HttpsSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What becomes of plain requests to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpsMode {
+    /// Sent to HTTPS as soon as there is a certificate; served until then.
+    #[default]
+    Redirect,
+    /// Served like those over HTTPS.
+    Both,
+    /// Served; no certificate is ordered.
+    Off,
 }
 
 /// One public address of a service.
@@ -65,6 +105,9 @@ pub struct TaskWork {
     pub source: ImageSource,
     /// Port the process listens on; `None` for a worker that listens on nothing.
     pub port: Option<NonZeroU16>,
+    /// What it speaks on that port.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// How to know that a task is healthy.
     pub health: HealthSpec,
     /// Checks on a new release before any user sees it.
@@ -97,6 +140,9 @@ pub struct TaskWork {
     pub release_timeout: Span,
     /// How long a new release is watched after the switch; zero switches baking off.
     pub bake: Span,
+    /// How requests are spread over its tasks.
+    #[serde(default)]
+    pub balance: BalanceSpec,
 }
 
 /// A service that is a folder of files.
@@ -107,6 +153,9 @@ pub struct SiteWork {
     pub source: SiteSource,
     /// Unknown paths without a file extension answer `/index.html`.
     pub spa: bool,
+    /// Addresses, releases that are kept, a CDN.
+    #[serde(default, skip_serializing_if = "SiteSettings::is_default")]
+    pub settings: SiteSettings,
 }
 
 /// Where an image comes from.
@@ -206,6 +255,32 @@ pub struct VolumeSpec {
     pub name: VolumeName,
     /// Where tasks see it.
     pub path: AbsolutePath,
+}
+
+/// What tasks speak to the edge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 from the first byte, without TLS: what gRPC servers speak.
+    H2c,
+}
+
+impl Protocol {
+    /// The usual one, which is left out where it is stored.
+    pub fn is_http1(&self) -> bool {
+        *self == Self::Http1
+    }
+
+    /// As it stands in `havre.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2c => "h2c",
+        }
+    }
 }
 
 /// Signals that may ask a task to stop.

@@ -1,9 +1,13 @@
 //! Laws of the decisions, on a simulated world: golden walks through deployments and property tests of `check`.
 
 mod build;
+mod certificate;
 mod deployment;
 mod laws;
 mod manifest;
+mod manifest_edge;
 mod sample;
 mod service;
+mod settings;
 mod sim;
+mod site;

@@ -55,6 +55,7 @@ drain = "1m"
 start_timeout = "90s"
 release_timeout = "15m"
 bake = "30s"
+balance = { max_in_flight = 50, queue = 20, queue_wait = "1s", slow_start = "1m", eject_after = 3, retry_percent = 5 }
 checks = [{ path = "/api/health" }, { path = "/missing", status = 404, contains = "not found" }]
 expose_release = false
 
@@ -189,6 +190,45 @@ fn what_runs_must_be_said_once() {
     assert_snapshot!("site_twice", site("dockerfile = \"Dockerfile\"\nroot = \"x\"\noutput = \"/site\""));
     assert_snapshot!("site_without_files", site("spa = true"));
     assert_snapshot!("site_without_hosts", refused("project = \"p\"\n[sites.web]\nroot = \".\"\n"));
+}
+
+#[test]
+fn every_setting_of_a_site() {
+    let text = r#"
+project = "p"
+[sites.web]
+root = "dist"
+hosts = ["a"]
+clean_urls = "redirect"
+trailing_slash = "never"
+keep_assets = "30m"
+releases = 3
+cdn = { tags = "cache-tag", hold = "1d" }
+"#;
+    assert_snapshot!("site_settings", resolved(text, "production"));
+    let wrong = r#"
+project = "p"
+[sites.web]
+root = "dist"
+hosts = ["a"]
+clean_urls = "serf"
+trailing_slash = true
+keep_assets = "8d"
+releases = 0
+cdn = { hold = "0s", ttl = "1s" }
+[sites.other]
+root = "dist"
+hosts = ["b"]
+cdn = { tags = "x-tags", hold = "1" }
+"#;
+    assert_snapshot!("site_settings_wrong", refused(wrong));
+}
+
+#[test]
+fn balancing_has_bounds() {
+    let wrong = "image = \"a\"\nport = 80\nbalance = { retry_percent = 101, queue_wait = \"2m\", max_connections = 1 }";
+    assert_snapshot!("balance", service(wrong));
+    assert_snapshot!("balance_needs_a_port", service("image = \"a\"\nbalance = { queue = 1 }"));
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(crate) fn work() -> TaskWork {
     TaskWork {
         source: ImageSource::Image { reference: "api:1".parse().expect("is a reference") },
         port: NonZeroU16::new(3000),
+        protocol: Default::default(),
         health: HealthSpec {
             path: ProbeTarget::root(),
             is_default: true,
@@ -40,6 +41,7 @@ pub(crate) fn work() -> TaskWork {
         start_timeout: defaults::START_TIMEOUT,
         release_timeout: defaults::RELEASE_TIMEOUT,
         bake: Span::seconds(0),
+        balance: havre_core::service::balance::BalanceSpec::default(),
     }
 }
 
@@ -64,6 +66,8 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
             path: AbsolutePath::root(),
         }],
         expose_release: true,
+        edge: Default::default(),
+        https: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }
@@ -85,6 +89,7 @@ pub(crate) fn service(spec: ServiceSpec) -> Service {
         spec,
         revision: 1,
         live: None,
+        maintenance: None,
         destroyed_at: None,
     }
 }

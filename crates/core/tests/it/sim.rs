@@ -133,8 +133,9 @@ impl Sim {
             open: self.open(),
             releases: self.releases.clone(),
             tasks: self.tasks.values().cloned().collect(),
+            left: Vec::new(),
         };
-        let table = derive(&[rows]);
+        let table = derive(&[rows], &[], self.now);
         if table != self.table {
             self.table = table;
             self.generation += 1;

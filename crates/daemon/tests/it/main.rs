@@ -9,5 +9,6 @@ mod failure;
 mod rollback;
 mod scale;
 mod streams;
+mod succession;
 mod volume;
 mod world;

@@ -2,6 +2,7 @@
 //! not notice when it is away: every failure here ends in another attempt, never in a change of what is served.
 //! It chooses no routes and sends no probes. Tests: `tests/it/control.rs`.
 
+mod material;
 pub mod report;
 pub mod saved;
 
@@ -11,11 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use havre_api::route_table::RouteTable;
+use havre_api::traffic::Traffic;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
+use crate::account::rates::Rates;
 use crate::client::{self, Body, ClientError};
 use crate::pace::Backoff;
 use crate::shared::Shared;
@@ -93,7 +96,7 @@ impl Link {
     /// Works until dropped. The table in `shared` must be one that every worker uses.
     pub async fn run(self) {
         let (settled, watch) = watch::channel(self.shared.table.load_full());
-        tokio::join!(self.pull(&settled), self.tell(&watch));
+        tokio::join!(self.pull(&settled), self.tell(&watch), self.supply(&watch));
     }
 
     /// Fetches tables.
@@ -156,6 +159,7 @@ impl Link {
         });
         let table = work.await.expect("building a table does not panic and is never cancelled")?;
         let table = self.shared.publish(table);
+        self.supply_soon(&table).await;
         (self.acknowledge)(table.generation).await;
         info!(generation = table.generation, "route table in use");
         let signals = Arc::clone(&table.signals);
@@ -169,9 +173,11 @@ impl Link {
         let signals = Arc::clone(&settled.borrow().signals);
         let mut backoff = Backoff::new();
         let mut trouble = Trouble::default();
+        let mut rates = Rates::default();
         loop {
             let table = Arc::clone(&settled.borrow());
-            match self.post(&table).await {
+            let traffic = rates.look(&self.shared, &table, Instant::now().into_std());
+            match self.post(&table, traffic).await {
                 Ok(()) => {
                     trouble.over("reports reach control again");
                     backoff.reset();
@@ -186,8 +192,8 @@ impl Link {
         }
     }
 
-    async fn post(&self, table: &Table) -> Result<(), LinkError> {
-        let report = report::gather(&self.identity, table);
+    async fn post(&self, table: &Table, traffic: Option<&Traffic>) -> Result<(), LinkError> {
+        let report = report::gather(&self.identity, table, traffic);
         let body = serde_json::to_vec(&report).expect("a report has only string keys");
         let mut request = format!(
             "POST /edge/v1/report HTTP/1.1\r\nHost: control\r\nContent-Type: application/json\r\n\

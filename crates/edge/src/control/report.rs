@@ -1,12 +1,15 @@
 //! What this edge tells control, gathered from a table. It sends nothing. Tests: `tests/it/control.rs`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use havre_api::edge_report::{EdgeReport, UpstreamReport};
+use havre_api::traffic::Traffic;
 
 use crate::table::{Member, Table};
 
-/// Who reports: the part of a report that never changes while a process lives.
+/// Who reports.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// Name of the edge, stable over restarts.
@@ -15,16 +18,33 @@ pub struct Identity {
     pub instance: String,
     /// Addresses it listens on for users.
     pub listeners: Vec<SocketAddr>,
+    /// Set once a successor serves under the same name; then this process drains under a name of its own, so that
+    /// what is still in flight here is not hidden by the successor's reports.
+    pub is_retired: Arc<AtomicBool>,
+}
+
+impl Identity {
+    /// Name in reports now.
+    fn name(&self) -> String {
+        match self.is_retired.load(Ordering::SeqCst) {
+            false => self.edge.clone(),
+            true => {
+                let (edge, instance) = (self.edge.chars().take(50), self.instance.chars().take(8));
+                edge.chain(['~']).chain(instance).collect()
+            }
+        }
+    }
 }
 
 /// The report for `table`, which every worker uses by now.
-pub(crate) fn gather(identity: &Identity, table: &Table) -> EdgeReport {
+pub(crate) fn gather(identity: &Identity, table: &Table, traffic: Option<&Traffic>) -> EdgeReport {
     EdgeReport {
-        edge: identity.edge.clone(),
+        edge: identity.name(),
         instance: identity.instance.clone(),
         generation: table.generation,
         listeners: identity.listeners.clone(),
         upstreams: table.members().map(upstream).collect(),
+        traffic: traffic.cloned(),
     }
 }
 

@@ -2,18 +2,20 @@
 //! tables. Tests: `tests/it/control.rs` and at the end of the file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use havre_api::route_table::RouteTable;
 use rustix::fs::{FlockOperation, flock};
+
+use crate::durable;
 
 /// Largest table, on disk and from control: about 200,000 routes.
 pub const MAX_TABLE_BYTES: usize = 64 * 1024 * 1024;
 
 const TABLE: &str = "table.json";
-const NEW_TABLE: &str = "table.json.new";
 const DAMAGED_TABLE: &str = "table.damaged.json";
 const LOCK: &str = "lock";
 
@@ -52,8 +54,10 @@ pub enum SavedError {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    /// The kernel releases the lock when the process ends, however it ends.
-    _lock: File,
+    /// The kernel releases the lock when the last process that holds it ends, however it ends.
+    lock: File,
+    /// A successor writes here now; two writers would overwrite each other's tables.
+    is_retired: AtomicBool,
 }
 
 impl StateDir {
@@ -72,10 +76,38 @@ impl StateDir {
             .open(path.join(LOCK))
             .map_err(failed)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock, is_retired: AtomicBool::new(false) }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateDirError::Busy(path.to_owned())),
             Err(error) => Err(failed(error.into())),
         }
+    }
+
+    /// Takes the folder over with the lock of a predecessor that goes on draining.
+    ///
+    /// # Errors
+    /// `lock` is not the lock of this folder.
+    pub fn inherit(path: &Path, lock: File) -> Result<Self, StateDirError> {
+        let failed = |source: io::Error| StateDirError::Io { path: path.to_owned(), source };
+        let (handed, own) = (lock.metadata().map_err(failed)?, path.join(LOCK).metadata().map_err(failed)?);
+        if (handed.dev(), handed.ino()) != (own.dev(), own.ino()) {
+            return Err(StateDirError::Busy(path.to_owned()));
+        }
+        Ok(Self { path: path.to_owned(), lock, is_retired: AtomicBool::new(false) })
+    }
+
+    /// The lock, for a successor.
+    pub(crate) fn lock_file(&self) -> &File {
+        &self.lock
+    }
+
+    /// Stops, or takes up again, the saving of tables.
+    pub(crate) fn retire(&self, is_retired: bool) {
+        self.is_retired.store(is_retired, Ordering::SeqCst);
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The saved table; `None` when there is none yet.
@@ -112,20 +144,10 @@ impl StateDir {
     /// # Errors
     /// The disk is full or the folder cannot be written; the old table is still there.
     pub fn save(&self, text: &[u8]) -> io::Result<()> {
-        let new = self.path.join(NEW_TABLE);
-        let written = (|| {
-            let mut file =
-                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-            file.write_all(text)?;
-            file.sync_all()?;
-            std::fs::rename(&new, self.path.join(TABLE))?;
-            File::open(&self.path)?.sync_all()
-        })();
-        if written.is_err() {
-            // Gives a full disk its space back; if that fails too, the next save truncates it.
-            let _ = std::fs::remove_file(&new);
+        if self.is_retired.load(Ordering::SeqCst) {
+            return Ok(());
         }
-        written
+        durable::replace(&self.path, TABLE, text)
     }
 }
 
@@ -145,6 +167,25 @@ mod tests {
         );
         drop(first);
         StateDir::lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_successor_inherits_the_folder_and_the_predecessor_writes_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::lock(dir.path()).unwrap();
+        first.save(b"{}").unwrap();
+        first.retire(true);
+        let second = StateDir::inherit(dir.path(), first.lock_file().try_clone().unwrap()).unwrap();
+        first.save(b"late").unwrap();
+        assert_eq!(std::fs::read(dir.path().join(TABLE)).unwrap(), b"{}");
+        second.save(b"[]").unwrap();
+        drop(first);
+        // The successor still holds it.
+        StateDir::lock(dir.path()).unwrap_err();
+        drop(second);
+        StateDir::lock(dir.path()).unwrap();
+        let stranger = tempfile::tempfile().unwrap();
+        StateDir::inherit(dir.path(), stranger).unwrap_err();
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub enum Field {
     Probe,
     /// Dropped: hop-by-hop, or only the edge may say it.
     Dropped,
+    /// `traceparent`.
+    Traceparent,
+    /// `tracestate`.
+    Tracestate,
     /// `Accept`.
     Accept,
     /// `If-None-Match`.
@@ -33,6 +37,10 @@ pub enum Field {
     Range,
     /// `If-Range`.
     IfRange,
+    /// `Accept-Encoding`.
+    AcceptEncoding,
+    /// `If-Modified-Since`.
+    IfModifiedSince,
 }
 
 /// Special names in lower case, by length so that most names are compared with two or three others only.
@@ -47,14 +55,14 @@ const NAMES: &[&[(&str, Field)]] = &[
     &[("upgrade", Field::Upgrade), ("trailer", Field::Dropped)],
     &[("if-range", Field::IfRange)],
     &[("forwarded", Field::Dropped), ("x-real-ip", Field::Dropped)],
-    &[("connection", Field::Connection), ("keep-alive", Field::Dropped)],
-    &[("havre-probe", Field::Probe), ("havre-error", Field::Dropped)],
+    &[("connection", Field::Connection), ("keep-alive", Field::Dropped), ("tracestate", Field::Tracestate)],
+    &[("havre-probe", Field::Probe), ("havre-error", Field::Dropped), ("traceparent", Field::Traceparent)],
     &[("x-request-id", Field::RequestId)],
     &[("if-none-match", Field::IfNoneMatch), ("havre-release", Field::Dropped)],
     &[("content-length", Field::ContentLength)],
-    &[],
+    &[("accept-encoding", Field::AcceptEncoding)],
     &[("proxy-connection", Field::Dropped)],
-    &[("transfer-encoding", Field::TransferEncoding)],
+    &[("transfer-encoding", Field::TransferEncoding), ("if-modified-since", Field::IfModifiedSince)],
     &[],
     &[("proxy-authorization", Field::Dropped)],
 ];
@@ -76,7 +84,18 @@ impl Field {
 
     /// Whether lines of this meaning go to the other side as they came.
     pub(super) fn is_passed_on(self) -> bool {
-        matches!(self, Self::Other | Self::Accept | Self::IfNoneMatch | Self::Range | Self::IfRange)
+        matches!(
+            self,
+            Self::Other
+                | Self::Accept
+                | Self::AcceptEncoding
+                | Self::IfModifiedSince
+                | Self::IfNoneMatch
+                | Self::Range
+                | Self::IfRange
+                | Self::Traceparent
+                | Self::Tracestate
+        )
     }
 }
 
@@ -107,7 +126,7 @@ mod tests {
         {
             assert_eq!(Field::of(name), Field::Dropped, "{name}");
         }
-        for name in ["X-Forwarded", "Accept-Encoding", "X_Custom", "Cookie", "x-forwarded-"] {
+        for name in ["X-Forwarded", "Accept-Language", "X_Custom", "Cookie", "x-forwarded-"] {
             assert_eq!(Field::of(name), Field::Other, "{name}");
         }
     }

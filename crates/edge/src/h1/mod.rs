@@ -95,12 +95,12 @@ fn offset_in(part: &[u8], whole: &[u8]) -> usize {
     part.as_ptr() as usize - whole.as_ptr() as usize
 }
 
-/// Copies the lines that are passed on, neighbours in one piece.
+/// Copies the lines that are passed on and that `drops` does not name, neighbours in one piece.
 fn pass_lines(
     head: &[u8],
-    headers: &[httparse::Header<'_>],
-    fields: &[Field],
+    (headers, fields): (&[httparse::Header<'_>], &[Field]),
     connection: &Connection<'_>,
+    drops: impl Fn(&str) -> bool,
     out: &mut Vec<u8>,
 ) {
     let lines_end = head.len() - 2;
@@ -110,7 +110,9 @@ fn pass_lines(
     };
     let mut kept_from = None;
     for (index, (header, field)) in headers.iter().zip(fields).enumerate() {
-        let is_kept = field.is_passed_on() && !(connection.count > 0 && connection.names(header.name));
+        let is_kept = field.is_passed_on()
+            && !(connection.count > 0 && connection.names(header.name))
+            && !drops(header.name);
         match (kept_from, is_kept) {
             (None, true) => kept_from = Some(start_of(index)),
             (Some(from), false) => {

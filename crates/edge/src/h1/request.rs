@@ -3,6 +3,8 @@
 
 use httparse::{Header, ParserConfig, Status};
 
+use crate::account::trace;
+
 use super::{Connection, Field, Framing, MOST_LINES, Refusal, Scratch, has_plain_spaces, length};
 
 /// A valid request head. Slices point into the bytes that were parsed.
@@ -30,8 +32,14 @@ pub struct RequestHead<'b, 's> {
     pub request_id: Option<&'b [u8]>,
     /// `Havre-Probe` as sent.
     pub probe: Option<&'b [u8]>,
+    /// It carries a valid trace context, which is passed on. A wrong one is dropped whole.
+    pub has_trace: bool,
     /// `Accept` as sent.
     pub accept: Option<&'b [u8]>,
+    /// `Accept-Encoding`, where it is text.
+    pub accept_encoding: Option<&'b str>,
+    /// `If-Modified-Since`, where it is text.
+    pub if_modified_since: Option<&'b str>,
     /// `If-None-Match`, where it is text.
     pub if_none_match: Option<&'b str>,
     /// `Range`, where it is text.
@@ -76,7 +84,10 @@ pub fn parse<'b, 's>(
         upgrade: false,
         request_id: None,
         probe: None,
+        has_trace: false,
         accept: None,
+        accept_encoding: None,
+        if_modified_since: None,
         if_none_match: None,
         range: None,
         if_range: None,
@@ -100,6 +111,15 @@ struct Seen<'b> {
     length: Option<u64>,
     is_chunked: bool,
     upgrade: Option<&'b [u8]>,
+    traces: Traces<'b>,
+}
+
+/// Lines of trace context.
+#[derive(Default)]
+struct Traces<'b> {
+    parents: u32,
+    parent: &'b [u8],
+    any: bool,
 }
 
 impl<'b> RequestHead<'b, '_> {
@@ -125,10 +145,27 @@ impl<'b> RequestHead<'b, '_> {
                 Field::RequestId => self.request_id = Some(header.value),
                 Field::Probe => self.probe = Some(header.value),
                 Field::Accept => self.accept = Some(header.value),
+                Field::AcceptEncoding => self.accept_encoding = std::str::from_utf8(header.value).ok(),
+                Field::IfModifiedSince => self.if_modified_since = std::str::from_utf8(header.value).ok(),
                 Field::IfNoneMatch => self.if_none_match = std::str::from_utf8(header.value).ok(),
                 Field::Range => self.range = std::str::from_utf8(header.value).ok(),
                 Field::IfRange => self.if_range = std::str::from_utf8(header.value).ok(),
+                Field::Traceparent => {
+                    seen.traces.any = true;
+                    seen.traces.parents += 1;
+                    seen.traces.parent = header.value;
+                }
+                Field::Tracestate => seen.traces.any = true,
                 Field::Connection | Field::Dropped | Field::Other => {}
+            }
+        }
+        if seen.traces.any {
+            self.has_trace = seen.traces.parents == 1 && trace::is_valid(seen.traces.parent);
+            let is_trace = |field: &Field| matches!(field, Field::Traceparent | Field::Tracestate);
+            for field in
+                fields[..self.headers.len()].iter_mut().filter(|field| is_trace(field) && !self.has_trace)
+            {
+                *field = Field::Dropped;
             }
         }
         Ok(seen)
@@ -226,10 +263,31 @@ impl<'b> RequestHead<'b, '_> {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
     }
 
+    /// Values of all lines with this name, in order.
+    pub fn values<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'b [u8]> + 'h {
+        let is_it = move |header: &&Header<'b>| header.name.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(is_it).map(|header| header.value)
+    }
+
     /// Appends the lines that go to the upstream as they came, each with its line end. `Host`, framing and
     /// everything the edge itself says are not among them.
     pub fn pass_lines(&self, out: &mut Vec<u8>) {
-        super::pass_lines(self.head, self.headers, self.fields, &self.connection, out);
+        super::pass_lines(self.head, (self.headers, self.fields), &self.connection, |_| false, out);
+    }
+
+    /// The same without the lines that `drops` names.
+    pub(crate) fn pass_lines_without(&self, drops: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+        super::pass_lines(self.head, (self.headers, self.fields), &self.connection, drops, out);
+    }
+
+    /// Value of the first line of this name, in any case.
+    pub(crate) fn line(&self, name: &str) -> Option<&'b [u8]> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    }
+
+    /// Bytes of the head.
+    pub(crate) fn size(&self) -> u64 {
+        self.head.len() as u64
     }
 }
 

@@ -2,16 +2,16 @@
 //! It keeps no state. Tests: `tests/it/probe.rs`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use havre_api::edge_report::Checks;
-use havre_api::route_table::{Check, Probe};
+use havre_api::route_table::{Check, Probe, Protocol};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bounded;
+use super::{bounded, streamed};
 use crate::client::{self, Answer, Body, ClientError};
+use crate::upstream::Upstream;
 
 /// Most of a body that is read: of a probe to end the connection politely, of a check to look for its text.
 const MAX_BODY: usize = 64 * 1024;
@@ -20,12 +20,12 @@ const DISCARD: Duration = Duration::from_millis(100);
 
 /// Asks `probe.path` once. Healthy is an answer 2xx or 3xx; that something accepts connections proves nothing.
 /// The error says why not.
-pub(super) async fn probe(address: SocketAddr, probe: &Probe) -> Result<(), String> {
+pub(super) async fn probe(upstream: &Upstream, probe: &Probe) -> Result<(), String> {
     let limit = bounded(probe.timeout_ms);
-    let answer = timeout(limit, get(address, &probe.path, &probe.host))
+    let answer = timeout(limit, get(upstream, &probe.path, &probe.host))
         .await
         .unwrap_or_else(|_| Err(no_answer(limit)))?;
-    let status = answer.status;
+    let status = answer.status();
     // An application that is cut in the middle of an answer may log an error each time.
     let _ = timeout(DISCARD.min(limit), answer.body(Body::Start(MAX_BODY))).await;
     match status {
@@ -35,26 +35,26 @@ pub(super) async fn probe(address: SocketAddr, probe: &Probe) -> Result<(), Stri
 }
 
 /// Runs `checks` in order and stops at the first that fails.
-pub(super) async fn run_checks(address: SocketAddr, probe: &Probe, checks: &[Check]) -> Checks {
+pub(super) async fn run_checks(upstream: &Upstream, probe: &Probe, checks: &[Check]) -> Checks {
     for check in checks {
-        if let Err(reason) = run_check(address, probe, check).await {
+        if let Err(reason) = run_check(upstream, probe, check).await {
             return Checks::Failed { reason };
         }
     }
     Checks::Passed
 }
 
-async fn run_check(address: SocketAddr, probe: &Probe, check: &Check) -> Result<(), String> {
+async fn run_check(upstream: &Upstream, probe: &Probe, check: &Check) -> Result<(), String> {
     let limit = bounded(probe.timeout_ms);
     let deadline = Instant::now() + limit;
     let path = &check.path;
     let about = |reason: String| format!("GET {path}: {reason}");
-    let answer = timeout_at(deadline, get(address, path, &probe.host))
+    let answer = timeout_at(deadline, get(upstream, path, &probe.host))
         .await
         .unwrap_or_else(|_| Err(no_answer(limit)))
         .map_err(about)?;
-    if answer.status != check.status {
-        return Err(format!("GET {path} answered {}, wanted {}", answer.status, check.status));
+    if answer.status() != check.status {
+        return Err(format!("GET {path} answered {}, wanted {}", answer.status(), check.status));
     }
     if check.contains.is_empty() {
         let _ = timeout_at(deadline.min(Instant::now() + DISCARD), answer.body(Body::Start(MAX_BODY))).await;
@@ -71,13 +71,38 @@ async fn run_check(address: SocketAddr, probe: &Probe, check: &Check) -> Result<
     Err(format!("GET {path} does not contain {:?}", check.contains))
 }
 
+/// An answer in the protocol of the upstream.
+enum Reply {
+    Plain(Answer<TcpStream>),
+    Streamed(streamed::Answer),
+}
+
+impl Reply {
+    fn status(&self) -> u16 {
+        match self {
+            Self::Plain(answer) => answer.status,
+            Self::Streamed(answer) => answer.status,
+        }
+    }
+
+    async fn body(self, most: Body) -> Result<Vec<u8>, ClientError> {
+        match (self, most) {
+            (Self::Plain(answer), most) => answer.body(most).await,
+            (Self::Streamed(answer), Body::Start(most) | Body::Whole(most)) => answer.body(most).await,
+        }
+    }
+}
+
 /// Sends one request on a connection of its own. The caller sets the deadline.
-async fn get(address: SocketAddr, path: &str, host: &str) -> Result<Answer<TcpStream>, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| io_reason(&error))?;
+async fn get(upstream: &Upstream, path: &str, host: &str) -> Result<Reply, String> {
+    let stream = TcpStream::connect(upstream.address).await.map_err(|error| io_reason(&error))?;
+    if upstream.protocol == Protocol::H2c {
+        return streamed::get(stream, path, host).await.map(Reply::Streamed);
+    }
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: havre-edge\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
-    client::send(stream, request.as_bytes()).await.map_err(|error| reason(&error))
+    client::send(stream, request.as_bytes()).await.map(Reply::Plain).map_err(|error| reason(&error))
 }
 
 fn no_answer(limit: Duration) -> String {

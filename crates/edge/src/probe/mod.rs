@@ -4,6 +4,7 @@
 
 mod ask;
 mod judge;
+mod streamed;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -134,12 +135,12 @@ async fn observe(
         let want = wanted.borrow_and_update().clone();
         let slot = slots.acquire().await.expect("the semaphore is never closed");
         let started = Instant::now();
-        let outcome = ask::probe(upstream.address, &want.probe).await;
+        let outcome = ask::probe(&upstream, &want.probe).await;
         let is_up = outcome.is_ok();
         let health = judge::judge(&upstream.health(), outcome, &mut failures, want.patience());
         upstream.set_health(health.clone());
         if is_up && !want.checks.is_empty() && upstream.checks(&want.checks) != Checks::Passed {
-            let checks = ask::run_checks(upstream.address, &want.probe, &want.checks).await;
+            let checks = ask::run_checks(&upstream, &want.probe, &want.checks).await;
             upstream.set_checks(&want.checks, checks);
         }
         drop(slot);

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::clock::{Lane, Pace};
@@ -18,6 +16,8 @@ use super::upload::{Flow, SPLICE_LEAST, Upload};
 use super::wire::{Broken, Wire};
 use crate::h1::{Framing, Refusal, Scratch, head_end, response};
 use crate::page::Trouble;
+use crate::policy::{AnswerView, Coding};
+use crate::stream::{ReadEnd, WriteEnd};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
@@ -39,6 +39,8 @@ pub(super) enum End {
         /// What the upstream sent behind its head.
         early: Buffer,
     },
+    /// Nothing has gone to the client: the route has a page for what was answered.
+    Replaced,
     /// The upstream closed without a byte.
     Silent,
     /// Nothing of a final answer has gone to the client.
@@ -63,8 +65,8 @@ pub(super) struct Answer<'a> {
 
 /// Where an answer comes from and where it goes.
 pub(super) struct Ends<'e, 's> {
-    pub(super) from: &'e mut ReadHalf<'s>,
-    pub(super) to: &'e mut WriteHalf<'s>,
+    pub(super) from: &'e mut ReadEnd<'s>,
+    pub(super) to: &'e mut WriteEnd<'s>,
 }
 
 /// A head of the upstream, judged.
@@ -74,7 +76,9 @@ enum Judged {
     /// 101.
     Upgrade,
     /// A final head, written down for the client, and its body.
-    Final { source: Source, sink: Sink, keep_alive: bool, is_reusable: bool },
+    Final { source: Source, sink: Sink, coding: Option<Coding>, keep_alive: bool, is_reusable: bool },
+    /// A final head in whose place the route has a page.
+    Replaced,
 }
 
 impl Answer<'_> {
@@ -84,8 +88,14 @@ impl Answer<'_> {
         let mut buffer = Buffer::default();
         let mut out = self.worker.memory.head();
         let end = match self.bring_head(ends, &mut buffer, &mut out).await {
-            Ok(Judged::Final { source, sink, keep_alive, is_reusable }) => {
-                let ended = self.bring_body(ends, (source, sink), &mut buffer, &mut out).await;
+            Ok(Judged::Final { source, sink, coding, keep_alive, is_reusable }) => {
+                let ended = match coding {
+                    None => self.bring_body(ends, (source, sink), &mut buffer, &mut out).await,
+                    // Boxed: compressing costs more than the box, and most answers are not.
+                    Some(coding) => {
+                        Box::pin(self.bring_squeezed(ends, (source, coding), &mut buffer, &mut out)).await
+                    }
+                };
                 match ended {
                     Ok(is_exact) => End::Complete { keep_alive, is_reusable: is_reusable && is_exact },
                     Err(end) => end,
@@ -98,6 +108,7 @@ impl Answer<'_> {
                     Err(_) => End::ClientGone,
                 }
             }
+            Ok(Judged::Replaced) => End::Replaced,
             Ok(Judged::Interim) => End::Failed(Trouble::BadAnswer),
             Err(end) => end,
         };
@@ -143,7 +154,7 @@ impl Answer<'_> {
 
     async fn read_head(
         &self,
-        from: &mut ReadHalf<'_>,
+        from: &mut ReadEnd<'_>,
         buffer: &mut Buffer,
         most: usize,
         pace: &mut Pace,
@@ -151,7 +162,7 @@ impl Answer<'_> {
         if buffer.is_empty() {
             // The wait of the upstream's thinking: without memory, and without a deadline while the client is
             // still sending.
-            let waited = std::future::poll_fn(|context| match from.as_ref().poll_read_ready(context) {
+            let waited = std::future::poll_fn(|context| match from.poll_ready(context) {
                 Poll::Ready(ready) => Poll::Ready(ready),
                 Poll::Pending if self.flow.upload.get() == Upload::Running => Poll::Pending,
                 Poll::Pending if pace.may_wait(self.wire.clock, self.wire.watch, Lane::Outward) => {
@@ -195,7 +206,7 @@ impl Answer<'_> {
                 return Err(Refusal::Syntax);
             }
             self.flow.status.set(101);
-            text::answer(out, &head, &self.ask, &self.release.release, true);
+            text::answer(out, &head, &self.ask, None, (&self.release.release, true));
             return Ok(Judged::Upgrade);
         }
         if head.status < 200 {
@@ -203,8 +214,16 @@ impl Answer<'_> {
             return Ok(Judged::Interim);
         }
         self.flow.status.set(head.status);
+        let pass = self.ask.pass.as_deref();
+        if self.ask.as_page && pass.is_some_and(|pass| pass.replaces(head.status).is_some()) {
+            return Ok(Judged::Replaced);
+        }
+        let edits = pass.map(|pass| pass.edit(&self.view(&head, &|name| head.line(name))));
+        let coding = edits.as_ref().and_then(|edits| edits.coding);
         let (sink, can_end) = match head.framing {
-            Framing::Chunked | Framing::UntilClose if self.ask.is_http10 => (Sink::Plain, false),
+            _ if coding.is_some() && self.ask.is_h2 => (Sink::Plain, false),
+            _ if coding.is_some() => (Sink::Chunks, true),
+            Framing::Chunked | Framing::UntilClose if !self.ask.takes_chunks() => (Sink::Plain, false),
             Framing::Chunked | Framing::UntilClose => (Sink::Chunks, true),
             Framing::Empty | Framing::Length(_) => (Sink::Plain, true),
         };
@@ -212,8 +231,24 @@ impl Answer<'_> {
             && can_end
             && !self.worker.stopping.get()
             && self.flow.can_keep(self.ask.expects_continue);
-        text::answer(out, &head, &self.ask, &self.release.release, keep_alive);
-        Ok(Judged::Final { source: Source::of(head.framing), sink, keep_alive, is_reusable: head.keep_alive })
+        text::answer(out, &head, &self.ask, edits.as_ref(), (&self.release.release, keep_alive));
+        let source = Source::of(head.framing);
+        Ok(Judged::Final { source, sink, coding, keep_alive, is_reusable: head.keep_alive })
+    }
+
+    /// What a policy sees of an answer.
+    fn view<'v>(
+        &self,
+        head: &response::ResponseHead<'_, '_>,
+        header: &'v dyn Fn(&str) -> Option<&'v [u8]>,
+    ) -> AnswerView<'v> {
+        let length = match head.framing {
+            Framing::Length(length) => Some(length),
+            Framing::Empty => Some(0),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        let may_compress = !self.ask.is_http10 && self.has_room_to_squeeze();
+        AnswerView { status: head.status, length, may_compress, header }
     }
 
     /// Sends the head in `out` and streams the body. Tells whether the upstream sent nothing behind it.
@@ -235,6 +270,7 @@ impl Answer<'_> {
             self.send(ends.to, [out.as_slice(), parts[0], parts[1], parts[2]]).await
         };
         sent.map_err(|_| End::ClientGone)?;
+        self.flow.has_sent(taken.data);
         buffer.consume(taken.consumed);
         if source.is_done() {
             return Ok(buffer.is_empty());
@@ -252,11 +288,15 @@ impl Answer<'_> {
         let mut pace = Pace::within(self.worker.shared.limits.tunnel_idle_timeout.duration());
         if let Source::Length(left) = source
             && left >= SPLICE_LEAST
+            && let (Some(from), Some(to)) = (ends.from.plain(), ends.to.plain())
             && let Some(mut pipe) = self.worker.pipes.lease()
         {
             let mut write_pace = self.write_pace();
-            let both = ((ends.from.as_ref(), &mut pace), (ends.to.as_ref(), &mut write_pace));
-            return match self.wire.splice(both.0, both.1, &mut pipe, &Cell::new(left)).await {
+            let both = ((from, &mut pace), (to, &mut write_pace));
+            let missing = Cell::new(left);
+            let moved = self.wire.splice(both.0, both.1, &mut pipe, &missing).await;
+            self.flow.sent.set(self.flow.sent.get() + left - missing.get());
+            return match moved {
                 Ok(()) => Ok(true),
                 Err(Broken::Source(_)) => Err(End::Cut),
                 Err(Broken::Sink) => Err(End::ClientGone),
@@ -264,9 +304,12 @@ impl Answer<'_> {
         }
         loop {
             pace.restart();
-            self.wire.readable(ends.from.as_ref(), &mut pace).await.map_err(|_| End::Cut)?;
+            self.wire.readable(ends.from, &mut pace).await.map_err(|_| End::Cut)?;
             let mut block = self.worker.memory.large();
-            let step = self.stream_piece(ends, &mut source, sink, &mut block).await;
+            let step = match ends.to.plain() {
+                Some(_) => self.stream_piece(ends, &mut source, sink, &mut block).await,
+                None => self.stream_pieces(ends, &mut source, sink, &mut block).await,
+            };
             let is_exact = block.is_empty();
             self.worker.memory.give_back(block);
             if step? {
@@ -289,6 +332,7 @@ impl Answer<'_> {
             if !matches!(source, Source::UntilClose) {
                 return Err(End::Cut);
             }
+            ends.to.keep_trailers(ends.from.take_trailers());
             let mut line = [0; 18];
             let parts = sink.frame(b"", true, &mut line);
             self.send(ends.to, parts).await.map_err(|_| End::ClientGone)?;
@@ -298,8 +342,52 @@ impl Answer<'_> {
         let mut line = [0; 18];
         let parts = sink.frame(&block.bytes()[..taken.data], taken.is_done, &mut line);
         self.send(ends.to, parts).await.map_err(|_| End::ClientGone)?;
+        self.flow.has_sent(taken.data);
         block.consume(taken.consumed);
         Ok(taken.is_done)
+    }
+
+    /// Encrypts what has arrived until there is enough for a large write, and sends it; true at the end of the body.
+    async fn stream_pieces(
+        &self,
+        ends: &mut Ends<'_, '_>,
+        source: &mut Source,
+        sink: Sink,
+        block: &mut Buffer,
+    ) -> Result<bool, End> {
+        loop {
+            let arrived = Wire::read_most(ends.from, block, source.want()).await.map_err(|_| End::Cut)?;
+            let mut line = [0; 18];
+            let (parts, consumed, is_done) = match arrived {
+                None => break,
+                Some(0) if matches!(source, Source::UntilClose) => {
+                    ends.to.keep_trailers(ends.from.take_trailers());
+                    (sink.frame(b"", true, &mut line), 0, true)
+                }
+                Some(0) => return Err(End::Cut),
+                Some(_) => {
+                    let taken = source.take(block.bytes_mut()).map_err(|_| End::Cut)?;
+                    let parts = sink.frame(&block.bytes()[..taken.data], taken.is_done, &mut line);
+                    (parts, taken.consumed, taken.is_done)
+                }
+            };
+            let queued = self.wire.queue(ends.to, parts, &mut self.write_pace()).await;
+            queued.map_err(|_| End::ClientGone)?;
+            block.consume(consumed);
+            if is_done {
+                self.flush(ends.to).await?;
+                return Ok(true);
+            }
+            if ends.to.is_full() {
+                break;
+            }
+        }
+        self.flush(ends.to).await?;
+        Ok(false)
+    }
+
+    async fn flush(&self, to: &mut WriteEnd<'_>) -> Result<(), End> {
+        self.wire.flush(to, &mut self.write_pace()).await.map_err(|_| End::ClientGone)
     }
 
     fn write_pace(&self) -> Pace {
@@ -307,7 +395,11 @@ impl Answer<'_> {
         Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes())
     }
 
-    async fn send<const N: usize>(&self, to: &mut WriteHalf<'_>, parts: [&[u8]; N]) -> io::Result<()> {
+    pub(super) async fn send<const N: usize>(
+        &self,
+        to: &mut WriteEnd<'_>,
+        parts: [&[u8]; N],
+    ) -> io::Result<()> {
         self.wire.send(to, parts, &mut self.write_pace()).await
     }
 }

@@ -1,7 +1,8 @@
 //! Memory of the data path: blocks that connections borrow while they have bytes in hand and give back before
 //! they wait. It knows nothing of HTTP. Tests at the end of the file.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 /// Size of a block for heads and small bodies.
 pub(crate) const SMALL: usize = 16 * 1024;
@@ -19,6 +20,28 @@ pub(crate) struct Buffer {
     block: Box<[u8]>,
     start: usize,
     end: usize,
+    /// What its memory counts for, until it is given back or dropped.
+    loan: Option<Loan>,
+}
+
+/// Bytes of blocks that are lent out.
+#[derive(Debug)]
+struct Loan {
+    level: Rc<Cell<usize>>,
+    size: usize,
+}
+
+impl Loan {
+    fn new(level: &Rc<Cell<usize>>, size: usize) -> Self {
+        level.set(level.get() + size);
+        Self { level: Rc::clone(level), size }
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.level.set(self.level.get() - self.size);
+    }
 }
 
 impl Buffer {
@@ -74,6 +97,10 @@ impl Buffer {
         }
         let mut block = vec![0; (self.block.len() * 2).clamp(SMALL, most.max(SMALL))].into_boxed_slice();
         block[..self.end].copy_from_slice(&self.block[..self.end]);
+        if let Some(loan) = &mut self.loan {
+            loan.level.set(loan.level.get() + block.len() - loan.size);
+            loan.size = block.len();
+        }
         self.block = block;
         true
     }
@@ -82,16 +109,34 @@ impl Buffer {
 /// Unused memory of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    /// Bytes lent out, and how many may be before requests are turned away.
+    level: Rc<Cell<usize>>,
+    most: usize,
     small: RefCell<Vec<Box<[u8]>>>,
     large: RefCell<Vec<Box<[u8]>>>,
     heads: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Memory {
+    /// Memory that counts as full when more than `most` bytes are lent out.
+    pub(crate) fn within(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// Whether so much is lent out that no further request should be taken on.
+    pub(crate) fn is_full(&self) -> bool {
+        self.level.get() > self.most
+    }
+
+    fn lend(&self, block: Option<Box<[u8]>>, size: usize) -> Buffer {
+        let block = block.unwrap_or_else(|| vec![0; size].into_boxed_slice());
+        Buffer { block, start: 0, end: 0, loan: Some(Loan::new(&self.level, size)) }
+    }
+
     /// An empty buffer of [`SMALL`] bytes.
     pub(crate) fn small(&self) -> Buffer {
         let block = self.small.borrow_mut().pop();
-        Buffer { block: block.unwrap_or_else(|| vec![0; SMALL].into_boxed_slice()), start: 0, end: 0 }
+        self.lend(block, SMALL)
     }
 
     /// Gives `buffer` a block if it has none.
@@ -111,7 +156,7 @@ impl Memory {
     /// An empty buffer of [`LARGE`] bytes.
     pub(crate) fn large(&self) -> Buffer {
         let block = self.large.borrow_mut().pop();
-        Buffer { block: block.unwrap_or_else(|| vec![0; LARGE].into_boxed_slice()), start: 0, end: 0 }
+        self.lend(block, LARGE)
     }
 
     /// Takes a buffer back. The bytes stay in it and are overwritten by the next user of this worker.
@@ -159,6 +204,23 @@ mod tests {
         assert!(!buffer.make_room(SMALL));
         assert!(buffer.make_room(2 * SMALL));
         assert_eq!((buffer.len(), buffer.room().len()), (SMALL, SMALL));
+    }
+
+    #[test]
+    fn what_is_lent_is_counted_until_it_is_back_or_lost() {
+        let memory = Memory::within(2 * SMALL);
+        let (first, mut second) = (memory.small(), memory.small());
+        assert!(!memory.is_full());
+        second.filled(SMALL);
+        assert!(second.make_room(2 * SMALL));
+        assert!(memory.is_full());
+        drop(first);
+        assert!(!memory.is_full());
+        let third = memory.large();
+        assert!(memory.is_full());
+        memory.give_back(third);
+        memory.give_back(second);
+        assert_eq!(memory.level.get(), 0);
     }
 
     #[test]

@@ -42,25 +42,27 @@ impl Clock {
     }
 }
 
-/// Which of the two waits of a connection a deadline belongs to: bodies go both ways at once.
+/// Which of the waits of a connection a deadline belongs to: bodies go both ways at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// Waiting for the client's next bytes.
     Inward = 0,
     /// Waiting for everything else: the upstream, and the client to take the answer.
     Outward = 1,
+    /// The end of the time a route gives a request as a whole.
+    Whole = 2,
 }
 
 /// The deadlines of one connection and how to wake it.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    lanes: [Cell<u64>; 2],
+    lanes: [Cell<u64>; 3],
     waker: RefCell<Option<Waker>>,
 }
 
 impl Watch {
     fn new() -> Self {
-        Self { lanes: [Cell::new(NEVER), Cell::new(NEVER)], waker: RefCell::new(None) }
+        Self { lanes: [const { Cell::new(NEVER) }; 3], waker: RefCell::new(None) }
     }
 
     pub(crate) fn set(&self, lane: Lane, deadline: u64) {

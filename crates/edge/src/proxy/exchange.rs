@@ -5,11 +5,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use havre_api::route_table::Protocol;
 
 use super::answer::{Answer, End, Ends};
 use super::buffer::Buffer;
@@ -18,11 +19,23 @@ use super::receive::Request;
 use super::upload::{Flow, Inward, Upload, Uploading, until_gone};
 use super::wire::Wire;
 use super::{After, Connection};
+use crate::balance::{NoUpstream, Outcome, Place};
 use crate::page::Trouble;
+use crate::stream::Outgoing;
 use crate::upstream::Upstream;
 
 /// Most connections one request is tried on.
 const MOST_ATTEMPTS: usize = 3;
+
+/// How a wait in line ended.
+enum Waited {
+    /// There is an upstream.
+    Served,
+    /// The client has left.
+    Gone,
+    /// There is none.
+    InVain(Trouble),
+}
 
 /// How one attempt ended.
 enum Attempt {
@@ -39,6 +52,22 @@ impl Connection {
         let mut tried: Vec<Arc<Upstream>> = Vec::new();
         let mut may_reuse = true;
         let mut trouble = Trouble::NoAnswer;
+        if let Some(place) = request.place.take() {
+            // Boxed: most requests do not wait.
+            match Box::pin(self.wait_in_line(request, place)).await {
+                Waited::Served => {}
+                Waited::Gone => {
+                    self.because("client-gone");
+                    return After::Close;
+                }
+                Waited::InVain(trouble) => {
+                    if let Some(entry) = &mut self.entry {
+                        entry.series = Some(Arc::clone(&request.service.own));
+                    }
+                    return self.turn_down(request, trouble, buffer).await;
+                }
+            }
+        }
         for _ in 0..MOST_ATTEMPTS {
             let (upstream, is_kept) = match self.reach(request, may_reuse).await {
                 Ok(reached) => reached,
@@ -46,7 +75,7 @@ impl Connection {
                     trouble = unreached;
                     tried.push(request.in_flight.share());
                     may_reuse = true;
-                    if request.pick_again(&self.worker, &tried) {
+                    if self.try_another(request, &tried) {
                         continue;
                     }
                     break;
@@ -57,17 +86,23 @@ impl Connection {
                     self.worker.memory.give_back_head(std::mem::take(&mut request.head));
                     return after;
                 }
-                Attempt::Stale if is_kept && request.is_repeatable => may_reuse = false,
+                Attempt::Stale if is_kept && request.is_repeatable => {
+                    may_reuse = false;
+                    self.count_retry();
+                }
                 Attempt::Stale => {
                     trouble = Trouble::NoAnswer;
                     tried.push(request.in_flight.share());
                     may_reuse = true;
-                    if !request.is_repeatable || !request.pick_again(&self.worker, &tried) {
+                    self.note(request, Outcome::Broken);
+                    let may_repeat = request.is_repeatable && request.service.may_retry();
+                    if !may_repeat || !self.try_another(request, &tried) {
                         break;
                     }
                 }
                 Attempt::Failed(failed) => {
                     trouble = failed;
+                    self.note(request, Outcome::Broken);
                     break;
                 }
             }
@@ -75,38 +110,107 @@ impl Connection {
         self.give_up(request, trouble, buffer).await
     }
 
+    /// Picks another upstream for the request; false when there is none.
+    fn try_another(&mut self, request: &mut Request, tried: &[Arc<Upstream>]) -> bool {
+        if request.pick_again(&self.worker, tried).is_err() {
+            return false;
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.answers(&request.in_flight);
+        }
+        self.count_retry();
+        true
+    }
+
+    /// Tells the balance how it went with the upstream at hand.
+    fn note(&self, request: &Request, outcome: Outcome) {
+        request.service.note(request.in_flight.upstream(), outcome);
+    }
+
+    /// Waits until there is room for the request, and takes it.
+    async fn wait_in_line(&mut self, request: &mut Request, place: Place) -> Waited {
+        let worker = Rc::clone(&self.worker);
+        let wait = Duration::from_millis(request.service.balancing.queue_wait_ms);
+        let until = worker.clock.after(wait);
+        let (mut from_client, _) = self.stream.split();
+        let mut gone = pin!(until_gone(&mut from_client));
+        let waited = poll_fn(|context| {
+            if gone.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Waited::Gone);
+            }
+            if place.is_first(context.waker()) {
+                match request.pick_again(&worker, &[]) {
+                    Ok(()) => return Poll::Ready(Waited::Served),
+                    Err(NoUpstream::NoneHealthy) => return Poll::Ready(Waited::InVain(Trouble::NoTask)),
+                    Err(NoUpstream::AllFull) => {}
+                }
+            }
+            if worker.clock.now() >= until {
+                return Poll::Ready(Waited::InVain(Trouble::QueueTimeout));
+            }
+            // At every tick: health and the table change without telling the line.
+            self.watch.set(Lane::Outward, until.min(worker.clock.after(Duration::ZERO)));
+            Poll::Pending
+        })
+        .await;
+        self.watch.clear(Lane::Outward);
+        if matches!(waited, Waited::Served)
+            && let Some(entry) = &mut self.entry
+        {
+            entry.answers(&request.in_flight);
+        }
+        waited
+    }
+
+    fn count_retry(&mut self) {
+        self.worker.shared.metrics.retries.up();
+        if let Some(entry) = &mut self.entry {
+            entry.retries = entry.retries.saturating_add(1);
+        }
+    }
+
     /// A connection to the picked upstream, and whether it was used before.
-    async fn reach(&self, request: &Request, may_reuse: bool) -> Result<(TcpStream, bool), Trouble> {
+    async fn reach(&self, request: &Request, may_reuse: bool) -> Result<(Outgoing, bool), Trouble> {
         let upstream = request.in_flight.upstream();
+        let wait = Duration::from_millis(request.limits().connect_timeout_ms);
+        if upstream.protocol == Protocol::H2c {
+            let wire = self.wire(Lane::Outward);
+            let reached =
+                self.worker.links.reach(&self.worker, wire, (upstream.address, wait), may_reuse).await;
+            let reached = reached.map(|(upward, is_kept)| (Outgoing::H2(Box::new(upward)), is_kept));
+            return reached.map_err(|problem| self.unreached(request, &problem));
+        }
         if may_reuse {
             let oldest = self.worker.oldest_idle();
             let must_ask = !request.is_repeatable;
             let kept = self.worker.pool.borrow_mut().take(&upstream.address, must_ask, oldest);
             if let Some(stream) = kept {
-                return Ok((stream, true));
+                return Ok((Outgoing::Plain(stream), true));
             }
         }
-        let wait = Duration::from_millis(request.service.limits.connect_timeout_ms);
         match self.wire(Lane::Outward).connect(upstream.address, wait).await {
-            Ok(stream) => Ok((stream, false)),
-            Err(problem) if problem.kind() == io::ErrorKind::TimedOut => {
-                upstream.suspect();
-                Err(Trouble::ConnectTimeout)
-            }
-            Err(problem) => {
-                // Out of descriptors or ports is this machine's trouble, not the upstream's.
-                if !matches!(problem.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL))
-                {
-                    upstream.suspect();
-                }
-                Err(Trouble::Unreachable)
-            }
+            Ok(stream) => Ok((Outgoing::Plain(stream), false)),
+            Err(problem) => Err(self.unreached(request, &problem)),
         }
+    }
+
+    /// Why there is no connection; the upstream is suspected unless it is this machine's own trouble.
+    fn unreached(&self, request: &Request, problem: &io::Error) -> Trouble {
+        // Out of descriptors or ports is this machine's trouble, not the upstream's.
+        if !matches!(problem.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL)) {
+            request.in_flight.upstream().suspect();
+            self.note(request, Outcome::Broken);
+        }
+        if problem.kind() == io::ErrorKind::TimedOut { Trouble::ConnectTimeout } else { Trouble::Unreachable }
     }
 
     async fn give_up(&mut self, request: &mut Request, trouble: Trouble, buffer: &mut Buffer) -> After {
         request.in_flight.record_error();
-        request.service.counters.record(trouble.status());
+        self.turn_down(request, trouble, buffer).await
+    }
+
+    /// Answers with a page in place of an upstream.
+    async fn turn_down(&mut self, request: &Request, trouble: Trouble, buffer: &mut Buffer) -> After {
         let is_whole = request.source.is_done();
         let keep_alive = request.ask.keep_alive && is_whole && !self.worker.stopping.get();
         if !self.send_page(&request.ask, trouble, keep_alive).await {
@@ -123,7 +227,7 @@ impl Connection {
     async fn converse(
         &mut self,
         request: &mut Request,
-        mut upstream: TcpStream,
+        mut upstream: Outgoing,
         buffer: &mut Buffer,
     ) -> Attempt {
         let flow = Flow::of(&request.source);
@@ -133,47 +237,69 @@ impl Connection {
         match ended {
             Ok(End::Complete { keep_alive, is_reusable }) => {
                 self.count(request, &flow);
-                if is_reusable && flow.upload.get() == Upload::Done {
+                self.note(request, if flow.status.get() >= 500 { Outcome::Failed } else { Outcome::Good });
+                if let Outgoing::Plain(upstream) = upstream
+                    && is_reusable
+                    && flow.upload.get() == Upload::Done
+                {
                     let now = self.worker.clock.now();
                     self.worker.pool.borrow_mut().put(address, upstream, generation, now);
-                } else {
-                    drop(upstream);
                 }
                 Attempt::Over(self.after_answer(&flow, keep_alive, buffer).await)
             }
             Ok(End::Upgraded { early }) => {
                 self.count(request, &flow);
+                self.note(request, Outcome::Good);
                 self.tunnel(upstream, early, buffer).await;
                 Attempt::Over(After::Close)
+            }
+            Ok(End::Replaced) => {
+                self.count(request, &flow);
+                self.note(request, if flow.status.get() >= 500 { Outcome::Failed } else { Outcome::Good });
+                drop(upstream);
+                let status = flow.status.get();
+                let is_done = flow.upload.get() == Upload::Done;
+                let keep_alive = request.ask.keep_alive && is_done && !self.worker.stopping.get();
+                if !self.send_instead(&request.ask, status, keep_alive).await {
+                    return Attempt::Over(After::Close);
+                }
+                Attempt::Over(self.after_answer(&flow, keep_alive, buffer).await)
             }
             Ok(End::Silent) => Attempt::Stale,
             Ok(End::Failed(trouble)) => Attempt::Failed(trouble),
             Ok(End::Cut) => {
                 self.count(request, &flow);
+                self.because("answer-cut");
+                self.note(request, Outcome::Broken);
                 request.in_flight.record_error();
                 Attempt::Over(After::Reset)
             }
             Ok(End::ClientGone) | Err(Inward::Gone) => {
                 self.count(request, &flow);
+                self.because("client-gone");
                 Attempt::Over(if flow.began.get() { After::Reset } else { After::Close })
             }
             Err(Inward::Refused(refusal)) => {
                 drop(upstream);
                 if flow.began.get() {
                     self.count(request, &flow);
+                    self.because(refusal.code());
                     return Attempt::Over(After::Reset);
                 }
                 self.worker.shared.metrics.refused.up();
-                request.service.counters.record(refusal.status());
                 self.send_page(&request.ask, Trouble::Refused(refusal), false).await;
                 Attempt::Over(After::Linger)
             }
         }
     }
 
-    fn count(&self, request: &Request, flow: &Flow) {
+    fn count(&mut self, request: &Request, flow: &Flow) {
         let status = flow.status.get();
-        request.service.counters.record(status);
+        if let Some(entry) = &mut self.entry {
+            entry.status = status;
+            entry.sent = flow.sent.get();
+            entry.received = request.received(flow);
+        }
         if status >= 500 {
             request.in_flight.record_error();
         }
@@ -195,7 +321,7 @@ impl Connection {
     async fn both_ways(
         &mut self,
         request: &mut Request,
-        upstream: &mut TcpStream,
+        upstream: &mut Outgoing,
         buffer: &mut Buffer,
         flow: &Flow,
     ) -> Result<End, Inward> {
@@ -204,13 +330,14 @@ impl Connection {
         let outward_wire = Wire { lane: Lane::Outward, ..inward_wire };
         let (mut from_client, mut to_client) = self.stream.split();
         let (mut from_upstream, mut to_upstream) = upstream.split();
-        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+        let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
+        let total = request.ask.pass.as_ref().and_then(|pass| pass.policy().total());
         let uploading = Uploading { worker, wire: inward_wire, flow };
         uploading.begin(request, &mut to_upstream, buffer).await;
         if flow.upload.get() == Upload::Done {
             worker.memory.reclaim(buffer);
         }
-        let ask = request.ask;
+        let ask = request.ask.clone();
         let mut answer = pin!(
             Answer {
                 worker,
@@ -232,7 +359,15 @@ impl Connection {
             Err::<(), Inward>(Inward::Gone)
         });
         let mut is_over = None;
-        poll_fn(|context| {
+        let ends_at = total.map(|total| worker.clock.after(total));
+        let ended = poll_fn(|context| {
+            if let Some(ends_at) = ends_at {
+                if worker.clock.now() >= ends_at {
+                    let late = if flow.began.get() { End::Cut } else { End::Failed(Trouble::AnswerTimeout) };
+                    return Poll::Ready(Ok(late));
+                }
+                self.watch.set(Lane::Whole, ends_at);
+            }
             if is_over.is_none()
                 && let Poll::Ready(Err(ended)) = inward.as_mut().poll(context)
             {
@@ -243,6 +378,12 @@ impl Connection {
                 Poll::Pending => is_over.take().map_or(Poll::Pending, |ended| Poll::Ready(Err(ended))),
             }
         })
-        .await
+        .await;
+        if total.is_some() {
+            self.watch.clear(Lane::Whole);
+            self.watch.clear(Lane::Inward);
+            self.watch.clear(Lane::Outward);
+        }
+        ended
     }
 }

@@ -9,31 +9,32 @@ mod clock;
 mod exchange;
 mod receive;
 mod reply;
+mod squeeze;
 mod text;
 mod tunnel;
 mod upload;
+mod wait;
 mod wire;
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 pub(crate) use buffer::Memory;
 use buffer::{Buffer, SMALL};
-pub(crate) use clock::{Clock, Watches};
-use clock::{Lane, Pace, Watch};
+pub(crate) use clock::{Clock, Lane, Pace, Watch, Watches};
 use receive::Received;
-pub(crate) use text::RequestId;
-use text::{Ask, ClientName};
-pub(crate) use wire::Pipes;
-use wire::Wire;
+use text::Ask;
+pub(crate) use text::{ClientName, RequestId, number};
+use wait::Waited;
+pub(crate) use wire::{Pipes, Wire};
 
+use crate::account::record::Entry;
 use crate::h1::{Framing, Refusal};
+use crate::h2::H2Stream;
 use crate::page::Trouble;
+use crate::stream::Stream;
 use crate::worker::{Seat, Worker};
 
 /// Most bytes of a body nobody wants that are read to keep the connection; beyond that it is closed.
@@ -60,11 +61,14 @@ enum After {
 #[derive(Debug)]
 struct Connection {
     worker: Rc<Worker>,
-    stream: TcpStream,
+    stream: Stream,
     watch: Rc<Watch>,
     ticket: usize,
-    client: ClientName,
-    _seat: Seat,
+    client: Rc<ClientName>,
+    /// The request being served.
+    entry: Option<Entry>,
+    /// A stream has none of its own: its connection does.
+    _seat: Option<Seat>,
 }
 
 impl Drop for Connection {
@@ -74,27 +78,92 @@ impl Drop for Connection {
 }
 
 /// Serves one client connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: IpAddr, seat: Seat) {
-    let (ticket, watch) = worker.watches.join();
-    let client = ClientName::of(address);
-    let mut connection = Connection { worker, stream, watch, ticket, client, _seat: seat };
-    poll_fn(|context| {
-        connection.watch.belongs_to(context.waker());
-        Poll::Ready(())
-    })
-    .await;
+pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, client: ClientName, seat: Seat) {
+    let mut connection = Connection::begin(worker, stream, Rc::new(client), Some(seat)).await;
     while connection.is_next_coming().await {
         // Boxed, so that a resting connection is small: this future holds everything a request needs.
         match Box::pin(connection.serve_burst()).await {
             After::Next => {}
-            After::Close => return,
+            After::Close => break,
             After::Linger => return connection.linger().await,
-            After::Reset => return drop(connection.stream.set_zero_linger()),
+            After::Reset => return connection.stream.reset_on_close(),
         }
     }
+    connection.stream.bid_farewell();
+}
+
+/// Serves the one request of a stream of HTTP/2, whose head as text is `head`, or says why it is refused. Returns
+/// whether the client gave it up.
+pub(crate) async fn serve_stream(
+    worker: Rc<Worker>,
+    stream: H2Stream,
+    head: Result<Vec<u8>, Refusal>,
+    client: Rc<ClientName>,
+) -> bool {
+    let is_gone = poll_fn(|context| Poll::Ready(stream.poll_gone(context).is_ready())).await;
+    if is_gone {
+        // Given up in the same breath: nobody is asked.
+        return true;
+    }
+    let mut connection = Connection::begin(worker, Stream::H2(Box::new(stream)), client, None).await;
+    connection.serve_one(head).await
 }
 
 impl Connection {
+    async fn begin(worker: Rc<Worker>, stream: Stream, client: Rc<ClientName>, seat: Option<Seat>) -> Self {
+        let (ticket, watch) = worker.watches.join();
+        poll_fn(|context| {
+            watch.belongs_to(context.waker());
+            Poll::Ready(())
+        })
+        .await;
+        Self { worker, stream, watch, ticket, client, entry: None, _seat: seat }
+    }
+
+    /// Serves one request and ends what it came on.
+    async fn serve_one(&mut self, head: Result<Vec<u8>, Refusal>) -> bool {
+        let mut buffer = Buffer::default();
+        let mut waited = Waited::default();
+        let after = loop {
+            let received = match &head {
+                Ok(head) => self.receive_head(head, &waited),
+                Err(refusal) => Err(*refusal),
+            };
+            break match received {
+                Ok(Received::Request(mut request)) => self.exchange(&mut request, &mut buffer).await,
+                Ok(Received::Own(ask, answer)) => self.reply(&ask, *answer, &mut buffer).await,
+                Ok(Received::Wait(wait)) => {
+                    // Boxed: next to no request waits.
+                    if Box::pin(self.wait(wait, &mut waited)).await {
+                        continue;
+                    }
+                    After::Close
+                }
+                Ok(Received::Refused(refusal)) | Err(refusal) => self.refuse(refusal).await,
+                Ok(Received::More) => self.refuse(Refusal::Syntax).await,
+            };
+        };
+        // Counts it and writes its line.
+        self.entry = None;
+        self.worker.memory.give_back(buffer);
+        if let Ok(head) = head {
+            self.worker.memory.give_back_head(head);
+        }
+        let was_given_up = poll_fn(|context| Poll::Ready(self.stream.is_given_up(context))).await;
+        if after == After::Reset {
+            self.stream.reset_on_close();
+        } else {
+            // It says how it ended; there is nobody else to tell.
+            let _ = self.stream.end();
+        }
+        was_given_up
+    }
+
+    /// What the access log calls what the client speaks.
+    fn protocol(&self) -> &'static str {
+        if self.stream.is_h2() { "h2" } else { "http/1.1" }
+    }
+
     fn wire(&self, lane: Lane) -> Wire<'_> {
         Wire { clock: &self.worker.clock, watch: &self.watch, lane }
     }
@@ -104,11 +173,9 @@ impl Connection {
         let mut pace = Pace::within(self.worker.shared.limits.idle_timeout.duration());
         let ready = self
             .wire(Lane::Inward)
-            .paced(&mut pace, |context, _| {
-                if self.worker.stopping.get() {
-                    return Poll::Ready(Ok(false));
-                }
-                self.stream.poll_read_ready(context).map_ok(|()| true)
+            .paced(&mut pace, |context, _| match self.stream.poll_ready(context) {
+                Poll::Pending if !self.worker.may_rest() => Poll::Ready(Ok(false)),
+                ready => ready.map_ok(|()| true),
             })
             .await;
         ready.unwrap_or(false)
@@ -128,8 +195,9 @@ impl Connection {
         let head_size = usize::try_from(head_size).unwrap_or(SMALL);
         let mut pace = Pace::within(head_timeout);
         let mut scanned = 0;
+        let mut waited = Waited::default();
         loop {
-            let after = match self.receive(buffer, &mut scanned) {
+            let after = match self.receive(buffer, &mut scanned, &waited) {
                 Received::More if buffer.is_empty() => {
                     // A new socket counts as ready until it is tried.
                     let (mut from, _) = self.stream.split();
@@ -146,13 +214,23 @@ impl Connection {
                 },
                 Received::Refused(refusal) => self.refuse(refusal).await,
                 Received::Own(ask, answer) => self.reply(&ask, *answer, buffer).await,
+                Received::Wait(wait) => {
+                    // Boxed: next to no request waits.
+                    if Box::pin(self.wait(wait, &mut waited)).await {
+                        continue;
+                    }
+                    After::Close
+                }
                 Received::Request(mut request) => self.exchange(&mut request, buffer).await,
             };
+            // Counts it and writes its line.
+            self.entry = None;
             if after != After::Next || buffer.is_empty() {
                 return after;
             }
             pace = Pace::within(head_timeout);
             scanned = 0;
+            waited = Waited::default();
         }
     }
 
@@ -183,18 +261,35 @@ impl Connection {
     /// Answers a request whose head or framing cannot be trusted, and ends the connection.
     async fn refuse(&mut self, refusal: Refusal) -> After {
         self.worker.shared.metrics.refused.up();
+        if self.entry.is_none() {
+            self.entry = Some(self.worker.desk.open(self.protocol(), self.client.address));
+        }
         let ask = Ask {
             is_head: false,
             is_http10: false,
+            is_h2: self.stream.is_h2(),
             keep_alive: false,
             as_page: false,
             expects_continue: false,
             show_release: false,
+            is_probe: false,
             framing: Framing::Empty,
             id: self.worker.next_id(),
+            pass: None,
+            hsts: None,
         };
+        if let Some(entry) = &mut self.entry {
+            entry.set_id(ask.id);
+        }
         self.send_page(&ask, Trouble::Refused(refusal), false).await;
         After::Linger
+    }
+
+    /// Says in the access log why there is no whole answer.
+    fn because(&mut self, reason: &'static str) {
+        if let Some(entry) = &mut self.entry {
+            entry.reason = reason;
+        }
     }
 
     /// Reads and forgets the rest of a body of known length; false when the client fails to send it.
@@ -219,7 +314,7 @@ impl Connection {
 
     /// Says that nothing more comes, then reads for a short while what the client still sends.
     async fn linger(&mut self) {
-        if rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write).is_err() {
+        if self.stream.end().is_err() {
             return;
         }
         let mut pace = Pace::within(LINGER);
@@ -242,7 +337,7 @@ impl Connection {
 mod tests {
     use super::*;
 
-    fn size_of_resting<F>(_: fn(Rc<Worker>, TcpStream, IpAddr, Seat) -> F) -> usize {
+    fn size_of_resting<F>(_: fn(Rc<Worker>, Stream, ClientName, Seat) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -255,7 +350,7 @@ mod tests {
     #[test]
     fn what_a_connection_holds_is_small() {
         let (resting, burst) = (size_of_resting(serve), size_of_burst(Connection::serve_burst));
-        assert!(resting <= 640, "{resting}");
+        assert!(resting <= 752, "{resting}");
         assert!(burst <= 3072, "{burst}");
     }
 }

@@ -7,15 +7,12 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::Connection;
 use super::buffer::{Buffer, Memory};
 use super::clock::{Lane, Pace};
 use super::wire::Wire;
 use crate::metrics::Number;
+use crate::stream::{Outgoing, ReadEnd, WriteEnd};
 
 /// What the two directions share.
 struct Both<'t> {
@@ -44,7 +41,7 @@ impl Drop for Open<'_> {
 impl Connection {
     /// Passes bytes both ways: first `early`, which the upstream sent behind its 101, and what the client sent
     /// behind its request.
-    pub(super) async fn tunnel(&mut self, mut upstream: TcpStream, mut early: Buffer, buffer: &mut Buffer) {
+    pub(super) async fn tunnel(&mut self, mut upstream: Outgoing, mut early: Buffer, buffer: &mut Buffer) {
         let worker = &*self.worker;
         let _open = Open::new(&worker.shared.metrics.tunnels);
         let wire = Wire { clock: &worker.clock, watch: &self.watch, lane: Lane::Outward };
@@ -85,8 +82,8 @@ impl Connection {
 /// One direction, until its source ends; then the sink is told.
 async fn pass(
     both: &Both<'_>,
-    from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
+    from: &mut ReadEnd<'_>,
+    to: &mut WriteEnd<'_>,
     first: &mut Buffer,
     idle: std::time::Duration,
 ) -> io::Result<()> {
@@ -96,7 +93,7 @@ async fn pass(
     }
     both.memory.reclaim(first);
     loop {
-        poll_fn(|context| match from.as_ref().poll_read_ready(context) {
+        poll_fn(|context| match from.poll_ready(context) {
             Poll::Ready(ready) => Poll::Ready(ready),
             Poll::Pending if both.wire.clock.now() >= both.until.get() => {
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -112,15 +109,15 @@ async fn pass(
         let passed = pass_once(both, from, to, &mut block, idle).await;
         both.memory.give_back(block);
         if passed? == 0 {
-            return to.shutdown().await;
+            return to.end();
         }
     }
 }
 
 async fn pass_once(
     both: &Both<'_>,
-    from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
+    from: &mut ReadEnd<'_>,
+    to: &mut WriteEnd<'_>,
     block: &mut Buffer,
     idle: std::time::Duration,
 ) -> io::Result<usize> {

@@ -7,9 +7,6 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::DRAIN_MOST;
 use super::body::Source;
 use super::buffer::Buffer;
@@ -17,6 +14,7 @@ use super::clock::Pace;
 use super::receive::Request;
 use super::wire::{Broken, Wire};
 use crate::h1::Refusal;
+use crate::stream::{ReadEnd, WriteEnd};
 use crate::worker::Worker;
 
 /// Bodies with at least this much to come move inside the kernel.
@@ -48,6 +46,8 @@ pub(super) struct Flow {
     pub(super) began: Cell<bool>,
     /// Status of the final answer.
     pub(super) status: Cell<u16>,
+    /// Bytes of its body that have gone to the client.
+    pub(super) sent: Cell<u64>,
 }
 
 impl Flow {
@@ -59,7 +59,13 @@ impl Flow {
             heard: Cell::new(false),
             began: Cell::new(false),
             status: Cell::new(0),
+            sent: Cell::new(0),
         }
+    }
+
+    /// Counts bytes of the answer's body.
+    pub(super) fn has_sent(&self, count: usize) {
+        self.sent.set(self.sent.get() + count as u64);
     }
 
     /// What must still be read from the client before its next request; `None` if that is not known.
@@ -108,8 +114,8 @@ pub(super) struct Uploading<'a> {
 impl Uploading<'_> {
     /// Sends the head and what the buffer already has of a body of known length, in one write. That a write is
     /// refused is no failure yet: the upstream may have answered and closed.
-    pub(super) async fn begin(&self, request: &mut Request, to: &mut WriteHalf<'_>, buffer: &mut Buffer) {
-        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+    pub(super) async fn begin(&self, request: &mut Request, to: &mut WriteEnd<'_>, buffer: &mut Buffer) {
+        let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
         let here = match &mut request.source {
             source @ Source::Length(_) => source.take(buffer.bytes_mut()).map_or(0, |taken| taken.consumed),
             Source::Chunked(_) | Source::UntilClose | Source::Done => 0,
@@ -121,6 +127,7 @@ impl Uploading<'_> {
         buffer.consume(here);
         self.flow.left.set(left_of(&request.source));
         if request.source.is_done() {
+            to.finish_request(None);
             self.flow.upload.set(Upload::Done);
         }
     }
@@ -130,20 +137,21 @@ impl Uploading<'_> {
     pub(super) async fn bring(
         self,
         request: &mut Request,
-        from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
+        from: &mut ReadEnd<'_>,
+        to: &mut WriteEnd<'_>,
         buffer: &mut Buffer,
     ) -> Result<(), Inward> {
         let limits = &self.worker.shared.limits;
         let mut pace = Pace::of(limits.body_period.duration(), limits.body_progress.as_bytes());
-        let wait = Duration::from_millis(request.service.limits.first_byte_timeout_ms);
+        let wait = Duration::from_millis(request.limits().first_byte_timeout_ms);
         while !request.source.is_done() {
             let mut write_pace = Pace::within(wait);
             let is_taken = if buffer.is_empty()
                 && matches!(request.source, Source::Length(SPLICE_LEAST..))
+                && let (Some(from), Some(to)) = (from.plain(), to.plain())
                 && let Some(mut pipe) = self.worker.pipes.lease()
             {
-                let (from, to) = ((from.as_ref(), &mut pace), (to.as_ref(), &mut write_pace));
+                let (from, to) = ((from, &mut pace), (to, &mut write_pace));
                 match self.wire.splice(from, to, &mut pipe, &self.flow.left).await {
                     Ok(()) => {
                         request.source = Source::Done;
@@ -154,7 +162,7 @@ impl Uploading<'_> {
                 }
             } else {
                 if buffer.is_empty() {
-                    self.read(&request.source, from, buffer, &mut pace).await?;
+                    self.read(&mut request.source, from, buffer, &mut pace).await?;
                 }
                 self.pass(request, to, buffer, &mut write_pace).await?
             };
@@ -167,6 +175,7 @@ impl Uploading<'_> {
                 pace.restart();
             }
         }
+        to.finish_request(from.take_trailers());
         self.flow.upload.set(Upload::Done);
         self.worker.memory.reclaim(buffer);
         Ok(())
@@ -175,15 +184,19 @@ impl Uploading<'_> {
     /// Reads more of the body, without holding memory while nothing comes.
     async fn read(
         &self,
-        source: &Source,
-        from: &mut ReadHalf<'_>,
+        source: &mut Source,
+        from: &mut ReadEnd<'_>,
         buffer: &mut Buffer,
         pace: &mut Pace,
     ) -> Result<(), Inward> {
         self.worker.memory.reclaim(buffer);
-        self.wire.readable(from.as_ref(), pace).await.map_err(|problem| inward_end(&problem))?;
+        self.wire.readable(from, pace).await.map_err(|problem| inward_end(&problem))?;
         self.worker.memory.provide(buffer);
         match self.wire.read(from, buffer, source.want(), pace).await {
+            Ok(0) if matches!(source, Source::UntilClose) => {
+                *source = Source::Done;
+                Ok(())
+            }
             Ok(0) => Err(Inward::Gone),
             Ok(_) => Ok(()),
             Err(problem) => Err(inward_end(&problem)),
@@ -194,7 +207,7 @@ impl Uploading<'_> {
     async fn pass(
         &self,
         request: &mut Request,
-        to: &mut WriteHalf<'_>,
+        to: &mut WriteEnd<'_>,
         buffer: &mut Buffer,
         pace: &mut Pace,
     ) -> Result<bool, Inward> {
@@ -221,13 +234,13 @@ fn inward_end(problem: &io::Error) -> Inward {
 
 /// Resolves when the client has closed or broken its connection. A further request in the socket is left there,
 /// and then nothing more can be seen.
-pub(super) async fn until_gone(from: &mut ReadHalf<'_>) {
+pub(super) async fn until_gone(from: &mut ReadEnd<'_>) {
     let mut is_blind = false;
     poll_fn(|context| {
         if is_blind {
             return Poll::Pending;
         }
-        match from.poll_peek(context, &mut ReadBuf::new(&mut [0])) {
+        match from.poll_peek(context) {
             Poll::Ready(Ok(1..)) => {
                 is_blind = true;
                 Poll::Pending

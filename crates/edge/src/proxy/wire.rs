@@ -1,20 +1,20 @@
-//! Reading and writing sockets under a pace. The only file of the data path that names the socket type: plain
-//! TCP now, room for TLS later. It knows nothing of HTTP. Tests: `tests/it/slow.rs`, `tests/it/bodies.rs`.
+//! Reading and writing connections under a pace, and moving bytes between them. It knows nothing of HTTP, and of TLS
+//! only that bytes cannot pass inside the kernel. Tests: `tests/it/slow.rs`, `tests/it/bodies.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::buffer::Buffer;
 use super::clock::{Clock, Lane, Pace, Watch};
+use crate::stream::{ReadEnd, WriteEnd};
 use crate::syscall::{self, Pipe};
 
 /// How operations of one connection wait.
@@ -62,14 +62,14 @@ impl Wire<'_> {
     }
 
     /// Waits until there is something to read, without holding memory for it.
-    pub(crate) async fn readable(self, from: &TcpStream, pace: &mut Pace) -> io::Result<()> {
-        self.paced(pace, |context, _| from.poll_read_ready(context)).await
+    pub(crate) async fn readable(self, from: &ReadEnd<'_>, pace: &mut Pace) -> io::Result<()> {
+        self.paced(pace, |context, _| from.poll_ready(context)).await
     }
 
     /// Reads at most `most` bytes into the room of `buffer`, which must have some; 0 at the end of the stream.
     pub(crate) async fn read(
         self,
-        from: &mut ReadHalf<'_>,
+        from: &mut ReadEnd<'_>,
         buffer: &mut Buffer,
         most: u64,
         pace: &mut Pace,
@@ -80,9 +80,7 @@ impl Wire<'_> {
                 let room = buffer.room();
                 let room_length = room.len().min(most);
                 let mut space = ReadBuf::new(&mut room[..room_length]);
-                Pin::new(&mut *from)
-                    .poll_read(context, &mut space)
-                    .map_ok(|()| pace.count(space.filled().len()))
+                from.poll_read(context, &mut space).map_ok(|()| pace.count(space.filled().len()))
             })
             .await?;
         buffer.filled(count);
@@ -90,10 +88,22 @@ impl Wire<'_> {
     }
 
     /// Reads what has arrived; `None` if that is nothing.
-    pub(crate) async fn read_now(from: &mut ReadHalf<'_>, buffer: &mut Buffer) -> io::Result<Option<usize>> {
+    pub(crate) async fn read_now(from: &mut ReadEnd<'_>, buffer: &mut Buffer) -> io::Result<Option<usize>> {
+        Self::read_most(from, buffer, u64::MAX).await
+    }
+
+    /// Reads at most `most` bytes of what has arrived; `None` if that is nothing.
+    pub(crate) async fn read_most(
+        from: &mut ReadEnd<'_>,
+        buffer: &mut Buffer,
+        most: u64,
+    ) -> io::Result<Option<usize>> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let count = poll_fn(|context| {
-            let mut space = ReadBuf::new(buffer.room());
-            match Pin::new(&mut *from).poll_read(context, &mut space) {
+            let room = buffer.room();
+            let room_length = room.len().min(most);
+            let mut space = ReadBuf::new(&mut room[..room_length]);
+            match from.poll_read(context, &mut space) {
                 Poll::Ready(result) => Poll::Ready(result.map(|()| Some(space.filled().len()))),
                 Poll::Pending => Poll::Ready(Ok(None)),
             }
@@ -103,27 +113,34 @@ impl Wire<'_> {
         Ok(count)
     }
 
-    /// Writes all `parts`, several of them in one call.
+    /// Writes all `parts`, several of them in one call, and sends them.
     pub(crate) async fn send<const N: usize>(
         self,
-        to: &mut WriteHalf<'_>,
+        to: &mut WriteEnd<'_>,
         mut parts: [&[u8]; N],
         pace: &mut Pace,
     ) -> io::Result<()> {
         self.paced(pace, |context, pace| {
-            while parts.iter().any(|part| !part.is_empty()) {
-                let count = match poll_write(to, &parts, context) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(count)) => count,
-                    Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
-                    Poll::Pending => return Poll::Pending,
-                };
-                pace.count(count);
-                advance(&mut parts, count);
-            }
-            Poll::Ready(Ok(()))
+            ready!(poll_queue(to, &mut parts, context, pace))?;
+            poll_flush(to, context, pace)
         })
         .await
+    }
+
+    /// Writes all `parts`, but leaves the sending to whoever writes or flushes next if there is little of it. Plain
+    /// connections send at once.
+    pub(crate) async fn queue<const N: usize>(
+        self,
+        to: &mut WriteEnd<'_>,
+        mut parts: [&[u8]; N],
+        pace: &mut Pace,
+    ) -> io::Result<()> {
+        self.paced(pace, |context, pace| poll_queue(to, &mut parts, context, pace)).await
+    }
+
+    /// Sends what was queued.
+    pub(crate) async fn flush(self, to: &mut WriteEnd<'_>, pace: &mut Pace) -> io::Result<()> {
+        self.paced(pace, |context, pace| poll_flush(to, context, pace)).await
     }
 
     /// Moves `left` bytes from one socket to another inside the kernel; `left` is what has not been read yet.
@@ -168,22 +185,25 @@ impl Wire<'_> {
         Ok(())
     }
 
-    /// Sends `length` bytes of a file from `offset`.
+    /// Sends `length` bytes of a file from `offset`: inside the kernel, or read and encrypted.
     pub(crate) async fn send_file(
         self,
-        to: &TcpStream,
+        to: &mut WriteEnd<'_>,
         file: &std::fs::File,
         (mut offset, length): (u64, u64),
         pace: &mut Pace,
     ) -> io::Result<()> {
         let end = offset + length;
+        let Some(socket) = to.plain() else {
+            return self.send_file_read(to, file, (offset, end), pace).await;
+        };
         while offset < end {
             // Bounded, so that one large file does not keep the worker from its other connections.
             let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(512 * 1024);
             let count = self
                 .paced(pace, |context, pace| {
-                    let send = || syscall::send_file(to, file, &mut offset, most);
-                    poll_io(to, Interest::WRITABLE, context, send).map_ok(|count| pace.count(count))
+                    let send = || syscall::send_file(socket, file, &mut offset, most);
+                    poll_io(socket, Interest::WRITABLE, context, send).map_ok(|count| pace.count(count))
                 })
                 .await?;
             if count == 0 {
@@ -192,23 +212,72 @@ impl Wire<'_> {
         }
         Ok(())
     }
+
+    /// The same for connections that encrypt: read, encrypted and sent in blocks; no block is held during a wait.
+    async fn send_file_read(
+        self,
+        to: &mut WriteEnd<'_>,
+        file: &std::fs::File,
+        (mut offset, end): (u64, u64),
+        pace: &mut Pace,
+    ) -> io::Result<()> {
+        while offset < end {
+            let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(FILE_BLOCK);
+            let count = self
+                .paced(pace, |context, pace| {
+                    if to.is_full() {
+                        ready!(poll_flush(to, context, pace))?;
+                    }
+                    let mut block = Vec::with_capacity(most);
+                    rustix::io::pread(file, rustix::buffer::spare_capacity(&mut block), offset)?;
+                    // Nothing waits: the flush has made room for a block.
+                    if block.is_empty() { Poll::Ready(Ok(0)) } else { poll_write(to, &[&block], context) }
+                })
+                .await?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            offset += count as u64;
+        }
+        self.flush(to, pace).await
+    }
 }
 
-fn poll_write(to: &mut WriteHalf<'_>, parts: &[&[u8]], context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    let mut filled = parts.iter().filter(|part| !part.is_empty());
-    match (filled.next(), filled.next()) {
-        (Some(only), None) => Pin::new(to).poll_write(context, only),
-        (Some(_), Some(_)) => {
-            let mut slices = [IoSlice::new(&[]); 8];
-            let mut count = 0;
-            for part in parts.iter().filter(|part| !part.is_empty()).take(slices.len()) {
-                slices[count] = IoSlice::new(part);
-                count += 1;
-            }
-            Pin::new(to).poll_write_vectored(context, &slices[..count])
+/// Size of a read of a file that must be encrypted.
+const FILE_BLOCK: usize = 64 * 1024;
+
+fn poll_queue(
+    to: &mut WriteEnd<'_>,
+    parts: &mut [&[u8]],
+    context: &mut Context<'_>,
+    pace: &mut Pace,
+) -> Poll<io::Result<()>> {
+    while parts.iter().any(|part| !part.is_empty()) {
+        let count = ready!(poll_write(to, parts, context))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        _ => Poll::Ready(Ok(0)),
+        pace.count(count);
+        advance(parts, count);
     }
+    Poll::Ready(Ok(()))
+}
+
+fn poll_flush(to: &mut WriteEnd<'_>, context: &mut Context<'_>, pace: &mut Pace) -> Poll<io::Result<()>> {
+    let mut moved = 0;
+    let flushed = to.poll_flush(context, &mut moved);
+    pace.count(moved);
+    flushed
+}
+
+fn poll_write(to: &mut WriteEnd<'_>, parts: &[&[u8]], context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); 8];
+    let mut count = 0;
+    for part in parts.iter().filter(|part| !part.is_empty()).take(slices.len()) {
+        slices[count] = IoSlice::new(part);
+        count += 1;
+    }
+    to.poll_write(context, &slices[..count])
 }
 
 fn advance(parts: &mut [&[u8]], mut count: usize) {

@@ -1,107 +1,161 @@
-//! One published folder: opens files below it without ever leaving it, and keeps small ones in memory.
-//! It does not choose which file answers a request (`answer`). Tests: `tests/it/site.rs`.
+//! One published site on disk: opens files below its folders without ever leaving them, and keeps in memory what was
+//! asked for, within one budget for all sites. It does not choose which file answers a request (`answer`).
+//! Tests: `tests/it/site.rs`.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use havre_core::site::document::{self, Encoding};
+use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, openat, openat2};
 use rustix::io::Errno;
 
-/// Largest file kept in memory; above it `sendfile` wins over a copy (measured, `edge.md` section 4).
+use super::Cdn;
+use super::index::{self, Index};
+use super::reply::{Body, Lines};
+
+/// Largest body kept in memory; above it `sendfile` wins over a copy (measured, `bench/edge`).
 pub(super) const SMALL_FILE: u64 = 32 * 1024;
-/// Most bytes of small files in memory, over all sites.
-const MAX_MEMORY: usize = 16 * 1024 * 1024;
-/// What an entry costs beside its body: key, map slot, allocation headers.
-const ENTRY_COST: usize = 256;
+/// Most bytes of small bodies and their heads in memory, over all sites.
+const MAX_MEMORY: usize = 32 * 1024 * 1024;
+/// Most larger files kept open, over all sites; part of the descriptors that `worker` leaves to the rest.
+const MAX_OPEN: usize = 128;
+/// What an entry costs beside its body: heads, allocation headers.
+const ENTRY_COST: usize = 1024;
+/// How much of a larger file is read before a worker sends it, so that its disk makes no other connection wait.
+const WARM: usize = 512 * 1024;
 
 /// Reading flags: never through a link, never waiting for a FIFO.
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
-/// What a name leads to.
+/// One representation of a file, ready to be sent.
 #[derive(Debug)]
-pub(super) enum Entry {
-    /// A file of at most [`SMALL_FILE`] bytes.
-    Small(Bytes),
-    /// A larger file and its size.
-    Large(File, u64),
-    /// A folder.
-    Folder,
-    /// Nothing that may be shown.
-    Missing,
+pub(super) struct Kept {
+    /// Rules of `_headers` that are in the lines.
+    pub(super) rules: Box<[u16]>,
+    /// Settings for a CDN that are in the lines.
+    pub(super) cdn: Option<Cdn>,
+    /// Of a whole answer.
+    pub(super) lines: Lines,
+    /// Of 304.
+    pub(super) short: Lines,
+    pub(super) body: Body,
 }
 
-/// One published folder, open.
+/// What all sites together have in memory.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    bytes: AtomicUsize,
+    open: AtomicUsize,
+}
+
+impl Budget {
+    /// Whether there is room for one more of each.
+    pub(super) fn is_full(&self) -> bool {
+        let small = usize::try_from(SMALL_FILE).unwrap_or(0);
+        self.bytes.load(Ordering::Relaxed) + ENTRY_COST + small > MAX_MEMORY
+            || self.open.load(Ordering::Relaxed) >= MAX_OPEN
+    }
+
+    fn take(&self, body: &Body) {
+        self.bytes.fetch_add(cost(body), Ordering::Relaxed);
+        self.open.fetch_add(usize::from(matches!(body, Body::File { .. })), Ordering::Relaxed);
+    }
+
+    fn give_back(&self, body: &Body) {
+        self.bytes.fetch_sub(cost(body), Ordering::Relaxed);
+        self.open.fetch_sub(usize::from(matches!(body, Body::File { .. })), Ordering::Relaxed);
+    }
+}
+
+fn cost(body: &Body) -> usize {
+    ENTRY_COST + if let Body::Bytes(bytes) = body { bytes.len() } else { 0 }
+}
+
+/// One published site, open.
 #[derive(Debug)]
 pub(super) struct Folder {
+    /// Lower-case hex.
+    pub(super) digest: String,
+    pub(super) index: Index,
     root: OwnedFd,
-    small: RwLock<HashMap<String, Bytes>>,
-    /// Bytes kept in all folders together.
-    memory: Arc<AtomicUsize>,
+    made: Option<OwnedFd>,
+    budget: Arc<Budget>,
 }
 
 impl Folder {
-    /// Opens the folder itself.
-    pub(super) fn open(path: &Path, memory: Arc<AtomicUsize>) -> io::Result<Self> {
-        let root = openat(CWD, path, FLAGS | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(Self { root, small: RwLock::default(), memory })
-    }
-
-    /// Looks `relative` up (no empty, `.` or `..` segment, not empty itself).
-    pub(super) fn find(&self, relative: &str) -> io::Result<Entry> {
-        if let Some(body) = self.small.read().unwrap_or_else(PoisonError::into_inner).get(relative) {
-            return Ok(Entry::Small(body.clone()));
-        }
-        let file = match open_beneath(self.root.as_fd(), relative) {
-            Ok(file) => file,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG) => {
-                return Ok(Entry::Missing);
-            }
-            // A socket cannot be opened.
-            Err(Errno::NXIO) => return Ok(Entry::Missing),
-            Err(error) => return Err(error.into()),
+    /// Opens the folders of a site and reads what is known of it. Blocks.
+    pub(super) fn open(sites: &Path, digest: &str, budget: Arc<Budget>) -> io::Result<Self> {
+        let path = sites.join(digest);
+        let root = openat(CWD, &path, FLAGS | OFlags::DIRECTORY, Mode::empty())?;
+        let made = sites.join(document::made_folder(digest));
+        let made = match openat(CWD, &made, FLAGS | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(made) => Some(made),
+            Err(Errno::NOENT) => None,
+            Err(problem) => return Err(problem.into()),
         };
-        let stat = fstat(&file)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Ok(Entry::Folder),
-            FileType::RegularFile => {
-                let size = u64::try_from(stat.st_size).unwrap_or(0);
-                if size > SMALL_FILE {
-                    return Ok(Entry::Large(File::from(file), size));
-                }
-                let body = read_small(&File::from(file), size)?;
-                self.keep(relative, &body);
-                Ok(Entry::Small(body))
+        let index = match &made {
+            Some(made) => {
+                let (text, written) = read_document(made.as_fd())?;
+                Index::of_document(&text, written)?
             }
-            _ => Ok(Entry::Missing),
-        }
+            None => Index::of_folder(&path, seconds(fstat(&root)?.st_mtime))?,
+        };
+        Ok(Self { digest: digest.to_owned(), index, root, made, budget })
     }
 
-    /// Keeps `body` unless memory is full.
-    fn keep(&self, relative: &str, body: &Bytes) {
-        let cost = body.len() + relative.len() + ENTRY_COST;
-        if self.memory.fetch_add(cost, Ordering::Relaxed) + cost > MAX_MEMORY {
-            self.memory.fetch_sub(cost, Ordering::Relaxed);
-            return;
+    /// Opens one representation of a file of the index, and reads it where it is small. Blocks.
+    pub(super) fn load(
+        &self,
+        path: &str,
+        file: &index::File,
+        encoding: Option<Encoding>,
+    ) -> io::Result<Body> {
+        let (folder, name, expected) = match (encoding, &self.made) {
+            (None, _) => (self.root.as_fd(), path.to_owned(), file.size),
+            (Some(encoding), Some(made)) => {
+                let name = document::made_file(&file.sha256, encoding);
+                (made.as_fd(), name, file.made[encoding as usize])
+            }
+            (Some(_), None) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        let opened = File::from(open_beneath(folder, &name)?);
+        let stat = fstat(&opened)?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size != expected {
+            let problem = format!("{name:?} has {size} bytes, it was published with {expected}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
-        let mut small = self.small.write().unwrap_or_else(PoisonError::into_inner);
-        if small.insert(relative.to_owned(), body.clone()).is_some() {
-            // Two workers read it at the same time.
-            self.memory.fetch_sub(cost, Ordering::Relaxed);
+        if size <= SMALL_FILE {
+            let mut body = vec![0; usize::try_from(size).unwrap_or(0)];
+            opened.read_exact_at(&mut body, 0)?;
+            return Ok(Body::Bytes(body.into()));
+        }
+        warm(&opened, size)?;
+        Ok(Body::File { file: Arc::new(opened), offset: 0, length: size })
+    }
+
+    /// Keeps a representation, in place of what was kept of it before.
+    pub(super) fn keep(&self, file: &index::File, encoding: Option<Encoding>, kept: Arc<Kept>) {
+        self.budget.take(&kept.body);
+        if let Some(before) = file.kept[index::File::place(encoding)].swap(Some(kept)) {
+            self.budget.give_back(&before.body);
         }
     }
 
     /// Forgets everything kept.
     pub(super) fn forget(&self) {
-        let small = std::mem::take(&mut *self.small.write().unwrap_or_else(PoisonError::into_inner));
-        let cost: usize = small.iter().map(|(name, body)| body.len() + name.len() + ENTRY_COST).sum();
-        self.memory.fetch_sub(cost, Ordering::Relaxed);
+        for (_, file) in self.index.files() {
+            for kept in &file.kept {
+                if let Some(before) = kept.swap(None) {
+                    self.budget.give_back(&before.body);
+                }
+            }
+        }
     }
 }
 
@@ -111,12 +165,32 @@ impl Drop for Folder {
     }
 }
 
-/// Whether memory is full, so that the caller starts afresh.
-pub(super) fn is_full(memory: &AtomicUsize) -> bool {
-    memory.load(Ordering::Relaxed) + ENTRY_COST + usize::try_from(SMALL_FILE).unwrap_or(0) > MAX_MEMORY
+fn seconds(time: i64) -> u64 {
+    u64::try_from(time).unwrap_or(0)
 }
 
-fn open_beneath(root: std::os::fd::BorrowedFd<'_>, relative: &str) -> rustix::io::Result<OwnedFd> {
+/// The document and when it was written.
+fn read_document(made: BorrowedFd<'_>) -> io::Result<(Vec<u8>, u64)> {
+    let file = File::from(open_beneath(made, document::FILE_NAME)?);
+    let stat = fstat(&file)?;
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    if size > document::SIZE_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the document of the site is too large"));
+    }
+    let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    file.take(document::SIZE_MAX).read_to_end(&mut text)?;
+    Ok((text, seconds(stat.st_mtime)))
+}
+
+/// Reads the beginning of a larger file, and asks for the rest of it.
+fn warm(file: &File, size: u64) -> io::Result<()> {
+    // Advice only: where it is not understood, the file is read when it is sent.
+    let _ = fadvise(file, 0, None, Advice::WillNeed);
+    let mut scratch = vec![0; usize::try_from(size).unwrap_or(WARM).min(WARM)];
+    file.read_exact_at(&mut scratch, 0)
+}
+
+fn open_beneath(root: BorrowedFd<'_>, relative: &str) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     match openat2(root, relative, FLAGS, Mode::empty(), resolve) {
         // An old kernel, or a sandbox that does not know the call.
@@ -126,10 +200,7 @@ fn open_beneath(root: std::os::fd::BorrowedFd<'_>, relative: &str) -> rustix::io
 }
 
 /// The same without `openat2`: one folder after the other, none of them through a link.
-pub(super) fn open_stepwise(
-    root: std::os::fd::BorrowedFd<'_>,
-    relative: &str,
-) -> rustix::io::Result<OwnedFd> {
+fn open_stepwise(root: BorrowedFd<'_>, relative: &str) -> rustix::io::Result<OwnedFd> {
     let mut folder: Option<OwnedFd> = None;
     let (folders, name) = relative.rsplit_once('/').unwrap_or(("", relative));
     for segment in folders.split('/').filter(|segment| !segment.is_empty()) {
@@ -138,13 +209,6 @@ pub(super) fn open_stepwise(
     }
     openat(folder.as_ref().map_or(root, AsFd::as_fd), name, FLAGS, Mode::empty())
 }
-
-fn read_small(file: &File, size: u64) -> io::Result<Bytes> {
-    let mut body = vec![0; usize::try_from(size).unwrap_or(0)];
-    file.read_exact_at(&mut body, 0)?;
-    Ok(body.into())
-}
-
 #[cfg(test)]
 mod tests {
     //! The stepwise way is what old kernels get; it must refuse exactly what `openat2` refuses.
@@ -161,7 +225,7 @@ mod tests {
         std::os::unix::fs::symlink("../secret", root.join("link")).unwrap();
         std::os::unix::fs::symlink("..", root.join("up")).unwrap();
         std::os::unix::fs::symlink("b", root.join("a/inner")).unwrap();
-        let folder = Folder::open(&root, Arc::default()).unwrap();
+        let folder = openat(CWD, &root, FLAGS | OFlags::DIRECTORY, Mode::empty()).unwrap();
         for (name, is_there) in [
             ("a/b/c.txt", true),
             ("a/b", true),
@@ -171,8 +235,8 @@ mod tests {
             ("a/inner/c.txt", false),
             ("a/b/c.txt/d", false),
         ] {
-            let modern = open_beneath(folder.root.as_fd(), name).is_ok();
-            let old = open_stepwise(folder.root.as_fd(), name).is_ok();
+            let modern = open_beneath(folder.as_fd(), name).is_ok();
+            let old = open_stepwise(folder.as_fd(), name).is_ok();
             assert_eq!((modern, old), (is_there, is_there), "{name}");
         }
     }

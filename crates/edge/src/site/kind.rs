@@ -54,13 +54,19 @@ pub(super) fn content_type(name: &str) -> &'static str {
 
 /// `Cache-Control` for `name`.
 pub(super) fn cache_control(name: &str) -> &'static str {
-    if is_hashed(name) { IMMUTABLE } else { REVALIDATE }
+    if is_immutable(name) { IMMUTABLE } else { REVALIDATE }
+}
+
+/// Whether it is a page: what people have open, not what pages are made of.
+pub(super) fn is_page(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
 }
 
 /// Whether a bundler has put a hash of the content into `name`, as `index-DiwrgTda.js` or `main-3fa4b2c190.css`.
 /// Doubt means no: a wrong yes shows an old file for a year, a wrong no costs one short question.
-fn is_hashed(name: &str) -> bool {
-    if name.ends_with(".html") || name.ends_with(".htm") {
+pub(super) fn is_immutable(name: &str) -> bool {
+    if is_page(name) {
         return false;
     }
     let mut parts = name.split('.');

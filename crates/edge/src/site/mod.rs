@@ -1,28 +1,36 @@
 //! Static sites: from a request to the bytes or the open file that answer it.
 //!
-//! A published site is an immutable folder `<sites_dir>/<digest>/`, so nothing is checked twice and small files
-//! stay in memory. It writes no answers to connections and knows nothing of hosts.
+//! A published site is an immutable folder `<sites_dir>/<digest>/`, with a list of its files beside it, so no request
+//! asks the disk what exists, and what was asked for stays in memory. It writes no answers to connections and knows
+//! nothing of hosts.
 //!
-//! For the data path: `shared.sites.answer(site, &request)` is synchronous; it opens at most three files and
-//! reads at most 32 KB. Write the head from [`FileHead`] (or the variant), count with `site.counters.record`,
-//! add `Havre-Release: site.release` when `site.expose_release` (or the probe key says so), and for `HEAD` leave
-//! the body out but keep `Content-Length`. Tests: `tests/it/site.rs`.
+//! For a protocol: ask `shared.sites.answer(site, &request)`, which never waits; [`SiteAnswer::settled`] waits for the
+//! disk where that is needed. Write the status and the lines of the [`Reply`], add
+//! `Content-Length` where its body has a length and `Havre-Release: site.release` when `site.expose_release` (or the
+//! probe key) says so, leave the body out for `HEAD`, count with `site.series`. Tests: `tests/it/site.rs`.
 
 mod answer;
 mod condition;
+mod date;
+mod encoding;
 mod folder;
+mod headers;
+mod index;
 mod kind;
+mod look;
 mod path;
+mod reply;
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
-
-use crate::metrics::Counters;
+use crate::account::series::{Counters, Series};
+pub use crate::page::Trouble;
 
 pub use answer::Sites;
+pub use havre_core::site::settings::TagHeader;
+pub use look::Addresses;
+pub use reply::{Body, Cold, Lines, Reply, SiteAnswer};
 
 /// One published site on one route.
 #[derive(Debug)]
@@ -39,9 +47,37 @@ pub struct Site {
     pub spa: bool,
     /// Add `Havre-Release` to answers for everybody.
     pub expose_release: bool,
+    /// How addresses of its pages look.
+    pub addresses: Addresses,
+    /// What a CDN in front is told.
+    pub cdn: Option<Cdn>,
+    /// Releases whose files are still served, the newest first.
+    pub earlier: Vec<Earlier>,
     /// What its requests ended with; survives a swap.
     pub counters: Arc<Counters>,
+    /// Those of them for this release.
+    pub series: Arc<Series>,
     pub(crate) complained: AtomicBool,
+}
+
+/// What a CDN in front is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cdn {
+    /// Which header.
+    pub header: TagHeader,
+    /// Name of the site there.
+    pub tag: String,
+    /// How long pages may be held.
+    pub hold_seconds: Option<u64>,
+}
+
+/// A release that was live a short while ago.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its folder.
+    pub digest: String,
+    /// Until then, in milliseconds since 1970.
+    pub until: u64,
 }
 
 /// What of a request matters to a site.
@@ -51,71 +87,14 @@ pub struct SiteRequest<'r> {
     pub method: &'r str,
     /// Path as sent, percent-encoded, with or without a query.
     pub target: &'r str,
+    /// `Accept-Encoding` as sent.
+    pub accept_encoding: Option<&'r str>,
+    /// `If-Modified-Since` as sent.
+    pub if_modified_since: Option<&'r str>,
     /// `If-None-Match` as sent.
     pub if_none_match: Option<&'r str>,
     /// `Range` as sent.
     pub range: Option<&'r str>,
     /// `If-Range` as sent.
     pub if_range: Option<&'r str>,
-}
-
-/// Head of an answer that carries a file or a part of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileHead {
-    /// 200, 206 for a part, 404 with the site's own page.
-    pub status: u16,
-    /// `Content-Type`.
-    pub content_type: &'static str,
-    /// `ETag`, with its quotes.
-    pub etag: String,
-    /// `Cache-Control`.
-    pub cache_control: &'static str,
-    /// `Content-Length`: bytes of this answer.
-    pub length: u64,
-    /// `Content-Range` of a 206.
-    pub content_range: Option<String>,
-}
-
-/// The answer of a site. Files also get `Accept-Ranges: bytes` and `X-Content-Type-Options: nosniff`.
-#[derive(Debug)]
-pub enum SiteAnswer {
-    /// A small file, or a part of it, from memory.
-    Bytes {
-        /// The head.
-        head: FileHead,
-        /// The body, `head.length` bytes.
-        body: Bytes,
-    },
-    /// A file to send from `offset`, `head.length` bytes.
-    File {
-        /// The head.
-        head: FileHead,
-        /// The file, open for reading, position unspecified: use offsets.
-        file: File,
-        /// First byte to send.
-        offset: u64,
-    },
-    /// 301 to `location`, a path with its query.
-    Redirect {
-        /// `Location`.
-        location: String,
-    },
-    /// 304.
-    NotModified {
-        /// `ETag`, with its quotes.
-        etag: String,
-        /// `Cache-Control`.
-        cache_control: &'static str,
-    },
-    /// 416 with `Content-Range: bytes */size`.
-    RangeNotSatisfiable {
-        /// Size of the whole file.
-        size: u64,
-    },
-    /// 404.
-    NotFound,
-    /// 405 with `Allow: GET, HEAD`.
-    MethodNotAllowed,
-    /// 500: the folder or a file cannot be read; the reason is in the log.
-    Unreadable,
 }

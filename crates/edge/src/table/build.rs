@@ -2,11 +2,21 @@
 //! paths on disk from a bad document. It swaps nothing. Tests: `table/tests.rs`.
 
 use super::{
-    Arc, BTreeMap, Counters, HashMap, Member, PathRoute, RouteTable, RouteTarget, Service, Signals, Site,
-    Table, TableError, Target, Upstream, check_text,
+    Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RoutePolicy, RouteTable, RouteTarget, Service,
+    Signals, Site, Table, TableError, Target, Upstream, check_text, https,
 };
-use havre_api::route_table::{Route, ServiceUpstreams, Upstream as WireUpstream};
+use crate::balance::{self, Balance};
+use crate::site::{Addresses, Cdn, Earlier};
+use havre_api::route_table::{
+    EarlierSite, Limits, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream, UpstreamRole,
+};
+use havre_core::site::document::is_sha256;
 use std::collections::HashSet;
+
+use crate::policy::Around;
+
+/// Parts of the table by the keys that routes name.
+type ByKey<T> = BTreeMap<String, Arc<T>>;
 
 pub(super) fn services(
     wire: &RouteTable,
@@ -23,34 +33,54 @@ pub(super) fn services(
         .flat_map(Table::services)
         .map(|service| (service.name.as_str(), &service.counters))
         .collect();
+    let balances: HashMap<&str, &Arc<Balance>> = previous
+        .into_iter()
+        .flat_map(Table::services)
+        .map(|service| (service.name.as_str(), &service.balance))
+        .collect();
     let mut named = HashSet::new();
     let mut services = BTreeMap::new();
     for (key, service) in &wire.services {
+        let counters = counters.get(service.name.as_str()).copied().cloned();
+        let counters = counters.unwrap_or_else(|| Arc::new(Counters::new("service", &service.name)));
         let mut upstreams = Vec::with_capacity(service.upstreams.len());
         for upstream in &service.upstreams {
             if !named.insert(upstream.task.as_str()) {
                 return Err(TableError::TaskTwice { task: upstream.task.clone() });
             }
-            upstreams.push(member(upstream, known.get(upstream.task.as_str()).copied(), signals)?);
+            let known = known.get(upstream.task.as_str()).copied();
+            upstreams.push(member(upstream, known, signals, &counters)?);
         }
-        let counters = counters.get(service.name.as_str()).copied().cloned().unwrap_or_default();
-        services.insert(key.clone(), Arc::new(assemble(service, upstreams, counters)?));
+        let balance = balances.get(service.name.as_str()).copied().cloned().unwrap_or_default();
+        services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, (counters, balance))?));
     }
     Ok(services)
 }
 
 fn assemble(
+    key: &str,
     wire: &ServiceUpstreams,
     upstreams: Vec<Member>,
-    counters: Arc<Counters>,
+    (counters, balance): (Arc<Counters>, Arc<Balance>),
 ) -> Result<Service, TableError> {
     check_text("service name", &wire.name, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')?;
     Ok(Service {
+        key: key.to_owned(),
         name: wire.name.clone(),
         expose_release: wire.expose_release,
         limits: wire.limits.clone(),
+        balancing: balance::bounded(&wire.balance),
+        live: upstreams
+            .iter()
+            .filter(|member| member.role == UpstreamRole::Live)
+            .map(|member| Arc::clone(&member.upstream))
+            .collect(),
+        balance,
         upstreams,
+        own: counters.of(""),
         counters,
+        is_paused: wire.is_paused,
+        canary: wire.canary.clone(),
     })
 }
 
@@ -58,6 +88,7 @@ fn member(
     wire: &WireUpstream,
     known: Option<&Arc<Upstream>>,
     signals: &Arc<Signals>,
+    counters: &Counters,
 ) -> Result<Member, TableError> {
     check_text("release", &wire.release, |byte| byte.is_ascii_graphic())?;
     check_text("probe host", &wire.probe.host, |byte| byte.is_ascii_graphic())?;
@@ -68,13 +99,14 @@ fn member(
         }
     }
     let upstream = match known {
-        Some(known) if known.address == wire.address && known.release == wire.release => Arc::clone(known),
-        _ => Arc::new(Upstream::new(
-            wire.task.clone(),
-            wire.release.clone(),
-            wire.address,
-            Arc::clone(signals),
-        )),
+        Some(known)
+            if known.address == wire.address
+                && known.release == wire.release
+                && known.protocol == wire.protocol =>
+        {
+            Arc::clone(known)
+        }
+        _ => Arc::new(Upstream::new(wire, Arc::clone(signals), counters.of(&wire.release))),
     };
     Ok(Member { upstream, role: wire.role, probe: wire.probe.clone(), checks: wire.checks.clone() })
 }
@@ -82,21 +114,31 @@ fn member(
 pub(super) fn hosts(
     wire: &RouteTable,
     previous: Option<&Table>,
-    services: &BTreeMap<String, Arc<Service>>,
-) -> Result<HashMap<Box<str>, Vec<PathRoute>>, TableError> {
+    (services, policies): (&ByKey<Service>, &ByKey<RoutePolicy>),
+) -> Result<HashMap<Box<str>, Host>, TableError> {
     let sites: HashMap<&str, &Arc<Site>> =
         previous.into_iter().flat_map(Table::sites).map(|site| (site.name.as_str(), site)).collect();
-    let mut hosts: HashMap<Box<str>, Vec<PathRoute>> = HashMap::new();
+    let mut hosts: HashMap<Box<str>, Host> = HashMap::new();
     for route in &wire.routes {
         check_host(&route.host)?;
         let prefix = prefix(route)?;
         let target = target(route, prefix, services, &sites)?;
-        hosts
-            .entry(route.host.as_str().into())
-            .or_default()
-            .push(PathRoute { prefix: prefix.into(), target });
+        let policy = route.policy.as_ref().and_then(|key| policies.get(key)).cloned();
+        hosts.entry(route.host.as_str().into()).or_default().routes.push(PathRoute {
+            prefix: prefix.into(),
+            target,
+            policy,
+        });
     }
-    for (host, routes) in &mut hosts {
+    for (host, policy) in &wire.hosts {
+        check_host(host)?;
+        let policy = https::policy(policy)?;
+        // A host without routes answers 421 whatever its policy.
+        if let Some(host) = hosts.get_mut(host.as_str()) {
+            host.https = policy;
+        }
+    }
+    for (host, Host { routes, .. }) in &mut hosts {
         routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
         if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
             return Err(TableError::RouteTwice {
@@ -108,7 +150,7 @@ pub(super) fn hosts(
     Ok(hosts)
 }
 
-fn check_host(host: &str) -> Result<(), TableError> {
+pub(super) fn check_host(host: &str) -> Result<(), TableError> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._[]:".contains(&byte);
     if host.is_empty() || host.len() > 253 || host.ends_with('.') {
         return Err(TableError::Text { what: "host", text: host.chars().take(64).collect() });
@@ -123,6 +165,34 @@ fn prefix(route: &Route) -> Result<&str, TableError> {
         return Err(TableError::Text { what: "path prefix", text });
     }
     Ok(route.path_prefix.trim_end_matches('/'))
+}
+
+/// Policies by key; what they count goes on where the key is the same.
+pub(super) fn policies(
+    wire: &RouteTable,
+    previous: Option<&Table>,
+    services: &BTreeMap<String, Arc<Service>>,
+) -> Result<BTreeMap<String, Arc<RoutePolicy>>, TableError> {
+    let site = Limits::default();
+    let mut policies = BTreeMap::new();
+    for route in &wire.routes {
+        let Some(key) = &route.policy else { continue };
+        let Some(policy) = wire.policies.get(key) else {
+            return Err(TableError::UnknownPolicy {
+                host: route.host.clone(),
+                prefix: route.path_prefix.clone(),
+                policy: key.clone(),
+            });
+        };
+        let limits = match &route.target {
+            Target::Service { service } => services.get(service).map_or(&site, |service| &service.limits),
+            Target::Site { .. } => &site,
+        };
+        let known = previous.and_then(|previous| previous.policies.get(key)).map(|known| &**known);
+        let around = Around { key, secret: &wire.probe_key, limits };
+        policies.entry(key.clone()).or_insert_with(|| Arc::new(RoutePolicy::new(policy, around, known)));
+    }
+    Ok(policies)
 }
 
 fn target(
@@ -140,29 +210,62 @@ fn target(
                 service: service.clone(),
             }),
         },
-        Target::Site { digest, release, spa, expose_release } => {
-            let is_digest = digest.len() == 64
-                && digest.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-            if !is_digest {
-                return Err(TableError::Text {
-                    what: "site digest",
-                    text: digest.chars().take(64).collect(),
-                });
+        Target::Site {
+            digest,
+            release,
+            spa,
+            expose_release,
+            base,
+            clean_urls,
+            trailing_slash,
+            cdn,
+            earlier,
+        } => {
+            for digest in std::iter::once(digest).chain(earlier.iter().map(|earlier| &earlier.digest)) {
+                if !is_sha256(digest) {
+                    let text = digest.chars().take(64).collect();
+                    return Err(TableError::Text { what: "site digest", text });
+                }
             }
             check_text("release", release, |byte| byte.is_ascii_graphic())?;
+            if let Some(cdn) = cdn {
+                check_text("CDN tag", &cdn.tag, |byte| byte.is_ascii_alphanumeric() || byte == b'-')?;
+            }
             let name = format!("{}{prefix}/", route.host);
-            let counters =
-                sites.get(name.as_str()).map(|site| Arc::clone(&site.counters)).unwrap_or_default();
+            let counters = sites
+                .get(name.as_str())
+                .map_or_else(|| Arc::new(Counters::new("site", &name)), |site| Arc::clone(&site.counters));
             Ok(RouteTarget::Site(Arc::new(Site {
                 name,
-                prefix: prefix.to_owned(),
+                prefix: base_of(base.as_deref(), prefix)?.to_owned(),
                 digest: digest.clone(),
                 release: release.clone(),
                 spa: *spa,
                 expose_release: *expose_release,
+                addresses: Addresses { clean_urls: *clean_urls, trailing_slash: *trailing_slash },
+                cdn: cdn.as_ref().map(map_cdn),
+                earlier: earlier.iter().map(map_earlier).collect(),
+                series: counters.of(release),
                 counters,
                 complained: std::sync::atomic::AtomicBool::new(false),
             })))
         }
+    }
+}
+
+fn map_cdn(wire: &SiteCdn) -> Cdn {
+    Cdn { header: wire.tags, tag: wire.tag.clone(), hold_seconds: wire.hold_seconds }
+}
+
+fn map_earlier(wire: &EarlierSite) -> Earlier {
+    Earlier { digest: wire.digest.clone(), until: wire.until_ms }
+}
+
+/// What of a path is not part of the names of files: a prefix of the route's own.
+fn base_of<'r>(base: Option<&'r str>, prefix: &'r str) -> Result<&'r str, TableError> {
+    let Some(base) = base.map(|base| base.trim_end_matches('/')) else { return Ok(prefix) };
+    match prefix.strip_prefix(base) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => Ok(base),
+        _ => Err(TableError::Text { what: "base of a site", text: base.chars().take(64).collect() }),
     }
 }

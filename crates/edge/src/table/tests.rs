@@ -2,8 +2,14 @@
 //! their own.
 
 use super::*;
+use crate::account::series::Ending;
+use crate::balance::Choice;
+use crate::upstream::Standing;
 use havre_api::edge_report::{Checks, Health};
-use havre_api::route_table::{Route, ServiceUpstreams, Upstream as WireUpstream};
+use havre_api::route_table::{
+    Certificate as WireCertificate, CertificatePurpose, Challenge, HostPolicy as WireHostPolicy, Route,
+    ServiceUpstreams, Upstream as WireUpstream,
+};
 use proptest::prelude::*;
 
 fn probe() -> Probe {
@@ -22,6 +28,7 @@ fn wire_upstream(task: &str, port: u16, role: UpstreamRole) -> WireUpstream {
         task: task.to_owned(),
         release: "r1".to_owned(),
         address: ([127, 0, 0, 1], port).into(),
+        protocol: Default::default(),
         role,
         probe: probe(),
         checks: Vec::new(),
@@ -30,10 +37,13 @@ fn wire_upstream(task: &str, port: u16, role: UpstreamRole) -> WireUpstream {
 
 fn wire_service(upstreams: Vec<WireUpstream>) -> ServiceUpstreams {
     ServiceUpstreams {
+        balance: havre_api::route_table::Balance::default(),
         name: "shop/production/api".to_owned(),
         upstreams,
         expose_release: false,
         limits: Limits::default(),
+        is_paused: false,
+        canary: None,
     }
 }
 
@@ -48,9 +58,11 @@ fn wire(generation: u64, routes: &[(&str, &str, &str)], upstreams: Vec<WireUpstr
                 host: (*host).to_owned(),
                 path_prefix: (*path).to_owned(),
                 target: Target::Service { service: (*service).to_owned() },
+                policy: None,
             })
             .collect(),
         services: BTreeMap::from([("api".to_owned(), wire_service(upstreams))]),
+        ..RouteTable::default()
     }
 }
 
@@ -66,6 +78,7 @@ fn routed(routes: &[(&str, &str)]) -> Table {
             host: (*host).to_owned(),
             path_prefix: (*path).to_owned(),
             target: Target::Service { service: name },
+            policy: None,
         });
     }
     Table::build(&table, None).unwrap()
@@ -123,6 +136,7 @@ fn documents_that_could_do_harm_are_refused() {
         Table::build(&table, None).unwrap_err().to_string()
     };
     let route = |host: &str, path: &str| Route {
+        policy: None,
         host: host.to_owned(),
         path_prefix: path.to_owned(),
         target: Target::Service { service: "api".to_owned() },
@@ -135,9 +149,15 @@ fn documents_that_could_do_harm_are_refused() {
         release: "r1".to_owned(),
         spa: false,
         expose_release: false,
+        base: None,
+        clean_urls: Default::default(),
+        trailing_slash: Default::default(),
+        cdn: None,
+        earlier: Vec::new(),
     };
     let rows: Vec<(String, &str)> = vec![
-        (refused(&|t| t.version = 2), "route table has version 2, this edge knows 1 only"),
+        (refused(&|t| t.version = 3), "route table has version 3, this edge knows 1 to 2"),
+        (refused(&|t| t.version = 0), "route table has version 0, this edge knows 1 to 2"),
         (refused(&|t| t.routes.push(route("a", "//"))), "two routes for a"),
         (refused(&|t| t.services.clear()), "route a leads to unknown service api"),
         (
@@ -187,9 +207,10 @@ fn upstreams_outlive_a_swap_exactly_when_task_and_address_stay() {
         member.upstream.set_health(Health::Healthy);
     }
     let service = Arc::clone(first.services().next().unwrap());
-    let guard = service.pick(&[], &mut 0).unwrap();
+    let others = [0, 2].map(|index: usize| Arc::clone(&service.upstreams[index].upstream));
+    let guard = service.pick(&others, &mut 0).unwrap();
     assert_eq!(guard.upstream().task, "t2");
-    service.counters.record(200);
+    service.own.count(0, Ending { status: 200, ..Ending::default() });
     let second = Table::build(
         &wire(
             2,
@@ -214,7 +235,7 @@ fn upstreams_outlive_a_swap_exactly_when_task_and_address_stay() {
         seen,
         [("t2", Standing::Healthy, 1, 1), ("t1", Standing::Unknown, 0, 0), ("t4", Standing::Unknown, 0, 0)]
     );
-    assert_eq!(second.services().next().unwrap().counters.class(2), 1);
+    assert_eq!(second.services().next().unwrap().own.totals().classes[2], 1);
 }
 
 #[test]
@@ -324,7 +345,7 @@ fn picks_held_at_the_same_time_spread_evenly() {
     let mut turn = 0;
     let guards: Vec<_> = (0..400).map(|_| service.pick(&[], &mut turn).unwrap()).collect();
     let counts: Vec<_> = service.upstreams.iter().map(|member| member.upstream.in_flight()).collect();
-    assert_eq!(counts, [100, 100, 100, 100]);
+    assert!(counts.iter().all(|count| (95..=105).contains(count)), "{counts:?}");
     drop(guards);
 }
 
@@ -393,4 +414,146 @@ fn the_last_request_of_a_draining_upstream_asks_for_a_report() {
     assert!(!asked(&draining), "one is still in flight");
     drop(last);
     assert!(asked(&draining));
+}
+
+fn certificate(digest: &str, names: &[&str], purpose: CertificatePurpose) -> WireCertificate {
+    WireCertificate {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        digest: digest.repeat(32),
+        purpose,
+    }
+}
+
+#[test]
+fn a_certificate_is_found_by_its_name_then_by_a_wildcard_one_label_above() {
+    let mut table = wire(1, &[], Vec::new());
+    table.certificates = vec![
+        certificate("aa", &["*.example.org", "example.org"], CertificatePurpose::Serve),
+        certificate("bb", &["api.example.org"], CertificatePurpose::Serve),
+        certificate("cc", &["new.example.org"], CertificatePurpose::TlsAlpn01),
+    ];
+    let table = Table::build(&table, None).unwrap();
+    let found = |host: &str| {
+        table.https.find(host).map(|certificate| {
+            assert!(certificate.covers(host), "{host}");
+            certificate.digest.to_string()[..2].to_owned()
+        })
+    };
+    let rows = [
+        ("api.example.org", Some("bb")),
+        ("www.example.org", Some("aa")),
+        ("example.org", Some("aa")),
+        ("new.example.org", Some("aa")),
+        ("a.b.example.org", None),
+        ("org", None),
+        ("", None),
+        ("*.example.org", Some("aa")),
+    ];
+    for (host, expected) in rows {
+        assert_eq!(found(host).as_deref(), expected, "{host}");
+    }
+    assert!(!table.https.find("example.org").unwrap().covers("a.b.example.org"));
+    let challenge = |host: &str| table.https.find_challenge(host).map(|digest| digest.to_string());
+    assert_eq!((challenge("new.example.org"), challenge("api.example.org")), (Some("cc".repeat(32)), None));
+}
+
+#[test]
+fn a_renewed_certificate_remembers_what_it_replaces() {
+    let mut before: Option<Table> = None;
+    for (digest, older) in
+        [("aa", ""), ("bb", "aa"), ("bb", "aa"), ("cc", "bb aa"), ("dd", "cc bb"), ("cc", "dd bb")]
+    {
+        let mut table = wire(1, &[], Vec::new());
+        table.certificates =
+            vec![certificate(digest, &["*.example.org", "b.example"], CertificatePurpose::Serve)];
+        let table = Table::build(&table, before.as_ref()).unwrap();
+        let found = table.https.find("b.example").unwrap();
+        let known: Vec<String> =
+            found.older.iter().map(|digest| digest.to_string()[..2].to_owned()).collect();
+        assert_eq!(known.join(" "), older, "{digest}");
+        before = Some(table);
+    }
+}
+
+#[test]
+fn challenges_and_policies_belong_to_their_host() {
+    let mut table = wire(1, &[("a", "/", "api")], Vec::new());
+    table.challenges =
+        vec![Challenge { host: "b".to_owned(), token: "t".to_owned(), answer: "t.k".to_owned() }];
+    let policy = WireHostPolicy { redirect_to_https: true, hsts: Some("max-age=300; preload".to_owned()) };
+    table.hosts = [("a".to_owned(), policy.clone()), ("nobody".to_owned(), policy)].into();
+    let table = Table::build(&table, None).unwrap();
+    assert_eq!(table.https.answer("b", "t"), Some("t.k"));
+    assert_eq!((table.https.answer("b", "u"), table.https.answer("a", "t")), (None, None));
+    let policy = &table.host("a").unwrap().https;
+    let mut hsts = Vec::new();
+    policy.hsts.unwrap().write(&mut hsts);
+    assert_eq!((policy.redirect_to_https, hsts.as_slice()), (true, &b"max-age=300; preload"[..]));
+    assert!(table.host("nobody").is_none());
+}
+
+#[test]
+fn https_that_could_do_harm_is_refused() {
+    let refused = |change: &dyn Fn(&mut RouteTable)| {
+        let mut table = wire(1, &[("a", "/", "api")], Vec::new());
+        change(&mut table);
+        Table::build(&table, None).unwrap_err().to_string()
+    };
+    let no_digest = format!("certificate digest {:?} is not valid", "zz".repeat(32));
+    let rows: Vec<(String, &str)> = vec![
+        (refused(&|t| t.certificates.push(certificate("zz", &["a"], CertificatePurpose::Serve))), &no_digest),
+        (
+            refused(&|t| t.certificates.push(certificate("aa", &["*.a b"], CertificatePurpose::Serve))),
+            "host \"a b\" is not valid",
+        ),
+        (
+            refused(&|t| {
+                let challenge = Challenge { host: "a".into(), token: "../t".into(), answer: "t".into() };
+                t.challenges.push(challenge);
+            }),
+            "challenge token \"../t\" is not valid",
+        ),
+        (
+            refused(&|t| {
+                let policy = WireHostPolicy { redirect_to_https: false, hsts: Some("a\r\nb: c".into()) };
+                t.hosts.insert("a".into(), policy);
+            }),
+            "Strict-Transport-Security \"a\\r\\nb: c\" is not valid",
+        ),
+    ];
+    for (error, expected) in rows {
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
+fn a_client_keeps_its_task_and_a_canary_gets_its_share() {
+    let mut upstreams = vec![
+        wire_upstream("t1", 1, UpstreamRole::Live),
+        wire_upstream("t2", 2, UpstreamRole::Live),
+        wire_upstream("t3", 3, UpstreamRole::Standby),
+    ];
+    upstreams[2].release = "r2".to_owned();
+    let mut wire = wire(1, &[("h", "/", "api")], upstreams);
+    wire.services.get_mut("api").unwrap().canary = Some(Canary { release: "r2".to_owned(), percent: 25 });
+    let table = Table::build(&wire, None).unwrap();
+    let service = table.service("api").unwrap();
+    let pick = |task: Option<&'static str>, draw| {
+        let picked = service.pick_for(Choice { task, draw }, &[], &mut 0).unwrap();
+        picked.upstream().task.clone()
+    };
+    // Before it is known to be healthy, nobody gets the canary.
+    assert_eq!(pick(Some("t2"), 0), "t2");
+    assert_ne!(pick(None, 0), "t3");
+    table.members().for_each(|member| member.upstream.set_health(Health::Healthy));
+    let share = (0..1000).filter(|draw| pick(None, *draw) == "t3").count();
+    assert_eq!(share, 250);
+    // A cookie is stronger than the draw, on both sides.
+    assert_eq!((pick(Some("t1"), 0), pick(Some("t3"), 99)), ("t1".to_owned(), "t3".to_owned()));
+    let tried = table.members().next().map(|member| Arc::clone(&member.upstream)).unwrap();
+    let other = service.pick_for(Choice { task: Some("t1"), draw: 99 }, &[tried], &mut 0).unwrap();
+    assert_eq!(other.upstream().task, "t2");
+    drop(other);
+    table.members().next().unwrap().upstream.set_health(Health::Unhealthy { reason: "down".to_owned() });
+    assert_eq!(pick(Some("t1"), 99), "t2");
 }

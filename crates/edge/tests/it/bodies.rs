@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use havre_edge::config::EdgeLimits;
 
-use crate::rig::{App, Conversation, Rig, eventually, live};
+use super::Rig;
+use crate::rig::{App, Conversation, eventually, live};
 
 const SIZES: [usize; 12] =
     [0, 1, 4095, 4096, 4097, 16_384, 20_000, 65_535, 65_536, 65_537, 300_000, 3_000_000];

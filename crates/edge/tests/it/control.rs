@@ -69,6 +69,7 @@ impl Place {
                 edge: "node-1".to_owned(),
                 instance: "abc".to_owned(),
                 listeners: vec!["127.0.0.1:8080".parse().unwrap()],
+                is_retired: Arc::default(),
             },
             acknowledge: Box::new({
                 let (permits, acknowledged) = (Arc::clone(&acknowledgements), Arc::clone(&acknowledged));
@@ -106,6 +107,7 @@ async fn a_table_is_saved_swapped_acknowledged_and_then_reported() {
         generation,
         listeners: vec!["127.0.0.1:8080".parse().unwrap()],
         upstreams,
+        traffic: None,
     };
     let t1 = UpstreamReport {
         task: "t1".to_owned(),
@@ -139,7 +141,7 @@ async fn what_must_not_be_served_changes_nothing() {
     let bad: [fn(u64) -> String; 6] = [
         |current| serde_json::to_string(&wire(current - 1)).unwrap(),
         |current| serde_json::to_string(&wire(current)).unwrap(),
-        |current| serde_json::to_string(&RouteTable { version: 2, ..wire(current + 1) }).unwrap(),
+        |current| serde_json::to_string(&RouteTable { version: 3, ..wire(current + 1) }).unwrap(),
         |current| {
             serde_json::to_string(&RouteTable { services: BTreeMap::new(), ..wire(current + 1) }).unwrap()
         },

@@ -9,6 +9,7 @@ use std::time::Duration;
 use havre_api::edge_report::{EdgeReport, Health};
 use havre_api::route_table::UpstreamRole;
 use havre_edge::config::EdgeConfig;
+use havre_edge::listen::Transport;
 use havre_edge::role::Edge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -58,6 +59,7 @@ async fn deployments_under_traffic_lose_nothing() {
     let control = Control::start(&dir.path().join("control.sock"));
     let edge = Edge::start(EdgeConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
+        https: Vec::new(),
         workers: 2,
         control_socket: dir.path().join("control.sock"),
         state_dir: dir.path().join("state"),
@@ -65,7 +67,7 @@ async fn deployments_under_traffic_lose_nothing() {
         ..EdgeConfig::default()
     })
     .unwrap();
-    let address = edge.addresses()[0];
+    let address = edge.addresses(Transport::Plain)[0];
     let (stop_edge, stopped) = watch::channel(false);
     let running = tokio::task::spawn_blocking(move || edge.run(stopped));
     let mut generation = 0;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use havre_api::route_table::{Route, Target, UpstreamRole};
+use havre_edge::account::series::{Ending, Series};
 use havre_edge::config::EdgeLimits;
 use havre_edge::table::{Found, Table};
 use havre_edge::{Shared, metrics};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::strict;
 use crate::world::{table, upstream};
 
 fn shared() -> Arc<Shared> {
@@ -26,7 +28,13 @@ fn shared() -> Arc<Shared> {
             release: "r1".to_owned(),
             spa: false,
             expose_release: false,
+            base: None,
+            clean_urls: Default::default(),
+            trailing_slash: Default::default(),
+            cdn: None,
+            earlier: Vec::new(),
         },
+        policy: None,
     });
     shared.publish(Table::build(&wire, Some(&shared.table.load_full())).unwrap());
     shared
@@ -39,16 +47,22 @@ fn the_whole_page() {
     let Found::Service(service) = table.find("app.example", "/") else { panic!("the route is there") };
     let Found::Site(site) = table.find("web.example", "/docs/x") else { panic!("the site is there") };
     let guard = service.pick(&[], &mut 0).unwrap();
-    service.counters.record(200);
-    service.counters.record(204);
-    service.counters.record(503);
-    site.counters.record(404);
-    site.counters.record(0);
+    let end = |series: &Series, status, micros| {
+        series.count(0, Ending { status, micros, received: 10, sent: 200 });
+    };
+    let r1 = service.counters.of("r1");
+    end(&r1, 200, 900);
+    end(&r1, 204, 150_000);
+    end(&r1, 0, 5);
+    end(&service.own, 503, 40);
+    end(&site.series, 404, 100);
     shared.metrics.connections.up();
     shared.metrics.accepted.up();
     shared.metrics.accepted.up();
     shared.metrics.shed.up();
-    insta::assert_snapshot!(metrics::text(&shared));
+    let page = metrics::text(&shared);
+    strict::check(&page);
+    insta::assert_snapshot!(page);
     drop(guard);
 }
 

@@ -1,6 +1,6 @@
 //! Answers the edge gives itself: pages about trouble, sites, and the release header.
 
-use havre_api::route_table::{Route, RouteTable, Target};
+use havre_api::route_table::{Challenge, Route, RouteTable, Target};
 
 use crate::rig::{App, Rig, live};
 
@@ -15,8 +15,11 @@ fn an_unknown_host_gets_a_page_that_says_so() {
     let app = App::ok();
     let rig = Rig::before(&app);
     let mut client = rig.connect();
+    let (head, body) = client.ask(&get("other.example", "/", ""));
+    let date = head.split("\r\nDate: ").nth(1).and_then(|rest| rest.split("\r\n").next()).unwrap();
+    assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
     assert_eq!(
-        client.ask(&get("other.example", "/", "")),
+        (head.replace(&format!("Date: {date}\r\n"), ""), body),
         (
             "HTTP/1.1 421 Misdirected Request\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n\
              Havre-Error: unknown-host\r\nContent-Length: 84\r\nX-Request-Id: i\r\n\r\n"
@@ -34,6 +37,30 @@ fn an_unknown_host_gets_a_page_that_says_so() {
     let (head, _) = client.ask("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 421 "), "{head}");
     assert_eq!(rig.shared.metrics.unrouted.get(), 4);
+}
+
+#[test]
+fn a_challenge_is_answered_before_any_route_and_only_for_its_host() {
+    let app = App::answering("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
+    let mut table = live(&[app.address]);
+    let challenge =
+        |host: &str| Challenge { host: host.into(), token: "tok".into(), answer: "tok.key".into() };
+    table.challenges = vec![challenge("app.example"), challenge("new.example")];
+    let rig = Rig::start(Default::default(), &table);
+    let mut client = rig.connect();
+    for host in ["app.example", "new.example", "NEW.example"] {
+        let (head, body) = client.ask(&get(host, "/.well-known/acme-challenge/tok", ""));
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert_eq!(body, "tok.key", "{host}");
+    }
+    for (host, path, status) in [
+        ("app.example", "/.well-known/acme-challenge/other", "404"),
+        ("app.example", "/.well-known/acme-challenge/tok/", "404"),
+        ("other.example", "/.well-known/acme-challenge/tok", "421"),
+    ] {
+        let (head, _) = client.ask(&get(host, path, ""));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{host}{path}: {head}");
+    }
 }
 
 #[test]
@@ -120,8 +147,13 @@ fn site_table(table: RouteTable) -> RouteTable {
         release: "r4".to_owned(),
         spa: false,
         expose_release: true,
+        base: None,
+        clean_urls: Default::default(),
+        trailing_slash: Default::default(),
+        cdn: None,
+        earlier: Vec::new(),
     };
-    let route = Route { host: "web.example".to_owned(), path_prefix: "/".to_owned(), target };
+    let route = Route { host: "web.example".to_owned(), path_prefix: "/".to_owned(), target, policy: None };
     RouteTable { routes: vec![route], ..table }
 }
 
@@ -138,10 +170,8 @@ fn files_of_a_site_are_sent_whole_and_in_parts() {
     }
     let mut client = rig.connect();
     let (head, body) = client.ask(&get("web.example", "/", ""));
-    assert!(
-        head.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nETag: \""),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\nETag: \""), "{head}");
+    assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
     assert!(head.contains("\r\nHavre-Release: r4\r\nX-Request-Id: i\r\n"), "{head}");
     assert_eq!(body, "<p>hi");
     assert!(client.ask(&get("web.example", "/app-a1b2c3d4.js", "")).1 == big[..9000]);

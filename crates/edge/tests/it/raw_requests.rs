@@ -1,7 +1,8 @@
 //! Ambiguous and broken requests, sent byte by byte as written here: each is refused, or handled in the one way
 //! the rules allow, and nothing of a refused one reaches the application.
 
-use crate::rig::{App, Rig, live};
+use super::{Rig, SCHEME};
+use crate::rig::{App, live};
 
 /// The request that must still work after each of the others.
 const PLAIN: &str = "GET /plain HTTP/1.1\r\nHost: app.example\r\n\r\n";
@@ -9,8 +10,8 @@ const PLAIN: &str = "GET /plain HTTP/1.1\r\nHost: app.example\r\n\r\n";
 /// The lines the edge adds for a client on this machine, and the end of the head; `ID` is the request id.
 fn tail(id: &str) -> String {
     format!(
-        "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: app.example\r\n\
-         Forwarded: for=127.0.0.1;host=app.example;proto=http\r\nX-Request-Id: {id}\r\n\r\n"
+        "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: {SCHEME}\r\nX-Forwarded-Host: app.example\r\n\
+         Forwarded: for=127.0.0.1;host=app.example;proto={SCHEME}\r\nX-Request-Id: {id}\r\n\r\n"
     )
 }
 
@@ -210,10 +211,11 @@ fn what_is_accepted_is_forwarded_in_one_form() {
     let cases = [
         (
             "GET http://app.example/a?b=c HTTP/1.1\r\nHost: APP.example:80\r\nX-Request-Id: i\r\n\r\n".to_owned(),
-            "GET /a?b=c HTTP/1.1\r\nHost: APP.example:80\r\n\
-             X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: APP.example:80\r\n\
-             Forwarded: for=127.0.0.1;host=\"APP.example:80\";proto=http\r\nX-Request-Id: i\r\n\r\n"
-                .to_owned(),
+            format!(
+                "GET /a?b=c HTTP/1.1\r\nHost: APP.example:80\r\n\
+                 X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: {SCHEME}\r\nX-Forwarded-Host: APP.example:80\r\n\
+                 Forwarded: for=127.0.0.1;host=\"APP.example:80\";proto={SCHEME}\r\nX-Request-Id: i\r\n\r\n"
+            ),
         ),
         (
             "GET http://app.example HTTP/1.0\r\nX-Request-Id: i\r\n\r\n".to_owned(),

@@ -3,6 +3,7 @@
 //! thread; every read gives up after ten seconds, so a hanging edge is a failing test.
 
 use std::io::{Read, Write};
+use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,11 +12,14 @@ use std::time::{Duration, Instant};
 use havre_api::route_table::{RouteTable, UpstreamRole};
 use havre_core::quantity::Span;
 use havre_edge::Shared;
+use havre_edge::account::Account;
 use havre_edge::config::EdgeLimits;
+use havre_edge::listen::{Door, Transport};
 use havre_edge::table::Table;
 use havre_edge::worker::{Workers, spawn_workers};
 use tokio::sync::watch;
 
+use crate::tls_relay::Relay;
 use crate::world::{table, upstream};
 
 /// Longest any side waits for the other.
@@ -33,27 +37,68 @@ pub(crate) fn short_limits() -> EdgeLimits {
     }
 }
 
+/// How clients of a rig reach it.
+pub(crate) trait Way {
+    const TRANSPORT: Transport;
+    /// Where clients connect, and what must live as long as they do.
+    fn open(edge: SocketAddr) -> (SocketAddr, Option<Relay>);
+}
+
+/// Clients speak HTTP.
+pub(crate) enum Plain {}
+
+impl Way for Plain {
+    const TRANSPORT: Transport = Transport::Plain;
+
+    fn open(edge: SocketAddr) -> (SocketAddr, Option<Relay>) {
+        (edge, None)
+    }
+}
+
+/// Clients speak HTTPS: a relay encrypts for them, so that tests still see and send exact bytes.
+pub(crate) enum Tls {}
+
+impl Way for Tls {
+    const TRANSPORT: Transport = Transport::Tls;
+
+    fn open(edge: SocketAddr) -> (SocketAddr, Option<Relay>) {
+        let relay = Relay::start(edge, "http/1.1");
+        (relay.address, Some(relay))
+    }
+}
+
+/// An edge with one worker and plain clients.
+pub(crate) type Rig = RigOver<Plain>;
+
 /// An edge with one worker.
-pub(crate) struct Rig {
+pub(crate) struct RigOver<W> {
     pub(crate) address: SocketAddr,
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Workers,
     pub(crate) sites: tempfile::TempDir,
     stop: Option<watch::Sender<bool>>,
+    _relay: Option<Relay>,
+    _way: PhantomData<W>,
 }
 
-impl Rig {
+impl<W: Way> RigOver<W> {
     /// An edge that serves `table`.
     pub(crate) fn start(limits: EdgeLimits, table: &RouteTable) -> Self {
+        Self::accounting(limits, table, Account::silent())
+    }
+
+    /// An edge that serves `table` and accounts for it.
+    pub(crate) fn accounting(limits: EdgeLimits, table: &RouteTable, account: Account) -> Self {
         let sites = tempfile::tempdir().unwrap();
-        let shared = Shared::new(limits, sites.path().to_path_buf());
+        let shared = Shared::with(limits, sites.path().to_path_buf(), account);
         shared.publish(Table::build(table, None).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+        let (address, relay) = W::open(listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
-        let workers = spawn_workers(Arc::clone(&shared), vec![vec![listener]], stopped).unwrap();
-        Self { address, shared, workers, sites, stop: Some(stop) }
+        let door = Door { listener, transport: W::TRANSPORT };
+        let workers = spawn_workers(Arc::clone(&shared), vec![vec![door]], stopped).unwrap();
+        Self { address, shared, workers, sites, stop: Some(stop), _relay: relay, _way: PhantomData }
     }
 
     /// An edge before one live upstream at `app.example`.
@@ -93,7 +138,7 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
+impl<W> Drop for RigOver<W> {
     fn drop(&mut self) {
         drop(self.stop.take());
     }

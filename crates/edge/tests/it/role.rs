@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use havre_api::route_table::{RouteTable, UpstreamRole};
 use havre_edge::config::EdgeConfig;
+use havre_edge::listen::Transport;
 use havre_edge::role::{Edge, EdgeError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,6 +18,7 @@ fn config(dir: &Path) -> EdgeConfig {
     EdgeConfig {
         name: "node-1".to_owned(),
         listen: vec!["127.0.0.1:0".parse().unwrap()],
+        https: Vec::new(),
         workers: 2,
         control_socket: dir.join("control.sock"),
         state_dir: dir.join("state"),
@@ -65,7 +67,7 @@ async fn it_serves_from_disk_and_drains_without_losing_what_is_in_flight() {
 
     // No control yet: it serves all the same.
     let edge = Edge::start(config(dir.path())).unwrap();
-    let address = edge.addresses()[0];
+    let address = edge.addresses(Transport::Plain)[0];
     let (stop, stopped) = watch::channel(false);
     let running = tokio::task::spawn_blocking(move || edge.run(stopped));
     assert_eq!(essence(&get(address, "/").await), ("HTTP/1.1 200 X", "hello"));

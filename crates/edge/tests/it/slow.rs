@@ -110,3 +110,36 @@ fn a_slow_application_is_not_the_clients_fault() {
     assert_eq!(client.ask(GET).1, "ok");
     assert_eq!(client.ask(&GET.replace("GET", "POST")).1, "ok");
 }
+
+/// Clients that take nothing hold memory; beyond the budget new requests are answered at once, and later served again.
+#[test]
+fn memory_for_slow_clients_has_a_bound() {
+    let piece = format!("10000\r\n{}\r\n", "x".repeat(65_536));
+    let app = App::start(move |_, conversation| {
+        while let Some(request) = conversation.request() {
+            if request.starts_with("GET /endless ") {
+                conversation.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                for _ in 0..2000 {
+                    conversation.send(&piece);
+                }
+            }
+            conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let limits = EdgeLimits { buffer_memory: ByteSize::bytes(200 * 1024), ..EdgeLimits::default() };
+    let rig = Rig::start(limits, &live(&[app.address]));
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: app.example\r\n\r\n");
+    let mut greedy = Vec::new();
+    for _ in 0..4 {
+        let mut client = rig.connect();
+        client.send(get("/endless").as_bytes());
+        client.head();
+        greedy.push(client);
+    }
+    let mut client = rig.connect();
+    eventually("the memory is lent out", || client.ask(&get("/")).0.starts_with("HTTP/1.1 503 "));
+    let (head, _) = client.ask(&get("/"));
+    assert!(head.contains("\r\nHavre-Error: busy\r\n"), "{head}");
+    drop(greedy);
+    eventually("there is room again", || client.ask(&get("/")).0.starts_with("HTTP/1.1 200 "));
+}

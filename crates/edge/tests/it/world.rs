@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use havre_api::edge_report::EdgeReport;
 use havre_api::route_table::{
-    Check, Limits, Probe, Route, RouteTable, ServiceUpstreams, Target, Upstream, UpstreamRole,
+    Check, Limits, Probe, ROUTE_TABLE_VERSION, Route, RouteTable, ServiceUpstreams, Target, Upstream,
+    UpstreamRole,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -23,6 +24,7 @@ pub(crate) fn upstream(task: &str, address: SocketAddr, role: UpstreamRole) -> U
         task: task.to_owned(),
         release: "r1".to_owned(),
         address,
+        protocol: Default::default(),
         role,
         probe: Probe {
             path: "/health".to_owned(),
@@ -44,21 +46,26 @@ pub(crate) fn check(path: &str, contains: &str) -> Check {
 /// A table with one service on host `app.example`.
 pub(crate) fn table(generation: u64, upstreams: Vec<Upstream>) -> RouteTable {
     let service = ServiceUpstreams {
+        balance: havre_api::route_table::Balance::default(),
         name: "shop/production/api".to_owned(),
         upstreams,
         expose_release: true,
         limits: Limits::default(),
+        is_paused: false,
+        canary: None,
     };
     RouteTable {
-        version: 1,
+        version: ROUTE_TABLE_VERSION,
         generation,
         probe_key: "key".to_owned(),
         routes: vec![Route {
             host: "app.example".to_owned(),
             path_prefix: "/".to_owned(),
             target: Target::Service { service: "api".to_owned() },
+            policy: None,
         }],
         services: BTreeMap::from([("api".to_owned(), service)]),
+        ..RouteTable::default()
     }
 }
 
@@ -204,6 +211,10 @@ pub(crate) struct ControlState {
     pub(crate) insists: bool,
     pub(crate) reports: Vec<EdgeReport>,
     pub(crate) asked_after: Vec<u64>,
+    /// Material by digest; others are answered 404.
+    pub(crate) materials: BTreeMap<String, String>,
+    /// Digests that were asked for.
+    pub(crate) asked_for: Vec<String>,
 }
 
 /// A control on a Unix socket. Ends when dropped, connections included.
@@ -236,9 +247,10 @@ impl Control {
         self.state.lock().unwrap().offer = Some((table.generation, text));
     }
 
-    /// The newest report.
+    /// The newest report, without what it says of traffic, which depends on when it came.
     pub(crate) fn last(&self) -> Option<EdgeReport> {
-        self.state.lock().unwrap().reports.last().cloned()
+        let last = self.state.lock().unwrap().reports.last().cloned();
+        last.map(|report| EdgeReport { traffic: None, ..report })
     }
 }
 
@@ -253,6 +265,18 @@ async fn answer(mut stream: UnixStream, state: Arc<Mutex<ControlState>>) {
     if head.starts_with("POST /edge/v1/report HTTP/1.1\r\n") {
         state.lock().unwrap().reports.push(serde_json::from_slice(&body).unwrap());
         let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        return;
+    }
+    if let Some(rest) = head.strip_prefix("GET /v1/edge/certificates/") {
+        let digest = rest.split(' ').next().unwrap();
+        let material = {
+            let mut state = state.lock().unwrap();
+            state.asked_for.push(digest.to_owned());
+            state.materials.get(digest).cloned()
+        };
+        let (status, text) = material.map_or((404, String::new()), |text| (200, text));
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        let _ = stream.write_all(answer.as_bytes()).await;
         return;
     }
     let after =

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod certificate;
 mod deploy;
 mod failure;
 mod restart;
 mod runner;
+mod site;
 mod world;

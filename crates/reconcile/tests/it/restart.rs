@@ -14,9 +14,9 @@ use havre_engine::fake::script::Script;
 use crate::world::{Control, Outside, spec, with_release_command, with_volume, work};
 
 /// Polls a future a number of times, then gives up on it: whoever drops it there has been killed there.
-struct Killed<F> {
-    future: Pin<Box<F>>,
-    polls: usize,
+pub(crate) struct Killed<F> {
+    pub(crate) future: Pin<Box<F>>,
+    pub(crate) polls: usize,
 }
 
 impl<F: Future> Future for Killed<F> {
@@ -32,7 +32,7 @@ impl<F: Future> Future for Killed<F> {
 }
 
 /// Runs one incarnation of control; everything it started dies with its runtime.
-fn incarnation<T>(f: impl AsyncFnOnce() -> T) -> T {
+pub(crate) fn incarnation<T>(f: impl AsyncFnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(f())
 }

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use havre_acme::fake::{FakeAuthority, FakeDns};
 use havre_build::fake::FakeBuilder;
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::event::Actor;
 use havre_core::id::{BuildId, DeploymentId, ReleaseId, ServiceId, TaskId};
-use havre_core::name::{AbsolutePath, ProbeTarget};
+use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
 use havre_core::quantity::Span;
 use havre_core::route::{Checks, EdgeView, Health, Role, Table, Target, UpstreamView};
 use havre_core::service::spec::{
@@ -41,6 +42,8 @@ pub(crate) struct Outside {
     pub(crate) builder: Arc<FakeBuilder>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) edge: Arc<FakeEdge>,
+    pub(crate) authority: FakeAuthority,
+    pub(crate) dns: FakeDns,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
 }
@@ -76,6 +79,8 @@ impl Outside {
             builder: Arc::new(FakeBuilder::new()),
             clock: Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000))),
             edge: Arc::new(edge),
+            authority: FakeAuthority::new(),
+            dns: FakeDns::new(),
             command_exit: Arc::default(),
         };
         for folder in ["sites", "logs", "builds"] {
@@ -96,6 +101,7 @@ impl Outside {
             probe_key: "key".to_owned(),
             edge_pool: "10.213.0.0/16".parse().unwrap(),
             environment_pool: "10.214.0.0/16".parse().unwrap(),
+            master_key: Some(havre_store::MasterKey::new([7; 32])),
         })
         .unwrap();
         let seams = Seams {
@@ -103,6 +109,8 @@ impl Outside {
             builder: Arc::clone(&self.builder) as _,
             clock: Arc::clone(&self.clock) as _,
             public: Arc::clone(&self.edge) as _,
+            authority: Arc::new(self.authority.clone()),
+            dns: Arc::new(self.dns.clone()),
         };
         let settings = Settings {
             edge_network: edge_network("10.213.0.0/16", "10.213.0.1".parse().unwrap()),
@@ -110,6 +118,7 @@ impl Outside {
             task_log_dir: self.path("logs"),
             build_dir: self.path("builds"),
             build_capacity: 1,
+            public_addresses: vec!["203.0.113.7".parse().unwrap()],
         };
         Control { world: World::new(store, seams, settings), outside: self.clone() }
     }
@@ -179,7 +188,7 @@ impl Control {
         self.background().await;
     }
 
-    async fn background(&self) {
+    pub(crate) async fn background(&self) {
         while !self.world.tracker.is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -320,6 +329,22 @@ impl PublicProbe for FakeEdge {
             _ => Ok(PublicAnswer { status: 503, release: None }),
         }
     }
+
+    async fn fetch(
+        &self,
+        listener: SocketAddr,
+        host: &HostName,
+        path: &str,
+    ) -> Result<(u16, String), PublicError> {
+        let state = self.state.lock().unwrap();
+        if !state.is_up {
+            let message = "connection refused".to_owned();
+            return Err(PublicError::NoAnswer { listener, route: format!("{host}{path}"), message });
+        }
+        let token = path.rsplit('/').next().unwrap_or_default();
+        let found = state.table.challenges.iter().find(|one| one.host == *host && one.token == token);
+        Ok(found.map_or((404, String::new()), |one| (200, one.answer.clone())))
+    }
 }
 
 impl Outside {
@@ -350,6 +375,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
     TaskWork {
         source: ImageSource::Image { reference: format!("api:{tag}").parse().unwrap() },
         port: std::num::NonZeroU16::new(3000),
+        protocol: Default::default(),
         health: HealthSpec {
             path: ProbeTarget::root(),
             is_default: true,
@@ -371,6 +397,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
         start_timeout: defaults::START_TIMEOUT,
         release_timeout: defaults::RELEASE_TIMEOUT,
         bake: Span::seconds(0),
+        balance: havre_core::service::balance::BalanceSpec::default(),
     }
 }
 
@@ -391,6 +418,8 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
         name: "api".parse().unwrap(),
         routes: vec![RouteSpec { host: "api.localhost".parse().unwrap(), path: AbsolutePath::root() }],
         expose_release: true,
+        edge: Default::default(),
+        https: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }

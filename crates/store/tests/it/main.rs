@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod build;
+mod certificate;
 mod crash;
 mod deployment;
 mod edge;
 mod environment;
 mod event;
+mod issuer;
 mod open;
 mod release;
 mod route;
+mod seal;
 mod service;
+mod site;
 mod task;
 mod token;
 mod waiting;

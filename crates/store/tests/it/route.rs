@@ -12,6 +12,7 @@ fn table(host: &str) -> Table {
         task: "t1".parse().unwrap(),
         release: "r1".parse().unwrap(),
         address: "10.88.0.2:3000".parse().unwrap(),
+        protocol: Default::default(),
         role: Role::Live,
         probe_path: "/health".parse().unwrap(),
         probe_host: host.to_owned(),
@@ -20,17 +21,22 @@ fn table(host: &str) -> Table {
         checks: Vec::new(),
     };
     let upstreams = ServiceUpstreams {
+        balance: Default::default(),
         name: "dropit/production/api".to_owned(),
         expose_release: false,
         upstreams: vec![upstream],
+        is_paused: false,
+        canary: None,
     };
     Table {
         routes: vec![Route {
             host: host.parse().unwrap(),
             path: "/".parse().unwrap(),
             target: Target::Service { service },
+            policy: None,
         }],
         services: [(service, upstreams)].into(),
+        ..Table::default()
     }
 }
 

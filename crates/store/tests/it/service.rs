@@ -1,7 +1,8 @@
 //! Applying, routes, scale, destruction, failures.
 
 use havre_core::id::ServiceId;
-use havre_core::service::Place;
+use havre_core::route::settings::auth::SecretDigest;
+use havre_core::service::{Maintenance, Place};
 use havre_store::{Applied, Failures, StoreError};
 
 use crate::world::{World, apply, at, environment, release, route, site, tasks};
@@ -240,4 +241,37 @@ async fn absent_ones_are_named() {
         service: "c".parse().unwrap(),
     };
     assert_eq!(world.store.read(move |view| view.find_service(&place)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn maintenance_starts_ends_and_goes_with_its_service() {
+    let world = World::new();
+    let (service, _) = world.write(0, |tx| apply(tx, tasks("api", 1, &["a.example/"]))).await;
+    let id = service.id;
+    let wanted = |byte| Maintenance { since: at(5), bypass: SecretDigest::new([byte; 32]) };
+    let get = || async { world.store.read(move |view| view.get_service(id)).await.unwrap().maintenance };
+    for byte in [1, 1, 2] {
+        world.write(5, move |tx| tx.set_maintenance(id, Some(&wanted(byte)))).await;
+        assert_eq!(get().await, Some(wanted(byte)));
+    }
+    for _ in 0..2 {
+        world.write(6, move |tx| tx.set_maintenance(id, None)).await;
+        assert_eq!(get().await, None);
+    }
+    world.write(7, move |tx| tx.set_maintenance(id, Some(&wanted(3)))).await;
+    world.write(8, move |tx| tx.request_destroy(id, at(8))).await;
+    world.write(9, move |tx| tx.remove_service(id)).await;
+    let started = "maintenance started: users get a page";
+    assert_eq!(
+        world.story().await,
+        [
+            "service created",
+            started,
+            started,
+            "maintenance ended",
+            started,
+            "destruction requested",
+            "service destroyed"
+        ]
+    );
 }

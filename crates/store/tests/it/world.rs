@@ -24,6 +24,7 @@ pub(crate) fn options(path: PathBuf) -> OpenOptions {
         probe_key: "secret".to_owned(),
         edge_pool: "10.88.0.0/29".parse().unwrap(),
         environment_pool: "10.89.0.0/23".parse().unwrap(),
+        master_key: Some(havre_store::MasterKey::new([7; 32])),
     }
 }
 

@@ -117,6 +117,7 @@ fn resolve(view: &View<'_>, service: &Service, wanted: Wanted) -> Result<Target,
 
 fn release_target(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<Target, Refusal> {
     let release = lookup::release(view, service, id)?;
+    check_files(view, service, id)?;
     let kind = match service.live {
         Some(live) if live == id => return live_target(view, service),
         // Going back never runs migrations; a newer release that has not been live must.
@@ -183,6 +184,7 @@ fn earlier_target(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<T
         return Err(Refusal::new(Code::AlreadyLive, format!("{id} is live already"))
             .hint("`havre releases` lists the others"));
     }
+    check_files(view, service, id)?;
     let mut warnings = Vec::new();
     if !succeeded_releases(view, service)?.contains(&id) {
         warnings.push(format!("no deployment of {id} has succeeded so far"));
@@ -190,11 +192,23 @@ fn earlier_target(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<T
     Ok(Target { release: ReleaseTarget::Existing(Box::new(release)), kind: Kind::Rollback, warnings })
 }
 
+/// Refuses a release of a site whose files were removed.
+fn check_files(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<(), Refusal> {
+    if !view.removed_releases(service.id)?.contains(&id) {
+        return Ok(());
+    }
+    let message =
+        format!("the files of {id} are not kept any more: {} keeps those of its newest", service.place);
+    Err(Refusal::new(Code::BuildNeeded, message)
+        .hint("deploy that commit again; `releases` in havre.toml says how many are kept"))
+}
+
 /// The newest release older than the live one that a deployment has succeeded with.
 fn last_good(view: &View<'_>, service: &Service) -> Result<ReleaseId, Refusal> {
     let live = lookup::live(view, service)?;
     let succeeded = succeeded_releases(view, service)?;
-    for id in succeeded.range(..live.id).rev() {
+    let removed = view.removed_releases(service.id)?;
+    for id in succeeded.range(..live.id).rev().filter(|id| !removed.contains(id)) {
         let earlier = view.get_release(*id)?;
         // A restart is a copy; going back to what runs already is not what anybody means.
         if earlier.artifact != live.artifact || earlier.spec != live.spec {

@@ -1,5 +1,6 @@
 //! What edges ask and tell, on a socket of their own. `wire` maps core's types to theirs, one to one.
 
+pub(crate) mod board;
 pub mod report;
 pub mod table;
 pub mod wire;

@@ -25,6 +25,10 @@ pub(crate) async fn report(State(state): State<AppState>, request: Request) -> R
     let bytes = read_body(request, REPORT_MAX).await?;
     let report: EdgeReport = serde_json::from_slice(&bytes)
         .map_err(|error| Refusal::new(Code::BodyInvalid, format!("the report is wrong: {error}")))?;
+    let (edge, traffic) = (report.edge.clone(), report.traffic.clone());
     state.store.record_edge_report(wire::view(report, state.now())?);
+    if let Some(traffic) = traffic {
+        state.board().record(&edge, state.now(), traffic);
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use havre_api::edge_report as report;
 use havre_api::route_table as wire;
 use havre_core::id::{IdError, TaskId};
-use havre_core::route::{self, EdgeView, UpstreamView};
-use havre_core::service::spec::{CheckSpec, defaults};
+use havre_core::route::{self, EdgeView, UpstreamView, https};
+use havre_core::service::balance::BalanceSpec;
+use havre_core::service::spec::{CheckSpec, Protocol, defaults};
 use havre_core::time::Timestamp;
 
 /// The table edges get.
@@ -18,20 +19,87 @@ pub fn table(generation: u64, probe_key: String, table: &route::Table) -> wire::
         probe_key,
         routes: table.routes.iter().map(map_route).collect(),
         services: table.services.iter().map(|(id, service)| (id.to_string(), map_service(service))).collect(),
+        certificates: table.certificates.iter().map(map_certificate).collect(),
+        challenges: table.challenges.iter().map(map_challenge).collect(),
+        policies: table.policies.iter().map(|(key, policy)| (key.clone(), map_policy(policy))).collect(),
+        hosts: table.hosts.iter().map(|(host, policy)| (host.to_string(), map_host(policy))).collect(),
+    }
+}
+
+fn map_certificate(certificate: &https::Certificate) -> wire::Certificate {
+    wire::Certificate {
+        names: certificate.names.iter().map(ToString::to_string).collect(),
+        digest: certificate.digest.hex().to_owned(),
+        purpose: match certificate.purpose {
+            https::CertificatePurpose::Serve => wire::CertificatePurpose::Serve,
+            https::CertificatePurpose::TlsAlpn01 => wire::CertificatePurpose::TlsAlpn01,
+        },
+    }
+}
+
+fn map_challenge(challenge: &https::Challenge) -> wire::Challenge {
+    wire::Challenge {
+        host: challenge.host.to_string(),
+        token: challenge.token.clone(),
+        answer: challenge.answer.clone(),
+    }
+}
+
+fn map_host(policy: &https::HostPolicy) -> wire::HostPolicy {
+    wire::HostPolicy {
+        redirect_to_https: policy.redirect_to_https,
+        hsts: policy.hsts.map(|hsts| hsts.header().to_owned()),
     }
 }
 
 fn map_route(route: &route::Route) -> wire::Route {
     let target = match &route.target {
         route::Target::Service { service } => wire::Target::Service { service: service.to_string() },
-        route::Target::Site { digest, release, spa, expose_release } => wire::Target::Site {
+        route::Target::Site {
+            digest,
+            release,
+            spa,
+            expose_release,
+            base,
+            clean_urls,
+            trailing_slash,
+            cdn,
+            earlier,
+        } => wire::Target::Site {
             digest: digest.hex().to_owned(),
             release: release.to_string(),
             spa: *spa,
             expose_release: *expose_release,
+            base: base.as_ref().map(ToString::to_string),
+            clean_urls: *clean_urls,
+            trailing_slash: *trailing_slash,
+            cdn: cdn.as_ref().map(map_cdn),
+            earlier: earlier.iter().map(map_earlier).collect(),
         },
     };
-    wire::Route { host: route.host.to_string(), path_prefix: route.path.to_string(), target }
+    wire::Route {
+        host: route.host.to_string(),
+        path_prefix: route.path.to_string(),
+        target,
+        policy: route.policy.clone(),
+    }
+}
+
+fn map_policy(policy: &route::Policy) -> wire::Policy {
+    wire::Policy { settings: policy.settings.clone(), maintenance: policy.maintenance.clone() }
+}
+
+fn map_cdn(cdn: &route::SiteCdn) -> wire::SiteCdn {
+    wire::SiteCdn {
+        tags: cdn.spec.tags,
+        tag: cdn.tag.clone(),
+        hold_seconds: cdn.spec.hold.map(|hold| hold.as_millis() / 1000),
+    }
+}
+
+fn map_earlier(earlier: &route::EarlierSite) -> wire::EarlierSite {
+    let until_ms = u64::try_from(earlier.until.as_millis()).unwrap_or(0);
+    wire::EarlierSite { digest: earlier.digest.hex().to_owned(), until_ms }
 }
 
 fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {
@@ -40,6 +108,23 @@ fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {
         upstreams: service.upstreams.iter().map(map_upstream).collect(),
         expose_release: service.expose_release,
         limits: wire::Limits::default(),
+        is_paused: service.is_paused,
+        canary: service
+            .canary
+            .as_ref()
+            .map(|canary| wire::Canary { release: canary.release.to_string(), percent: canary.percent }),
+        balance: map_balance(&service.balance),
+    }
+}
+
+fn map_balance(balance: &BalanceSpec) -> wire::Balance {
+    wire::Balance {
+        max_in_flight: balance.max_in_flight,
+        queue: balance.queue,
+        queue_wait_ms: balance.queue_wait.as_millis(),
+        slow_start_ms: balance.slow_start.as_millis(),
+        eject_after: balance.eject_after,
+        retry_percent: balance.retry_percent,
     }
 }
 
@@ -48,6 +133,10 @@ fn map_upstream(upstream: &route::Upstream) -> wire::Upstream {
         task: upstream.task.to_string(),
         release: upstream.release.to_string(),
         address: SocketAddr::V4(upstream.address),
+        protocol: match upstream.protocol {
+            Protocol::Http1 => wire::Protocol::Http1,
+            Protocol::H2c => wire::Protocol::H2c,
+        },
         role: match upstream.role {
             route::Role::Live => wire::UpstreamRole::Live,
             route::Role::Standby => wire::UpstreamRole::Standby,

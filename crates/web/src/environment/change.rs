@@ -114,13 +114,14 @@ fn check_owner(
     if gives_up { Ok(()) } else { Err(route_taken(&route.to_string(), &owner.to_string())) }
 }
 
-/// Every field that differs. Values of environment variables are hidden: plans are shown in build logs, and people
+/// Every field that differs. Values of environment variables and hashes of passwords are hidden: plans are shown in build logs, and people
 /// put passwords there.
 fn differences(from: &ServiceSpec, to: &ServiceSpec) -> Vec<FieldChange> {
     let json = |spec: &ServiceSpec| serde_json::to_value(spec).expect("a specification is always JSON");
     let mut found = Vec::new();
     compare_values("", Some(&json(from)), Some(&json(to)), &mut found);
-    for change in found.iter_mut().filter(|change| change.path.starts_with("work.env.")) {
+    let is_private = |path: &str| path.starts_with("work.env.") || path.contains(".basic_auth.users.");
+    for change in found.iter_mut().filter(|change| is_private(&change.path)) {
         let hidden = || Value::String("(hidden)".to_owned());
         change.from = change.from.as_ref().map(|_| hidden());
         change.to = change.to.as_ref().map(|_| hidden());

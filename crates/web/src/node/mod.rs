@@ -4,3 +4,4 @@ pub mod health;
 pub mod openapi;
 pub mod route_table;
 pub mod status;
+pub mod traffic;

@@ -6,6 +6,7 @@ use havre_api::release::{ListQuery, ReleaseList};
 
 use crate::error::{Code, Refusal};
 use crate::extract::{Params, ServicePath};
+use crate::release::Standing;
 use crate::state::AppState;
 use crate::{deployment, lookup, release, transaction};
 
@@ -29,12 +30,16 @@ pub(crate) async fn list(
     let releases = transaction::read(&state, move |view| {
         let service = lookup::service(view, &place)?;
         let succeeded = deployment::succeeded_releases(view, &service)?;
+        let removed = view.removed_releases(service.id)?;
         let rows = view.list_releases(service.id, limit)?;
         Ok(rows
             .into_iter()
             .map(|row| {
-                let has_succeeded = succeeded.contains(&row.id);
-                release::wire(row, &service, has_succeeded)
+                let standing = Standing {
+                    has_succeeded: succeeded.contains(&row.id),
+                    files_removed: removed.contains(&row.id),
+                };
+                release::wire(row, &service, standing)
             })
             .collect())
     });

@@ -5,11 +5,21 @@ pub mod list;
 use havre_core::release::Release;
 use havre_core::service::Service;
 
+/// What rows beside its own say of a release.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    /// A deployment of it has succeeded.
+    pub(crate) has_succeeded: bool,
+    /// The files of this site were removed.
+    pub(crate) files_removed: bool,
+}
+
 /// The wire form; `service` is whose live pointer counts.
-pub(crate) fn wire(row: Release, service: &Service, has_succeeded: bool) -> havre_api::release::Release {
+pub(crate) fn wire(row: Release, service: &Service, standing: Standing) -> havre_api::release::Release {
     havre_api::release::Release {
         is_live: service.live == Some(row.id),
-        has_succeeded,
+        has_succeeded: standing.has_succeeded,
+        files_removed: standing.files_removed,
         id: row.id,
         artifact: row.artifact,
         spec: row.spec,

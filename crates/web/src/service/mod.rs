@@ -2,6 +2,7 @@
 
 pub mod destroy;
 pub mod get;
+pub mod maintenance;
 pub mod scale;
 
 pub(crate) mod status;

@@ -9,6 +9,7 @@ use havre_core::time::Timestamp;
 use havre_store::View;
 
 use crate::error::Refusal;
+use crate::release::Standing;
 use crate::state::AppState;
 use crate::{build, deployment, release};
 
@@ -55,7 +56,7 @@ pub(crate) fn derive(view: &View<'_>, service: Service, edges: &Edges) -> Result
     let live = match live {
         Some(live) => {
             let has_succeeded = deployment::has_succeeded(view, &service, live.id)?;
-            Some(release::wire(live, &service, has_succeeded))
+            Some(release::wire(live, &service, Standing { has_succeeded, files_removed: false }))
         }
         None => None,
     };
@@ -88,6 +89,7 @@ pub(crate) fn derive(view: &View<'_>, service: Service, edges: &Edges) -> Result
         builds,
         waiting: view.waiting("service", service.id.row())?.unwrap_or_default(),
         failures,
+        maintenance_since: service.maintenance.as_ref().map(|maintenance| maintenance.since),
         destroyed_at: service.destroyed_at,
         place: service.place,
         spec: service.spec,

@@ -5,18 +5,62 @@ use std::time::Duration;
 use axum::body::Body;
 use havre_core::id::{ReleaseId, ServiceId, TaskId};
 use havre_core::quantity::Span;
-use havre_core::route::{Role, Route, ServiceUpstreams, Table, Target, Upstream};
+use havre_core::route::settings::RouteSettings;
+use havre_core::route::{
+    EarlierSite, Policy, Role, Route, ServiceUpstreams, SiteCdn, Table, Target, Upstream, https,
+};
 use havre_core::service::spec::CheckSpec;
+use havre_core::site::settings::{CdnSpec, CleanUrls, TagHeader, TrailingSlash};
+use havre_core::time::Timestamp;
 use havre_web::Limits;
 use serde_json::{Value, json};
 
 use crate::world::{World, read, send, soon};
+
+fn policies() -> std::collections::BTreeMap<String, Policy> {
+    let settings = RouteSettings { compress: true, ..RouteSettings::default() };
+    [("s12".to_owned(), Policy { settings, maintenance: None })].into()
+}
+
+fn routes() -> Vec<Route> {
+    vec![
+        Route {
+            host: "api.example".parse().expect("a host"),
+            path: "/".parse().expect("a path"),
+            target: Target::Service { service: ServiceId::new(12) },
+            policy: Some("s12".to_owned()),
+        },
+        Route {
+            host: "dropit.example".parse().expect("a host"),
+            path: "/docs".parse().expect("a path"),
+            target: Target::Site {
+                digest: format!("sha256:{}", "cd".repeat(32)).parse().expect("a digest"),
+                release: ReleaseId::new(3),
+                spa: true,
+                expose_release: false,
+                base: Some("/".parse().expect("a path")),
+                clean_urls: CleanUrls::Redirect,
+                trailing_slash: TrailingSlash::Never,
+                cdn: Some(SiteCdn {
+                    spec: CdnSpec { tags: TagHeader::CacheTag, hold: Some(Span::seconds(60)) },
+                    tag: "dropit-production-web".to_owned(),
+                }),
+                earlier: vec![EarlierSite {
+                    digest: format!("sha256:{}", "ef".repeat(32)).parse().expect("a digest"),
+                    until: Timestamp::from_millis(1_000),
+                }],
+            },
+            policy: None,
+        },
+    ]
+}
 
 fn table() -> Table {
     let upstream = |task, role| Upstream {
         task: TaskId::new(task),
         release: ReleaseId::new(7),
         address: std::net::SocketAddrV4::new([10, 210, 0, 4].into(), 3000),
+        protocol: Default::default(),
         role,
         probe_path: "/health?full=1".parse().expect("a path"),
         probe_host: "api.example".to_owned(),
@@ -29,26 +73,11 @@ fn table() -> Table {
         }],
     };
     Table {
-        routes: vec![
-            Route {
-                host: "api.example".parse().expect("a host"),
-                path: "/".parse().expect("a path"),
-                target: Target::Service { service: ServiceId::new(12) },
-            },
-            Route {
-                host: "dropit.example".parse().expect("a host"),
-                path: "/docs".parse().expect("a path"),
-                target: Target::Site {
-                    digest: format!("sha256:{}", "cd".repeat(32)).parse().expect("a digest"),
-                    release: ReleaseId::new(3),
-                    spa: true,
-                    expose_release: false,
-                },
-            },
-        ],
+        routes: routes(),
         services: [(
             ServiceId::new(12),
             ServiceUpstreams {
+                balance: Default::default(),
                 name: "dropit/production/api".to_owned(),
                 expose_release: true,
                 upstreams: vec![
@@ -56,7 +85,30 @@ fn table() -> Table {
                     upstream(2, Role::Standby),
                     upstream(3, Role::Draining),
                 ],
+                is_paused: false,
+                canary: None,
             },
+        )]
+        .into(),
+        policies: policies(),
+        certificates: [
+            ("ab", https::CertificatePurpose::Serve),
+            ("ef", https::CertificatePurpose::TlsAlpn01),
+        ]
+        .map(|(digest, purpose)| https::Certificate {
+            names: vec!["*.api.example".parse().expect("a name"), "api.example".parse().expect("a name")],
+            digest: digest.repeat(32).parse().expect("a digest"),
+            purpose,
+        })
+        .into(),
+        challenges: vec![https::Challenge {
+            host: "new.example".parse().expect("a host"),
+            token: "token".to_owned(),
+            answer: "token.thumbprint".to_owned(),
+        }],
+        hosts: [(
+            "api.example".parse().expect("a host"),
+            https::HostPolicy { redirect_to_https: true, hsts: Some(https::Hsts::Subdomains) },
         )]
         .into(),
     }
@@ -109,6 +161,36 @@ async fn waiting_is_bounded_and_ends_with_the_server() {
     let world = World::new();
     world.stop.cancel();
     assert_eq!(soon(ask(&world, "?wait_ms=60000")).await.0, 204);
+}
+
+#[tokio::test]
+async fn traffic_is_what_an_edge_last_said() {
+    let world = World::new();
+    let (_, empty) = world.get("/v1/traffic").await;
+    assert_eq!(empty, json!({ "edges": [] }));
+    let row = json!({
+        "name": "shop/production/api", "release": "r7", "requests": 10, "errors": 1, "client_errors": 2,
+        "received_bytes": 3, "sent_bytes": 4, "p50_us": 5, "p95_us": 6, "p99_us": 7, "in_flight": 8, "waiting": 9,
+    });
+    let traffic = |rows: Value| {
+        json!({
+            "window_ms": 2000, "connections": 1, "shed": 2, "retries": 3, "panics": 4, "log_dropped": 5,
+            "rows": rows, "left_out": 0,
+        })
+    };
+    for rows in [json!([]), json!([row])] {
+        let report = json!({
+            "edge": "node-1", "instance": "i1", "generation": 4, "listeners": [], "upstreams": [],
+            "traffic": traffic(rows.clone()),
+        });
+        let sent = send(&world.edge, "POST", "/edge/v1/report", &[], report.to_string().into());
+        assert_eq!(read(sent.await).await, (204, Value::Null));
+        let (status, list) = world.get("/v1/traffic").await;
+        let expected = json!({ "edges": [{
+            "edge": "node-1", "reported_at": "2026-11-24T10:00:00.000Z", "traffic": traffic(rows),
+        }] });
+        assert_eq!((status, list), (200, expected));
+    }
 }
 
 #[tokio::test]

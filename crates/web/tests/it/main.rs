@@ -2,11 +2,13 @@
 
 mod access;
 mod build;
+mod certificate;
 mod deployment;
 mod destroy;
 mod edge;
 mod environment;
 mod event;
+mod issuer;
 mod node;
 mod refusal;
 mod serve;

@@ -59,3 +59,24 @@ async fn a_volume_has_one_writer() {
         )
     );
 }
+
+#[tokio::test]
+async fn maintenance_shows_its_secret_once() {
+    let world = World::new();
+    world.apply(&[tasks("api", "api.example"), site("web", "web.example")]).await;
+    for name in ["api", "web"] {
+        let path = format!("{ENVIRONMENT}/services/{name}/maintenance");
+        let (status, on) = world.ask("POST", &path, json!({ "on": true })).await;
+        assert_eq!((status, &on["was_on"], &on["on"]), (200, &json!(false), &json!(true)));
+        let secret = on["bypass"].as_str().expect("a secret").to_owned();
+        assert_eq!(secret.len(), 32);
+        let service = world.service(name).await;
+        let kept = service.maintenance.expect("it is on");
+        assert!(!format!("{kept:?}").contains(&secret));
+        let (_, state) = world.ask("GET", &format!("{ENVIRONMENT}/services/{name}"), Value::Null).await;
+        assert!(state["maintenance_since"].is_string() && !state.to_string().contains(&secret), "{state}");
+        let (status, off) = world.ask("POST", &path, json!({ "on": false })).await;
+        assert_eq!((status, off), (200, json!({ "was_on": true, "on": false, "bypass": null })));
+        assert_eq!(world.service(name).await.maintenance, None);
+    }
+}

@@ -62,6 +62,7 @@ impl World {
             probe_key: "planted-probe-key".to_owned(),
             edge_pool: "10.210.0.0/24".parse().expect("is a pool"),
             environment_pool: "10.211.0.0/16".parse().expect("is a pool"),
+            master_key: Some(havre_store::MasterKey::new([7; 32])),
         })
         .expect("a fresh store");
         let clock = Arc::new(AtomicI64::new(START));

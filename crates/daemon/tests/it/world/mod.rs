@@ -237,11 +237,12 @@ async fn wait_for_edge(api: &Api) -> NodeStatus {
 fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
     let at = |name: &str| toml::Value::String(folder.join(name).display().to_string());
     let text = format!(
-        "[control]\ndata_dir = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\n\
+        "[control]\ndata_dir = {}\nmaster_key = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\n\
          edge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
-         [edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nworkers = 2\n\
+         [edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nhttps = []\nworkers = 2\n\
          control_socket = {}\nstate_dir = {}\nsites_dir = {}\n",
         at("data"),
+        at("master.key"),
         at("sites"),
         at("control.sock"),
         at("edge.sock"),

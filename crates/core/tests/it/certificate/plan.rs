@@ -1,0 +1,233 @@
+//! Golden plans: each state with what stands in its way, as `havre certificate list` would show it.
+
+use std::fmt::Write as _;
+
+use havre_core::certificate::budget::{End, Placed};
+use havre_core::certificate::challenge::{ChallengeKind, Proof};
+use havre_core::certificate::conclude::{Outcome, conclude};
+use havre_core::certificate::plan::plan;
+use havre_core::certificate::seen::{EdgesSeen, Look, NamesSeen, Seen, Wanted};
+use havre_core::certificate::{Attempt, Certificate, Failure, Phase, Record, Side, Source, Stage, State};
+use havre_core::dns::pointing::Pointing;
+use havre_core::id::OrderId;
+
+use crate::certificate::world::{DAY, at, certificate, current, elsewhere, issuer, names, wanted};
+
+fn say(text: &mut String, title: &str, row: &Certificate, (wanted, seen): (&Wanted, &Seen), seconds: i64) {
+    let plan = plan(row, wanted, seen, at(seconds));
+    writeln!(text, "{title}").unwrap();
+    if let Some(step) = plan.step {
+        writeln!(text, "  do {}", serde_json::to_string(&step).unwrap()).unwrap();
+    }
+    if let Some(next) = plan.next {
+        writeln!(text, "  become {}", serde_json::to_string(&next).unwrap()).unwrap();
+    }
+    for blocker in plan.waiting_on {
+        writeln!(text, "  wait: {blocker}").unwrap();
+    }
+    if let Some(again) = plan.look_again_at {
+        writeln!(text, "  look again after {} s", again.since(at(seconds)).as_secs()).unwrap();
+    }
+}
+
+fn looked(seconds: i64, pointing: Pointing) -> Option<Look<NamesSeen>> {
+    let hosts = vec![("api.example.org".parse().unwrap(), pointing)];
+    Some(Look { at: at(seconds), seen: NamesSeen { hosts, forbidden: Vec::new() } })
+}
+
+fn edges(seconds: i64, gave: Result<(), String>) -> EdgesSeen {
+    EdgesSeen { count: 1, know: true, gave: Some(Look { at: at(seconds), seen: gave }) }
+}
+
+fn ordering(phase: Phase, challenge: ChallengeKind) -> State {
+    let attempt = Attempt { issuer: "letsencrypt".parse().unwrap(), stage: Stage::Production, challenge };
+    State::Ordering { since: at(0), order: OrderId::new(1), attempt, phase }
+}
+
+#[test]
+fn before_an_issuer_hears_of_anything() {
+    let mut text = String::new();
+    let row = certificate(1, "api.example.org");
+    let (wanted, empty) = (wanted(), Seen::default());
+    let none = Wanted { issuers: Vec::new(), ..wanted.clone() };
+    say(&mut text, "no issuer", &row, (&none, &empty), 1);
+    let local = certificate(2, "dropit.localhost");
+    say(&mut text, "not a public name", &local, (&wanted, &empty), 1);
+    let own = Wanted { issuers: vec![issuer("own", 1)], ..wanted.clone() };
+    say(&mut text, "not a public name, issuer of one's own", &local, (&own, &empty), 1);
+    let wild = certificate(3, "*.example.org");
+    say(&mut text, "wildcard without a provider", &wild, (&wanted, &empty), 1);
+    let with_provider = Wanted { has_provider: true, ..wanted.clone() };
+    say(&mut text, "wildcard with a provider", &wild, (&with_provider, &empty), 1);
+    let lost = Wanted { here: Vec::new(), ..wanted.clone() };
+    say(&mut text, "no address known", &row, (&lost, &empty), 1);
+    say(&mut text, "never looked", &row, (&wanted, &empty), 1);
+    let seen = Seen { names: looked(1, elsewhere()), ..Seen::default() };
+    say(&mut text, "points elsewhere, just looked", &row, (&wanted, &seen), 2);
+    let seen = Seen { names: looked(1, elsewhere()), ..Seen::default() };
+    say(&mut text, "points elsewhere, looked a while ago", &row, (&wanted, &seen), 60);
+    let seen = Seen { names: looked(4 * 3600, elsewhere()), ..Seen::default() };
+    say(&mut text, "points elsewhere for hours", &row, (&wanted, &seen), 4 * 3600 + 1);
+    let seen = Seen { names: looked(1, Pointing::Here), ..Seen::default() };
+    say(&mut text, "points here", &row, (&wanted, &seen), 2);
+
+    let asking = Certificate { state: State::Asking { since: at(0) }, ..row.clone() };
+    say(&mut text, "no edge", &asking, (&wanted, &empty), 1);
+    let seen = Seen { edges: EdgesSeen { count: 1, ..EdgesSeen::default() }, ..Seen::default() };
+    say(&mut text, "the edge has an older table", &asking, (&wanted, &seen), 1);
+    let seen = Seen { edges: EdgesSeen { count: 1, know: true, gave: None }, ..Seen::default() };
+    say(&mut text, "the edge knows", &asking, (&wanted, &seen), 1);
+    let silent = edges(1, Err("127.0.0.1:80 did not answer".to_owned()));
+    let seen = Seen { edges: silent, ..Seen::default() };
+    say(&mut text, "the edge does not answer", &asking, (&wanted, &seen), 2);
+    let seen = Seen { edges: edges(1, Ok(())), ..Seen::default() };
+    say(&mut text, "the edge answers", &asking, (&wanted, &seen), 2);
+    say(&mut text, "asked for too long", &asking, (&wanted, &empty), 700);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn failures_budget_and_rehearsals() {
+    let mut text = String::new();
+    let wanted = wanted();
+    let mut row = Certificate { state: State::Asking { since: at(0) }, ..certificate(1, "api.example.org") };
+    let good = Seen { edges: edges(1, Ok(())), ..Seen::default() };
+    let crowd = Seen { newcomers: 4, ..good.clone() };
+    say(&mut text, "one of many newcomers", &row, (&wanted, &crowd), 2);
+    row.record.failures = 1;
+    say(&mut text, "failed once: another way, and a rehearsal", &row, (&wanted, &good), 2);
+    row.record.rehearsed_at = Some(at(0));
+    say(&mut text, "rehearsed a moment ago", &row, (&wanted, &good), 2);
+    say(
+        &mut text,
+        "rehearsed long ago",
+        &Certificate { state: State::Asking { since: at(2 * DAY) }, ..row.clone() },
+        (&wanted, &Seen { edges: edges(2 * DAY, Ok(())), ..Seen::default() }),
+        2 * DAY + 1,
+    );
+    row.record = Record::default();
+    let placed = |seconds: i64| Placed {
+        issuer: "letsencrypt".parse().unwrap(),
+        stage: Stage::Production,
+        names: names("api.example.org"),
+        is_renewal: false,
+        is_retry: false,
+        at: at(seconds),
+        end: Some(End::Issued { at: at(seconds) }),
+    };
+    let full = Seen { history: (-4..0).map(|n| placed(n * 3600)).collect(), ..good.clone() };
+    say(&mut text, "four of the same in a week", &row, (&wanted, &full), 2);
+    let failure =
+        Failure { at: at(0), attempt: None, side: Side::Domain, message: "connection refused".to_owned() };
+    row.record = Record { failures: 2, last_failure: Some(failure), ..Record::default() };
+    row.state = State::BackingOff { since: at(0), until: at(300) };
+    say(&mut text, "backing off", &row, (&wanted, &good), 2);
+    say(&mut text, "backed off", &row, (&wanted, &good), 300);
+    say(&mut text, "backing off, clock set back", &row, (&wanted, &good), -5);
+    row.record.issuer_failures = 3;
+    let two = Wanted { issuers: vec![issuer("letsencrypt", 1), issuer("own", 2)], ..wanted.clone() };
+    row.state = State::Asking { since: at(0) };
+    say(
+        &mut text,
+        "three failures of the issuer: the next one, which has no staging",
+        &row,
+        (&two, &good),
+        2,
+    );
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn an_open_order() {
+    let mut text = String::new();
+    let wanted = wanted();
+    let url = "https://acme/order/1".to_owned();
+    let file = Proof::File {
+        host: "api.example.org".parse().unwrap(),
+        token: "t".to_owned(),
+        answer: "t.k".to_owned(),
+    };
+    let mut row = certificate(1, "api.example.org");
+    let good = Seen { edges: edges(1, Ok(())), ..Seen::default() };
+    row.state = ordering(Phase::Placing, ChallengeKind::Http01);
+    say(&mut text, "stopped while it was placed", &row, (&wanted, &good), 2);
+    row.state = ordering(Phase::Placed { url: url.clone() }, ChallengeKind::Http01);
+    say(&mut text, "placed", &row, (&wanted, &good), 2);
+    row.state = ordering(Phase::Publishing { url: url.clone(), proofs: Vec::new() }, ChallengeKind::Http01);
+    say(&mut text, "nothing to prove", &row, (&wanted, &Seen::default()), 2);
+    row.state =
+        ordering(Phase::Publishing { url: url.clone(), proofs: vec![file.clone()] }, ChallengeKind::Http01);
+    say(
+        &mut text,
+        "to be published",
+        &row,
+        (&wanted, &Seen { edges: EdgesSeen { count: 1, ..EdgesSeen::default() }, ..Seen::default() }),
+        2,
+    );
+    say(&mut text, "published", &row, (&wanted, &good), 2);
+    say(&mut text, "not published for long", &row, (&wanted, &Seen::default()), 700);
+    row.state = ordering(
+        Phase::Publishing { url: url.clone(), proofs: vec![file.clone()] },
+        ChallengeKind::TlsAlpn01,
+    );
+    say(
+        &mut text,
+        "published, by TLS",
+        &row,
+        (&wanted, &Seen { edges: EdgesSeen { count: 1, know: true, gave: None }, ..Seen::default() }),
+        2,
+    );
+    row.state = ordering(Phase::Validating { url, proofs: vec![file], since: at(3) }, ChallengeKind::Http01);
+    say(&mut text, "told", &row, (&wanted, &good), 3);
+    say(
+        &mut text,
+        "told and asked",
+        &row,
+        (&wanted, &Seen { asked_issuer_at: Some(at(4)), ..good.clone() }),
+        4,
+    );
+    say(&mut text, "an hour later", &row, (&wanted, &good), 3700);
+    let gone = Wanted { issuers: Vec::new(), ..wanted.clone() };
+    say(&mut text, "the issuer was removed", &row, (&gone, &good), 4);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_is_there_already() {
+    let mut text = String::new();
+    let (wanted, seen) = (wanted(), Seen::default());
+    let mut row = certificate(1, "api.example.org");
+    row.current = Some(current("api.example.org", 0, 90));
+    say(&mut text, "fresh", &row, (&wanted, &seen), DAY);
+    say(&mut text, "a third left", &row, (&wanted, &seen), 60 * DAY);
+    say(&mut text, "expired", &row, (&wanted, &seen), 100 * DAY);
+    row.current.as_mut().unwrap().ask_again_at = at(DAY);
+    say(&mut text, "time to ask about renewal", &row, (&wanted, &seen), DAY);
+    row.record.is_renewal_asked = true;
+    say(&mut text, "a person asked", &row, (&wanted, &seen), 2);
+    row.is_wanted = false;
+    say(&mut text, "wanted no more, though a person asked", &row, (&wanted, &seen), 60 * DAY);
+    let uploaded = Certificate { source: Source::Uploaded, is_wanted: true, ..row };
+    say(&mut text, "uploaded", &uploaded, (&wanted, &seen), DAY);
+    say(&mut text, "uploaded, ends soon", &uploaded, (&wanted, &seen), 80 * DAY);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_worse_certificate_is_refused_and_the_order_still_counts() {
+    let mut row = certificate(1, "api.example.org");
+    row.current = Some(current("api.example.org", 0, 90));
+    row.state = ordering(Phase::Placed { url: String::new() }, ChallengeKind::Http01);
+    for (worse, reason) in [
+        (current("www.example.org", 0, 100), "it is not for api.example.org"),
+        (current("api.example.org", 0, 80), "longer than this one"),
+        (current("api.example.org", 3 * DAY, 100), "it is valid from"),
+    ] {
+        let done = conclude(&row, Outcome::Issued { current: Box::new(worse) }, at(DAY));
+        assert_eq!(done.certificate.current, row.current);
+        let failure = done.certificate.record.last_failure.unwrap();
+        assert!(failure.message.contains(reason), "{}", failure.message);
+        assert!(matches!(done.end, Some((_, End::Issued { .. }))));
+        assert!(matches!(done.certificate.state, State::BackingOff { .. }));
+    }
+}

@@ -1,0 +1,135 @@
+//! Connections to applications that speak HTTP/2, of one worker: each carries many requests. A connection is opened
+//! when none has room, is left to end by itself when its upstream has left the table or it has rested for long, and
+//! is forgotten when the application says goodbye. It picks no upstream. Tests: `tests/it/h2_upstream.rs`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use tokio::net::TcpStream;
+
+use super::stream::io_error;
+use super::upward::Upward;
+use super::{CONNECTION_WINDOW, HEADER_LIST, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW};
+use crate::proxy::{Pace, Wire};
+use crate::worker::Worker;
+
+/// Connections of one worker by address.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    open: RefCell<HashMap<SocketAddr, Vec<Link>>>,
+    /// Held while a connection to an address is being opened, so that a burst of requests opens one and not many.
+    opening: RefCell<HashMap<SocketAddr, Rc<tokio::sync::Mutex<()>>>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    send: SendRequest<Bytes>,
+    load: Rc<Load>,
+}
+
+/// What uses a connection.
+#[derive(Debug, Default)]
+struct Load {
+    live: Cell<usize>,
+    /// When the last request ended.
+    rests_since: Cell<u64>,
+    is_over: Cell<bool>,
+}
+
+/// One request that uses a connection; counted until dropped.
+#[derive(Debug)]
+pub(super) struct Live {
+    load: Rc<Load>,
+    worker: Rc<Worker>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.load.live.set(self.load.live.get() - 1);
+        self.load.rests_since.set(self.worker.clock.now());
+    }
+}
+
+impl Links {
+    /// A place for one request on a connection that is open, if one has room.
+    fn find(&self, worker: &Rc<Worker>, address: &SocketAddr) -> Option<Upward> {
+        let mut open = self.open.borrow_mut();
+        let links = open.get_mut(address)?;
+        links.retain(|link| !link.load.is_over.get());
+        let most = |link: &Link| link.send.current_max_send_streams().min(MOST_STREAMS as usize);
+        let link = links.iter().find(|link| link.load.live.get() < most(link))?;
+        link.load.live.set(link.load.live.get() + 1);
+        let live = Live { load: Rc::clone(&link.load), worker: Rc::clone(worker) };
+        Some(Upward::new(link.send.clone(), Rc::new(live)))
+    }
+
+    /// A place for one request, on a new connection if it must be or `may_reuse` is false; and whether the connection
+    /// was there already.
+    pub(crate) async fn reach(
+        &self,
+        worker: &Rc<Worker>,
+        wire: Wire<'_>,
+        (address, wait): (SocketAddr, Duration),
+        may_reuse: bool,
+    ) -> io::Result<(Upward, bool)> {
+        if may_reuse && let Some(found) = self.find(worker, &address) {
+            return Ok((found, true));
+        }
+        let gate = Rc::clone(self.opening.borrow_mut().entry(address).or_default());
+        let mut pace = Pace::within(wait);
+        let mut waiting = pin!(gate.lock());
+        let _gate = wire.paced(&mut pace, |context, _| waiting.as_mut().poll(context).map(Ok)).await?;
+        if may_reuse && let Some(found) = self.find(worker, &address) {
+            return Ok((found, true));
+        }
+        let stream = wire.connect(address, wait).await?;
+        let link = greet(worker, wire, stream, &mut Pace::within(wait)).await?;
+        self.open.borrow_mut().entry(address).or_default().insert(0, link);
+        let found = self.find(worker, &address).ok_or(io::ErrorKind::ConnectionReset)?;
+        Ok((found, false))
+    }
+
+    /// Leaves connections to addresses that are not live any more; requests on them end in peace.
+    pub(crate) fn follow(&self, live: &HashSet<SocketAddr>) {
+        self.open.borrow_mut().retain(|address, _| live.contains(address));
+        self.opening.borrow_mut().retain(|address, _| live.contains(address));
+    }
+
+    /// Leaves connections without requests that have rested since before `oldest`.
+    pub(crate) fn sweep(&self, oldest: u64) {
+        for links in self.open.borrow_mut().values_mut() {
+            links.retain(|Link { load, .. }| {
+                !load.is_over.get() && (load.live.get() > 0 || load.rests_since.get() >= oldest)
+            });
+        }
+    }
+}
+
+/// Speaks first, and gives the connection a task.
+async fn greet(worker: &Rc<Worker>, wire: Wire<'_>, stream: TcpStream, pace: &mut Pace) -> io::Result<Link> {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .max_header_list_size(HEADER_LIST)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER);
+    let mut greeting = pin!(builder.handshake::<_, Bytes>(stream));
+    let (send, connection) =
+        wire.paced(pace, |context, _| greeting.as_mut().poll(context).map_err(io_error)).await?;
+    let load = Rc::new(Load { rests_since: Cell::new(worker.clock.now()), ..Load::default() });
+    let over = Rc::clone(&load);
+    tokio::task::spawn_local(async move {
+        // How it ended is what its requests are told.
+        let _ = connection.await;
+        over.is_over.set(true);
+    });
+    Ok(Link { send, load })
+}

@@ -1,0 +1,232 @@
+//! Name and password: what a request sends, and which of it has been checked. A check takes tens of milliseconds and
+//! is made by a thread of its own (`Hasher`), never by a worker; its result is kept under a keyed code of what was
+//! sent, so that a password is hashed once and then recognised. Both memory and waiting checks are bounded.
+//! Tests at the end of the file and in `tests/it/policy.rs`.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use havre_core::route::settings::auth::BasicAuth;
+use tokio::sync::oneshot;
+
+use super::sign;
+
+/// Most results kept for one route.
+const KEPT_MOST: usize = 1024;
+
+/// Most checks that wait for the thread.
+const WAITING_MOST: usize = 32;
+
+/// Longest name and password together.
+const SENT_MOST: usize = 512;
+
+/// Code of a name and a password.
+type Code = [u8; 32];
+
+/// Who may sign in to a route, and whose word has been checked.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) settings: BasicAuth,
+    key: [u8; 32],
+    kept: Mutex<HashMap<Code, bool>>,
+}
+
+/// What is known of a request's credentials.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// They are right.
+    Right,
+    /// They are wrong, or there are none.
+    Wrong,
+    /// They must be checked first.
+    Unchecked(Sent),
+}
+
+/// Credentials to check.
+pub(crate) struct Sent {
+    code: Code,
+    hash: String,
+    password: Vec<u8>,
+    /// The name is one of those that may sign in.
+    is_named: bool,
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sent(hidden)")
+    }
+}
+
+impl Gate {
+    pub(super) fn new(settings: BasicAuth) -> Self {
+        let (one, other) = (RandomState::new(), RandomState::new());
+        let mut key = [0; 32];
+        for (index, part) in key.chunks_mut(8).enumerate() {
+            let random = if index % 2 == 0 { &one } else { &other };
+            part.copy_from_slice(&random.hash_one(index).to_be_bytes());
+        }
+        Self { settings, key, kept: Mutex::default() }
+    }
+
+    /// Judges the `Authorization` header of a request.
+    pub(super) fn judge(&self, header: Option<&[u8]>) -> Known {
+        let Some((user, password)) = header.and_then(credentials) else { return Known::Wrong };
+        let code = sign::code(&self.key, &[&user, &password]);
+        match self.kept().get(&code) {
+            Some(true) => return Known::Right,
+            Some(false) => return Known::Wrong,
+            None => {}
+        }
+        let users = &self.settings.users;
+        let is_named = |name: &str| sign::is_same(name.as_bytes(), &user);
+        let hash = users.iter().find(|(name, _)| is_named(name.as_str())).map(|(_, hash)| hash);
+        // An unknown name costs the same as a wrong password, so that answers do not tell which it was.
+        let is_named = hash.is_some();
+        let Some(hash) = hash.or_else(|| users.values().next()) else { return Known::Wrong };
+        Known::Unchecked(Sent { code, hash: hash.as_str().to_owned(), password, is_named })
+    }
+
+    fn keep(&self, code: Code, is_right: bool) {
+        let mut kept = self.kept();
+        if kept.len() >= KEPT_MOST {
+            // Wrong ones first: whoever is guessing shall not push out those who know.
+            kept.retain(|_, is_right| *is_right);
+            if kept.len() >= KEPT_MOST {
+                kept.clear();
+            }
+        }
+        kept.insert(code, is_right);
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Code, bool>> {
+        // A map is valid after every step.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Name and password of `Basic` (RFC 7617).
+fn credentials(header: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (scheme, text) = header.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") || text.len() > SENT_MOST * 2 {
+        return None;
+    }
+    let sent = base64(text.trim_ascii())?;
+    let colon = sent.iter().position(|byte| *byte == b':').filter(|_| sent.len() <= SENT_MOST)?;
+    Some((sent[..colon].to_vec(), sent[colon + 1..].to_vec()))
+}
+
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    if !text.len().is_multiple_of(4) || digits.len() % 4 == 1 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(digits.len() * 3 / 4);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from(bits >> count & 0xff).unwrap_or(0));
+        }
+    }
+    Some(out)
+}
+
+/// The thread that checks passwords; started by the first check.
+#[derive(Debug, Default)]
+pub(crate) struct Hasher {
+    inbox: OnceLock<Option<SyncSender<Order>>>,
+}
+
+struct Order {
+    gate: Arc<Gate>,
+    sent: Sent,
+    done: oneshot::Sender<()>,
+}
+
+impl Hasher {
+    /// Checks what a request sent; the result is then known to the route. `None` when too many wait already.
+    pub(super) fn check(&self, gate: &Arc<Gate>, sent: Sent) -> Option<oneshot::Receiver<()>> {
+        let inbox = self.inbox.get_or_init(start).as_ref()?;
+        let (done, end) = oneshot::channel();
+        match inbox.try_send(Order { gate: Arc::clone(gate), sent, done }) {
+            Ok(()) => Some(end),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+        }
+    }
+}
+
+fn start() -> Option<SyncSender<Order>> {
+    let (inbox, orders) = sync_channel::<Order>(WAITING_MOST);
+    let thread = std::thread::Builder::new().name("edge-passwords".to_owned()).spawn(move || {
+        while let Ok(Order { gate, sent, done }) = orders.recv() {
+            if done.is_closed() {
+                // The client has gone.
+                continue;
+            }
+            gate.keep(sent.code, is_right(&sent));
+            let _ = done.send(());
+        }
+    });
+    match thread {
+        Ok(_) => Some(inbox),
+        Err(problem) => {
+            tracing::error!(%problem, "cannot start the thread that checks passwords");
+            None
+        }
+    }
+}
+
+fn is_right(sent: &Sent) -> bool {
+    use argon2::PasswordVerifier as _;
+    let is_right = argon2::Argon2::default().verify_password(&sent.password, sent.hash.as_str()).is_ok();
+    is_right && sent.is_named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_browser_sends() {
+        let pair = |header: &str| {
+            credentials(header.as_bytes()).map(|(user, password)| {
+                (String::from_utf8(user).unwrap(), String::from_utf8(password).unwrap())
+            })
+        };
+        let both = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        assert_eq!(pair("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), both("Aladdin", "open sesame"));
+        assert_eq!(pair("basic YTpiOmM="), both("a", "b:c"));
+        assert_eq!(pair("Basic Og=="), both("", ""));
+        for wrong in
+            ["Basic", "Basic ", "Bearer YTpi", "Basic YTpi!", "Basic YQ==", "Basic YTp", "Basic ===="]
+        {
+            assert_eq!(pair(wrong), None, "{wrong}");
+        }
+        assert_eq!(pair(&format!("Basic {}", "QUFB".repeat(400))), None);
+    }
+
+    #[test]
+    fn those_who_guess_do_not_push_out_those_who_know() {
+        let gate = Gate::new(BasicAuth { realm: "r".parse().unwrap(), users: [].into() });
+        gate.keep([0xff; 32], true);
+        for number in 0..5000_u32 {
+            let mut code = [0; 32];
+            code[..4].copy_from_slice(&number.to_be_bytes());
+            gate.keep(code, false);
+        }
+        assert!(gate.kept().len() <= KEPT_MOST);
+        assert_eq!(gate.kept().get(&[0xff; 32]), Some(&true));
+    }
+}

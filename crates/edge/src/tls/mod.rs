@@ -1,0 +1,7 @@
+//! HTTPS towards clients: the handshake (`handshake`), what it may negotiate (`settings`), and resumption that
+//! survives workers and restarts (`ticket`). Bytes after the handshake are `stream`'s, certificates `certificate`'s.
+//! Tests: `tests/it/tls.rs`.
+
+pub(crate) mod handshake;
+pub mod settings;
+pub mod ticket;

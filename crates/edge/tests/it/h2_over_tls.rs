@@ -1,0 +1,9 @@
+//! HTTP/2 by clients that agree on it in a TLS handshake: the same tests, another rig.
+
+pub(crate) type H2Rig = crate::rig::RigOver<crate::h2_raw::H2OverTls>;
+
+/// What applications are told.
+const SCHEME: &str = "https";
+
+#[path = "h2_answers.rs"]
+mod answers;

@@ -1,0 +1,310 @@
+//! The loop of certificates on fakes and a clock driven by hand: from a host to what edges present, broken domains beside
+//! good ones, and a restart at every point where it waits.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use havre_acme::error::{AuthorityError, Problem, ProblemKind};
+use havre_acme::fake::{Operation, Verdict};
+use havre_core::certificate::challenge::ChallengeKind;
+use havre_core::certificate::issuer::Issuer;
+use havre_core::certificate::{Certificate, State};
+use havre_core::dns::provider::{Provider, ProviderKind};
+use havre_core::event::Actor;
+use havre_core::name::{AbsolutePath, HostName};
+use havre_core::route::https::CertificatePurpose;
+use havre_core::secret::Secret;
+use havre_core::service::spec::RouteSpec;
+use havre_core::time::Timestamp;
+use havre_reconcile::{certificate, route};
+
+use crate::restart::{Killed, incarnation};
+use crate::world::{Control, Outside, spec, work};
+
+const PRODUCTION: &str = "https://acme.example.org/directory";
+const STAGING: &str = "https://staging.example.org/directory";
+
+/// A world in a year that has certificates.
+fn outside() -> Outside {
+    let outside = Outside::new();
+    outside.clock.set(Timestamp::from_millis(1_767_225_600_000));
+    outside
+}
+
+fn host(text: &str) -> HostName {
+    text.parse().unwrap()
+}
+
+fn issuer(challenges: &[ChallengeKind]) -> Issuer {
+    Issuer {
+        name: "own".parse().unwrap(),
+        rank: 1,
+        directory: PRODUCTION.parse().unwrap(),
+        staging: Some(STAGING.parse().unwrap()),
+        contact: None,
+        challenges: challenges.to_vec(),
+        eab_key_id: None,
+        root_pem: None,
+    }
+}
+
+impl Control {
+    async fn set_issuer(&self, challenges: &[ChallengeKind]) {
+        let issuer = issuer(challenges);
+        let write =
+            self.world.store.write(self.world.now(), Actor::Local, move |tx| tx.set_issuer(&issuer, None));
+        write.await.unwrap();
+    }
+
+    /// A service with these hosts, all of which point here.
+    async fn want(&self, hosts: &[String]) {
+        let mut spec = spec(work("1"));
+        spec.routes =
+            hosts.iter().map(|text| RouteSpec { host: host(text), path: AbsolutePath::root() }).collect();
+        for text in hosts {
+            self.outside.dns.set_host(&host(text), &["203.0.113.7".parse().unwrap()]);
+        }
+        self.apply(spec).await;
+    }
+
+    async fn certificates(&self) -> Vec<Certificate> {
+        self.world.store.read(|view| view.list_certificates()).await.unwrap()
+    }
+
+    async fn waiting(&self, id: i64) -> String {
+        self.world.store.read(move |view| view.waiting("certificate", id)).await.unwrap().unwrap_or_default()
+    }
+
+    /// Loops and edge take turns until nothing changes.
+    async fn settle_certificates(&self) {
+        let (mut before, mut quiet) = (0, 0);
+        for _ in 0..400 {
+            self.outside.authority.set_now(self.world.now());
+            route::activate(&self.world).await.unwrap();
+            self.edge_catches_up().await;
+            certificate::activate(&self.world).await.unwrap();
+            self.background().await;
+            let rows = self.certificates().await;
+            let now: u64 = rows.iter().map(|row| row.revision).sum();
+            quiet = if now == before { quiet + 1 } else { 0 };
+            before = now;
+            if quiet == 4 {
+                return;
+            }
+        }
+        panic!("the certificates do not settle: {:?}", self.certificates().await);
+    }
+
+    async fn pass(&self, seconds: u64) {
+        self.outside.clock.advance(Duration::from_secs(seconds));
+        self.settle_certificates().await;
+    }
+}
+
+fn refused() -> Problem {
+    Problem::new(ProblemKind::Connection, "connection refused")
+}
+
+#[tokio::test]
+async fn a_host_gets_its_certificate_and_turns_to_https() {
+    for kind in [ChallengeKind::Http01, ChallengeKind::TlsAlpn01] {
+        let outside = outside();
+        let control = outside.control();
+        control.want(&["api.example.org".to_owned()]).await;
+        control.settle_certificates().await;
+        assert_eq!(
+            control.waiting(1).await,
+            "no issuer is set: `havre issuer set letsencrypt --contact you@example.org --agree-tos`"
+        );
+        control.set_issuer(&[kind]).await;
+        control.settle_certificates().await;
+        let rows = control.certificates().await;
+        let current = rows[0].current.as_ref().expect("it is issued");
+        assert!(matches!(rows[0].state, State::Resting { .. }));
+        assert_eq!(control.waiting(1).await, "");
+        let table = outside.edge.state.lock().unwrap().table.clone();
+        assert_eq!(table.challenges, [], "answers go when they have served");
+        assert_eq!(table.certificates.len(), 1);
+        assert_eq!(table.certificates[0].digest, current.digest);
+        assert_eq!(table.certificates[0].purpose, CertificatePurpose::Serve);
+        assert!(table.hosts[&host("api.example.org")].redirect_to_https);
+        assert_eq!((outside.authority.orders_at(PRODUCTION), outside.authority.orders_at(STAGING)), (1, 0));
+        let digest = current.digest.clone();
+        let kept = control.world.store.read(move |view| view.find_material(&digest)).await.unwrap();
+        assert!(kept.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_wildcard_by_records_which_are_taken_away() {
+    let outside = outside();
+    let control = outside.control();
+    let fields = BTreeMap::from([("token".to_owned(), Secret::from("x"))]);
+    let provider = Provider::parse(ProviderKind::Infomaniak, fields).unwrap();
+    let zone: havre_core::name::DnsName = "example.org".parse().unwrap();
+    let set = control
+        .world
+        .store
+        .write(control.world.now(), Actor::Local, move |tx| tx.set_dns_provider(&zone, &provider));
+    set.await.unwrap();
+    control.set_issuer(&[ChallengeKind::Http01, ChallengeKind::Dns01]).await;
+    control.want(&["api.example.org".to_owned(), "www.example.org".to_owned()]).await;
+    control.settle_certificates().await;
+    let rows = control.certificates().await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].names[0].as_str(), "*.example.org");
+    assert!(rows[0].current.is_some(), "{rows:?} {}", control.waiting(1).await);
+    let writes: Vec<bool> = outside.dns.writes().into_iter().map(|(is_set, _)| is_set).collect();
+    assert_eq!((writes.first(), writes.last()), (Some(&true), Some(&false)));
+    assert!(outside.dns.values(&"_acme-challenge.example.org".parse().unwrap()).is_empty());
+    let hosts = outside.edge.state.lock().unwrap().table.hosts.len();
+    assert_eq!(hosts, 2);
+}
+
+#[tokio::test]
+async fn why_it_waits_is_said_and_nobody_is_asked_meanwhile() {
+    let outside = outside();
+    let control = outside.control();
+    control.set_issuer(&[ChallengeKind::Http01]).await;
+    control.want(&["api.example.org".to_owned()]).await;
+    outside.dns.set_host(&host("api.example.org"), &["198.51.100.1".parse().unwrap()]);
+    control.settle_certificates().await;
+    let text = control.waiting(1).await;
+    assert!(text.starts_with("api.example.org: it points to 198.51.100.1"), "{text}");
+    outside.dns.set_host(&host("api.example.org"), &["203.0.113.7".parse().unwrap()]);
+    outside.edge.state.lock().unwrap().is_up = false;
+    control.pass(60).await;
+    assert_eq!(control.waiting(1).await, "no edge reports; is `havred edge` running?");
+    assert_eq!(outside.authority.calls(), []);
+    outside.edge.state.lock().unwrap().is_up = true;
+    control.pass(60).await;
+    assert!(control.certificates().await[0].current.is_some(), "{}", control.waiting(1).await);
+}
+
+#[tokio::test]
+async fn a_hundred_broken_domains_beside_a_good_one() {
+    let outside = outside();
+    let control = outside.control();
+    control.set_issuer(&[ChallengeKind::Http01]).await;
+    let mut hosts: Vec<String> = (0..100).map(|n| format!("broken{n}.example{}.org", n % 9)).collect();
+    for (index, text) in hosts.iter().enumerate() {
+        // Half of them look fine from here.
+        if index % 2 == 0 {
+            outside.authority.judge(&text.parse().unwrap(), Verdict::Bad(refused()));
+        }
+    }
+    hosts.insert(50, "good.example.org".to_owned());
+    control.want(&hosts).await;
+    for (index, text) in hosts.iter().filter(|text| text.starts_with("broken")).enumerate() {
+        if index % 2 == 1 {
+            outside.dns.set_host(&host(text), &["198.51.100.1".parse().unwrap()]);
+        }
+    }
+    let started = control.world.now();
+    control.settle_certificates().await;
+    // An issuer takes its time to look, and is asked again after a while.
+    for _ in 0..6 {
+        control.pass(5).await;
+    }
+    let rows = control.certificates().await;
+    let good = rows.iter().find(|row| row.names[0].as_str() == "good.example.org").unwrap();
+    let why = control.waiting(good.id.row()).await;
+    let served = good.current.as_ref().unwrap_or_else(|| panic!("not served at once: {good:?} {why}"));
+    assert!(served.since.since(started) < Duration::from_secs(60));
+    assert_eq!(outside.authority.orders_at(PRODUCTION), 1, "production heard of the good one only");
+    for _ in 0..24 {
+        control.pass(3600).await;
+    }
+    assert_eq!(outside.authority.orders_at(PRODUCTION), 1);
+    let orders = outside.authority.orders_at(STAGING);
+    assert!(orders <= 50 * 9 + 1, "{orders} rehearsals in a day");
+    let rows = control.certificates().await;
+    assert!(rows.iter().all(|row| row.current.is_some() || !row.names[0].as_str().starts_with("good")));
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_is_left_alone_and_the_next_one_is_asked() {
+    let outside = outside();
+    let control = outside.control();
+    control.set_issuer(&[ChallengeKind::Http01]).await;
+    let second = Issuer {
+        name: "second".parse().unwrap(),
+        rank: 2,
+        directory: "https://second.example.org/directory".parse().unwrap(),
+        staging: None,
+        ..issuer(&[ChallengeKind::Http01])
+    };
+    let set =
+        control.world.store.write(control.world.now(), Actor::Local, move |tx| tx.set_issuer(&second, None));
+    set.await.unwrap();
+    let down = AuthorityError::Unavailable {
+        what: "place an order".to_owned(),
+        retry_after: None,
+        message: "503".to_owned(),
+    };
+    for _ in 0..3 {
+        outside.authority.fail_next(Operation::NewOrder, down.clone());
+    }
+    control.want(&["api.example.org".to_owned()]).await;
+    for seconds in [0, 70, 340, 1000] {
+        control.pass(seconds).await;
+    }
+    let row = control.certificates().await.remove(0);
+    let current = row.current.expect("the second issuer signed it");
+    assert_eq!(current.issuer.unwrap().as_str(), "second");
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_in_time() {
+    let outside = outside();
+    let control = outside.control();
+    control.set_issuer(&[ChallengeKind::Http01]).await;
+    control.want(&["api.example.org".to_owned()]).await;
+    control.settle_certificates().await;
+    let first = control.certificates().await.remove(0).current.unwrap();
+    control.pass(50 * 86_400).await;
+    assert_eq!(control.certificates().await[0].current.as_ref().unwrap().digest, first.digest);
+    control.pass(12 * 86_400).await;
+    let second = control.certificates().await.remove(0).current.unwrap();
+    assert_ne!(second.digest, first.digest);
+    assert!(second.not_after > first.not_after);
+}
+
+/// Kills control after so many polls; `false` once it was done before that.
+fn killed(kind: ChallengeKind, polls: usize) -> bool {
+    let outside = outside();
+    incarnation(async || {
+        let control = outside.control();
+        control.set_issuer(&[kind]).await;
+        control.want(&["api.example.org".to_owned()]).await;
+    });
+    let was_killed = incarnation(async || {
+        let control = outside.control();
+        let settle = Killed { future: Box::pin(async { control.settle_certificates().await }), polls };
+        settle.await.is_none()
+    });
+    incarnation(async || {
+        let control = outside.control();
+        control.settle_certificates().await;
+        control.pass(120).await;
+        let rows = control.certificates().await;
+        assert!(rows[0].current.is_some(), "killed after {polls} polls: {rows:?}");
+        assert!(matches!(rows[0].state, State::Resting { .. }), "killed after {polls} polls: {rows:?}");
+        let recorded = control.world.store.read(|view| view.list_orders(Default::default())).await.unwrap();
+        let placed = outside.authority.orders_at(PRODUCTION) + outside.authority.orders_at(STAGING);
+        assert!(placed <= recorded.len(), "killed after {polls} polls: an order the budget does not know");
+        assert!(placed <= 3, "killed after {polls} polls: {placed} orders");
+    });
+    was_killed
+}
+
+#[test]
+fn killed_at_every_point_it_ends_the_same() {
+    for kind in [ChallengeKind::Http01, ChallengeKind::TlsAlpn01] {
+        let mut polls = 1;
+        while killed(kind, polls) {
+            polls += 1;
+        }
+        assert!(polls > 20, "only {polls} points were tried");
+    }
+}

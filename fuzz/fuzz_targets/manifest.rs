@@ -1,0 +1,8 @@
+//! `havre.toml` becomes a manifest or errors with their lines.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let _ = havre_core::manifest::parse(text);
+});

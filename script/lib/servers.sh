@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# Sourced after common.sh. Puts the servers on this machine that the tests of `acme` talk to, and starts none of them: each test
+# starts its own, on free ports of the loopback.
+#   ensure_certificate_servers   Pebble (Let's Encrypt's test issuer), a newer Pebble that says when to renew, and BIND
+# BIND is unpacked and not installed, because installing it would start a name server on this machine.
+
+HAVRE_SERVERS_DIR=${HAVRE_SERVERS_DIR:-$(havre_cache_dir)/servers}
+
+ensure_certificate_servers() {
+  { have pebble && have pebble-challtestsrv; } || apt_install pebble
+  # Its libraries alone start nothing.
+  package_installed bind9-libs || apt_install bind9-libs
+  [ -x "$HAVRE_SERVERS_DIR/bind9/usr/sbin/named" ] || unpack_package bind9 bind9
+  [ -x "$HAVRE_SERVERS_DIR/pebble-newer/usr/bin/pebble" ] || unpack_newer_pebble
+}
+
+# unpack_package PACKAGE FOLDER: the files of a Debian package into <servers>/FOLDER, whole or not at all.
+unpack_package() {
+  local part
+  mkdir -p "$HAVRE_SERVERS_DIR"
+  say "unpacking Debian's $1 into $HAVRE_SERVERS_DIR/$2"
+  part=$(mktemp -d "$HAVRE_SERVERS_DIR/$2.XXXXXX")
+  chmod 755 "$part"
+  (cd "$part" && fetch_package "$1" && dpkg-deb -x ./*.deb . && rm -f ./*.deb) ||
+    { rm -rf "$part"; die "Debian's package $1 could not be fetched and unpacked; the lines above say why"; }
+  rm -rf "${HAVRE_SERVERS_DIR:?}/$2"
+  mv -T "$part" "$HAVRE_SERVERS_DIR/$2"
+}
+
+# apt's own download user may not write here; as root it does the work itself. Lists may be absent on a fresh machine.
+fetch_package() {
+  apt-get -q -o APT::Sandbox::User=root download "$1" >&2 && return 0
+  apt_run update || true
+  apt-get -q -o APT::Sandbox::User=root download "$1" >&2
+}
+
+# Debian 12's Pebble knows neither renewal information (RFC 9773) nor profiles. The one of Debian's unstable suite does, and runs
+# unpacked; apt gets lists and state of its own for it, so that this machine's sources stay as they are.
+unpack_newer_pebble() {
+  local root=$HAVRE_SERVERS_DIR/apt mirror
+  mirror=$(debian_mirror)
+  mkdir -p "$root"/{etc/apt/sources.list.d,etc/apt/apt.conf.d,etc/apt/preferences.d,var/lib/apt/lists/partial,var/cache/apt/archives/partial,var/lib/dpkg}
+  : >"$root/var/lib/dpkg/status"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s sid main\n' "$mirror" >"$root/etc/apt/sources.list.d/sid.list"
+  # Mirrors lag behind, and then say that their lists have expired; what is signed by Debian is good enough for a test server.
+  printf 'Dir "%s";\nDir::State::status "%s/var/lib/dpkg/status";\nAcquire::Check-Valid-Until "false";\nAPT::Sandbox::User "root";\n' \
+    "$root" "$root" >"$root/apt.conf"
+  (export APT_CONFIG=$root/apt.conf
+    apt_run update || die "the package lists of Debian's unstable suite could not be fetched"
+    unpack_package pebble pebble-newer)
+}
+
+# The mirror this machine uses already, in either of apt's two file formats.
+debian_mirror() {
+  local found
+  found=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/*.sources 2>/dev/null || true)
+  [ -n "$found" ] || found=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^https?:/) { print $i; exit } }' /etc/apt/sources.list 2>/dev/null || true)
+  [ -n "$found" ] || die "found no Debian mirror in apt's sources"
+  printf '%s\n' "$found"
+}
