@@ -1,7 +1,7 @@
 //! A chunked body means the same in one piece and in two.
 #![no_main]
 
-use havre_edge::h1::chunk::Decoder;
+use havre_http::h1::chunk::Decoder;
 use libfuzzer_sys::fuzz_target;
 
 /// Data, bytes used, whether it is done; `None` when it is refused.

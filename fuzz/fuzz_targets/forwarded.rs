@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use havre_edge::trust::{Forwarded, Networks};
+use havre_http::trust::{Forwarded, Networks};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|lines: (Vec<&[u8]>, Vec<&[u8]>, Vec<&[u8]>)| {

@@ -1,7 +1,7 @@
 //! Fields of an HTTP/2 request, written down as an HTTP/1.1 head: one head, which the strict parser reads as one request.
 #![no_main]
 
-use havre_edge::h1::{Scratch, head_end, request};
+use havre_http::h1::{Scratch, head_end, request};
 use havre_edge::h2::head_of;
 use libfuzzer_sys::fuzz_target;
 
@@ -23,6 +23,6 @@ fuzz_target!(|input: (&[u8], &[u8], Fields<'_>, bool)| {
     assert_eq!(head_end(&head, &mut 0), Ok(Some(head.len())));
     let mut scratch = Scratch::new();
     if let Ok(request) = request::parse(&head, 100, &mut scratch) {
-        assert!(has_body || request.framing == havre_edge::h1::Framing::Empty, "no body out of nothing");
+        assert!(has_body || request.framing == havre_http::h1::Framing::Empty, "no body out of nothing");
     }
 });

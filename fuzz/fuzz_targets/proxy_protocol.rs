@@ -1,7 +1,7 @@
 //! A header of the PROXY protocol that arrives in pieces is read as it is in one, and never longer than its limit.
 #![no_main]
 
-use havre_edge::proxy_protocol::{LONGEST, Parsed, parse};
+use havre_http::proxy_protocol::{LONGEST, Parsed, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

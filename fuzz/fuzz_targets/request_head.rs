@@ -1,7 +1,7 @@
 //! A head we accept has one meaning: passed on, it is accepted again with the same one.
 #![no_main]
 
-use havre_edge::h1::{Scratch, head_end, request};
+use havre_http::h1::{Scratch, head_end, request};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

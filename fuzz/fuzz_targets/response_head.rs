@@ -1,7 +1,7 @@
 //! Answers of applications: judged without a panic, and what is passed on stays one head.
 #![no_main]
 
-use havre_edge::h1::{Scratch, head_end, response};
+use havre_http::h1::{Scratch, head_end, response};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 9] = [
+const BANS: [(&str, &[&str], &str); 10] = [
     (
         "havre-core",
         &[
@@ -49,6 +49,11 @@ const BANS: [(&str, &[&str], &str); 9] = [
             "bollard",
         ],
         "what faces the internet holds no keys to the machine",
+    ),
+    (
+        "havre-http",
+        &["havre-x509", "havre-store", "havre-engine", "h2", "hyper", "rustls", "rustix"],
+        "it reads bytes and opens neither connections nor files",
     ),
     ("havre-reconcile", &["havre-web", "havre-api", "havre-edge"], "loops and API meet in the store only"),
     (

@@ -8,7 +8,7 @@ use havre_core::quantity::{ByteSize, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::account::settings::AccessLogConfig;
-use crate::trust::Networks;
+use havre_http::trust::Networks;
 
 /// Configuration of one edge process; the `[edge]` section of the bootstrap file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 use crate::h2;
 use crate::listen::Transport;
 use crate::proxy::{self, ClientName, Pace};
-use crate::proxy_protocol::{LONGEST, Parsed, Said, parse};
 use crate::stream::Stream;
 use crate::tls::handshake::{Deadline, shake_hands};
 use crate::worker::{Seat, Worker};
+use havre_http::proxy_protocol::{LONGEST, Parsed, Said, parse};
 
 /// Serves a connection from its first byte. `address` is who connected.
 pub(crate) async fn enter(

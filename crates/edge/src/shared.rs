@@ -14,12 +14,12 @@ use crate::account::Account;
 use crate::certificate::Certificates;
 use crate::config::EdgeLimits;
 use crate::metrics::Metrics;
-use crate::policy::Hasher;
 use crate::site::Sites;
 use crate::table::Table;
 use crate::tls::settings::Settings;
 use crate::tls::ticket::Tickets;
-use crate::trust::Networks;
+use havre_http::policy::Hasher;
+use havre_http::trust::Networks;
 
 /// Shared by every thread of one edge process; one per process, in an `Arc`.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ mod tests;
 pub use self::https::{Certificate, HostPolicy, Hsts, Https};
 use crate::account::series::{Counters, Series};
 use crate::balance::Balance;
-use crate::policy::Policy as RoutePolicy;
 use crate::site::Site;
 use crate::upstream::{Signals, Upstream};
+use havre_http::policy::Policy as RoutePolicy;
 
 /// Why a document is no table the edge can serve. The edge keeps the table it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,11 +1,13 @@
 //! Worker threads: each has its own runtime, listeners, clock, memory and upstream pool, and shares nothing with
 //! the others but [`Shared`]. It accepts connections and lets `proxy` serve them. Tests: `tests/it/workers.rs`.
 
+mod seat;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{error, warn};
 
+pub(crate) use seat::Seat;
+
 use crate::Shared;
 use crate::account::record::Desk;
 use crate::config::EdgeLimits;
@@ -24,11 +28,11 @@ use crate::door::enter;
 use crate::h2::Links;
 use crate::listen::{Door, Transport};
 use crate::pace::Backoff;
-use crate::page::Trouble;
 use crate::pool::Pool;
 use crate::proxy::{self, ClientName, Clock, Memory, Pipes, RequestId, Watches};
 use crate::stream::Stream;
 use crate::syscall::{self, Ticker};
+use havre_http::page::Trouble;
 
 /// How long a resting connection may still bring a request once the soft stop has come. Closing it at once would meet
 /// requests that are on their way; the answer to one that comes says `Connection: close`.
@@ -345,7 +349,7 @@ impl Worker {
         if self.handshake_second.replace(second) != second {
             made.clear();
         }
-        let made = made.entry(client_key(address)).or_insert(0);
+        let made = made.entry(havre_http::trust::client_key(address)).or_insert(0);
         *made += 1;
         *made <= self.shared.limits.handshakes_per_client
     }
@@ -357,7 +361,7 @@ impl Worker {
         }
         self.open.set(self.open.get() + 1);
         self.shared.metrics.connections.up();
-        let mut seat = Seat { worker: Rc::clone(self), client: None };
+        let mut seat = Seat::of(Rc::clone(self));
         address.is_none_or(|address| seat.is_for(address)).then_some(seat)
     }
 }
@@ -368,14 +372,6 @@ fn spread(counter: u64) -> u64 {
     let bits = (counter ^ (counter >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     bits ^ (bits >> 31)
-}
-
-/// IPv6 users have a whole /64 each.
-pub(crate) fn client_key(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
-    }
 }
 
 /// Says 503 as far as the socket takes it at once; a connection over the limit gets no memory and no wait.
@@ -391,57 +387,6 @@ fn turn_away(stream: &TcpStream) {
     let _ = syscall::discard(stream);
     let _ = rustix::net::send(stream, text.as_bytes(), rustix::net::SendFlags::DONTWAIT);
     let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Write);
-}
-
-/// The place of one connection in the counts; given up when dropped.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    worker: Rc<Worker>,
-    /// None while it is not known, or for a proxy.
-    client: Option<IpAddr>,
-}
-
-impl Seat {
-    /// Counts the connection for a client, unless it is a proxy; false when the client has too many.
-    pub(crate) fn is_for(&mut self, address: IpAddr) -> bool {
-        if self.client.is_some() || self.worker.shared.proxies.has(address) {
-            return true;
-        }
-        let client = client_key(address);
-        let mut clients = self.worker.clients.borrow_mut();
-        let count = clients.entry(client).or_insert(0);
-        if *count >= self.worker.shared.limits.connections_per_client {
-            return false;
-        }
-        *count += 1;
-        self.client = Some(client);
-        true
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let worker = &self.worker;
-        if std::thread::panicking() && !worker.is_broken.get() {
-            worker.shared.metrics.panics.up();
-            error!(
-                runbook = "docs/rooms/edge.md#a-connection-panicked",
-                "a connection ended in a panic; the others go on; this is a bug of ours"
-            );
-        }
-        worker.open.set(worker.open.get() - 1);
-        worker.shared.metrics.connections.down();
-        let mut clients = worker.clients.borrow_mut();
-        if let Some(client) = self.client
-            && let Some(count) = clients.get_mut(&client)
-        {
-            *count -= 1;
-            if *count == 0 {
-                clients.remove(&client);
-            }
-        }
-        worker.news.notify_waiters();
-    }
 }
 
 type Doors = Vec<(TcpListener, Transport)>;

@@ -108,7 +108,7 @@ impl Pebble {
         let program =
             if options.newer { unpacked("pebble-newer/usr/bin/pebble") } else { PathBuf::from("pebble") };
         let mut command = Command::new(program);
-        command.stdout(Stdio::inherit()).stderr(Stdio::inherit()).current_dir(folder.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).current_dir(folder.path());
         command.args(["-config", "pebble.json", "-dnsserver", &options.names.unwrap_or(at(3)).to_string()]);
         command.env("PEBBLE_WFE_NONCEREJECT", options.refused_nonces.to_string());
         command.env("PEBBLE_AUTHZREUSE", options.reuse.to_string());

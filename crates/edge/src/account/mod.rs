@@ -1,5 +1,5 @@
 //! Accounting: what becomes of every request, by whatever protocol it came, in counters, durations and the access
-//! log. One record type, [`record::Record`], for all of them. `metrics` makes a page of the numbers.
+//! log. One record type, `record::Record`, for all of them. `metrics` makes a page of the numbers.
 //! Tests: `tests/it/access_log.rs` and at the end of files.
 
 pub(crate) mod date;
@@ -9,7 +9,6 @@ pub(crate) mod rates;
 pub(crate) mod record;
 pub mod series;
 pub mod settings;
-pub mod trace;
 pub(crate) mod writer;
 
 use std::io;

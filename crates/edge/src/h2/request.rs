@@ -5,7 +5,7 @@
 use h2::ext::Protocol;
 use http::{Method, header, request::Parts};
 
-use crate::h1::Refusal;
+use havre_http::h1::Refusal;
 
 /// Writes the head into `out`. `has_body` says that the stream does not end with its fields; `key` is what a
 /// WebSocket server wants to hear from its client, which HTTP/2 does not send.

@@ -14,12 +14,12 @@ use super::receive::COPY_MOST;
 use super::text::{self, Ask};
 use super::upload::{Flow, SPLICE_LEAST, Upload};
 use super::wire::{Broken, Wire};
-use crate::h1::{Framing, Refusal, Scratch, head_end, response};
-use crate::page::Trouble;
-use crate::policy::{AnswerView, Coding};
 use crate::stream::{ReadEnd, WriteEnd};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
+use havre_http::h1::{Framing, Refusal, Scratch, head_end, response};
+use havre_http::page::Trouble;
+use havre_http::policy::{AnswerView, Coding};
 
 /// Most interim answers before the final one.
 const MOST_INTERIM: u32 = 16;

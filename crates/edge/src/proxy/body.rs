@@ -1,8 +1,8 @@
 //! Bodies as they pass: where the end is, and how they are framed for the other side. Synchronous.
 //! Tests: `tests/it/bodies.rs`, `tests/it/raw_requests.rs`.
 
-use crate::h1::chunk::{Decoded, Decoder, size_line};
-use crate::h1::{Framing, Refusal};
+use havre_http::h1::chunk::{Decoded, Decoder, size_line};
+use havre_http::h1::{Framing, Refusal};
 
 /// A body being read.
 #[derive(Debug)]

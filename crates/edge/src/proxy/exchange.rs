@@ -20,9 +20,9 @@ use super::upload::{Flow, Inward, Upload, Uploading, until_gone};
 use super::wire::Wire;
 use super::{After, Connection};
 use crate::balance::{NoUpstream, Outcome, Place};
-use crate::page::Trouble;
 use crate::stream::Outgoing;
 use crate::upstream::Upstream;
+use havre_http::page::Trouble;
 
 /// Most connections one request is tried on.
 const MOST_ATTEMPTS: usize = 3;

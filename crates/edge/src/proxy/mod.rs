@@ -31,11 +31,11 @@ use wait::Waited;
 pub(crate) use wire::{Pipes, Wire};
 
 use crate::account::record::Entry;
-use crate::h1::{Framing, Refusal};
 use crate::h2::H2Stream;
-use crate::page::Trouble;
 use crate::stream::Stream;
 use crate::worker::{Seat, Worker};
+use havre_http::h1::{Framing, Refusal};
+use havre_http::page::Trouble;
 
 /// Most bytes of a body nobody wants that are read to keep the connection; beyond that it is closed.
 const DRAIN_MOST: u64 = 64 * 1024;

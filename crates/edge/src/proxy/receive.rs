@@ -16,17 +16,17 @@ use super::upload::Flow;
 use super::wait::{Wait, Waited};
 use super::{ClientName, Connection, RequestId};
 use crate::account::record::{Entry, Words};
-use crate::account::trace;
 use crate::balance::{Choice, NoUpstream, Place};
-use crate::h1::request::{self, RequestHead};
-use crate::h1::{Framing, Refusal, Scratch, head_end};
-use crate::page::Trouble;
-use crate::policy::{Policy, Reply, Verdict, View, is_same};
 use crate::site::SiteRequest;
 use crate::table::{Found, Host, Service, Table};
-use crate::trust::Forwarded;
 use crate::upstream::{InFlight, Upstream};
-use crate::worker::{Worker, client_key};
+use crate::worker::Worker;
+use havre_http::h1::request::{self, RequestHead};
+use havre_http::h1::{Framing, Refusal, Scratch, head_end};
+use havre_http::page::Trouble;
+use havre_http::policy::{Policy, Reply, Verdict, View, is_same};
+use havre_http::trace;
+use havre_http::trust::{Forwarded, client_key};
 
 /// Bodies up to this size are copied behind the head; larger ones are a second piece of one write.
 pub(super) const COPY_MOST: usize = 4 * 1024;

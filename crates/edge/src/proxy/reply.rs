@@ -9,10 +9,10 @@ use super::receive::COPY_MOST;
 use super::text::{self, Ask};
 use super::wire::Wire;
 use super::{After, Connection, DRAIN_MOST};
-use crate::h1::Framing;
-use crate::page::{self, Trouble};
-use crate::policy::{AnswerView, Reply};
 use crate::site::{Body, Site, SiteAnswer};
+use havre_http::h1::Framing;
+use havre_http::page::{self, Trouble};
+use havre_http::policy::{AnswerView, Reply};
 
 /// An answer of the edge's own.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use super::answer::{Answer, End, Ends};
 use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::clock::Pace;
-use crate::page::Trouble;
-use crate::policy::{Coding, Encoder};
 use crate::worker::Worker;
+use havre_http::page::Trouble;
+use havre_http::policy::{Coding, Encoder};
 
 /// Most answers one worker compresses at the same time, about 1 MB each.
 const MOST: usize = 32;

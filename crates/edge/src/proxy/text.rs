@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use havre_api::route_table::Limits;
 
-use crate::account::trace;
-use crate::h1::Framing;
-use crate::h1::request::RequestHead;
-use crate::h1::response::ResponseHead;
-use crate::policy::{Edits, Pass};
 use crate::table::{Hsts, Service};
+use havre_http::h1::Framing;
+use havre_http::h1::request::RequestHead;
+use havre_http::h1::response::ResponseHead;
+use havre_http::policy::{Edits, Pass};
+use havre_http::trace;
 
 /// Longest request id that is kept.
 const ID_LENGTH: usize = 64;

@@ -13,9 +13,9 @@ use super::buffer::Buffer;
 use super::clock::Pace;
 use super::receive::Request;
 use super::wire::{Broken, Wire};
-use crate::h1::Refusal;
 use crate::stream::{ReadEnd, WriteEnd};
 use crate::worker::Worker;
+use havre_http::h1::Refusal;
 
 /// Bodies with at least this much to come move inside the kernel.
 pub(super) const SPLICE_LEAST: u64 = 64 * 1024;

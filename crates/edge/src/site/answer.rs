@@ -19,7 +19,7 @@ use super::look::{Look, look};
 use super::path::SitePath;
 use super::reply::{Body, Cold, Lines, LinesWriter, Reply};
 use super::{Site, SiteAnswer, SiteRequest, encoding, kind};
-use crate::page::Trouble;
+use havre_http::page::Trouble;
 
 /// All published sites of this machine and the memory of their small files. Cheap to clone.
 #[derive(Debug, Clone)]

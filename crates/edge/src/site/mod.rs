@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::account::series::{Counters, Series};
-pub use crate::page::Trouble;
+pub use havre_http::page::Trouble;
 
 pub use answer::Sites;
 pub use havre_core::site::settings::TagHeader;

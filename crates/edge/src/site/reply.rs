@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Site, SiteRequest, Sites};
-use crate::page::Trouble;
+use havre_http::page::Trouble;
 
 /// The answer of a site to one request.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use havre_api::route_table::{
 use havre_core::site::document::is_sha256;
 use std::collections::HashSet;
 
-use crate::policy::Around;
+use havre_http::policy::Around;
 
 /// Parts of the table by the keys that routes name.
 type ByKey<T> = BTreeMap<String, Arc<T>>;

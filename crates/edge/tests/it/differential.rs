@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-use havre_edge::h1::{Framing, Scratch, head_end, request};
+use havre_http::h1::{Framing, Scratch, head_end, request};
 use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;

@@ -81,6 +81,7 @@ fn outcome(raw: &mut Raw) -> Taken {
     Over(PROTOCOL)
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn frames_and_streams() {
     let big = vec![0; 16_385];
@@ -216,6 +217,7 @@ fn continued_fields() {
 }
 
 /// RFC 9113 section 8, and what a downgrade to HTTP/1.1 could turn into another request.
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn fields_of_requests() {
     let bad: &[Taken] = &[Reset(PROTOCOL), Over(PROTOCOL), Over(COMPRESSION), Answered(400)];

@@ -9,8 +9,8 @@ use havre_edge::Shared;
 use havre_edge::config::EdgeLimits;
 use havre_edge::listen::{Door, Transport};
 use havre_edge::table::Table;
-use havre_edge::trust::Networks;
 use havre_edge::worker::spawn_workers;
+use havre_http::trust::Networks;
 use tokio::sync::watch;
 
 use crate::rig::{App, Client, eventually, live};

@@ -45,7 +45,7 @@ pub(super) enum Known {
 }
 
 /// Credentials to check.
-pub(crate) struct Sent {
+pub(super) struct Sent {
     code: Code,
     hash: String,
     password: Vec<u8>,
@@ -145,7 +145,7 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The thread that checks passwords; started by the first check.
 #[derive(Debug, Default)]
-pub(crate) struct Hasher {
+pub struct Hasher {
     inbox: OnceLock<Option<SyncSender<Order>>>,
 }
 

@@ -9,7 +9,7 @@ const LEAST: u64 = 1024;
 
 /// A way to compress, in the order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub enum Coding {
     /// RFC 7932.
     Brotli,
     /// RFC 8878.
@@ -20,7 +20,7 @@ pub(crate) enum Coding {
 
 impl Coding {
     /// Its name in `Content-Encoding`.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
             Self::Zstd => "zstd",
@@ -103,7 +103,7 @@ pub(super) fn is_worth_it(length: Option<u64>) -> bool {
 }
 
 /// Compresses one answer.
-pub(crate) struct Encoder(Kind);
+pub struct Encoder(Kind);
 
 enum Kind {
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
@@ -119,7 +119,7 @@ impl std::fmt::Debug for Encoder {
 
 impl Encoder {
     /// An encoder with a small window and a level that keeps up with the network.
-    pub(crate) fn new(coding: Coding) -> io::Result<Self> {
+    pub fn new(coding: Coding) -> io::Result<Self> {
         Ok(Self(match coding {
             Coding::Brotli => Kind::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 4096, 4, 18))),
             Coding::Zstd => {
@@ -134,7 +134,7 @@ impl Encoder {
     }
 
     /// What the client gets for `data`, all of it.
-    pub(crate) fn encode(&mut self, data: &[u8]) -> io::Result<Vec<u8>> {
+    pub fn encode(&mut self, data: &[u8]) -> io::Result<Vec<u8>> {
         fn pass(writer: &mut impl Write, data: &[u8]) -> io::Result<()> {
             writer.write_all(data)?;
             writer.flush()
@@ -156,7 +156,7 @@ impl Encoder {
     }
 
     /// What ends the answer.
-    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
+    pub fn finish(self) -> io::Result<Vec<u8>> {
         match self.0 {
             Kind::Brotli(encoder) => Ok(encoder.into_inner()),
             Kind::Zstd(encoder) => encoder.finish(),

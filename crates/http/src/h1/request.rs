@@ -3,7 +3,7 @@
 
 use httparse::{Header, ParserConfig, Status};
 
-use crate::account::trace;
+use crate::trace;
 
 use super::{Connection, Field, Framing, MOST_LINES, Refusal, Scratch, has_plain_spaces, length};
 
@@ -276,17 +276,17 @@ impl<'b> RequestHead<'b, '_> {
     }
 
     /// The same without the lines that `drops` names.
-    pub(crate) fn pass_lines_without(&self, drops: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+    pub fn pass_lines_without(&self, drops: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
         super::pass_lines(self.head, (self.headers, self.fields), &self.connection, drops, out);
     }
 
     /// Value of the first line of this name, in any case.
-    pub(crate) fn line(&self, name: &str) -> Option<&'b [u8]> {
+    pub fn line(&self, name: &str) -> Option<&'b [u8]> {
         self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
     /// Bytes of the head.
-    pub(crate) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.head.len() as u64
     }
 }

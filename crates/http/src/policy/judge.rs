@@ -12,7 +12,7 @@ use super::auth::Known;
 use super::{Check, Limiter, Pass, Policy, Reply, Verdict, View, compress, cors, sign, sticky};
 use crate::h1::Refusal;
 use crate::page::Trouble;
-use crate::worker::client_key;
+use crate::trust::client_key;
 
 /// Carries the secret that passes maintenance; never reaches a task.
 pub(super) const BYPASS_HEADER: &str = "havre-bypass";
@@ -25,7 +25,7 @@ const MAINTENANCE_RETRY: u32 = 60;
 
 impl Policy {
     /// Decides about one request.
-    pub(crate) fn judge(self: &Arc<Self>, view: &View<'_>) -> Verdict {
+    pub fn judge(self: &Arc<Self>, view: &View<'_>) -> Verdict {
         let mut pass = Pass::new(self, view);
         if let Some(reply) = self.refuse(view, &mut pass) {
             return Verdict::Answer(reply, pass);

@@ -54,7 +54,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// Status of the answer.
-    pub(crate) fn status(self) -> u16 {
+    pub fn status(self) -> u16 {
         match self {
             Self::Refused(refusal) => refusal.status(),
             Self::UnknownHost | Self::Misdirected => 421,
@@ -73,7 +73,7 @@ impl Trouble {
     }
 
     /// Stable code for the `Havre-Error` header.
-    pub(crate) fn code(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code(),
             Self::UnknownHost => "unknown-host",
@@ -100,7 +100,7 @@ impl Trouble {
     }
 
     /// Lines this answer needs besides the usual ones, each with its end.
-    pub(crate) fn extra_lines(self) -> &'static str {
+    pub fn extra_lines(self) -> &'static str {
         match self {
             Self::NoTask | Self::Busy | Self::QueueFull | Self::QueueTimeout => "Retry-After: 2\r\n",
             Self::SiteMethod => "Allow: GET, HEAD\r\n",
@@ -140,7 +140,7 @@ impl Trouble {
 }
 
 /// Name of a status.
-pub(crate) fn reason(status: u16) -> &'static str {
+pub fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         204 => "No Content",
@@ -176,7 +176,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
 
 /// The body of an answer about `trouble`, as a page or as text. The request id is safe by its grammar; nothing
 /// else of the request is repeated.
-pub(crate) fn body(trouble: Trouble, request_id: &str, as_page: bool) -> String {
+pub fn body(trouble: Trouble, request_id: &str, as_page: bool) -> String {
     let status = trouble.status();
     let name = reason(status);
     let mut sentence = trouble.sentence().to_owned();

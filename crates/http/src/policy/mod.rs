@@ -29,27 +29,27 @@ use havre_core::route::settings::text::Page;
 use tokio::sync::oneshot;
 
 use crate::page::Trouble;
-pub(crate) use auth::Hasher;
+pub use auth::Hasher;
 use auth::{Gate, Sent};
-pub(crate) use compress::{Coding, Encoder};
-pub(crate) use edit::{AnswerView, Edits};
+pub use compress::{Coding, Encoder};
+pub use edit::{AnswerView, Edits};
 use rate::Limiter;
-pub(crate) use sign::is_same;
+pub use sign::is_same;
 use sticky::Stickiness;
 
 /// Wrong passwords one client may send in a minute; those that were checked before count no more.
 const ATTEMPTS: u32 = 10;
 
 /// A header line of our own.
-pub(crate) type Line = (&'static str, String);
+pub type Line = (&'static str, String);
 
 /// The policy of one route at one generation, with everything computed that does not depend on the request. What it
 /// counts and remembers is taken over from the generation before where the settings behind it are the same.
 #[derive(Debug)]
-pub(crate) struct Policy {
+pub struct Policy {
     settings: RouteSettings,
     /// Sizes and times of this route, in place of the service's.
-    pub(crate) limits: Limits,
+    pub limits: Limits,
     /// Digest of the secret that passes maintenance; maintenance is on when there is one.
     maintenance: Option<[u8; 32]>,
     limiters: Vec<Arc<Limiter>>,
@@ -60,37 +60,38 @@ pub(crate) struct Policy {
 
 /// What a policy is made of besides its wire form.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Around<'a> {
+pub struct Around<'a> {
     /// Its key in the table.
-    pub(crate) key: &'a str,
+    pub key: &'a str,
     /// A secret of the installation.
-    pub(crate) secret: &'a str,
+    pub secret: &'a str,
     /// Limits of the service it stands before.
-    pub(crate) limits: &'a Limits,
+    pub limits: &'a Limits,
 }
 
 /// What a policy sees of a request. Only what is routed is seen: the head has been judged already.
-pub(crate) struct View<'v> {
-    pub(crate) method: &'v str,
+#[expect(missing_debug_implementations, reason = "it lends a closure")]
+pub struct View<'v> {
+    pub method: &'v str,
     /// Path and query in origin form, or `*`.
-    pub(crate) target: &'v str,
+    pub target: &'v str,
     /// Address of the client.
-    pub(crate) client: IpAddr,
+    pub client: IpAddr,
     /// The client speaks TLS to us.
-    pub(crate) is_tls: bool,
+    pub is_tls: bool,
     /// Bytes of the head.
-    pub(crate) head_size: u64,
+    pub head_size: u64,
     /// Time since the process started.
-    pub(crate) now: Duration,
+    pub now: Duration,
     /// It is judged once more, after a wait: it has been counted.
-    pub(crate) is_again: bool,
+    pub is_again: bool,
     /// Value of the first line of this name (lower case).
-    pub(crate) header: &'v dyn Fn(&str) -> Option<&'v [u8]>,
+    pub header: &'v dyn Fn(&str) -> Option<&'v [u8]>,
 }
 
 /// What becomes of a request.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It goes on to its target.
     Pass(Pass),
     /// The edge answers it.
@@ -101,7 +102,7 @@ pub(crate) enum Verdict {
 
 /// A password on its way to be checked.
 #[derive(Debug)]
-pub(crate) struct Check {
+pub struct Check {
     gate: Arc<Gate>,
     sent: Sent,
 }
@@ -109,10 +110,10 @@ pub(crate) struct Check {
 /// A request on its way, with what its answer will depend on. What a policy asks of the answers of this edge itself
 /// (pages, files) is asked through it too.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub struct Pass {
     policy: Arc<Policy>,
     /// Target for the upstream, where it differs from what was sent.
-    pub(crate) target: Option<Box<str>>,
+    pub target: Option<Box<str>>,
     is_tls: bool,
     /// The task the client's cookie names.
     task: Option<Box<str>>,
@@ -126,7 +127,7 @@ pub(crate) struct Pass {
 
 /// An answer of the policy itself.
 #[derive(Debug)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// Something is wrong; there may be a page for it.
     Trouble(Trouble, Vec<Line>),
     /// A status without a body.
@@ -135,7 +136,7 @@ pub(crate) enum Reply {
 
 impl Policy {
     /// From its wire form, taking over from `previous`, the policy of the same key in the table before.
-    pub(crate) fn new(wire: &WirePolicy, around: Around<'_>, previous: Option<&Self>) -> Self {
+    pub fn new(wire: &WirePolicy, around: Around<'_>, previous: Option<&Self>) -> Self {
         let settings = wire.settings.clone();
         let (own, limits) = (&settings.limits, around.limits);
         let millis = |span: Option<Span>, default: u64| span.map_or(default, |span| span.as_millis());
@@ -167,17 +168,17 @@ impl Policy {
     }
 
     /// Longest time from the head of a request to the end of its answer.
-    pub(crate) fn total(&self) -> Option<Duration> {
+    pub fn total(&self) -> Option<Duration> {
         self.settings.limits.total.map(|span| span.duration())
     }
 
     /// Longest hold of a request while the service has no task.
-    pub(crate) fn hold(&self) -> Duration {
+    pub fn hold(&self) -> Duration {
         self.settings.hold.unwrap_or(HOLD_MOST).duration()
     }
 
     /// The configured page for a trouble.
-    pub(crate) fn page(&self, trouble: Trouble) -> Option<&Page> {
+    pub fn page(&self, trouble: Trouble) -> Option<&Page> {
         let own = self.settings.maintenance.page.as_ref().filter(|_| trouble == Trouble::Maintenance);
         own.or_else(|| self.error_page(trouble.status()))
     }
@@ -203,20 +204,20 @@ fn limiters(wanted: &[RateLimit], previous: Option<&Policy>) -> Vec<Arc<Limiter>
 
 impl Check {
     /// Hands it to the thread that checks; resolves when the result is known. `None` when too many wait.
-    pub(crate) fn begin(self, hasher: &Hasher) -> Option<oneshot::Receiver<()>> {
+    pub fn begin(self, hasher: &Hasher) -> Option<oneshot::Receiver<()>> {
         hasher.check(&self.gate, self.sent)
     }
 }
 
 impl Reply {
     /// Too many passwords wait to be checked.
-    pub(crate) fn busy() -> Self {
+    pub fn busy() -> Self {
         Self::Trouble(Trouble::Busy, Vec::new())
     }
 
     /// Status of the answer.
     #[cfg(test)]
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         match self {
             Self::Trouble(trouble, _) => trouble.status(),
             Self::Plain(status, _) => *status,
@@ -224,7 +225,7 @@ impl Reply {
     }
 
     /// Its lines, those of a page aside.
-    pub(crate) fn lines(&self) -> &[Line] {
+    pub fn lines(&self) -> &[Line] {
         match self {
             Self::Trouble(_, lines) | Self::Plain(_, lines) => lines,
         }
@@ -245,40 +246,40 @@ impl Pass {
     }
 
     /// The policy it passed.
-    pub(crate) fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// The task this client stays with, if it is still there.
-    pub(crate) fn task(&self) -> Option<&str> {
+    pub fn task(&self) -> Option<&str> {
         self.task.as_deref()
     }
 
     /// A task was picked: the client is told where it stays if that is news.
-    pub(crate) fn picked(&self, task: &str) {
+    pub fn picked(&self, task: &str) {
         let Some(sticky) = &self.policy.sticky else { return };
         let cookie = (self.task() != Some(task)).then(|| sticky.set_cookie(task, self.is_tls));
         *self.set_cookie.borrow_mut() = cookie;
     }
 
     /// Whether a line of the request (name as sent) stays away from the upstream.
-    pub(crate) fn drops_from_request(&self, name: &str) -> bool {
+    pub fn drops_from_request(&self, name: &str) -> bool {
         edit::drops(&self.policy.settings.request_headers, name)
             || name.eq_ignore_ascii_case(judge::BYPASS_HEADER)
     }
 
     /// Lines the upstream gets besides those of the request.
-    pub(crate) fn request_lines(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn request_lines(&self) -> impl Iterator<Item = (&str, &str)> {
         edit::lines(&self.policy.settings.request_headers)
     }
 
     /// Whether the page of a route takes the place of what a task answers.
-    pub(crate) fn replaces(&self, status: u16) -> Option<&Page> {
+    pub fn replaces(&self, status: u16) -> Option<&Page> {
         self.policy.error_page(status).filter(|_| self.policy.settings.error_pages.replace)
     }
 
     /// What changes in an answer.
-    pub(crate) fn edit(&self, view: &AnswerView<'_>) -> Edits<'_> {
+    pub fn edit(&self, view: &AnswerView<'_>) -> Edits<'_> {
         Edits::new(self, view)
     }
 }

@@ -8,29 +8,30 @@ use super::{Coding, Line, Pass, compress};
 
 /// What is known of an answer when its head is written.
 #[derive(Clone, Copy)]
-pub(crate) struct AnswerView<'a> {
-    pub(crate) status: u16,
+#[expect(missing_debug_implementations, reason = "it lends a closure")]
+pub struct AnswerView<'a> {
+    pub status: u16,
     /// Length of the body as sent, where it is known.
-    pub(crate) length: Option<u64>,
+    pub length: Option<u64>,
     /// It has a body that may come out in another length: not of our own, and the protocol can end it.
-    pub(crate) may_compress: bool,
+    pub may_compress: bool,
     /// Value of the first line of this name.
-    pub(crate) header: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+    pub header: &'a dyn Fn(&str) -> Option<&'a [u8]>,
 }
 
 impl AnswerView<'_> {
     /// An answer of the edge itself.
-    pub(crate) fn own(status: u16) -> Self {
+    pub fn own(status: u16) -> Self {
         Self { status, length: None, may_compress: false, header: &|_| None }
     }
 }
 
 /// The changes of one answer.
 #[derive(Debug)]
-pub(crate) struct Edits<'p> {
+pub struct Edits<'p> {
     pass: &'p Pass,
     /// How its body is compressed on the way.
-    pub(crate) coding: Option<Coding>,
+    pub coding: Option<Coding>,
     /// Names whose lines go, besides those the configuration names.
     drops: &'static [&'static str],
     lines: Vec<Line>,
@@ -64,14 +65,14 @@ impl<'p> Edits<'p> {
     }
 
     /// Whether a line of the answer (name as sent) stays away from the client.
-    pub(crate) fn drops(&self, name: &str) -> bool {
+    pub fn drops(&self, name: &str) -> bool {
         drops(&self.pass.policy.settings.response_headers, name)
             || self.drops.iter().any(|own| own.eq_ignore_ascii_case(name))
             || self.pass.cors.iter().any(|(own, _)| own.eq_ignore_ascii_case(name) && !is_list(own))
     }
 
     /// Lines the client gets besides those of the answer.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = self.pass.cors.iter().chain(&self.lines).map(|(name, value)| (*name, value.as_str()));
         lines(&self.pass.policy.settings.response_headers).chain(own)
     }

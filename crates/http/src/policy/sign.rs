@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 /// The code of a message in parts; each part is preceded by its length, so that parts cannot run into each other.
-pub(crate) fn code(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn code(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut message = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         message.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -24,7 +24,7 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
 }
 
 /// Compares in a time that depends on the lengths only.
-pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
@@ -33,12 +33,12 @@ pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// The first 16 bytes as hex digits: enough for a cookie.
-pub(crate) fn short_hex(code: &[u8; 32]) -> String {
+pub(super) fn short_hex(code: &[u8; 32]) -> String {
     hex(&code[..16])
 }
 
 /// As hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -133,12 +133,12 @@ impl<'b> ResponseHead<'b, '_> {
     }
 
     /// Value of the first line of this name, in any case.
-    pub(crate) fn line(&self, name: &str) -> Option<&'b [u8]> {
+    pub fn line(&self, name: &str) -> Option<&'b [u8]> {
         self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
     /// The same without the lines that `drops` names.
-    pub(crate) fn pass_lines_without(&self, drops: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+    pub fn pass_lines_without(&self, drops: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
         super::pass_lines(self.head, (self.headers, self.fields), &self.connection, drops, out);
     }
 }

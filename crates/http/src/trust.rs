@@ -2,7 +2,7 @@
 //! default. Pure. Tests at the end of the file.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -35,6 +35,14 @@ impl Networks {
             network.map_err(|_| NoNetwork(text.chars().take(64).collect()))
         };
         texts.into_iter().map(one).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// What limits count a client by: IPv6 users have a whole /64 each.
+pub fn client_key(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
     }
 }
 

@@ -14,7 +14,7 @@ const WAYS: usize = 8;
 
 /// Counts the requests of many keys.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub(super) struct Limiter {
     /// Nanoseconds for which one request counts.
     interval: u64,
     /// Most that may be used up: `burst` intervals.
@@ -32,7 +32,7 @@ struct Place {
 
 impl Limiter {
     /// A bucket of `burst`, refilled with `requests` in each `per`, for each key.
-    pub(crate) fn new(requests: u32, per: Duration, burst: u32) -> Self {
+    pub(super) fn new(requests: u32, per: Duration, burst: u32) -> Self {
         let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
         let interval = (per / u64::from(requests.max(1))).max(1);
         Self {
@@ -44,7 +44,7 @@ impl Limiter {
     }
 
     /// Takes one request of `key` at `now`, or tells how long to wait until one would be taken.
-    pub(crate) fn take(&self, key: impl Hash, now: Duration) -> Result<(), Duration> {
+    pub(super) fn take(&self, key: impl Hash, now: Duration) -> Result<(), Duration> {
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let key = self.random.hash_one(key);
         let set = &self.sets[usize::try_from(key % SETS as u64).unwrap_or(0)];
