@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tracing::warn;
 
 use crate::listen::{self, PARENT_VARIABLE};
-use crate::syscall;
+use crate::{notify, syscall};
 
 /// Name of the descriptor that carries the lock of the state folder.
 const LOCK: &str = "havre-state-lock";
@@ -153,11 +153,11 @@ impl Heritage {
         self.lock.take().map(File::from)
     }
 
-    /// Tells the predecessor that this process serves.
+    /// Tells the predecessor that this process serves, or the service manager where there was none: it hears of a
+    /// successor from the predecessor.
     pub(crate) fn say_ready(self) {
-        if let Some(ready) = self.ready
-            && let Err(problem) = File::from(ready).write_all(b"1")
-        {
+        let Some(ready) = self.ready else { return notify::ready() };
+        if let Err(problem) = File::from(ready).write_all(b"1") {
             // It has gone, which is what it would do next anyway.
             warn!(%problem, "cannot tell the predecessor that this edge serves");
         }
