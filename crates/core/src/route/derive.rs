@@ -12,7 +12,7 @@ use crate::deployment::state::State;
 use crate::id::ReleaseId;
 use crate::quantity::Span;
 use crate::release::Release;
-use crate::route::{EarlierSite, Role, ServiceUpstreams, SiteCdn, Table, Target, Upstream};
+use crate::route::{Canary, EarlierSite, Role, ServiceUpstreams, SiteCdn, Table, Target, Upstream};
 use crate::service::Service;
 use crate::service::spec::{RouteSpec, Strategy, TaskWork};
 use crate::site::settings::EARLIER_MAX;
@@ -80,8 +80,8 @@ pub fn derive(rows: &[ServiceRows], certificates: &[Certificate], now: Timestamp
             let name = row.service.place.to_string();
             let is_paused = row.is_paused(&upstreams);
             let balance = row.spec_now().tasks().map(|work| work.balance.clone()).unwrap_or_default();
-            let service =
-                ServiceUpstreams { name, expose_release, upstreams, is_paused, canary: None, balance };
+            let canary = row.canary();
+            let service = ServiceUpstreams { name, expose_release, upstreams, is_paused, canary, balance };
             table.services.insert(row.service.id, service);
         }
     }
@@ -114,6 +114,15 @@ impl ServiceRows {
             trailing_slash: site.settings.trailing_slash,
             cdn: site.settings.cdn.clone().map(|spec| SiteCdn { spec, tag: self.cdn_tag() }),
             earlier: self.earlier(digest, site.settings.keep_assets),
+        })
+    }
+
+    fn canary(&self) -> Option<Canary> {
+        self.open.iter().find_map(|deployment| {
+            let State::Canary { .. } = deployment.state else { return None };
+            let release = self.releases.get(&deployment.release)?;
+            let percent = release.spec.tasks()?.canary.as_ref()?.percent;
+            Some(Canary { release: release.id, percent })
         })
     }
 

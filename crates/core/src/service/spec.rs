@@ -138,11 +138,24 @@ pub struct TaskWork {
     pub start_timeout: Span,
     /// Longest run of the release command.
     pub release_timeout: Span,
+    /// Part of the clients gets a new release first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanarySpec>,
     /// How long a new release is watched after the switch; zero switches baking off.
     pub bake: Span,
     /// How requests are spread over its tasks.
     #[serde(default)]
     pub balance: BalanceSpec,
+}
+
+/// Who gets a new release first, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanarySpec {
+    /// Share of the clients, in percent.
+    pub percent: u8,
+    /// How long, before all of them get it.
+    pub hold: Span,
 }
 
 /// A service that is a folder of files.

@@ -167,6 +167,13 @@ pub enum Blocker {
         /// What it answered, for people.
         message: String,
     },
+    /// Part of the clients gets the new release.
+    Canary {
+        /// Their share, in percent.
+        percent: u8,
+        /// Until when.
+        until: Timestamp,
+    },
     /// The new release is being watched.
     Baking {
         /// Until when.
@@ -208,6 +215,9 @@ impl std::fmt::Display for Blocker {
             Self::NoEdge => f.write_str("no edge reports; is `havred edge` running?"),
             Self::EdgesBehind { generation } => write!(f, "waits for every edge to use table {generation}"),
             Self::NotSeen { message } => write!(f, "waits for the public listener: {message}"),
+            Self::Canary { percent, until } => {
+                write!(f, "{percent} % of the clients get the new release until {until}")
+            }
             Self::Baking { until } => write!(f, "watches the new release until {until}"),
             Self::OldTasks { tasks } => {
                 let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();

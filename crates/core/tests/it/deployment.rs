@@ -4,7 +4,9 @@ use havre_core::deployment::Kind;
 use havre_core::deployment::state::{FailureReason, State};
 use havre_core::id::{ReleaseId, TaskId};
 use havre_core::quantity::Span;
-use havre_core::route::Checks;
+use havre_core::route::{Canary, Checks};
+use havre_core::service::spec::{CanarySpec, ServiceSpec, TaskWork};
+use havre_core::service::step::Blocker;
 
 use crate::sample;
 use crate::sim::{Behaviour, Sim};
@@ -147,6 +149,71 @@ fn a_release_that_is_worse_goes_back() {
         [1, 2],
         "same old tasks"
     );
+}
+
+fn with_canary() -> ServiceSpec {
+    let canary = CanarySpec { percent: 10, hold: Span::seconds(600) };
+    sample::spec(TaskWork { canary: Some(canary), ..sample::work() })
+}
+
+#[test]
+fn a_canary_gets_its_share_before_everybody_gets_the_release() {
+    let mut sim = deployed();
+    let id = sim.deploy(with_canary(), Behaviour::Healthy);
+    for _ in 0..5 {
+        sim.activate();
+        sim.edge_catches_up();
+    }
+    let State::Canary { until, .. } = *sim.state(id) else { panic!("{:?}", sim.state(id)) };
+    let blockers = sim.activate();
+    assert_eq!(blockers, [Blocker::Canary { percent: 10, until }]);
+    let canary = sim.edge_table.services.values().next().and_then(|service| service.canary.clone());
+    assert_eq!(canary, Some(Canary { release: ReleaseId::new(2), percent: 10 }));
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+    assert_eq!(sim.serving().into_iter().map(|task| task.row()).collect::<Vec<_>>(), [1, 2]);
+
+    sim.settle();
+    assert!(matches!(sim.state(id), State::Succeeded { .. }));
+    assert!(sim.log.iter().any(|line| line == "d2 canary -> switching"), "{}", sim.log.join("\n"));
+    assert!(sim.edge_table.services.values().all(|service| service.canary.is_none()));
+    assert!(sim.now >= until);
+
+    // A way back is not tried out.
+    let back = sim.request(ReleaseId::new(1), Kind::Rollback);
+    sim.settle();
+    assert!(matches!(sim.state(back), State::Succeeded { .. }));
+    assert!(!sim.log.iter().any(|line| line.starts_with("d3 canary")), "{}", sim.log.join("\n"));
+}
+
+#[test]
+fn a_canary_that_does_badly_leaves_everybody_with_the_live_release() {
+    for is_worse in [true, false] {
+        let mut sim = deployed();
+        sim.errors.insert(ReleaseId::new(1), (1000, 10));
+        let id = sim.deploy(with_canary(), Behaviour::Healthy);
+        for _ in 0..5 {
+            sim.activate();
+            sim.edge_catches_up();
+        }
+        assert!(matches!(sim.state(id), State::Canary { .. }));
+        if is_worse {
+            sim.errors.insert(ReleaseId::new(2), (100, 20));
+        } else {
+            sim.behaviour.insert(ReleaseId::new(2), Behaviour::NeverHealthy);
+        }
+        sim.edge_catches_up();
+        sim.settle();
+        let State::Failed { reason, .. } = sim.state(id) else { panic!("{:?}", sim.state(id)) };
+        match (is_worse, reason) {
+            (true, FailureReason::Worse { requests: 200, errors: 40 }) => {}
+            (false, FailureReason::NotHealthyAnyMore { probe, .. }) => {
+                assert_eq!(probe, "GET / answered 503")
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+        assert_eq!(sim.serving().into_iter().map(|task| task.row()).collect::<Vec<_>>(), [1, 2]);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use havre_core::deployment::Kind;
 use havre_core::id::{DeploymentId, ReleaseId, TaskId};
 use havre_core::quantity::Span;
 use havre_core::service::check::{Violation, check};
+use havre_core::service::spec::{CanarySpec, TaskWork};
 use havre_core::service::step::Step;
 use havre_core::task::EngineState;
 use havre_core::task::event::DrainReason;
@@ -150,6 +151,12 @@ proptest! {
     #[test]
     fn users_keep_a_healthy_upstream(happenings in prop::collection::vec(happening(), 1..60)) {
         run(sample::spec(sample::work()), &happenings);
+    }
+
+    #[test]
+    fn users_keep_one_while_a_canary_is_tried(happenings in prop::collection::vec(happening(), 1..60)) {
+        let canary = CanarySpec { percent: 20, hold: Span::seconds(300) };
+        run(sample::spec(TaskWork { canary: Some(canary), ..sample::work() }), &happenings);
     }
 
     #[test]

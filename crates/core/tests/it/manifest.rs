@@ -228,6 +228,11 @@ cdn = { tags = "x-tags", hold = "1" }
 fn balancing_has_bounds() {
     let wrong = "image = \"a\"\nport = 80\nbalance = { retry_percent = 101, queue_wait = \"2m\", max_connections = 1 }";
     assert_snapshot!("balance", service(wrong));
+    let wrong = "image = \"a\"\nport = 80\ncanary = { percent = 51, for = \"2d\", weight = 1 }";
+    assert_snapshot!("canary", service(wrong));
+    assert_snapshot!("canary_needs_a_share", service("image = \"a\"\nport = 80\ncanary = { for = \"5m\" }"));
+    let volume = "image = \"a\"\nport = 80\nvolumes = { data = \"/data\" }\ncanary = { percent = 5 }";
+    assert_snapshot!("canary_needs_two_releases_at_once", service(volume));
     assert_snapshot!("balance_needs_a_port", service("image = \"a\"\nbalance = { queue = 1 }"));
 }
 

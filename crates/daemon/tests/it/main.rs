@@ -1,6 +1,7 @@
 //! The promises, kept by the real programs: `havred` as control and edge on the real Docker daemon, driven over the
 //! HTTP API, with users at work meanwhile. One file for each subject. `script/e2e` makes Docker and the image ready.
 
+mod canary;
 mod command;
 mod crash;
 mod deploy;

@@ -396,6 +396,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
         drain: defaults::DRAIN,
         start_timeout: defaults::START_TIMEOUT,
         release_timeout: defaults::RELEASE_TIMEOUT,
+        canary: None,
         bake: Span::seconds(0),
         balance: havre_core::service::balance::BalanceSpec::default(),
     }

@@ -41,6 +41,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         drain: defaults::DRAIN,
         start_timeout: Span::seconds(30),
         release_timeout: Span::seconds(30),
+        canary: None,
         bake: Span::seconds(0),
         balance: havre_core::service::balance::BalanceSpec::default(),
     };
