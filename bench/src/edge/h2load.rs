@@ -21,7 +21,7 @@ pub(super) struct Outcome {
 /// h2load is missing, or did not run.
 pub(super) fn run(address: SocketAddr, host: &str, path: &str, time: Duration) -> anyhow::Result<Outcome> {
     let output = Command::new("h2load")
-        .args(["-c", "8", "-m", "32", "-t", "1", "-D", &format!("{:.3}", time.as_secs_f64())])
+        .args(["-c", "8", "-m", "32", "-t", "1", "-D", &format!("{}ms", time.as_millis())])
         .arg(format!("--connect-to={address}"))
         .arg(format!("https://{host}{path}"))
         .output()

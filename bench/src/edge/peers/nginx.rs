@@ -41,6 +41,8 @@ http {{
   scgi_temp_path {root}/nginx-scgi;
   ssl_certificate {root}/cert.pem;
   ssl_certificate_key {root}/key.pem;
+  # 1.22 would leave out 1.3.
+  ssl_protocols TLSv1.2 TLSv1.3;
   ssl_session_cache shared:ssl:10m;
   upstream app {{ server {upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{ listen {plain} backlog=4096 reuseport; listen {secure} ssl http2 backlog=4096 reuseport; server_name {OTHER_HOST}; return 404; }}

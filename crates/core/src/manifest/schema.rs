@@ -314,7 +314,7 @@ pub const ENVIRONMENT: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 18] = [
+pub const TABLES: [&Keys; 19] = [
     &ROOT,
     &SERVICE,
     &HEALTH,

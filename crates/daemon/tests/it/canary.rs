@@ -15,22 +15,29 @@ use crate::world::{World, assert_succeeded, until};
 /// Clients with an address each, from 127.0.0.10 on.
 const CLIENTS: u8 = 60;
 
-/// The release that answers each client.
+/// The release that answers each client; all ask at once.
 async fn asked_by_all(world: &World) -> BTreeMap<u8, String> {
+    let asked: Vec<_> =
+        (10..10 + CLIENTS).map(|client| (client, tokio::spawn(ask(client, world.address)))).collect();
     let mut found = BTreeMap::new();
-    for client in 10..10 + CLIENTS {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(SocketAddr::from(([127, 0, 0, client], 0))).expect("an address of this machine");
-        let mut stream = socket.connect(world.address).await.expect("the edge listens");
-        let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("it answers");
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        let release = answer.lines().find_map(|line| line.strip_prefix("Havre-Release: "));
-        found.insert(client, release.expect("it says which release it is").to_owned());
+    for (client, answer) in asked {
+        found.insert(client, answer.await.expect("a good answer"));
     }
     found
+}
+
+/// The release that answers the client at 127.0.0.`client`.
+async fn ask(client: u8, address: SocketAddr) -> String {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, client], 0))).expect("an address of this machine");
+    let mut stream = socket.connect(address).await.expect("the edge listens");
+    let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let release = answer.lines().find_map(|line| line.strip_prefix("Havre-Release: "));
+    release.expect("it says which release it is").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,7 +45,7 @@ async fn a_canary_gets_its_share_and_drops_no_request() {
     let world = World::start().await;
     let first = world.deploy_well(&faults("well-behaved", "1")).await;
     let load = world.load();
-    let canary = CanarySpec { percent: 50, hold: Span::seconds(8) };
+    let canary = CanarySpec { percent: 50, hold: Span::seconds(15) };
     let spec = with(faults("well-behaved", "2"), |work| work.canary = Some(canary));
     let build = world.begin(&spec).await;
     let id = world.deployment_of(build).await;
