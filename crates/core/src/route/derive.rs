@@ -191,9 +191,10 @@ impl ServiceRows {
     fn role(&self, task: &Task) -> Role {
         let is_live = self.service.live == Some(task.release);
         let is_candidate = self.open.iter().any(|deployment| match deployment.state {
-            State::Starting { .. } | State::Verifying { .. } | State::Switching { .. } => {
-                deployment.release == task.release
-            }
+            State::Starting { .. }
+            | State::Verifying { .. }
+            | State::Canary { .. }
+            | State::Switching { .. } => deployment.release == task.release,
             // Tasks that were started again to go back to.
             State::Reverting { .. } => deployment.previous == Some(task.release) && task.proven_at.is_none(),
             _ => false,

@@ -4,7 +4,7 @@ use havre_core::deployment::Kind;
 use havre_core::deployment::state::{FailureReason, State};
 use havre_core::id::{ReleaseId, TaskId};
 use havre_core::quantity::Span;
-use havre_core::route::{Canary, Checks};
+use havre_core::route::{Canary, Checks, Role};
 use havre_core::service::spec::{CanarySpec, ServiceSpec, TaskWork};
 use havre_core::service::step::Blocker;
 
@@ -169,6 +169,10 @@ fn a_canary_gets_its_share_before_everybody_gets_the_release() {
     assert_eq!(blockers, [Blocker::Canary { percent: 10, until }]);
     let canary = sim.edge_table.services.values().next().and_then(|service| service.canary.clone());
     assert_eq!(canary, Some(Canary { release: ReleaseId::new(2), percent: 10 }));
+    let upstreams = sim.edge_table.services.values().flat_map(|service| &service.upstreams);
+    let tried: Vec<Role> =
+        upstreams.filter(|one| one.release == ReleaseId::new(2)).map(|one| one.role).collect();
+    assert_eq!(tried, [Role::Standby, Role::Standby], "probed, and for nobody but the canary's share");
     assert_eq!(live(&sim), Some(ReleaseId::new(1)));
     assert_eq!(sim.serving().into_iter().map(|task| task.row()).collect::<Vec<_>>(), [1, 2]);
 
