@@ -33,6 +33,8 @@ enum Command {
     Edge(edge::EdgeArguments),
     /// Memory of the edge and its peers with idle connections, and with many hosts; prints a table.
     EdgeMemory(edge::MemoryArguments),
+    /// How soon a change among many routes reaches users, and what ten changes a second cost; prints a table.
+    EdgeRoutes(edge::RoutesArguments),
     /// Memory and CPU of processes that should cost next to nothing; prints JSON.
     Idle(idle::IdleArguments),
     /// Plants every failure and proves that the load sees it.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::ZeroLoss(arguments) => zero_loss::run_command(&arguments),
         Command::Edge(arguments) => edge::run_command(&arguments),
         Command::EdgeMemory(arguments) => edge::run_memory_command(&arguments),
+        Command::EdgeRoutes(arguments) => edge::run_routes_command(&arguments),
         Command::Idle(arguments) => idle::run_command(&arguments),
         Command::SelfTest => self_test::run_command(),
     };

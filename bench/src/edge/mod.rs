@@ -9,6 +9,7 @@ mod memory;
 mod peers;
 mod ratio;
 mod report;
+mod routes;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -25,6 +26,7 @@ use crate::http::answer::Wanted;
 use crate::http::exchange::{Exchange, get};
 use measure::Bench;
 pub(crate) use memory::{MemoryArguments, run_command as run_memory_command};
+pub(crate) use routes::{RoutesArguments, run_command as run_routes_command};
 use peers::{HOST, Programs, Proxy, Site, havre, log_file};
 use report::Report;
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::event::Timespec;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags, sockopt};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 use tokio::io::unix::AsyncFd;
@@ -50,6 +50,30 @@ impl Pipe {
 /// Sends up to `most` bytes of a file from `offset`, which moves on; 0 when the file ended early.
 pub(crate) fn send_file(to: impl AsFd, file: &File, offset: &mut u64, most: usize) -> io::Result<usize> {
     Ok(rustix::fs::sendfile(to, file, Some(offset), most)?)
+}
+
+/// Writes bytes that more will follow at once: the kernel may keep the end of them to send both together, for 200 ms
+/// at most (`MSG_MORE`, send(2)).
+pub(crate) fn send_more(to: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(to, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+}
+
+/// While it lives, a socket sends full packets only (`TCP_CORK`, tcp(7)).
+#[derive(Debug)]
+pub(crate) struct Cork<'s, S: AsFd>(&'s S);
+
+impl<'s, S: AsFd> Cork<'s, S> {
+    pub(crate) fn put(socket: &'s S) -> Self {
+        // Without it, the same bytes go out in more packets.
+        let _ = sockopt::set_tcp_cork(socket, true);
+        Self(socket)
+    }
+}
+
+impl<S: AsFd> Drop for Cork<'_, S> {
+    fn drop(&mut self) {
+        let _ = sockopt::set_tcp_cork(self.0, false);
+    }
 }
 
 /// Whether nothing has arrived on a socket, not even its end: one `recv` that takes nothing.

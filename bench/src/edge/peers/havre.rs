@@ -55,6 +55,30 @@ pub(in crate::edge) fn start_with_hosts(
     home.run(program, site, &table, (name, Some(count)))
 }
 
+/// Starts one more edge with `count` hosts without certificates, which asks a control on the returned socket for news.
+pub(in crate::edge) fn start_under_control(
+    program: &OsString,
+    site: &Site<'_>,
+    count: usize,
+    serve: impl FnOnce(RouteTable, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<Proxy> {
+    let home = Home::make(site.folder, "havre-routes")?;
+    let hosts: Vec<(String, SocketAddr)> = (0..count).map(|number| (host(number), site.upstream)).collect();
+    let mut table = table(&hosts);
+    if let Some(second) = table.services.get_mut(&key(1)) {
+        second.upstreams.iter_mut().for_each(|upstream| upstream.release = "r2".to_owned());
+    }
+    serve(table.clone(), &site.folder.join("havre-routes-control.sock"))?;
+    home.run(program, site, &table, ("havre, routes", Some(count)))
+}
+
+/// Leads host 0 to service `number`.
+pub(in crate::edge) fn lead(table: &mut RouteTable, number: usize) {
+    if let Some(first) = table.routes.first_mut() {
+        first.target = Target::Service { service: key(number) };
+    }
+}
+
 /// Host `number` of many.
 pub(in crate::edge) fn host(number: usize) -> String {
     format!("host-{number}.bench.test")

@@ -10,6 +10,7 @@ use super::text::{self, Ask};
 use super::wire::Wire;
 use super::{After, Connection, DRAIN_MOST};
 use crate::site::{Body, Site, SiteAnswer};
+use crate::stream::Stream;
 use havre_http::h1::Framing;
 use havre_http::page::{self, Trouble};
 use havre_http::policy::{AnswerView, Reply};
@@ -36,11 +37,13 @@ enum Content<'c> {
 }
 
 impl<'c> Content<'c> {
-    fn of(body: &'c Body) -> Self {
+    /// As it is sent best over a connection that is plain, or not.
+    fn of(body: &'c Body, is_plain: bool) -> Self {
         match body {
             Body::None => Self::Bytes(b""),
             Body::Bytes(bytes) => Self::Bytes(bytes),
-            Body::File { file, offset, length } => Self::File(file, *offset, *length),
+            Body::File { copy: Some(bytes), .. } if !is_plain => Self::Bytes(bytes),
+            Body::File { file, offset, length, .. } => Self::File(file, *offset, *length),
         }
     }
 }
@@ -171,7 +174,8 @@ impl Connection {
             SiteAnswer::Ready(reply) => {
                 let lines = reply.lines.as_bytes();
                 let head = Head { status: reply.status, lines, length: reply.body.length(), release };
-                self.send_own(ask, &head, Content::of(&reply.body), keep_alive).await
+                let content = Content::of(&reply.body, matches!(self.stream, Stream::Plain(_)));
+                self.send_own(ask, &head, content, keep_alive).await
             }
             // Settled before; a second wait would have no end.
             SiteAnswer::Cold(_) => self.send_page(ask, Trouble::SiteUnreadable, keep_alive).await,
@@ -212,8 +216,8 @@ impl Connection {
                 wire.send(&mut to, [&out], &mut pace).await
             }
             Content::Bytes(body) => wire.send(&mut to, [&out, body], &mut pace).await,
-            Content::File(file, offset, length) => match wire.queue(&mut to, [&out], &mut pace).await {
-                Ok(()) if ask.is_head => wire.flush(&mut to, &mut pace).await,
+            Content::File(..) if ask.is_head => wire.send(&mut to, [&out], &mut pace).await,
+            Content::File(file, offset, length) => match wire.hold(&mut to, &out, &mut pace).await {
                 Ok(()) => wire.send_file(&mut to, file, (offset, length), &mut pace).await,
                 sent => sent,
             },

@@ -18,12 +18,17 @@ use super::Cdn;
 use super::index::{self, Index};
 use super::reply::{Body, Lines};
 
-/// Largest body kept in memory; above it `sendfile` wins over a copy (measured, `bench/edge`).
-pub(super) const SMALL_FILE: u64 = 32 * 1024;
+/// Largest body kept in memory.
+const SMALL_FILE: u64 = 32 * 1024;
+/// Largest body that is only there: above it, `sendfile` wins over a copy where nothing is encrypted (measured,
+/// `bench/edge`).
+const COPIED_FILE: u64 = 8 * 1024;
 /// Most bytes of small bodies and their heads in memory, over all sites.
 const MAX_MEMORY: usize = 32 * 1024 * 1024;
 /// Most larger files kept open, over all sites; part of the descriptors that `worker` leaves to the rest.
 const MAX_OPEN: usize = 128;
+/// From how many on only those are opened that are not in memory.
+const MANY_OPEN: usize = 96;
 /// What an entry costs beside its body: heads, allocation headers.
 const ENTRY_COST: usize = 1024;
 /// How much of a larger file is read before a worker sends it, so that its disk makes no other connection wait.
@@ -61,6 +66,11 @@ impl Budget {
             || self.open.load(Ordering::Relaxed) >= MAX_OPEN
     }
 
+    /// Whether a file that is in memory is worth a descriptor as well.
+    fn opens(&self, size: u64) -> bool {
+        size > COPIED_FILE && self.open.load(Ordering::Relaxed) < MANY_OPEN
+    }
+
     fn take(&self, body: &Body) {
         self.bytes.fetch_add(cost(body), Ordering::Relaxed);
         self.open.fetch_add(usize::from(matches!(body, Body::File { .. })), Ordering::Relaxed);
@@ -73,7 +83,11 @@ impl Budget {
 }
 
 fn cost(body: &Body) -> usize {
-    ENTRY_COST + if let Body::Bytes(bytes) = body { bytes.len() } else { 0 }
+    ENTRY_COST
+        + match body {
+            Body::Bytes(bytes) | Body::File { copy: Some(bytes), .. } => bytes.len(),
+            Body::None | Body::File { copy: None, .. } => 0,
+        }
 }
 
 /// One published site, open.
@@ -130,13 +144,17 @@ impl Folder {
             let problem = format!("{name:?} has {size} bytes, it was published with {expected}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
-        if size <= SMALL_FILE {
-            let mut body = vec![0; usize::try_from(size).unwrap_or(0)];
-            opened.read_exact_at(&mut body, 0)?;
-            return Ok(Body::Bytes(body.into()));
+        if size > SMALL_FILE {
+            warm(&opened, size)?;
+            return Ok(Body::File { file: Arc::new(opened), offset: 0, length: size, copy: None });
         }
-        warm(&opened, size)?;
-        Ok(Body::File { file: Arc::new(opened), offset: 0, length: size })
+        let mut body = vec![0; usize::try_from(size).unwrap_or(0)];
+        opened.read_exact_at(&mut body, 0)?;
+        if self.budget.opens(size) {
+            let copy = Some(body.into());
+            return Ok(Body::File { file: Arc::new(opened), offset: 0, length: size, copy });
+        }
+        Ok(Body::Bytes(body.into()))
     }
 
     /// Keeps a representation, in place of what was kept of it before.

@@ -102,6 +102,8 @@ pub enum Body {
         offset: u64,
         /// Number of bytes to send.
         length: u64,
+        /// The same bytes, where they are in memory too: for connections that encrypt.
+        copy: Option<Bytes>,
     },
 }
 
@@ -110,14 +112,13 @@ impl Body {
     pub(super) fn part(&self, first: u64, length: u64) -> Self {
         match self {
             Self::None => Self::None,
-            Self::Bytes(bytes) => {
-                let start = usize::try_from(first).unwrap_or(0).min(bytes.len());
-                let end = start.saturating_add(usize::try_from(length).unwrap_or(0)).min(bytes.len());
-                Self::Bytes(bytes.slice(start..end))
-            }
-            Self::File { file, offset, .. } => {
-                Self::File { file: Arc::clone(file), offset: offset + first, length }
-            }
+            Self::Bytes(bytes) => Self::Bytes(slice(bytes, first, length)),
+            Self::File { file, offset, copy, .. } => Self::File {
+                file: Arc::clone(file),
+                offset: offset + first,
+                length,
+                copy: copy.as_ref().map(|bytes| slice(bytes, first, length)),
+            },
         }
     }
 
@@ -129,6 +130,12 @@ impl Body {
             Self::File { length, .. } => Some(*length),
         }
     }
+}
+
+fn slice(bytes: &Bytes, first: u64, length: u64) -> Bytes {
+    let start = usize::try_from(first).unwrap_or(0).min(bytes.len());
+    let end = start.saturating_add(usize::try_from(length).unwrap_or(0)).min(bytes.len());
+    bytes.slice(start..end)
 }
 
 /// Header lines in the form of HTTP/1 (`Name: value\r\n`), shared and never changed.

@@ -88,7 +88,7 @@ fn body(answer: &SiteAnswer) -> Option<Vec<u8>> {
     match &reply.body {
         Body::None => None,
         Body::Bytes(body) => Some(body.to_vec()),
-        Body::File { file, offset, length } => {
+        Body::File { file, offset, length, .. } => {
             let mut body = vec![0; usize::try_from(*length).unwrap()];
             file.read_exact_at(&mut body, *offset).unwrap();
             Some(body)
