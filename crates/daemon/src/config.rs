@@ -45,6 +45,10 @@ pub(crate) struct ControlConfig {
     pub(crate) environment_pool: String,
     /// Builds at once. Default 1.
     pub(crate) builds: usize,
+    /// Secrets for calls to CDNs: a folder for each host, in it one file for each secret. Default `/etc/havre/purge`.
+    pub(crate) purge_secrets: PathBuf,
+    /// Calls to CDNs may go to addresses that are not public, and over plain HTTP. Default false.
+    pub(crate) purge_private: bool,
     /// Key that seals secrets in the store. Default `/etc/havre/master.key`.
     pub(crate) master_key: PathBuf,
     /// Addresses that names of services point to; those of the default routes when empty.
@@ -88,6 +92,8 @@ impl Default for ControlConfig {
             edge_pool: "10.213.0.0/16".to_owned(),
             environment_pool: "10.214.0.0/16".to_owned(),
             builds: 1,
+            purge_secrets: PathBuf::from("/etc/havre/purge"),
+            purge_private: false,
             master_key: PathBuf::from("/etc/havre/master.key"),
             public_addresses: Vec::new(),
             dns: DnsConfig::default(),
@@ -123,6 +129,7 @@ mod tests {
     fn an_empty_file_is_enough() {
         let config: Config = toml::from_str("").unwrap();
         assert_eq!(config.control.socket, PathBuf::from("/run/havre/control.sock"));
+        assert!(!config.control.purge_private);
     }
 
     #[test]

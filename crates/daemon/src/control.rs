@@ -14,6 +14,7 @@ use havre_engine::Engine;
 use havre_engine::docker::DockerEngine;
 use havre_reconcile::clock::{Clock, SystemClock};
 use havre_reconcile::public::HttpProbe;
+use havre_reconcile::purge::{HttpPurger, PurgeSettings};
 use havre_reconcile::world::{Seams, Settings, World};
 use havre_store::{AddressPool, OpenOptions, Store};
 use havre_web::{AppState, NodeView, Wiring};
@@ -166,6 +167,8 @@ fn world(
         authoritative_port: config.dns.authoritative_port,
         ..DnsSettings::new(config.dns.resolvers.clone())
     };
+    let purge =
+        PurgeSettings { secrets_dir: config.purge_secrets.clone(), allow_private: config.purge_private };
     let seams = Seams {
         engine,
         builder,
@@ -173,6 +176,7 @@ fn world(
         public: Arc::new(HttpProbe),
         authority: Arc::new(AcmeClient::new()),
         dns: Arc::new(DnsClient::new(dns)),
+        purger: Arc::new(HttpPurger::new(purge)),
     };
     Ok(World::new(store, seams, settings))
 }

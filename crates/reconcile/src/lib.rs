@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod execute;
 pub mod observe;
 pub mod public;
+pub mod purge;
 pub mod route;
 pub mod runner;
 pub mod service;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, certificate, route, service, site};
+use crate::{build, certificate, purge, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(10);
@@ -28,6 +28,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let listener = world.tracker.spawn(listen(world.clone()));
     // A loop of its own: what issuers and servers of names answer never holds a service back.
     let certificates = tokio::spawn(certificate::run(world.clone(), stop.clone()));
+    // Likewise: a CDN that does not answer is waited for by nobody else.
+    let purges = tokio::spawn(purge::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -57,6 +59,9 @@ pub async fn run(world: World, stop: CancellationToken) {
     listener.abort();
     if let Err(error) = certificates.await {
         tracing::error!(%error, "the loop of certificates broke off");
+    }
+    if let Err(error) = purges.await {
+        tracing::error!(%error, "the loop of calls to CDNs broke off");
     }
     world.tracker.close();
     world.tracker.wait().await;

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::certificate::Desk;
 use crate::clock::Clock;
 use crate::public::PublicProbe;
+use crate::purge::Purger;
 
 /// Places and networks; fixed for the life of the process.
 #[derive(Debug, Clone)]
@@ -58,6 +59,8 @@ pub struct World {
     pub authority: Arc<dyn Authority>,
     /// Asks servers of names, writes records.
     pub dns: Arc<dyn Dns>,
+    /// Calls CDNs.
+    pub purger: Arc<dyn Purger>,
     /// Places and networks.
     pub settings: Arc<Settings>,
     /// Wakes the runner from inside.
@@ -83,6 +86,7 @@ impl World {
             public: seams.public,
             authority: seams.authority,
             dns: seams.dns,
+            purger: seams.purger,
             settings: Arc::new(settings),
             wake: Arc::default(),
             certificates_wake: Arc::default(),
@@ -135,6 +139,8 @@ pub struct Seams {
     pub authority: Arc<dyn Authority>,
     /// Asks servers of names, writes records.
     pub dns: Arc<dyn Dns>,
+    /// Calls CDNs.
+    pub purger: Arc<dyn Purger>,
 }
 
 /// The engine's last answer, valid until something may have changed.

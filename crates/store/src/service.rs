@@ -302,6 +302,7 @@ impl Tx<'_> {
         for sql in [
             "DELETE FROM deployments WHERE service = ?1",
             "UPDATE services SET live = NULL WHERE id = ?1",
+            "DELETE FROM purges WHERE service = ?1",
             "DELETE FROM site_releases WHERE release IN (SELECT id FROM releases WHERE service = ?1)",
             "DELETE FROM releases WHERE service = ?1",
             "DELETE FROM builds WHERE service = ?1",

@@ -71,7 +71,8 @@ impl View<'_> {
 }
 
 impl Tx<'_> {
-    /// Remembers when a release of a site stopped being live.
+    /// Remembers when a release of a site stopped being live, and that its CDN is to be told. Where nothing is live any
+    /// more, the pages of the last one are to be forgotten all the same.
     pub(crate) fn record_switch(
         &mut self,
         from: Option<ReleaseId>,
@@ -79,6 +80,9 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         if let Some(to) = to {
             self.forget_left(to)?;
+        }
+        if let Some(release) = to.or(from) {
+            self.request_purge(release)?;
         }
         let Some(from) = from.filter(|from| Some(*from) != to) else { return Ok(()) };
         if !matches!(self.get_release(from)?.artifact, Artifact::Site { .. }) {

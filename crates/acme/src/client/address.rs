@@ -1,10 +1,11 @@
-//! Which addresses are public, so that a directory or a name server cannot make us ask the inside of a network.
+//! Which addresses are public, so that a directory, a name server or the address of a CDN cannot make us ask the inside of a
+//! network.
 //! Tests at the end of the file.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether anybody on the internet can have this address (RFC 6890 and the registries it made).
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),
@@ -38,6 +39,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         (0x64, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => inside(g, h),
         (0x2002, _) => inside(b, c),
         (0x2001, 0xdb8) => false,
+        // Set aside for protocols (RFC 2928); Teredo, which carries an IPv4 address, is among them.
+        (0x2001, 0..0x200) => false,
         // Everything given out so far is in here.
         _ => a & 0xe000 == 0x2000,
     }
@@ -77,6 +80,7 @@ mod tests {
             "::1",
             "::ffff:10.0.0.1",
             "64:ff9b::a00:1",
+            "2001::1",
             "2001:db8::1",
             "2002:a00:1::",
             "fc00::1",

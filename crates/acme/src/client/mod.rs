@@ -3,7 +3,7 @@
 //! Pebble, `tests/it/abuse.rs` against servers that misbehave.
 
 mod account;
-pub(crate) mod address;
+pub mod address;
 mod answer;
 mod calls;
 mod http;

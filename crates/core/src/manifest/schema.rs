@@ -300,9 +300,23 @@ pub const SITE: Keys = Keys {
 /// `[sites.<name>.cdn]`.
 pub const CDN: Keys = Keys {
     table: "sites.<name>.cdn",
-    known: &["tags", "hold"],
+    known: &["tags", "hold", "purge"],
     later: &[],
-    meant: &[("ttl", "hold"), ("max_age", "hold"), ("header", "tags")],
+    meant: &[("ttl", "hold"), ("max_age", "hold"), ("header", "tags"), ("invalidate", "purge")],
+};
+
+/// `[sites.<name>.cdn.purge]`.
+pub const PURGE: Keys = Keys {
+    table: "sites.<name>.cdn.purge",
+    known: &["url", "method", "header", "secret", "body"],
+    later: &[],
+    meant: &[
+        ("address", "url"),
+        ("endpoint", "url"),
+        ("token", "secret"),
+        ("key", "secret"),
+        ("json", "body"),
+    ],
 };
 
 /// `[environments.<name>]`.
@@ -314,7 +328,7 @@ pub const ENVIRONMENT: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 19] = [
+pub const TABLES: [&Keys; 20] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
@@ -333,6 +347,7 @@ pub const TABLES: [&Keys; 19] = [
     &MAINTENANCE,
     &SITE,
     &CDN,
+    &PURGE,
     &ENVIRONMENT,
 ];
 

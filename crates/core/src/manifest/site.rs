@@ -6,6 +6,7 @@ use crate::manifest::{Found, Kind, edge, https, route, schema, source};
 use crate::name::ServiceName;
 use crate::quantity::Span;
 use crate::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
+use crate::site::purge::{PurgeBody, PurgeMethod, PurgeSpec};
 use crate::site::settings::{self, CdnSpec, CleanUrls, SiteSettings, TagHeader, TrailingSlash};
 
 /// Reads one site; `None` when it has problems that leave no whole specification.
@@ -91,7 +92,38 @@ fn read_cdn(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<CdnSpec> {
         Some(value) => Some(reader.span(&value, Span::seconds(1)..=settings::HOLD_MAX)?),
         None => None,
     };
-    Some(CdnSpec { tags: tags?, hold })
+    let purge = match fields.find("purge") {
+        Some(value) => Some(Box::new(read_purge(reader, &value)?)),
+        None => None,
+    };
+    Some(CdnSpec { tags: tags?, hold, purge })
+}
+
+fn read_purge(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<PurgeSpec> {
+    let fields = reader.table(&schema::PURGE, value)?;
+    for (key, hint) in [
+        ("url", "add url = \"https://api.example.org/purge/{tag}\", as the CDN's documentation says"),
+        ("header", "add header = \"Authorization\": the header that carries the secret"),
+        ("secret", "add secret = \"cdn\": the name of a secret on the server, never the secret itself"),
+    ] {
+        if fields.find(key).is_none() {
+            let message = format!("`{}` has no `{key}`", fields.path);
+            reader.report(Code::MissingKey, fields.at.clone(), message, hint);
+        }
+    }
+    let methods = [("POST", PurgeMethod::Post), ("PURGE", PurgeMethod::Purge)];
+    let method = match fields.find("method") {
+        Some(_) => read_word(reader, &fields, "method", &methods),
+        None => Some(PurgeMethod::default()),
+    };
+    let body = match fields.find("body") {
+        Some(value) => reader.parsed(&value),
+        None => Some(PurgeBody::default()),
+    };
+    let url = fields.find("url").and_then(|value| reader.parsed(&value));
+    let header = fields.find("header").and_then(|value| reader.parsed(&value));
+    let secret = fields.find("secret").and_then(|value| reader.parsed(&value));
+    Some(PurgeSpec { url: url?, method: method?, header: header?, secret: secret?, body: body? })
 }
 
 /// One of a few words.

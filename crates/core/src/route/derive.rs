@@ -15,7 +15,8 @@ use crate::release::Release;
 use crate::route::{Canary, EarlierSite, Role, ServiceUpstreams, SiteCdn, Table, Target, Upstream};
 use crate::service::Service;
 use crate::service::spec::{RouteSpec, Strategy, TaskWork};
-use crate::site::settings::EARLIER_MAX;
+use crate::site::purge::site_tag;
+use crate::site::settings::{CdnSpec, EARLIER_MAX};
 use crate::task::Task;
 use crate::time::Timestamp;
 
@@ -112,7 +113,7 @@ impl ServiceRows {
             base: None,
             clean_urls: site.settings.clean_urls,
             trailing_slash: site.settings.trailing_slash,
-            cdn: site.settings.cdn.clone().map(|spec| SiteCdn { spec, tag: self.cdn_tag() }),
+            cdn: site.settings.cdn.as_ref().map(|spec| self.cdn(spec)),
             earlier: self.earlier(digest, site.settings.keep_assets),
         })
     }
@@ -158,10 +159,10 @@ impl ServiceRows {
         earlier
     }
 
-    /// The same for every release, so that a CDN can be told to forget them all.
-    fn cdn_tag(&self) -> String {
-        let place = &self.service.place;
-        format!("{}-{}-{}", place.project, place.environment, place.service)
+    /// Without the address that is called after a switch: control calls it, and no edge needs to know it.
+    fn cdn(&self, spec: &CdnSpec) -> SiteCdn {
+        let spec = CdnSpec { purge: None, ..spec.clone() };
+        SiteCdn { spec, tag: site_tag(&self.service.place) }
     }
 
     fn upstreams(&self) -> Vec<Upstream> {

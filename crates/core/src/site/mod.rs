@@ -1,7 +1,8 @@
 //! What a published site says beside its files: `_headers`, `_redirects`, and the document that `build` writes and the
 //! edge reads. `pattern` matches paths, `redirects` and `headers` read the user's files, `loops` finds redirects that
-//! lead back to themselves, `document` is what lies beside a site, `retention` says which sites are kept and why.
-//! Opens no file. Reference for people: `docs/rooms/site.md`. Tests: `tests/it/site.rs`.
+//! lead back to themselves, `document` is what lies beside a site, `retention` says which sites are kept and why, `purge` how
+//! and when a CDN is told. Opens no file. Reference for people: `docs/rooms/site.md`. Tests: `tests/it/site.rs`,
+//! `tests/it/site_purge.rs`.
 
 pub mod document;
 pub mod event;
@@ -9,6 +10,7 @@ pub mod header;
 pub mod headers;
 mod loops;
 pub mod pattern;
+pub mod purge;
 pub mod redirects;
 pub mod retention;
 pub mod settings;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::Span;
+use crate::site::purge::PurgeSpec;
 
 /// How long files of the release before are served after a switch.
 pub const KEEP_ASSETS: Span = Span::seconds(3600);
@@ -88,6 +89,9 @@ pub struct CdnSpec {
     /// How long it may hold pages.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<Span>,
+    /// How to tell it to forget pages after a switch. Boxed, because most sites have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub purge: Option<Box<PurgeSpec>>,
 }
 
 /// The header that names what can be purged together.

@@ -11,3 +11,4 @@ mod service;
 mod settings;
 mod sim;
 mod site;
+mod site_purge;

@@ -3,6 +3,7 @@
 
 use havre_core::site::document::Encoding;
 use havre_core::site::headers::Change;
+use havre_core::site::purge::pages_tag;
 
 use super::index::{File, Index};
 use super::kind;
@@ -60,7 +61,7 @@ pub(super) fn lines(sent: &Sent<'_>, digest: &str) -> (Lines, Lines) {
 /// What a CDN in front may hold, and the names under which it is purged.
 fn cdn_lines(site: &Site, is_page: bool, set: &mut Vec<(&str, String)>) {
     let Some(cdn) = &site.cdn else { return };
-    let pages = format!("{}-pages", cdn.tag);
+    let pages = pages_tag(&cdn.tag);
     let tags = |separator: &str| {
         if is_page { format!("{}{separator}{pages}", cdn.tag) } else { cdn.tag.clone() }
     };

@@ -5,6 +5,8 @@
 mod certificate;
 mod deploy;
 mod failure;
+mod purge;
+mod purge_http;
 mod restart;
 mod runner;
 mod site;

@@ -14,7 +14,7 @@ use havre_reconcile::site;
 
 use crate::world::{Control, Outside};
 
-fn spec(settings: SiteSettings) -> ServiceSpec {
+pub(crate) fn spec(settings: SiteSettings) -> ServiceSpec {
     ServiceSpec {
         routes: vec![RouteSpec { host: "web.example".parse().unwrap(), path: "/".parse().unwrap() }],
         work: Work::Site(SiteWork {
@@ -30,7 +30,15 @@ fn spec(settings: SiteSettings) -> ServiceSpec {
     }
 }
 
-async fn deploy(control: &Control, id: ServiceId) -> Digest {
+pub(crate) async fn deploy(control: &Control, id: ServiceId) -> Digest {
+    publish(control, id).await;
+    control.settle().await;
+    let live = control.service(id).await.live.unwrap();
+    digest_of(control, live).await
+}
+
+/// Asks for a deployment and makes the folder it will look for.
+pub(crate) async fn publish(control: &Control, id: ServiceId) {
     let build = control.build(id).await;
     let service = control.service(id).await;
     let (place, spec) = (service.place, service.spec);
@@ -38,9 +46,6 @@ async fn deploy(control: &Control, id: ServiceId) -> Digest {
     let Artifact::Site { digest } = artifact_of(&request) else { panic!("not a site") };
     // A deployment looks whether the folder is there.
     std::fs::create_dir_all(control.outside.path("sites").join(digest.hex())).unwrap();
-    control.settle().await;
-    let live = control.service(id).await.live.unwrap();
-    digest_of(control, live).await
 }
 
 async fn digest_of(control: &Control, id: ReleaseId) -> Digest {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use havre_core::service::spec::{
     Argv, HealthSpec, ImageSource, RouteSpec, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, VolumeSpec,
     Work, defaults,
 };
+use havre_core::site::purge::PurgeSpec;
 use havre_core::task::EngineState;
 use havre_core::task::spec::Purpose;
 use havre_core::time::Timestamp;
@@ -30,6 +31,7 @@ use havre_engine::fake::script::Script;
 use havre_engine::log::LogSource;
 use havre_reconcile::clock::ManualClock;
 use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
+use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::world::{Seams, Settings, World, edge_network};
 use havre_reconcile::{build, route, service};
 use havre_store::{OpenOptions, Store};
@@ -44,8 +46,47 @@ pub(crate) struct Outside {
     pub(crate) edge: Arc<FakeEdge>,
     pub(crate) authority: FakeAuthority,
     pub(crate) dns: FakeDns,
+    pub(crate) cdn: Arc<FakeCdn>,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
+}
+
+/// A CDN: what it was told, and how often it fails before it listens.
+#[derive(Debug, Default)]
+pub(crate) struct FakeCdn {
+    told: Mutex<Vec<String>>,
+    tries: AtomicU32,
+    failures: AtomicU32,
+}
+
+impl FakeCdn {
+    pub(crate) fn fail(&self, times: u32) {
+        self.failures.store(times, Ordering::SeqCst);
+    }
+
+    /// Every call it listened to: method and target.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// Every call, those that failed too.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Purger for FakeCdn {
+    async fn purge(&self, spec: &PurgeSpec, tag: &str) -> Result<u16, PurgeError> {
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        let left = self.failures.load(Ordering::SeqCst);
+        if left > 0 {
+            self.failures.store(left - 1, Ordering::SeqCst);
+            return Err(PurgeError::new("cdn.example: answered 503"));
+        }
+        self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target(tag)));
+        Ok(200)
+    }
 }
 
 /// An edge: its table, and which images answer how.
@@ -81,6 +122,7 @@ impl Outside {
             edge: Arc::new(edge),
             authority: FakeAuthority::new(),
             dns: FakeDns::new(),
+            cdn: Arc::default(),
             command_exit: Arc::default(),
         };
         for folder in ["sites", "logs", "builds"] {
@@ -111,6 +153,7 @@ impl Outside {
             public: Arc::clone(&self.edge) as _,
             authority: Arc::new(self.authority.clone()),
             dns: Arc::new(self.dns.clone()),
+            purger: Arc::clone(&self.cdn) as _,
         };
         let settings = Settings {
             edge_network: edge_network("10.213.0.0/16", "10.213.0.1".parse().unwrap()),

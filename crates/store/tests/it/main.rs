@@ -11,6 +11,7 @@ mod environment;
 mod event;
 mod issuer;
 mod open;
+mod purge;
 mod release;
 mod route;
 mod seal;

@@ -42,7 +42,7 @@ fn routes() -> Vec<Route> {
                 clean_urls: CleanUrls::Redirect,
                 trailing_slash: TrailingSlash::Never,
                 cdn: Some(SiteCdn {
-                    spec: CdnSpec { tags: TagHeader::CacheTag, hold: Some(Span::seconds(60)) },
+                    spec: CdnSpec { tags: TagHeader::CacheTag, hold: Some(Span::seconds(60)), purge: None },
                     tag: "dropit-production-web".to_owned(),
                 }),
                 earlier: vec![EarlierSite {
