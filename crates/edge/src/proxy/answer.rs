@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::clock::{Lane, Pace};
 use super::receive::COPY_MOST;
@@ -17,6 +16,7 @@ use super::wire::{Broken, Wire};
 use crate::stream::{ReadEnd, WriteEnd};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
+use havre_http::h1::body::{Sink, Source};
 use havre_http::h1::{Framing, Refusal, Scratch, head_end, response};
 use havre_http::page::Trouble;
 use havre_http::policy::{AnswerView, Coding};

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use havre_api::route_table::{Limits, Protocol};
 
-use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::reply::Own;
 use super::text::{self, Ask};
@@ -21,6 +20,7 @@ use crate::site::SiteRequest;
 use crate::table::{Found, Host, Service, Table};
 use crate::upstream::{InFlight, Upstream};
 use crate::worker::Worker;
+use havre_http::h1::body::{Sink, Source};
 use havre_http::h1::request::{self, RequestHead};
 use havre_http::h1::{Framing, Refusal, Scratch, head_end};
 use havre_http::page::Trouble;
