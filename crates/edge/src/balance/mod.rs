@@ -5,7 +5,6 @@
 
 mod budget;
 mod choose;
-mod outlier;
 mod queue;
 mod stick;
 
@@ -14,12 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use havre_api::route_table::{Balance as Rules, Protocol};
+use havre_core::service::balance::outlier::{self, Mark, Seen};
 
 use crate::table::Service;
 use crate::upstream::{InFlight, Standing, Upstream};
 use budget::Budget;
 use choose::Candidate;
-use outlier::{Mark, Seen};
 pub(crate) use queue::{Place, Queue};
 pub use stick::Choice;
 
