@@ -1,6 +1,6 @@
 //! How the requests of one service are spread over its upstreams: two at random, the one with less in flight; fresh
 //! ones spared at first; those that fail left out for a while; limits, a line before them, and a budget for second
-//! tries. `choose`, `outlier` and `budget` decide, purely; this file brings them what they need to know.
+//! tries. `choose`, `budget` and core's `outlier` decide, purely; this file brings them what they need to know.
 //! Health by probes is `probe`'s. Tests: `table/tests.rs`, `tests/it/balance.rs`.
 
 mod budget;

@@ -162,7 +162,7 @@ impl Answer<'_> {
         if buffer.is_empty() {
             // The wait of the upstream's thinking: without memory, and without a deadline while the client is
             // still sending.
-            let waited = std::future::poll_fn(|context| match from.poll_ready(context) {
+            let waited = std::future::poll_fn(|context| match from.poll_answer(context) {
                 Poll::Ready(ready) => Poll::Ready(ready),
                 Poll::Pending if self.flow.upload.get() == Upload::Running => Poll::Pending,
                 Poll::Pending if pace.may_wait(self.wire.clock, self.wire.watch, Lane::Outward) => {

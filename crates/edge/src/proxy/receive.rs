@@ -249,8 +249,8 @@ impl Connection {
                 Framing::Chunked if self.stream.is_h2() => Source::UntilClose,
                 framing => Source::of(framing),
             },
-            sink: match (head.framing, protocol) {
-                (Framing::Chunked, Protocol::Http1) => Sink::Chunks,
+            sink: match head.framing {
+                Framing::Chunked if !protocol.is_h2() => Sink::Chunks,
                 _ => Sink::Plain,
             },
             protocol,
@@ -505,8 +505,8 @@ impl Request {
         let table = worker.shared.table.load();
         let service = table.service(&self.service.key).ok_or(NoUpstream::NoneHealthy)?;
         let in_flight = pick(worker, service, tried, choice(&self.ask, service, self.client))?;
-        // What was written is framed for the other protocol; a release that changes it loses one retry.
-        if in_flight.upstream().protocol != self.protocol {
+        // What was written is framed for the other version; a release that changes it loses one retry.
+        if in_flight.upstream().protocol.is_h2() != self.protocol.is_h2() {
             return Err(NoUpstream::NoneHealthy);
         }
         if let Some(pass) = &self.ask.pass {
