@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use havre_core::route::settings::RouteSettings;
 use havre_core::route::settings::auth::SecretDigest;
+use havre_core::service::tls::TlsSpec;
 use havre_core::site::settings::{CleanUrls, TagHeader, TrailingSlash};
 use serde::{Deserialize, Serialize};
 
@@ -198,6 +199,10 @@ pub struct ServiceUpstreams {
     /// How requests are spread over the upstreams.
     #[serde(default)]
     pub balance: Balance,
+    /// How upstreams that speak TLS prove who they are, by the name of their release; what speaks TLS and is not named
+    /// here is never connected to. Core's own type, for the reasons of [`Policy`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tls: BTreeMap<String, TlsSpec>,
 }
 
 /// A release that gets part of the requests while its tasks are still standby. A client stays on its side: by its
@@ -239,14 +244,28 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
+    /// HTTP/1.1 over TLS.
+    Https,
     /// HTTP/2 from the first byte, without TLS.
     H2c,
+    /// HTTP/2 over TLS.
+    H2,
 }
 
 impl Protocol {
     /// The usual one, which is left out on the wire.
     pub fn is_http1(&self) -> bool {
         *self == Self::Http1
+    }
+
+    /// Whether it is one over TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::H2)
+    }
+
+    /// Whether it is HTTP/2.
+    pub fn is_h2(self) -> bool {
+        matches!(self, Self::H2c | Self::H2)
     }
 }
 

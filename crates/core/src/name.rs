@@ -231,6 +231,13 @@ impl From<HostName> for CertificateName {
     }
 }
 
+impl From<&ServiceName> for HostName {
+    /// The name by which other services of its environment reach it: every service name is a host of one label.
+    fn from(name: &ServiceName) -> Self {
+        Self(name.0.clone())
+    }
+}
+
 impl From<HostName> for DnsName {
     fn from(host: HostName) -> Self {
         Self(host.0)

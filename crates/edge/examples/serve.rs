@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits: Limits::default(),
         is_paused: false,
         canary: None,
+        tls: BTreeMap::new(),
     };
     let table = RouteTable {
         version: ROUTE_TABLE_VERSION,

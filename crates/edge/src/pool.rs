@@ -1,18 +1,28 @@
 //! Idle connections to upstreams, of one worker. At most a number of them over all addresses, the oldest goes
 //! first; none rests longer than a limit below the keep-alive of the applications; none outlives the place of
-//! its upstream in the route table. It opens no connections. Tests: `tests/it/upstreams.rs`.
+//! its upstream in the route table. One that was made under another trust is never taken, though its address be the
+//! same. It opens no connections. Tests: `tests/it/upstreams.rs`, `tests/it/tls_upstream.rs`.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
-
-use crate::syscall;
+use crate::stream::Stream;
+use crate::tls::upstream::is_same;
+use crate::upstream::Upstream;
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    /// None once it is in use again.
+    stream: Option<Stream>,
     since: u64,
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.stream {
+            stream.bid_farewell();
+        }
+    }
 }
 
 /// Idle connections by address; the most recently used one is taken first.
@@ -34,29 +44,30 @@ impl Pool {
 
     /// A connection that is still open as far as this machine knows. `must_ask` asks the kernel too, for requests
     /// that cannot be sent twice; otherwise what the last poll said is enough, since those are repeated.
-    pub(crate) fn take(&mut self, address: &SocketAddr, must_ask: bool, oldest: u64) -> Option<TcpStream> {
-        let list = self.idle.get_mut(address)?;
-        while let Some(idle) = list.pop_back() {
+    pub(crate) fn take(&mut self, upstream: &Upstream, must_ask: bool, oldest: u64) -> Option<Stream> {
+        let list = self.idle.get_mut(&upstream.address)?;
+        while let Some(mut idle) = list.pop_back() {
             self.count -= 1;
-            let is_open = idle.since >= oldest
-                && is_open(&idle.stream)
-                && (!must_ask || syscall::is_silent(&idle.stream));
-            if is_open {
-                return Some(idle.stream);
+            let Some(stream) = &idle.stream else { continue };
+            let is_good = idle.since >= oldest
+                && is_same(stream.trust(), upstream.trust.as_ref())
+                && stream.is_silent(must_ask);
+            if is_good {
+                return idle.stream.take();
             }
         }
         None
     }
 
     /// Keeps a connection whose answer is complete, unless its upstream has left the table.
-    pub(crate) fn put(&mut self, address: SocketAddr, stream: TcpStream, generation: u64, now: u64) {
+    pub(crate) fn put(&mut self, address: SocketAddr, stream: Stream, generation: u64, now: u64) {
         if (generation < self.generation && !self.live.contains(&address)) || self.most == 0 {
             return;
         }
         if self.count == self.most {
             self.evict_oldest();
         }
-        self.idle.entry(address).or_default().push_back(Idle { stream, since: now });
+        self.idle.entry(address).or_default().push_back(Idle { stream: Some(stream), since: now });
         self.count += 1;
     }
 
@@ -82,7 +93,9 @@ impl Pool {
             return;
         }
         for list in self.idle.values_mut() {
-            list.retain(|idle| idle.since >= oldest && is_open(&idle.stream));
+            list.retain(|idle| {
+                idle.since >= oldest && idle.stream.as_ref().is_some_and(|stream| stream.is_silent(false))
+            });
         }
         self.idle.retain(|_, list| !list.is_empty());
         self.recount();
@@ -91,9 +104,4 @@ impl Pool {
     fn recount(&mut self) {
         self.count = self.idle.values().map(VecDeque::len).sum();
     }
-}
-
-/// Whether nothing has arrived as far as the runtime knows; asks the kernel only when it was told of news.
-fn is_open(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0; 1]), Err(problem) if problem.kind() == std::io::ErrorKind::WouldBlock)
 }

@@ -57,6 +57,12 @@ pub enum TableError {
         /// The task.
         task: String,
     },
+    /// An upstream speaks TLS, and how it proves who it is does not stand there or cannot be used.
+    #[error("task {task} speaks TLS, and the table does not say whom to trust in a way that can be used")]
+    NoTrust {
+        /// The task.
+        task: String,
+    },
     /// A route names a policy that the document does not hold.
     #[error("route {host}{prefix} names unknown policy {policy}")]
     UnknownPolicy {
@@ -186,7 +192,7 @@ impl Table {
     }
 
     /// Builds a table, keeping upstreams (health, counters, in flight) that `previous` knows under the same
-    /// task and address, and counters of services and sites with the same name. Changes nothing in `previous`.
+    /// task and address, TLS towards releases that `previous` has, and counters of services and sites with the same name. Changes nothing in `previous`.
     ///
     /// # Errors
     /// The document has another version, contradicts itself or carries a text that could break out of a

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::account::series::Series;
 use crate::balance::{Outcome, Queue};
+use crate::tls::upstream::Trust;
 
 /// Wake-ups between worker threads and the two state threads; one for the life of the process, passed from
 /// each table to the next. Each side has exactly one listener, so a stored permit is never lost.
@@ -103,6 +104,8 @@ pub struct Upstream {
     pub address: SocketAddr,
     /// What it speaks.
     pub protocol: Protocol,
+    /// How it proves who it is, where it speaks TLS.
+    pub(crate) trust: Option<Arc<Trust>>,
     /// Counters of its release.
     pub(crate) series: Arc<Series>,
     in_flight: AtomicU64,
@@ -123,12 +126,18 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(wire: &WireUpstream, signals: Arc<Signals>, series: Arc<Series>) -> Self {
+    pub(crate) fn new(
+        wire: &WireUpstream,
+        trust: Option<Arc<Trust>>,
+        signals: Arc<Signals>,
+        series: Arc<Series>,
+    ) -> Self {
         Self {
             task: wire.task.clone(),
             release: wire.release.clone(),
             address: wire.address,
             protocol: wire.protocol,
+            trust,
             series,
             in_flight: AtomicU64::new(0),
             requests: AtomicU64::new(0),

@@ -20,6 +20,8 @@ pub enum Trouble {
     NoTask,
     /// Connections to every task tried were refused.
     Unreachable,
+    /// The task's certificate is not what the service trusts, or its handshake failed otherwise.
+    UpstreamTls,
     /// Connecting took too long.
     ConnectTimeout,
     /// The task closed the connection without an answer.
@@ -60,7 +62,7 @@ impl Trouble {
             Self::UnknownHost | Self::Misdirected => 421,
             Self::UnknownPath | Self::NoFile => 404,
             Self::NoTask | Self::Busy | Self::QueueFull | Self::QueueTimeout => 503,
-            Self::Unreachable | Self::NoAnswer | Self::BadAnswer => 502,
+            Self::Unreachable | Self::UpstreamTls | Self::NoAnswer | Self::BadAnswer => 502,
             Self::ConnectTimeout | Self::AnswerTimeout => 504,
             Self::SiteMethod => 405,
             Self::SiteUnreadable => 500,
@@ -81,6 +83,7 @@ impl Trouble {
             Self::UnknownPath => "unknown-path",
             Self::NoTask => "no-healthy-task",
             Self::Unreachable => "unreachable",
+            Self::UpstreamTls => "upstream-tls",
             Self::ConnectTimeout => "connect-timeout",
             Self::NoAnswer => "no-answer",
             Self::BadAnswer => "bad-answer",
@@ -119,6 +122,7 @@ impl Trouble {
             Self::UnknownPath => "Nothing is published at this address.",
             Self::NoTask => "This service has no healthy task at the moment. Please try again shortly.",
             Self::Unreachable => "The service could not be reached. Please try again shortly.",
+            Self::UpstreamTls => "The service could not be reached securely.",
             Self::ConnectTimeout => "The service could not be reached in time. Please try again shortly.",
             Self::NoAnswer => "The service ended the connection without an answer.",
             Self::BadAnswer => "The service gave an answer that is not valid HTTP.",

@@ -141,6 +141,7 @@ pub(in crate::edge) fn table(hosts: &[(String, SocketAddr)]) -> RouteTable {
             is_paused: false,
             canary: None,
             balance: Balance::default(),
+            tls: Default::default(),
         };
         table.services.insert(key(number), service);
         table.routes.push(route(host, Target::Service { service: key(number) }));

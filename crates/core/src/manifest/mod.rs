@@ -20,6 +20,7 @@ pub mod schema;
 mod service;
 mod site;
 mod source;
+mod tls;
 
 use std::collections::BTreeMap;
 

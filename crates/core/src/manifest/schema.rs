@@ -33,6 +33,7 @@ pub const SERVICE: Keys = Keys {
         "image",
         "port",
         "protocol",
+        "tls",
         "health",
         "hosts",
         "command",
@@ -82,7 +83,6 @@ pub const SERVICE: Keys = Keys {
         ("proxy", "edge"),
         ("middlewares", "edge"),
         ("routes", "edge"),
-        ("tls", "https"),
         ("ssl", "https"),
     ],
 };
@@ -244,6 +244,22 @@ pub const BALANCE: Keys = Keys {
     ],
 };
 
+/// `[services.<name>.tls]`.
+pub const TLS: Keys = Keys {
+    table: "services.<name>.tls",
+    known: &["ca", "name", "verify"],
+    later: &[],
+    meant: &[
+        ("cert", "ca"),
+        ("certificate", "ca"),
+        ("ca_file", "ca"),
+        ("sni", "name"),
+        ("server_name", "name"),
+        ("insecure", "verify"),
+        ("skip_verify", "verify"),
+    ],
+};
+
 /// `[services.<name>.canary]`.
 pub const CANARY: Keys = Keys {
     table: "services.<name>.canary",
@@ -332,6 +348,7 @@ pub const TABLES: [&Keys; 20] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
+    &TLS,
     &BALANCE,
     &CANARY,
     &CHECK,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::artifact::ImageRef;
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, balance, canary, edge, https, route, schema, source};
+use crate::manifest::{Found, Kind, balance, canary, edge, https, route, schema, source, tls};
 use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::service::spec::{
@@ -35,7 +35,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let replicas_at = fields.find("replicas").map_or(value.key_at.clone(), |replicas| replicas.at());
     let https = https::read(reader, &fields);
     let source = read_source(reader, &fields);
-    let work = read_work(reader, &fields, source);
+    let work = read_work(reader, &fields, &name, source);
     if work.as_ref().is_some_and(|work| work.port.is_none()) {
         check_no_port(reader, &fields);
     }
@@ -92,7 +92,12 @@ fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<ImageSour
     }
 }
 
-fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageSource>) -> Option<TaskWork> {
+fn read_work(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    name: &ServiceName,
+    source: Option<ImageSource>,
+) -> Option<TaskWork> {
     let port = fields.find("port").map(|value| read_port(reader, &value));
     let health = read_health(reader, fields.find("health"));
     let checks = read_checks(reader, fields.find("checks"));
@@ -115,13 +120,16 @@ fn read_work(reader: &mut Reader<'_>, fields: &Fields<'_>, source: Option<ImageS
         read_or(reader, fields, "pids", defaults::PIDS, |reader, value| reader.integer(value, 1..=PIDS_MAX));
     let memory = read_or(reader, fields, "memory", defaults::MEMORY, read_memory);
     let cpus = read_or(reader, fields, "cpus", defaults::CPUS, read_cpus);
-    let protocol = read_or(reader, fields, "protocol", Protocol::Http1, read_protocol);
+    let protocol =
+        fields.find("protocol").map_or(Some(Protocol::Http1), |value| read_protocol(reader, &value));
+    let tls = protocol.and_then(|protocol| tls::read(reader, fields, name, protocol));
     let stop_signal = read_or(reader, fields, "stop_signal", StopSignal::Sigterm, read_signal);
     let canary = canary::read(reader, fields.find("canary"), &volumes);
     Some(TaskWork {
         source: source?,
         port: whole(port)?,
-        protocol,
+        protocol: protocol.unwrap_or_default(),
+        tls,
         health: health?,
         checks,
         command: whole(command)?,
@@ -256,11 +264,13 @@ fn read_cpus(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Cpus> {
 
 fn read_protocol(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Protocol> {
     let text = reader.text(value, "a protocol, such as \"h2c\"")?;
-    let found = [Protocol::Http1, Protocol::H2c].into_iter().find(|protocol| protocol.as_str() == text);
+    let all = [Protocol::Http1, Protocol::Https, Protocol::H2c, Protocol::H2];
+    let found = all.into_iter().find(|protocol| protocol.as_str() == text);
     if found.is_none() {
         let shown: String = text.chars().take(32).flat_map(char::escape_debug).collect();
         let message = format!("`{}`: `{shown}` is not a protocol the edge speaks to services", value.path);
-        let hint = "protocols are: http1, h2c (HTTP/2 without TLS, for gRPC)";
+        let hint = "protocols are: http1, https (the same over TLS), h2c (HTTP/2 without TLS, for gRPC), \
+                    h2 (HTTP/2 over TLS)";
         reader.report(Code::WrongValue, value.at(), message, hint);
     }
     found
@@ -287,7 +297,7 @@ fn read_signal(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<StopSignal>
 
 /// Nothing can be asked of a task that listens on nothing.
 fn check_no_port(reader: &mut Reader<'_>, fields: &Fields<'_>) {
-    for key in ["hosts", "health", "checks", "balance", "canary"] {
+    for key in ["hosts", "tls", "health", "checks", "balance", "canary"] {
         if let Some(value) = fields.find(key) {
             let message = format!("`{}` needs to know the port the program listens on", value.path);
             let hint = "add `port`, such as port = 3000; Havre passes it to the program as PORT";

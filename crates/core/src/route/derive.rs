@@ -15,6 +15,7 @@ use crate::release::Release;
 use crate::route::{Canary, EarlierSite, Role, ServiceUpstreams, SiteCdn, Table, Target, Upstream};
 use crate::service::Service;
 use crate::service::spec::{RouteSpec, Strategy, TaskWork};
+use crate::service::tls::TlsSpec;
 use crate::site::purge::site_tag;
 use crate::site::settings::{CdnSpec, EARLIER_MAX};
 use crate::task::Task;
@@ -82,7 +83,9 @@ pub fn derive(rows: &[ServiceRows], certificates: &[Certificate], now: Timestamp
             let is_paused = row.is_paused(&upstreams);
             let balance = row.spec_now().tasks().map(|work| work.balance.clone()).unwrap_or_default();
             let canary = row.canary();
-            let service = ServiceUpstreams { name, expose_release, upstreams, is_paused, canary, balance };
+            let tls = row.tls(&upstreams);
+            let service =
+                ServiceUpstreams { name, expose_release, upstreams, is_paused, canary, balance, tls };
             table.services.insert(row.service.id, service);
         }
     }
@@ -169,6 +172,14 @@ impl ServiceRows {
         let mut upstreams: Vec<Upstream> = self.tasks.iter().filter_map(|task| self.upstream(task)).collect();
         upstreams.sort_by_key(|upstream| upstream.task);
         upstreams
+    }
+
+    fn tls(&self, upstreams: &[Upstream]) -> BTreeMap<ReleaseId, TlsSpec> {
+        let of_release = |upstream: &Upstream| {
+            let work = self.releases.get(&upstream.release)?.spec.tasks()?;
+            Some((upstream.release, work.tls.clone()?))
+        };
+        upstreams.iter().filter_map(of_release).collect()
     }
 
     fn upstream(&self, task: &Task) -> Option<Upstream> {

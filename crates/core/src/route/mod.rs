@@ -20,6 +20,7 @@ use crate::route::settings::RouteSettings;
 use crate::route::settings::auth::SecretDigest;
 use crate::service::balance::BalanceSpec;
 use crate::service::spec::{CheckSpec, Protocol};
+use crate::service::tls::TlsSpec;
 use crate::site::settings::{CdnSpec, CleanUrls, TrailingSlash};
 use crate::time::Timestamp;
 
@@ -141,6 +142,10 @@ pub struct ServiceUpstreams {
     /// How requests are spread over them.
     #[serde(default)]
     pub balance: BalanceSpec,
+    /// How upstreams that speak TLS prove who they are. By release, like what they speak: while a release is replaced,
+    /// both hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tls: BTreeMap<ReleaseId, TlsSpec>,
 }
 
 /// A release that gets part of the requests while its tasks are still standby.

@@ -8,6 +8,7 @@ pub mod plan;
 pub mod seen;
 pub mod spec;
 pub mod step;
+pub mod tls;
 
 use serde::{Deserialize, Serialize};
 

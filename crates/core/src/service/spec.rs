@@ -14,6 +14,7 @@ use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::https::Hsts;
 use crate::route::settings::EdgeSpec;
 use crate::service::balance::BalanceSpec;
+use crate::service::tls::TlsSpec;
 use crate::site::settings::SiteSettings;
 
 /// Version of [`ServiceSpec`] in rows and on the wire.
@@ -108,6 +109,9 @@ pub struct TaskWork {
     /// What it speaks on that port.
     #[serde(default, skip_serializing_if = "Protocol::is_http1")]
     pub protocol: Protocol,
+    /// How it proves who it is; there when the protocol is one over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
     /// How to know that a task is healthy.
     pub health: HealthSpec,
     /// Checks on a new release before any user sees it.
@@ -277,8 +281,12 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
+    /// HTTP/1.1 over TLS.
+    Https,
     /// HTTP/2 from the first byte, without TLS: what gRPC servers speak.
     H2c,
+    /// HTTP/2 over TLS.
+    H2,
 }
 
 impl Protocol {
@@ -287,11 +295,18 @@ impl Protocol {
         *self == Self::Http1
     }
 
+    /// Whether it is one over TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::H2)
+    }
+
     /// As it stands in `havre.toml`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http1 => "http1",
+            Self::Https => "https",
             Self::H2c => "h2c",
+            Self::H2 => "h2",
         }
     }
 }

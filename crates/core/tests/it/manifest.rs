@@ -262,6 +262,75 @@ fn volumes_have_one_writer() {
     assert_snapshot!("volumes_staging", refused(text));
 }
 
+/// As much of a certificate as is looked at here.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\\nMAMCAQE=\\n-----END CERTIFICATE-----\\n";
+
+#[test]
+fn tls_to_a_service() {
+    let tls = |lines: &str| {
+        let text = format!("project = \"p\"\n[services.api]\nimage = \"a\"\nport = 1\n{lines}\n");
+        let specs = parse(&text).unwrap().resolve(&EnvironmentName::production()).unwrap();
+        serde_json::to_value(&specs[0].tasks().unwrap().tls).unwrap()
+    };
+    assert_eq!(tls("protocol = \"h2c\""), serde_json::Value::Null);
+    assert_eq!(
+        tls("protocol = \"https\"\ntls = { verify = false }"),
+        serde_json::json!({ "name": "api", "trust": { "kind": "anyone" } })
+    );
+    let lines =
+        format!("protocol = \"h2\"\n[services.api.tls]\nca = \"{CERTIFICATE}\"\nname = \"app.internal\"");
+    let certificates = CERTIFICATE.replace("\\n", "\n");
+    assert_eq!(
+        tls(&lines),
+        serde_json::json!({ "name": "app.internal", "trust": { "kind": "ca", "certificates": certificates } })
+    );
+}
+
+#[test]
+fn tls_that_cannot_be() {
+    let ca = |text: &str| format!("tls = {{ ca = \"{text}\" }}");
+    let key = ca(&CERTIFICATE.replace("CERTIFICATE", "PRIVATE KEY"));
+    let damaged = ca(&CERTIFICATE.replace("MAMC", "MAUC"));
+    let long = ca(&"x".repeat(65_537));
+    let rows = [
+        ("https", "", "line 5, column 12: `services.api` speaks https and has no `tls` to say whom to trust"),
+        (
+            "h2c",
+            "tls = { verify = false }",
+            "line 6, column 1: `services.api.tls`: the service speaks h2c, which is without TLS",
+        ),
+        ("h2", "tls = {}", "line 6, column 7: `services.api.tls` does not say whom to trust"),
+        ("h2", "tls = { verify = true }", "line 6, column 7: `services.api.tls` does not say whom to trust"),
+        (
+            "https",
+            "tls = { ca = \"x\", verify = false }",
+            "line 6, column 9: `services.api.tls` has both `ca` and verify = false",
+        ),
+        (
+            "https",
+            "tls = { ca = \"x\" }",
+            "line 6, column 14: `services.api.tls.ca`: expected 1 to 16 certificates in PEM",
+        ),
+        ("https", key.as_str(), "a private key must never stand here"),
+        ("https", damaged.as_str(), "`services.api.tls.ca`: certificate 1 is damaged"),
+        ("https", long.as_str(), "the text has 65537 bytes"),
+        (
+            "https",
+            "tls = { verify = false, name = \"A.b\" }",
+            "`services.api.tls.name`: `A.b` is not a valid host",
+        ),
+        ("https", "tls = { verify = false, skip_verify = true }", "did you mean `verify`?"),
+        ("http2", "tls = { verify = false }", "protocols are: http1, https (the same over TLS), h2c"),
+    ];
+    for (protocol, lines, expected) in rows {
+        let found = service(&format!("image = \"a\"\nport = 1\nprotocol = \"{protocol}\"\n{lines}"));
+        assert!(found.contains(expected), "{found}");
+        assert_eq!(found.matches(", column ").count(), 1, "one problem each: {found}");
+    }
+    let found = service("image = \"a\"\nprotocol = \"https\"\ntls = { verify = false }");
+    assert!(found.contains("`services.api.tls` needs to know the port"), "{found}");
+}
+
 #[test]
 fn quantities_have_units() {
     assert_snapshot!(

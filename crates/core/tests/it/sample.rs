@@ -20,6 +20,7 @@ pub(crate) fn work() -> TaskWork {
         source: ImageSource::Image { reference: "api:1".parse().expect("is a reference") },
         port: NonZeroU16::new(3000),
         protocol: Default::default(),
+        tls: None,
         health: HealthSpec {
             path: ProbeTarget::root(),
             is_default: true,

@@ -8,16 +8,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use tokio::net::TcpStream;
 
 use super::stream::io_error;
 use super::upward::Upward;
 use super::{CONNECTION_WINDOW, HEADER_LIST, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW};
 use crate::proxy::{Pace, Wire};
+use crate::stream::Stream;
+use crate::tls::upstream::{Trust, connect, is_same};
+use crate::upstream::Upstream;
 use crate::worker::Worker;
 
 /// Connections of one worker by address.
@@ -32,6 +35,8 @@ pub(crate) struct Links {
 struct Link {
     send: SendRequest<Bytes>,
     load: Rc<Load>,
+    /// How the application has proved who it is.
+    trust: Option<Arc<Trust>>,
 }
 
 /// What uses a connection.
@@ -59,15 +64,17 @@ impl Drop for Live {
 
 impl Links {
     /// A place for one request on a connection that is open, if one has room.
-    fn find(&self, worker: &Rc<Worker>, address: &SocketAddr) -> Option<Upward> {
+    fn find(&self, worker: &Rc<Worker>, upstream: &Upstream) -> Option<Upward> {
         let mut open = self.open.borrow_mut();
-        let links = open.get_mut(address)?;
+        let links = open.get_mut(&upstream.address)?;
         links.retain(|link| !link.load.is_over.get());
         let most = |link: &Link| link.send.current_max_send_streams().min(MOST_STREAMS as usize);
-        let link = links.iter().find(|link| link.load.live.get() < most(link))?;
+        let is_good = |link: &&Link| is_same(link.trust.as_ref(), upstream.trust.as_ref());
+        let link = links.iter().filter(is_good).find(|link| link.load.live.get() < most(link))?;
         link.load.live.set(link.load.live.get() + 1);
         let live = Live { load: Rc::clone(&link.load), worker: Rc::clone(worker) };
-        Some(Upward::new(link.send.clone(), Rc::new(live)))
+        let scheme = if link.trust.is_some() { "https" } else { "http" };
+        Some(Upward::new(link.send.clone(), scheme, Rc::new(live)))
     }
 
     /// A place for one request, on a new connection if it must be or `may_reuse` is false; and whether the connection
@@ -76,23 +83,23 @@ impl Links {
         &self,
         worker: &Rc<Worker>,
         wire: Wire<'_>,
-        (address, wait): (SocketAddr, Duration),
+        (upstream, wait): (&Upstream, Duration),
         may_reuse: bool,
     ) -> io::Result<(Upward, bool)> {
-        if may_reuse && let Some(found) = self.find(worker, &address) {
+        if may_reuse && let Some(found) = self.find(worker, upstream) {
             return Ok((found, true));
         }
-        let gate = Rc::clone(self.opening.borrow_mut().entry(address).or_default());
+        let gate = Rc::clone(self.opening.borrow_mut().entry(upstream.address).or_default());
         let mut pace = Pace::within(wait);
         let mut waiting = pin!(gate.lock());
         let _gate = wire.paced(&mut pace, |context, _| waiting.as_mut().poll(context).map(Ok)).await?;
-        if may_reuse && let Some(found) = self.find(worker, &address) {
+        if may_reuse && let Some(found) = self.find(worker, upstream) {
             return Ok((found, true));
         }
-        let stream = wire.connect(address, wait).await?;
+        let stream = connect(wire, upstream, wait).await?;
         let link = greet(worker, wire, stream, &mut Pace::within(wait)).await?;
-        self.open.borrow_mut().entry(address).or_default().insert(0, link);
-        let found = self.find(worker, &address).ok_or(io::ErrorKind::ConnectionReset)?;
+        self.open.borrow_mut().entry(upstream.address).or_default().insert(0, link);
+        let found = self.find(worker, upstream).ok_or(io::ErrorKind::ConnectionReset)?;
         Ok((found, false))
     }
 
@@ -113,7 +120,8 @@ impl Links {
 }
 
 /// Speaks first, and gives the connection a task.
-async fn greet(worker: &Rc<Worker>, wire: Wire<'_>, stream: TcpStream, pace: &mut Pace) -> io::Result<Link> {
+async fn greet(worker: &Rc<Worker>, wire: Wire<'_>, stream: Stream, pace: &mut Pace) -> io::Result<Link> {
+    let trust = stream.trust().cloned();
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -131,5 +139,5 @@ async fn greet(worker: &Rc<Worker>, wire: Wire<'_>, stream: TcpStream, pace: &mu
         let _ = connection.await;
         over.is_over.set(true);
     });
-    Ok(Link { send, load })
+    Ok(Link { send, load, trust })
 }

@@ -5,7 +5,7 @@
 //!
 //! `serve` keeps one connection and its deadlines, `stream` makes a stream look like a connection to the data path,
 //! `ledger` counts what a connection costs against what it brings. The other way, `upward` makes a stream to an
-//! application look like a connection and `links` keeps the connections they share. It knows no TLS: whoever accepted
+//! application look like a connection and `links` keeps the connections they share. It knows no TLS: whoever made
 //! a connection and agreed on HTTP/2 hands it over. Tests: `tests/it/h2_*.rs`.
 
 mod answer;

@@ -32,7 +32,8 @@ struct State {
 /// How far the request is.
 #[derive(Debug)]
 enum Outward {
-    Head(SendRequest<Bytes>),
+    /// With the scheme to say.
+    Head(SendRequest<Bytes>, &'static str),
     /// This many bytes of the body are missing, or it ends when it is finished.
     Body(SendStream<Bytes>, Option<u64>),
     Ended,
@@ -57,9 +58,9 @@ enum Unread {
 }
 
 impl Upward {
-    pub(super) fn new(send: SendRequest<Bytes>, live: Rc<Live>) -> Self {
+    pub(super) fn new(send: SendRequest<Bytes>, scheme: &'static str, live: Rc<Live>) -> Self {
         Self(RefCell::new(State {
-            outward: Outward::Head(send),
+            outward: Outward::Head(send, scheme),
             inward: Inward::Nothing,
             trailers: None,
             _live: live,
@@ -74,7 +75,7 @@ impl Upward {
     ) -> Poll<io::Result<usize>> {
         let state = &mut *self.0.borrow_mut();
         match &mut state.outward {
-            Outward::Head(send) => {
+            Outward::Head(send, _) => {
                 ready!(send.poll_ready(context)).map_err(io_error)?;
                 Poll::Ready(state.send_head(parts.first().map_or(&b""[..], |part| part)))
             }
@@ -139,8 +140,8 @@ impl Upward {
 
 impl State {
     fn send_head(&mut self, text: &[u8]) -> io::Result<usize> {
-        let Outward::Head(send) = &mut self.outward else { return Ok(0) };
-        let Some(head) = read(text) else {
+        let Outward::Head(send, scheme) = &mut self.outward else { return Ok(0) };
+        let Some(head) = read(text, scheme) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "no whole head in one piece"));
         };
         let is_whole = head.body == Body::None;
@@ -196,7 +197,7 @@ struct Head {
 }
 
 /// Reads the head at the start of `text`, as the edge writes it for applications.
-fn read(text: &[u8]) -> Option<Head> {
+fn read(text: &[u8], scheme: &str) -> Option<Head> {
     let mut lines = [httparse::EMPTY_HEADER; 300];
     let mut parsed = httparse::Request::new(&mut lines);
     let Ok(httparse::Status::Complete(size)) = parsed.parse(text) else { return None };
@@ -228,7 +229,7 @@ fn read(text: &[u8]) -> Option<Head> {
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(parsed.method?.as_bytes()).ok()?;
     *request.uri_mut() =
-        Uri::builder().scheme("http").authority(authority).path_and_query(parsed.path?).build().ok()?;
+        Uri::builder().scheme(scheme).authority(authority).path_and_query(parsed.path?).build().ok()?;
     *request.headers_mut() = fields;
     Some(Head { request, size, body })
 }
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn lines_become_fields_and_back() {
         let text = b"POST /a?b HTTP/1.1\r\nHost: app.example:81\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\nx-e: \r\n\r\nrest";
-        let head = read(text).unwrap();
+        let head = read(text, "http").unwrap();
         assert_eq!((head.size, head.body), (text.len() - 4, Body::Open));
         assert_eq!(head.request.uri(), "http://app.example:81/a?b");
         let fields: Vec<_> =

@@ -5,12 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use havre_api::edge_report::Checks;
-use havre_api::route_table::{Check, Probe, Protocol};
+use havre_api::route_table::{Check, Probe};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{bounded, streamed};
 use crate::client::{self, Answer, Body, ClientError};
+use crate::stream::Tls;
 use crate::upstream::Upstream;
 
 /// Most of a body that is read: of a probe to end the connection politely, of a check to look for its text.
@@ -74,6 +75,7 @@ async fn run_check(upstream: &Upstream, probe: &Probe, check: &Check) -> Result<
 /// An answer in the protocol of the upstream.
 enum Reply {
     Plain(Answer<TcpStream>),
+    Tls(Answer<Box<Tls>>),
     Streamed(streamed::Answer),
 }
 
@@ -81,6 +83,7 @@ impl Reply {
     fn status(&self) -> u16 {
         match self {
             Self::Plain(answer) => answer.status,
+            Self::Tls(answer) => answer.status,
             Self::Streamed(answer) => answer.status,
         }
     }
@@ -88,6 +91,7 @@ impl Reply {
     async fn body(self, most: Body) -> Result<Vec<u8>, ClientError> {
         match (self, most) {
             (Self::Plain(answer), most) => answer.body(most).await,
+            (Self::Tls(answer), most) => answer.body(most).await,
             (Self::Streamed(answer), Body::Start(most) | Body::Whole(most)) => answer.body(most).await,
         }
     }
@@ -96,13 +100,23 @@ impl Reply {
 /// Sends one request on a connection of its own. The caller sets the deadline.
 async fn get(upstream: &Upstream, path: &str, host: &str) -> Result<Reply, String> {
     let stream = TcpStream::connect(upstream.address).await.map_err(|error| io_reason(&error))?;
-    if upstream.protocol == Protocol::H2c {
-        return streamed::get(stream, path, host).await.map(Reply::Streamed);
-    }
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: havre-edge\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
-    client::send(stream, request.as_bytes()).await.map(Reply::Plain).map_err(|error| reason(&error))
+    let is_h2 = upstream.protocol.is_h2();
+    let Some(trust) = &upstream.trust else {
+        if is_h2 {
+            return streamed::get(stream, format!("http://{host}{path}")).await.map(Reply::Streamed);
+        }
+        let answer = client::send(stream, request.as_bytes()).await;
+        return answer.map(Reply::Plain).map_err(|error| reason(&error));
+    };
+    let stream = trust.shake_hands(stream).await.map_err(|error| io_reason(&error))?;
+    if is_h2 {
+        return streamed::get(stream, format!("https://{host}{path}")).await.map(Reply::Streamed);
+    }
+    let answer = client::send(stream, request.as_bytes()).await;
+    answer.map(Reply::Tls).map_err(|error| reason(&error))
 }
 
 fn no_answer(limit: Duration) -> String {

@@ -1,12 +1,12 @@
-//! One question to an application that speaks HTTP/2 without TLS, on a connection of its own. The caller sets the
-//! deadline. Tests: `tests/it/h2_upstream.rs`.
+//! One question to an application that speaks HTTP/2, on a connection of its own. The caller sets the deadline.
+//! Tests: `tests/it/h2_upstream.rs`, `tests/it/tls_upstream.rs`.
 
 use std::io;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use http::Request;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use crate::client::ClientError;
@@ -27,15 +27,18 @@ impl Drop for Connection {
     }
 }
 
-/// Asks for `path`.
-pub(super) async fn get(stream: TcpStream, path: &str, host: &str) -> Result<Answer, String> {
+/// Asks for `uri`.
+pub(super) async fn get<S>(stream: S, uri: String) -> Result<Answer, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let no_h2 = |error: h2::Error| format!("does not speak HTTP/2: {error}");
     let (mut send, connection) = h2::client::handshake(stream).await.map_err(no_h2)?;
     let connection = Connection(tokio::spawn(async move {
         // How it ended is what the request is told.
         let _ = connection.await;
     }));
-    let request = Request::get(format!("http://{host}{path}")).header("user-agent", "havre-edge").body(());
+    let request = Request::get(uri).header("user-agent", "havre-edge").body(());
     let request = request.map_err(|error| format!("cannot ask: {error}"))?;
     let (answer, _) = send.send_request(request, true).map_err(no_h2)?;
     let (head, incoming) = answer.await.map_err(no_h2)?.into_parts();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::clock::{Lane, Pace};
 use super::receive::COPY_MOST;
@@ -17,6 +16,7 @@ use super::wire::{Broken, Wire};
 use crate::stream::{ReadEnd, WriteEnd};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
+use havre_http::h1::body::{Sink, Source};
 use havre_http::h1::{Framing, Refusal, Scratch, head_end, response};
 use havre_http::page::Trouble;
 use havre_http::policy::{AnswerView, Coding};
@@ -162,7 +162,7 @@ impl Answer<'_> {
         if buffer.is_empty() {
             // The wait of the upstream's thinking: without memory, and without a deadline while the client is
             // still sending.
-            let waited = std::future::poll_fn(|context| match from.poll_ready(context) {
+            let waited = std::future::poll_fn(|context| match from.poll_answer(context) {
                 Poll::Ready(ready) => Poll::Ready(ready),
                 Poll::Pending if self.flow.upload.get() == Upload::Running => Poll::Pending,
                 Poll::Pending if pace.may_wait(self.wire.clock, self.wire.watch, Lane::Outward) => {

@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use havre_api::route_table::Protocol;
-
 use super::answer::{Answer, End, Ends};
 use super::buffer::Buffer;
 use super::clock::Lane;
@@ -21,6 +19,7 @@ use super::wire::Wire;
 use super::{After, Connection};
 use crate::balance::{NoUpstream, Outcome, Place};
 use crate::stream::Outgoing;
+use crate::tls::upstream::connect;
 use crate::upstream::Upstream;
 use havre_http::page::Trouble;
 
@@ -173,23 +172,22 @@ impl Connection {
     async fn reach(&self, request: &Request, may_reuse: bool) -> Result<(Outgoing, bool), Trouble> {
         let upstream = request.in_flight.upstream();
         let wait = Duration::from_millis(request.limits().connect_timeout_ms);
-        if upstream.protocol == Protocol::H2c {
+        if upstream.protocol.is_h2() {
             let wire = self.wire(Lane::Outward);
-            let reached =
-                self.worker.links.reach(&self.worker, wire, (upstream.address, wait), may_reuse).await;
+            let reached = self.worker.links.reach(&self.worker, wire, (upstream, wait), may_reuse).await;
             let reached = reached.map(|(upward, is_kept)| (Outgoing::H2(Box::new(upward)), is_kept));
             return reached.map_err(|problem| self.unreached(request, &problem));
         }
         if may_reuse {
             let oldest = self.worker.oldest_idle();
             let must_ask = !request.is_repeatable;
-            let kept = self.worker.pool.borrow_mut().take(&upstream.address, must_ask, oldest);
+            let kept = self.worker.pool.borrow_mut().take(upstream, must_ask, oldest);
             if let Some(stream) = kept {
-                return Ok((Outgoing::Plain(stream), true));
+                return Ok((Outgoing::Own(stream), true));
             }
         }
-        match self.wire(Lane::Outward).connect(upstream.address, wait).await {
-            Ok(stream) => Ok((Outgoing::Plain(stream), false)),
+        match connect(self.wire(Lane::Outward), upstream, wait).await {
+            Ok(stream) => Ok((Outgoing::Own(stream), false)),
             Err(problem) => Err(self.unreached(request, &problem)),
         }
     }
@@ -201,7 +199,12 @@ impl Connection {
             request.in_flight.upstream().suspect();
             self.note(request, Outcome::Broken);
         }
-        if problem.kind() == io::ErrorKind::TimedOut { Trouble::ConnectTimeout } else { Trouble::Unreachable }
+        match problem.kind() {
+            io::ErrorKind::TimedOut => Trouble::ConnectTimeout,
+            // Only a handshake reads anything yet. What is wrong with it is told by the probe.
+            io::ErrorKind::InvalidData => Trouble::UpstreamTls,
+            _ => Trouble::Unreachable,
+        }
     }
 
     async fn give_up(&mut self, request: &mut Request, trouble: Trouble, buffer: &mut Buffer) -> After {
@@ -238,7 +241,7 @@ impl Connection {
             Ok(End::Complete { keep_alive, is_reusable }) => {
                 self.count(request, &flow);
                 self.note(request, if flow.status.get() >= 500 { Outcome::Failed } else { Outcome::Good });
-                if let Outgoing::Plain(upstream) = upstream
+                if let Outgoing::Own(upstream) = upstream
                     && is_reusable
                     && flow.upload.get() == Upload::Done
                 {

@@ -3,7 +3,6 @@
 //! answers the edge has itself. Tests: `tests/it/`.
 
 mod answer;
-mod body;
 mod buffer;
 mod clock;
 mod exchange;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use havre_api::route_table::{Limits, Protocol};
 
-use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::reply::Own;
 use super::text::{self, Ask};
@@ -21,6 +20,7 @@ use crate::site::SiteRequest;
 use crate::table::{Found, Host, Service, Table};
 use crate::upstream::{InFlight, Upstream};
 use crate::worker::Worker;
+use havre_http::h1::body::{Sink, Source};
 use havre_http::h1::request::{self, RequestHead};
 use havre_http::h1::{Framing, Refusal, Scratch, head_end};
 use havre_http::page::Trouble;
@@ -249,8 +249,8 @@ impl Connection {
                 Framing::Chunked if self.stream.is_h2() => Source::UntilClose,
                 framing => Source::of(framing),
             },
-            sink: match (head.framing, protocol) {
-                (Framing::Chunked, Protocol::Http1) => Sink::Chunks,
+            sink: match head.framing {
+                Framing::Chunked if !protocol.is_h2() => Sink::Chunks,
                 _ => Sink::Plain,
             },
             protocol,
@@ -505,8 +505,8 @@ impl Request {
         let table = worker.shared.table.load();
         let service = table.service(&self.service.key).ok_or(NoUpstream::NoneHealthy)?;
         let in_flight = pick(worker, service, tried, choice(&self.ask, service, self.client))?;
-        // What was written is framed for the other protocol; a release that changes it loses one retry.
-        if in_flight.upstream().protocol != self.protocol {
+        // What was written is framed for the other version; a release that changes it loses one retry.
+        if in_flight.upstream().protocol.is_h2() != self.protocol.is_h2() {
             return Err(NoUpstream::NoneHealthy);
         }
         if let Some(pass) = &self.ask.pass {

@@ -2,10 +2,10 @@
 //! at once on one worker is bounded; beyond that, answers go out as they are. Tests: `tests/it/policy.rs`.
 
 use super::answer::{Answer, End, Ends};
-use super::body::{Sink, Source};
 use super::buffer::Buffer;
 use super::clock::Pace;
 use crate::worker::Worker;
+use havre_http::h1::body::{Sink, Source};
 use havre_http::page::Trouble;
 use havre_http::policy::{Coding, Encoder};
 

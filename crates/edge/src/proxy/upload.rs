@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::DRAIN_MOST;
-use super::body::Source;
 use super::buffer::Buffer;
 use super::clock::Pace;
 use super::receive::Request;
@@ -16,6 +15,7 @@ use super::wire::{Broken, Wire};
 use crate::stream::{ReadEnd, WriteEnd};
 use crate::worker::Worker;
 use havre_http::h1::Refusal;
+use havre_http::h1::body::Source;
 
 /// Bodies with at least this much to come move inside the kernel.
 pub(super) const SPLICE_LEAST: u64 = 64 * 1024;

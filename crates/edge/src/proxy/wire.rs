@@ -7,7 +7,6 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -53,10 +52,9 @@ impl Wire<'_> {
     }
 
     /// Connects and switches off Nagle's delay.
-    pub(crate) async fn connect(self, address: SocketAddr, wait: Duration) -> io::Result<TcpStream> {
+    pub(crate) async fn connect(self, address: SocketAddr, pace: &mut Pace) -> io::Result<TcpStream> {
         let mut connecting = pin!(TcpStream::connect(address));
-        let stream =
-            self.paced(&mut Pace::within(wait), |context, _| connecting.as_mut().poll(context)).await?;
+        let stream = self.paced(pace, |context, _| connecting.as_mut().poll(context)).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }

@@ -6,6 +6,7 @@ mod tls;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,16 +16,18 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use http::HeaderMap;
 
 use crate::h2::{H2Stream, Upward};
+use crate::syscall;
+use crate::tls::upstream::Trust;
 pub(crate) use tls::{SocketIo, Tls};
 
-/// A client's connection.
+/// A client's connection, or one to an application.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// Without encryption.
     Plain(TcpStream),
     /// After a handshake; boxed, because resting plain connections should not pay for it.
     Tls(Box<Tls>),
-    /// One request and its answer; reads and writes like a connection.
+    /// One request of a client and its answer; reads and writes like a connection.
     H2(Box<H2Stream>),
 }
 
@@ -50,7 +53,7 @@ pub(crate) enum WriteEnd<'s> {
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// A connection of HTTP/1.1.
-    Plain(TcpStream),
+    Own(Stream),
     /// A place on a connection of HTTP/2.
     H2(Box<Upward>),
 }
@@ -59,23 +62,20 @@ impl Outgoing {
     /// Both sides.
     pub(crate) fn split(&mut self) -> (ReadEnd<'_>, WriteEnd<'_>) {
         match self {
-            Self::Plain(stream) => split(stream),
+            Self::Own(stream) => stream.split(),
             Self::H2(upward) => (ReadEnd::Up(upward), WriteEnd::Up(upward)),
         }
     }
-}
-
-/// Both sides of a plain connection.
-fn split(stream: &mut TcpStream) -> (ReadEnd<'_>, WriteEnd<'_>) {
-    let (from, to) = stream.split();
-    (ReadEnd::Plain(from), WriteEnd::Plain(to))
 }
 
 impl Stream {
     /// Both sides.
     pub(crate) fn split(&mut self) -> (ReadEnd<'_>, WriteEnd<'_>) {
         match self {
-            Self::Plain(stream) => split(stream),
+            Self::Plain(stream) => {
+                let (from, to) = stream.split();
+                (ReadEnd::Plain(from), WriteEnd::Plain(to))
+            }
             Self::Tls(tls) => (ReadEnd::Tls(tls), WriteEnd::Tls(tls)),
             Self::H2(stream) => (ReadEnd::H2(stream), WriteEnd::H2(stream)),
         }
@@ -87,6 +87,28 @@ impl Stream {
             Self::Plain(_) => None,
             Self::Tls(tls) => tls.name.as_deref(),
             Self::H2(stream) => stream.name(),
+        }
+    }
+
+    /// How the application has proved who it is; none for plain connections.
+    pub(crate) fn trust(&self) -> Option<&Arc<Trust>> {
+        match self {
+            Self::Tls(tls) => tls.trust.as_ref(),
+            Self::Plain(_) | Self::H2(_) => None,
+        }
+    }
+
+    /// Whether nothing has come while it rested, not even the end, as far as the runtime knows: it asks the kernel only
+    /// when it was told of news. With `must_ask` the kernel itself is asked.
+    pub(crate) fn is_silent(&self, must_ask: bool) -> bool {
+        match self {
+            Self::Plain(stream) => {
+                let read = stream.try_read(&mut [0; 1]);
+                matches!(read, Err(problem) if problem.kind() == io::ErrorKind::WouldBlock)
+                    && (!must_ask || syscall::is_silent(stream))
+            }
+            Self::Tls(tls) => tls.is_silent(must_ask),
+            Self::H2(_) => false,
         }
     }
 
@@ -127,7 +149,7 @@ impl Stream {
         }
     }
 
-    /// Before an orderly close: a TLS client must be able to tell it from an attacker's.
+    /// Before an orderly close: the other side of TLS must be able to tell it from an attacker's.
     pub(crate) fn bid_farewell(&self) {
         if let Self::Tls(tls) = self {
             // Whoever is gone already needs none.
@@ -171,6 +193,14 @@ impl ReadEnd<'_> {
             Self::Tls(tls) => tls.poll_ready(context),
             Self::H2(stream) => stream.poll_ready(context),
             Self::Up(upward) => upward.poll_ready(context),
+        }
+    }
+
+    /// As `poll_ready`, but what belongs to a connection of TLS itself, such as tickets, does not count.
+    pub(crate) fn poll_answer(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(tls) => tls.poll_peek(context).map_ok(|_| ()),
+            end => end.poll_ready(context),
         }
     }
 

@@ -1,15 +1,19 @@
-//! Bytes of one TLS connection after its handshake: rustls does the records, this file moves them between the socket
-//! and callers in pieces as large as they come. A resting connection holds no buffer of ours. It makes no handshake
-//! (`tls::handshake`). Tests: `tests/it/tls.rs`.
+//! Bytes of one TLS connection after its handshake, with a client or an application: rustls does the records, this file
+//! moves them between the socket and callers in pieces as large as they come. A resting connection holds no buffer of
+//! ours. It makes no handshake (`tls::handshake`, `tls::upstream`). Tests: `tests/it/tls.rs`, `tests/it/tls_upstream.rs`.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
-use rustls::ServerConnection;
+use rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::syscall;
+use crate::tls::upstream::Trust;
 
 /// Encrypted bytes that wait before more is taken: large bodies then go out in writes of this size.
 const FLUSH_AT: usize = 128 * 1024;
@@ -24,12 +28,14 @@ pub(crate) struct Tls {
     inner: RefCell<Inner>,
     /// The name the client asked for, lower case.
     pub(crate) name: Option<Box<str>>,
+    /// How the application has proved who it is.
+    pub(crate) trust: Option<Arc<Trust>>,
 }
 
 #[derive(Debug)]
 struct Inner {
     socket: TcpStream,
-    session: ServerConnection,
+    session: Connection,
     /// Decrypted bytes nobody has taken yet.
     readable: usize,
     /// Encrypted bytes that have not gone out.
@@ -39,12 +45,12 @@ struct Inner {
 
 impl Tls {
     /// Takes over after the handshake.
-    pub(crate) fn new(socket: TcpStream, mut session: ServerConnection, name: Option<Box<str>>) -> Self {
+    pub(crate) fn new(socket: TcpStream, mut session: Connection, name: Option<Box<str>>) -> Self {
         session.set_buffer_limit(Some(MOST_HELD));
         // What came behind the last message of the handshake is decrypted already.
         let readable = session.process_new_packets().map_or(0, |state| state.plaintext_bytes_to_read());
         let inner = Inner { socket, session, readable, held: 0, is_ended: false };
-        Self { inner: RefCell::new(inner), name }
+        Self { inner: RefCell::new(inner), name, trust: None }
     }
 
     /// The handshake agreed on HTTP/2.
@@ -55,9 +61,27 @@ impl Tls {
     pub(crate) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = self.inner.borrow();
         match inner.readable {
-            0 => inner.socket.poll_read_ready(context),
+            0 if !inner.is_ended => inner.socket.poll_read_ready(context),
             _ => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Whether nothing has come for a caller, nor the end. Tickets and the like, which belong to the connection itself,
+    /// are taken in. As of plain sockets, the kernel itself is asked if `must_ask`.
+    pub(crate) fn is_silent(&self, must_ask: bool) -> bool {
+        let inner = &mut *self.inner.borrow_mut();
+        let mut context = Context::from_waker(Waker::noop());
+        let has_nothing = loop {
+            if inner.readable > 0 || inner.is_ended {
+                break false;
+            }
+            match inner.poll_piece(&mut context) {
+                Poll::Pending => break true,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => break false,
+            }
+        };
+        has_nothing && (!must_ask || syscall::is_silent(&inner.socket))
     }
 
     pub(crate) fn poll_read(
@@ -124,6 +148,32 @@ impl Tls {
 
     pub(crate) fn reset_on_close(&self) -> io::Result<()> {
         self.inner.borrow().socket.set_zero_linger()
+    }
+}
+
+/// For whoever brings its own reading and writing (probes).
+impl AsyncRead for Tls {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Tls::poll_read(&self, context, space)
+    }
+}
+
+impl AsyncWrite for Tls {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Tls::poll_write(&self, context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Tls::poll_flush(&self, context, &mut 0)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Tls::poll_flush(&self, context, &mut 0))?;
+        Poll::Ready(self.end())
     }
 }
 
@@ -221,7 +271,7 @@ impl Inner {
 
     /// Sends what the socket takes at once; nothing is written after it.
     fn send_now(&mut self) {
-        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut context = Context::from_waker(Waker::noop());
         let _ = self.poll_send(&mut context, &mut 0);
     }
 }

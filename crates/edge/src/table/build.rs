@@ -7,6 +7,7 @@ use super::{
 };
 use crate::balance::{self, Balance};
 use crate::site::{Addresses, Cdn, Earlier};
+use crate::tls::upstream::{Trust, is_same};
 use havre_api::route_table::{
     EarlierSite, Limits, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream, UpstreamRole,
 };
@@ -28,30 +29,28 @@ pub(super) fn services(
         .flat_map(Table::members)
         .map(|member| (member.upstream.task.as_str(), &member.upstream))
         .collect();
-    let counters: HashMap<&str, &Arc<Counters>> = previous
+    let earlier: HashMap<&str, &Arc<Service>> = previous
         .into_iter()
         .flat_map(Table::services)
-        .map(|service| (service.name.as_str(), &service.counters))
-        .collect();
-    let balances: HashMap<&str, &Arc<Balance>> = previous
-        .into_iter()
-        .flat_map(Table::services)
-        .map(|service| (service.name.as_str(), &service.balance))
+        .map(|service| (service.name.as_str(), service))
         .collect();
     let mut named = HashSet::new();
     let mut services = BTreeMap::new();
     for (key, service) in &wire.services {
-        let counters = counters.get(service.name.as_str()).copied().cloned();
+        let earlier = earlier.get(service.name.as_str()).copied();
+        let counters = earlier.map(|earlier| Arc::clone(&earlier.counters));
         let counters = counters.unwrap_or_else(|| Arc::new(Counters::new("service", &service.name)));
-        let mut upstreams = Vec::with_capacity(service.upstreams.len());
+        let mut upstreams: Vec<Member> = Vec::with_capacity(service.upstreams.len());
         for upstream in &service.upstreams {
             if !named.insert(upstream.task.as_str()) {
                 return Err(TableError::TaskTwice { task: upstream.task.clone() });
             }
             let known = known.get(upstream.task.as_str()).copied();
-            upstreams.push(member(upstream, known, signals, &counters)?);
+            let members = earlier.into_iter().flat_map(|earlier| &earlier.upstreams).chain(&upstreams);
+            let trust = trust(upstream, service, members)?;
+            upstreams.push(member(upstream, known, trust, (signals, &counters))?);
         }
-        let balance = balances.get(service.name.as_str()).copied().cloned().unwrap_or_default();
+        let balance = earlier.map(|earlier| Arc::clone(&earlier.balance)).unwrap_or_default();
         services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, (counters, balance))?));
     }
     Ok(services)
@@ -84,11 +83,31 @@ fn assemble(
     })
 }
 
+/// How an upstream proves who it is: one value for all of a release, and the one there was if it says the same, so that
+/// connections and sessions are kept.
+fn trust<'m>(
+    wire: &WireUpstream,
+    service: &ServiceUpstreams,
+    members: impl Iterator<Item = &'m Member>,
+) -> Result<Option<Arc<Trust>>, TableError> {
+    if !wire.protocol.is_tls() {
+        return Ok(None);
+    }
+    let no_trust = || TableError::NoTrust { task: wire.task.clone() };
+    let spec = service.tls.get(&wire.release).ok_or_else(no_trust)?;
+    let mut trusts = members.filter_map(|member| member.upstream.trust.as_ref());
+    let trust = match trusts.find(|trust| trust.is_of(spec, wire.protocol)) {
+        Some(trust) => Arc::clone(trust),
+        None => Arc::new(Trust::new(spec, wire.protocol).ok_or_else(no_trust)?),
+    };
+    Ok(Some(trust))
+}
+
 fn member(
     wire: &WireUpstream,
     known: Option<&Arc<Upstream>>,
-    signals: &Arc<Signals>,
-    counters: &Counters,
+    trust: Option<Arc<Trust>>,
+    (signals, counters): (&Arc<Signals>, &Counters),
 ) -> Result<Member, TableError> {
     check_text("release", &wire.release, |byte| byte.is_ascii_graphic())?;
     check_text("probe host", &wire.probe.host, |byte| byte.is_ascii_graphic())?;
@@ -102,11 +121,12 @@ fn member(
         Some(known)
             if known.address == wire.address
                 && known.release == wire.release
-                && known.protocol == wire.protocol =>
+                && known.protocol == wire.protocol
+                && is_same(known.trust.as_ref(), trust.as_ref()) =>
         {
             Arc::clone(known)
         }
-        _ => Arc::new(Upstream::new(wire, Arc::clone(signals), counters.of(&wire.release))),
+        _ => Arc::new(Upstream::new(wire, trust, Arc::clone(signals), counters.of(&wire.release))),
     };
     Ok(Member { upstream, role: wire.role, probe: wire.probe.clone(), checks: wire.checks.clone() })
 }

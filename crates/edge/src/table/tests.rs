@@ -44,6 +44,7 @@ fn wire_service(upstreams: Vec<WireUpstream>) -> ServiceUpstreams {
         limits: Limits::default(),
         is_paused: false,
         canary: None,
+        tls: BTreeMap::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::server::{Accepted, Acceptor, ClientHello};
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{Connection, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::net::TcpStream;
 
 use super::settings::ACME_PROTOCOL;
@@ -162,9 +162,9 @@ async fn finish(
     pace: &mut Pace,
     socket: &mut TcpStream,
     (accepted, config): (Accepted, Arc<ServerConfig>),
-) -> io::Result<ServerConnection> {
+) -> io::Result<Connection> {
     let mut session = match accepted.into_connection(config) {
-        Ok(session) => session,
+        Ok(session) => Connection::from(session),
         Err((problem, mut alert)) => {
             let wrote = |context: &mut Context<'_>, _: &mut Pace| {
                 Poll::Ready(alert.write_all(&mut SocketIo { socket, context }))
@@ -177,11 +177,12 @@ async fn finish(
     Ok(session)
 }
 
-/// Writes and reads until the handshake is over or must wait.
-fn step(session: &mut ServerConnection, io: &mut SocketIo<'_, '_, '_>) -> Poll<io::Result<()>> {
+/// Writes and reads until the handshake is over or must wait, on either side of it.
+pub(super) fn step(session: &mut Connection, io: &mut SocketIo<'_, '_, '_>) -> Poll<io::Result<()>> {
     let outcome = (|| {
         loop {
-            // In TLS 1.3 only tickets are left then, which go out with the first answer.
+            // In TLS 1.3 only tickets are left then, which go out with the first answer; of a client, the end of its
+            // handshake, which goes out with the first request.
             let is_last = session.protocol_version() != Some(ProtocolVersion::TLSv1_3);
             while session.wants_write() && (session.is_handshaking() || is_last) {
                 session.write_tls(io)?;

@@ -17,14 +17,14 @@ use crate::h2_raw::H2Rig;
 use crate::rig::{Rig, eventually, live};
 
 /// An application on HTTP/2 in a thread of its own. What it does depends on the path.
-struct Streamed {
-    address: SocketAddr,
+pub(crate) struct Streamed {
+    pub(crate) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
-    seen: Arc<Mutex<Vec<Request<()>>>>,
+    pub(crate) seen: Arc<Mutex<Vec<Request<()>>>>,
 }
 
 impl Streamed {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();

@@ -32,6 +32,7 @@ mod slow;
 mod strict;
 mod tls;
 mod tls_relay;
+mod tls_upstream;
 mod tunnels;
 mod upstreams;
 mod workers;

@@ -53,6 +53,7 @@ pub(crate) fn table(generation: u64, upstreams: Vec<Upstream>) -> RouteTable {
         limits: Limits::default(),
         is_paused: false,
         canary: None,
+        tls: BTreeMap::new(),
     };
     RouteTable {
         version: ROUTE_TABLE_VERSION,

@@ -5,6 +5,7 @@
 
 use std::mem::MaybeUninit;
 
+pub mod body;
 pub mod chunk;
 mod field;
 mod refusal;

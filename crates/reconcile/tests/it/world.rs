@@ -419,6 +419,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
         source: ImageSource::Image { reference: format!("api:{tag}").parse().unwrap() },
         port: std::num::NonZeroU16::new(3000),
         protocol: Default::default(),
+        tls: None,
         health: HealthSpec {
             path: ProbeTarget::root(),
             is_default: true,

@@ -27,6 +27,7 @@ fn table(host: &str) -> Table {
         upstreams: vec![upstream],
         is_paused: false,
         canary: None,
+        tls: Default::default(),
     };
     Table {
         routes: vec![Route {

@@ -114,6 +114,7 @@ fn map_service(service: &route::ServiceUpstreams) -> wire::ServiceUpstreams {
             .as_ref()
             .map(|canary| wire::Canary { release: canary.release.to_string(), percent: canary.percent }),
         balance: map_balance(&service.balance),
+        tls: service.tls.iter().map(|(release, tls)| (release.to_string(), tls.clone())).collect(),
     }
 }
 
@@ -135,7 +136,9 @@ fn map_upstream(upstream: &route::Upstream) -> wire::Upstream {
         address: SocketAddr::V4(upstream.address),
         protocol: match upstream.protocol {
             Protocol::Http1 => wire::Protocol::Http1,
+            Protocol::Https => wire::Protocol::Https,
             Protocol::H2c => wire::Protocol::H2c,
+            Protocol::H2 => wire::Protocol::H2,
         },
         role: match upstream.role {
             route::Role::Live => wire::UpstreamRole::Live,

@@ -87,6 +87,7 @@ fn table() -> Table {
                 ],
                 is_paused: false,
                 canary: None,
+                tls: Default::default(),
             },
         )]
         .into(),

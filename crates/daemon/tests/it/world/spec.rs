@@ -21,6 +21,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         source: ImageSource::Image { reference: IMAGE.parse().expect("an image") },
         port: 3000.try_into().ok(),
         protocol: Default::default(),
+        tls: None,
         health: HealthSpec {
             path: "/health".parse().expect("a path"),
             is_default: false,

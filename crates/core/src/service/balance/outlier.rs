@@ -17,24 +17,24 @@ const FEWEST: u64 = 20;
 
 /// What has been seen of one upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Requests it got; only grows.
-    pub(crate) requests: u64,
+    pub requests: u64,
     /// Those that ended with 5xx or without an answer; only grows.
-    pub(crate) failures: u64,
+    pub failures: u64,
     /// The last requests in a row that could not be brought to an end: no connection, no answer, a broken one.
-    pub(crate) broken_run: u32,
+    pub broken_run: u32,
     /// The last failures of any kind in a row.
-    pub(crate) failure_run: u32,
+    pub failure_run: u32,
     /// It is live and its probe succeeds.
-    pub(crate) can_serve: bool,
+    pub can_serve: bool,
 }
 
 /// What is remembered of one upstream. Starts as the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// Ejected until this moment; 0 when it is not.
-    pub(crate) until: u64,
+    pub until: u64,
     ejections: u32,
     /// Last ejection or forgiveness.
     changed: u64,
@@ -51,7 +51,7 @@ impl Mark {
 
 /// Looks at all upstreams of a service, each with its mark. `after` failures in a row are too many; 0 ejects nobody
 /// and brings everybody back.
-pub(crate) fn review(upstreams: &mut [(Mark, Seen)], after: u32, now: u64) {
+pub fn review(upstreams: &mut [(Mark, Seen)], after: u32, now: u64) {
     for (mark, _) in upstreams.iter_mut() {
         if mark.is_ejected() && (after == 0 || now >= mark.until) {
             // Behaving well counts from here, not from when it was sent away.

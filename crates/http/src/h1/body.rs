@@ -1,12 +1,12 @@
-//! Bodies as they pass: where the end is, and how they are framed for the other side. Synchronous.
-//! Tests: `tests/it/bodies.rs`, `tests/it/raw_requests.rs`.
+//! Bodies as they pass: where the end is, and how they are framed for the other side. It reads and writes nothing.
+//! Tests: `tests/it/bodies.rs`, `tests/it/raw_requests.rs` of the edge.
 
-use havre_http::h1::chunk::{Decoded, Decoder, size_line};
-use havre_http::h1::{Framing, Refusal};
+use super::chunk::{Decoded, Decoder, size_line};
+use super::{Framing, Refusal};
 
 /// A body being read.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub enum Source {
     /// This many bytes are missing.
     Length(u64),
     /// Chunks.
@@ -18,7 +18,8 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn of(framing: Framing) -> Self {
+    /// A body that is framed like this, from its start.
+    pub fn of(framing: Framing) -> Self {
         match framing {
             Framing::Empty => Self::Done,
             Framing::Length(length) => Self::Length(length),
@@ -27,12 +28,13 @@ impl Source {
         }
     }
 
-    pub(crate) fn is_done(&self) -> bool {
+    /// Nothing of it is missing.
+    pub fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
 
     /// Most bytes to read next; more could belong to what follows the body.
-    pub(crate) fn want(&self) -> u64 {
+    pub fn want(&self) -> u64 {
         match self {
             Self::Length(left) => *left,
             Self::Done => 0,
@@ -44,7 +46,7 @@ impl Source {
     ///
     /// # Errors
     /// Chunks that are not valid.
-    pub(crate) fn take(&mut self, bytes: &mut [u8]) -> Result<Decoded, Refusal> {
+    pub fn take(&mut self, bytes: &mut [u8]) -> Result<Decoded, Refusal> {
         let taken = match self {
             Self::Length(left) => {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -64,7 +66,7 @@ impl Source {
 
 /// How a body is framed for the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sink {
+pub enum Sink {
     /// As it is: the length is in the head, or the end is the end of the connection.
     Plain,
     /// In chunks.
@@ -73,7 +75,7 @@ pub(crate) enum Sink {
 
 impl Sink {
     /// The pieces to write for `data`, and for the end of the body when `is_done`.
-    pub(crate) fn frame<'f>(self, data: &'f [u8], is_done: bool, line: &'f mut [u8; 18]) -> [&'f [u8]; 3] {
+    pub fn frame<'f>(self, data: &'f [u8], is_done: bool, line: &'f mut [u8; 18]) -> [&'f [u8]; 3] {
         match (self, data.is_empty(), is_done) {
             (Self::Plain, _, _) => [b"", data, b""],
             (Self::Chunks, true, false) => [b"", b"", b""],
