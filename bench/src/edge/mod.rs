@@ -26,9 +26,9 @@ use crate::http::answer::Wanted;
 use crate::http::exchange::{Exchange, get};
 use measure::Bench;
 pub(crate) use memory::{MemoryArguments, run_command as run_memory_command};
-pub(crate) use routes::{RoutesArguments, run_command as run_routes_command};
 use peers::{HOST, Programs, Proxy, Site, havre, log_file};
 use report::Report;
+pub(crate) use routes::{RoutesArguments, run_command as run_routes_command};
 
 /// A proxy must serve in this time.
 const READY: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,9 +12,9 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use havre_api::route_table::RouteTable;
 
-use super::peers::{HOST, Site, havre};
-use super::{Folder, ProgramArguments, Upstream, files, pin, ratio, wait_ready};
+use super::peers::{HOST, Proxy, Site, havre};
 use super::ratio::Spread;
+use super::{Folder, ProgramArguments, Upstream, files, pin, ratio, wait_ready};
 use crate::http::answer::Wanted;
 use crate::http::exchange::{Exchange, get};
 use crate::load::{Plan, run};
@@ -88,6 +89,24 @@ struct State {
 }
 
 impl Control {
+    /// Serves `table`, and what it becomes when host 0 leads to service 1, on `socket`.
+    fn start(mut table: RouteTable, socket: &Path) -> anyhow::Result<Arc<Self>> {
+        let first = Text::of(&table)?;
+        havre::lead(&mut table, 1);
+        let state = Mutex::new(State { generation: 1, sent: None, reported: 0 });
+        let control = Arc::new(Self { texts: [first, Text::of(&table)?], state, news: Condvar::new() });
+        let listener = UnixListener::bind(socket).context("listen as control")?;
+        let serving = Arc::clone(&control);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let control = Arc::clone(&serving);
+                // What the edge breaks off it asks again.
+                std::thread::spawn(move || control.answer(stream));
+            }
+        });
+        Ok(control)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,7 +186,6 @@ impl Control {
 pub(crate) fn run_command(arguments: &RoutesArguments) -> anyhow::Result<bool> {
     ensure!((2..=50_000).contains(&arguments.hosts), "hosts must be 2 to 50000");
     ensure!((1..=256).contains(&arguments.workers), "workers must be 1 to 256");
-    let seconds = Duration::try_from_secs_f64(arguments.seconds)?;
     let program = arguments.programs.programs().havred.context("--havred is needed")?;
     let is_pinned = arguments.workers == 1;
     if is_pinned {
@@ -186,44 +204,67 @@ pub(crate) fn run_command(arguments: &RoutesArguments) -> anyhow::Result<bool> {
         workers: arguments.workers,
     };
     let mut control = None;
-    let proxy = havre::start_under_control(&program, &site, arguments.hosts, |mut table, socket| {
-        let first = Text::of(&table)?;
-        havre::lead(&mut table, 1);
-        let state = Mutex::new(State { generation: 1, sent: None, reported: 0 });
-        let texts = [first, Text::of(&table)?];
-        let made = Arc::new(Control { texts, state, news: Condvar::new() });
-        let listener = UnixListener::bind(socket).context("listen as control")?;
-        let serving = Arc::clone(&made);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let control = Arc::clone(&serving);
-                // What the edge breaks off it asks again.
-                std::thread::spawn(move || control.answer(stream));
-            }
-        });
-        control = Some(made);
+    let proxy = havre::start_under_control(&program, &site, arguments.hosts, |table, socket| {
+        control = Some(Control::start(table, socket)?);
         Ok(())
     })?;
     let control = control.context("start control")?;
     wait_ready(&proxy, &folder.0)?;
     control.wait_reported(1)?;
+    let megabytes = (control.texts[0].0.len() + control.texts[0].1.len()) as f64 / 1e6;
+    println!("{} hosts, {} worker(s); table of {megabytes:.1} MB", arguments.hosts, arguments.workers);
 
-    let bytes = control.texts[0].0.len() + control.texts[0].1.len();
-    println!("{} hosts, {} worker(s); table of {:.1} MB", arguments.hosts, arguments.workers, bytes as f64 / 1e6);
     let seen = times(&control, &proxy, arguments.changes)?;
     println!("a change is seen on {LOOKING} connections after {} ms", spread(&seen));
+    let cost = under_load(&control, &proxy, arguments)?;
+    println!(
+        "{CHANGES} changes a second under full load: {} requests, {} failed",
+        cost.requests, cost.failed
+    );
+    println!("throughput with them / without: {}", spread(&cost.shares));
+    println!(
+        "processor time of the edge: {:.0} % of a core without, {:.0} % with",
+        median(&cost.cpu[0]),
+        median(&cost.cpu[1])
+    );
+    let late = median(&seen) > arguments.limit_ms;
+    let slow = median(&cost.shares) < arguments.limit_throughput;
+    for (is_missed, what) in [
+        (late, "a change is seen too late"),
+        (slow, "changes cost too much"),
+        (cost.failed > 0, "requests failed"),
+    ] {
+        if is_missed {
+            eprintln!("PROBLEM {what}");
+        }
+    }
+    Ok(!late && !slow && cost.failed == 0)
+}
 
+/// What changes cost users.
+#[derive(Debug, Default)]
+struct Cost {
+    requests: u64,
+    failed: u64,
+    /// Throughput with changes, as a part of that without, by round.
+    shares: Vec<f64>,
+    /// Percent of a core, without changes and with them, by round.
+    cpu: [Vec<f64>; 2],
+}
+
+/// Rounds of full load without and with changes.
+fn under_load(control: &Arc<Control>, proxy: &Proxy, arguments: &RoutesArguments) -> anyhow::Result<Cost> {
+    let seconds = Duration::try_from_secs_f64(arguments.seconds)?;
     let mut plan = Plan { connections: 64, ..Plan::get(proxy.plain, HOST, "/200") };
-    plan.kept_requests =
-        (0..arguments.hosts).map(|number| get(&havre::host(number), "/200", "")).collect();
+    plan.kept_requests = (0..arguments.hosts).map(|number| get(&havre::host(number), "/200", "")).collect();
     let pids = with_descendants(&[proxy.child.id()])?;
-    let (mut shares, mut costs, mut failed, mut requests) = (Vec::new(), Vec::new(), 0, 0);
+    let mut cost = Cost::default();
     for round in 0..arguments.rounds {
         let mut per_second = [0.0; 2];
         // In turn, so that a slower machine does not meet the same one each time.
         for with_changes in [round % 2 == 0, round % 2 == 1] {
             let is_over = Arc::new(AtomicBool::new(false));
-            let changer = with_changes.then(|| change_steadily(Arc::clone(&control), Arc::clone(&is_over)));
+            let changer = with_changes.then(|| change_steadily(Arc::clone(control), Arc::clone(&is_over)));
             let before = CpuTimes::read(&pids);
             let end = Instant::now() + seconds;
             let tally = run(&plan, |now| now >= end, |_| {})?;
@@ -235,28 +276,14 @@ pub(crate) fn run_command(arguments: &RoutesArguments) -> anyhow::Result<bool> {
                 let generation = control.lock().generation;
                 control.wait_reported(generation)?;
             }
-            requests += tally.requests;
-            failed += tally.failures.total();
+            cost.requests += tally.requests;
+            cost.failed += tally.failures.total();
             per_second[usize::from(with_changes)] = tally.report().ok_per_second;
-            costs.push((with_changes, cpu.as_secs_f64() / seconds.as_secs_f64()));
+            cost.cpu[usize::from(with_changes)].push(cpu.as_secs_f64() / seconds.as_secs_f64() * 100.0);
         }
-        shares.push(per_second[1] / per_second[0]);
+        cost.shares.push(per_second[1] / per_second[0]);
     }
-    let cpu = |with_changes: bool| {
-        let of = costs.iter().filter(|cost| cost.0 == with_changes).map(|cost| cost.1 * 100.0);
-        median(&of.collect::<Vec<_>>())
-    };
-    println!("{CHANGES} changes a second under full load: {requests} requests, {failed} failed");
-    println!("throughput with them / without: {}", spread(&shares));
-    println!("processor time of the edge: {:.0} % of a core without, {:.0} % with", cpu(false), cpu(true));
-    let late = median(&seen) > arguments.limit_ms;
-    let slow = median(&shares) < arguments.limit_throughput;
-    for (is_missed, what) in [(late, "a change is seen too late"), (slow, "changes cost too much"), (failed > 0, "requests failed")] {
-        if is_missed {
-            eprintln!("PROBLEM {what}");
-        }
-    }
-    Ok(!late && !slow && failed == 0)
+    Ok(cost)
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -270,7 +297,7 @@ fn spread(values: &[f64]) -> String {
 }
 
 /// Milliseconds from the first byte of a table to the moment when every looking connection has had an answer by it.
-fn times(control: &Control, proxy: &super::Proxy, changes: usize) -> anyhow::Result<Vec<f64>> {
+fn times(control: &Control, proxy: &Proxy, changes: usize) -> anyhow::Result<Vec<f64>> {
     let request = get(&havre::host(0), "/200", "");
     let wanted = Wanted { release: true, ..Wanted::default() };
     let connect = || Exchange::connect(proxy.plain, Duration::from_secs(5));

@@ -15,7 +15,7 @@ use crate::world::World;
 use crate::{build, certificate, purge, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
-const RESYNC: Duration = Duration::from_secs(10);
+const RESYNC: Duration = Duration::from_secs(30);
 
 /// What waits is looked at again this often: nothing announces that a time limit has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

@@ -9,6 +9,7 @@ pub(super) fn start(program: &OsString, site: &Site<'_>) -> anyhow::Result<Proxy
     let (plain, secure) = (free_address()?, free_address()?);
     let (root, www, upstream) = (site.folder.display(), site.www.display(), site.upstream);
     let (http, https) = (plain.port(), secure.port());
+    // A brace closes a block only on a line of its own.
     let config = format!(
         "{{
   admin off
@@ -17,13 +18,21 @@ pub(super) fn start(program: &OsString, site: &Site<'_>) -> anyhow::Result<Proxy
   default_bind 127.0.0.1
   http_port {http}
   https_port {https}
-  servers {{ protocols h1 h2 }}
+  servers {{
+    protocols h1 h2
+  }}
 }}
-http://{OTHER_HOST} {{ respond 404 }}
-http://{HOST} {{ reverse_proxy {upstream} }}
+http://{OTHER_HOST} {{
+  respond 404
+}}
+http://{HOST} {{
+  reverse_proxy {upstream}
+}}
 http://{FILES_HOST} {{
   root * {www}
-  file_server {{ precompressed br gzip }}
+  file_server {{
+    precompressed br gzip
+  }}
 }}
 https://{HOST} {{
   tls {root}/cert.pem {root}/key.pem
@@ -32,7 +41,9 @@ https://{HOST} {{
 https://{FILES_HOST} {{
   tls {root}/cert.pem {root}/key.pem
   root * {www}
-  file_server {{ precompressed br gzip }}
+  file_server {{
+    precompressed br gzip
+  }}
 }}
 "
     );

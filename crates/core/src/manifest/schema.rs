@@ -344,7 +344,7 @@ pub const ENVIRONMENT: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 20] = [
+pub const TABLES: [&Keys; 21] = [
     &ROOT,
     &SERVICE,
     &HEALTH,

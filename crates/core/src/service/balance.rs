@@ -1,6 +1,8 @@
 //! How the requests of a service are spread over its tasks, as the user said it, and which tasks are left out for a while
-//! (`outlier`). The edge does it (`havre_edge::balance`). Tests: `tests/it/manifest.rs`.
+//! (`choose`, `budget`, `outlier`). The edge does it (`havre_edge::balance`). Tests: `tests/it/manifest.rs`.
 
+pub mod budget;
+pub mod choose;
 pub mod outlier;
 
 use serde::{Deserialize, Serialize};

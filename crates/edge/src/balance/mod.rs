@@ -1,10 +1,8 @@
 //! How the requests of one service are spread over its upstreams: two at random, the one with less in flight; fresh
 //! ones spared at first; those that fail left out for a while; limits, a line before them, and a budget for second
-//! tries. `choose`, `budget` and core's `outlier` decide, purely; this file brings them what they need to know.
+//! tries. Core's `choose`, `budget` and `outlier` decide, purely; this file brings them what they need to know.
 //! Health by probes is `probe`'s. Tests: `table/tests.rs`, `tests/it/balance.rs`.
 
-mod budget;
-mod choose;
 mod queue;
 mod stick;
 
@@ -13,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use havre_api::route_table::{Balance as Rules, Protocol};
+use havre_core::service::balance::budget::Budget;
+use havre_core::service::balance::choose::{self, Candidate};
 use havre_core::service::balance::outlier::{self, Mark, Seen};
 
 use crate::table::Service;
 use crate::upstream::{InFlight, Standing, Upstream};
-use budget::Budget;
-use choose::Candidate;
 pub(crate) use queue::{Place, Queue};
 pub use stick::Choice;
 

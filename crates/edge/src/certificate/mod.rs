@@ -68,8 +68,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Certificates in memory at once, each about 5 KB; those used longest ago are dropped.
-const MOST_LOADED: usize = 4096;
+/// Certificates in memory at once, each about 6 KB; those used longest ago are dropped.
+const MOST_LOADED: usize = 2048;
 /// Digests of useless material that are remembered.
 const MOST_USELESS: usize = 1024;
 

@@ -144,23 +144,22 @@ impl Link {
         }
     }
 
-    /// Takes a table: saved first, so that a restart at any moment serves at least what was served before.
+    /// Takes a table: users get it at once, and control hears of it once it is saved too. Until then control keeps what
+    /// the table before led to, so that a restart at any moment serves something that is there.
     async fn accept(&self, text: Vec<u8>, settled: &watch::Sender<Arc<Table>>) -> Result<(), Refusal> {
         let current = self.shared.table.load_full();
-        let state = Arc::clone(&self.state);
         // Parsing and building thousands of hosts takes milliseconds, and a sync of a busy disk seconds;
         // reports go on meanwhile.
-        let work = tokio::task::spawn_blocking(move || {
-            let table = build(&text, &current)?;
-            if let Err(problem) = state.save(&text) {
-                error!(generation = table.generation, %problem, "cannot save the route table; serving it all the same");
-            }
-            Ok::<Table, Refusal>(table)
-        });
-        let table = work.await.expect("building a table does not panic and is never cancelled")?;
+        let work = tokio::task::spawn_blocking(move || build(&text, &current).map(|table| (table, text)));
+        let (table, text) = work.await.expect("building a table does not panic and is never cancelled")?;
         let table = self.shared.publish(table);
         self.supply_soon(&table).await;
         (self.acknowledge)(table.generation).await;
+        let state = Arc::clone(&self.state);
+        let saving = tokio::task::spawn_blocking(move || state.save(&text));
+        if let Err(problem) = saving.await.expect("saving a table does not panic and is never cancelled") {
+            error!(generation = table.generation, %problem, "cannot save the route table; serving it all the same");
+        }
         info!(generation = table.generation, "route table in use");
         let signals = Arc::clone(&table.signals);
         settled.send_replace(table);

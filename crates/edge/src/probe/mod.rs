@@ -135,12 +135,13 @@ async fn observe(
         let want = wanted.borrow_and_update().clone();
         let slot = slots.acquire().await.expect("the semaphore is never closed");
         let started = Instant::now();
-        let outcome = ask::probe(&upstream, &want.probe).await;
+        // Boxed: there may be ten thousand of these tasks, and between two probes they should hold little.
+        let outcome = Box::pin(ask::probe(&upstream, &want.probe)).await;
         let is_up = outcome.is_ok();
         let health = judge::judge(&upstream.health(), outcome, &mut failures, want.patience());
         upstream.set_health(health.clone());
         if is_up && !want.checks.is_empty() && upstream.checks(&want.checks) != Checks::Passed {
-            let checks = ask::run_checks(&upstream, &want.probe, &want.checks).await;
+            let checks = Box::pin(ask::run_checks(&upstream, &want.probe, &want.checks)).await;
             upstream.set_checks(&want.checks, checks);
         }
         drop(slot);

@@ -159,6 +159,8 @@ pub(super) fn hosts(
         }
     }
     for (host, Host { routes, .. }) in &mut hosts {
+        // Most hosts have one.
+        routes.shrink_to_fit();
         routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
         if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
             return Err(TableError::RouteTwice {

@@ -11,7 +11,7 @@ const FLOOR: u64 = 10;
 
 /// Retries of one service.
 #[derive(Debug, Default)]
-pub(crate) struct Budget {
+pub struct Budget {
     started: u64,
     /// Requests when the window started.
     base: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// Whether one more retry fits now, which spends it. `requests` only grows; `percent` 0 allows none.
-    pub(crate) fn permit(&mut self, now: u64, requests: u64, percent: u32) -> bool {
+    pub fn permit(&mut self, now: u64, requests: u64, percent: u32) -> bool {
         if now.saturating_sub(self.started) >= WINDOW || requests < self.base {
             *self = Self { started: now, base: requests, spent: 0 };
         }

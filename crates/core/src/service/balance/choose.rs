@@ -2,23 +2,23 @@
 //! Tests at the end of the file.
 
 /// Full weight.
-pub(crate) const FULL: u32 = 1000;
+pub const FULL: u32 = 1000;
 /// Least weight of a fresh upstream: it must get some requests to become warm.
 const LEAST: u32 = 100;
 
 /// One of two upstreams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// Requests in flight.
-    pub(crate) load: u64,
+    pub load: u64,
     /// Its weight, of [`FULL`].
-    pub(crate) weight: u32,
+    pub weight: u32,
 }
 
 /// Whether the second of two gets the request: the one with less in flight, and where that is the same, either. A
 /// lighter one is considered only as often as its weight says, so that its share grows with it even where nothing is
 /// in flight.
-pub(crate) fn takes_second(first: Candidate, second: Candidate, random: u32) -> bool {
+pub fn takes_second(first: Candidate, second: Candidate, random: u32) -> bool {
     let is_second_lighter = second.weight < first.weight;
     let (light, heavy) = if is_second_lighter { (second, first) } else { (first, second) };
     let chance = u64::from(light.weight) * u64::from(FULL) / u64::from(heavy.weight.max(1));
@@ -30,7 +30,7 @@ pub(crate) fn takes_second(first: Candidate, second: Candidate, random: u32) -> 
 
 /// Weight of an upstream that has been getting requests since `from`, when it becomes full after `span`; both in
 /// milliseconds.
-pub(crate) fn weight(now: u64, from: u64, span: u64) -> u32 {
+pub fn weight(now: u64, from: u64, span: u64) -> u32 {
     let age = now.saturating_sub(from);
     if age >= span {
         return FULL;
@@ -39,7 +39,7 @@ pub(crate) fn weight(now: u64, from: u64, span: u64) -> u32 {
 }
 
 /// A number that depends on every bit of `state`, which moves on: good enough to spread requests.
-pub(crate) fn random(state: &mut u32) -> u32 {
+pub fn random(state: &mut u32) -> u32 {
     *state = state.wrapping_add(0x9E37_79B9);
     let bits = (*state ^ (*state >> 16)).wrapping_mul(0x85EB_CA6B);
     let bits = (bits ^ (bits >> 13)).wrapping_mul(0xC2B2_AE35);
