@@ -81,10 +81,15 @@ fn read_settings(reader: &mut Reader<'_>, fields: &Fields<'_>) -> SiteSettings {
 
 fn read_cdn(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<CdnSpec> {
     let fields = reader.table(&schema::CDN, value)?;
-    let words = [("surrogate-key", TagHeader::SurrogateKey), ("cache-tag", TagHeader::CacheTag)];
+    let words = [
+        ("surrogate-key", TagHeader::SurrogateKey),
+        ("cache-tag", TagHeader::CacheTag),
+        ("cdn-tag", TagHeader::CdnTag),
+    ];
     if fields.find("tags").is_none() {
         let message = format!("`{}` has no `tags`", fields.path);
-        let hint = "add tags = \"surrogate-key\" (Fastly) or tags = \"cache-tag\" (Cloudflare, bunny.net)";
+        let hint =
+            "add tags = \"surrogate-key\" (Fastly), \"cache-tag\" (Cloudflare) or \"cdn-tag\" (bunny.net)";
         reader.report(Code::MissingKey, fields.at.clone(), message, hint);
     }
     let tags = read_word(reader, &fields, "tags", &words);

@@ -46,6 +46,7 @@ const JOINED: &[&str] = &[
     "access-control-allow-methods",
     "access-control-expose-headers",
     "cache-tag",
+    "cdn-tag",
     "content-security-policy",
     "content-security-policy-report-only",
     "link",

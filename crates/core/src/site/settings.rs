@@ -98,8 +98,10 @@ pub struct CdnSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TagHeader {
-    /// `Surrogate-Key`, separated by spaces (Fastly, KeyCDN).
+    /// `Surrogate-Key`, separated by spaces (Fastly).
     SurrogateKey,
-    /// `Cache-Tag`, separated by commas (Cloudflare, bunny.net).
+    /// `Cache-Tag`, separated by commas (Cloudflare).
     CacheTag,
+    /// `CDN-Tag`, separated by commas (bunny.net).
+    CdnTag,
 }

@@ -69,7 +69,7 @@ impl fmt::Debug for Digest {
 }
 
 /// Certificates in memory at once, each about 6 KB; those used longest ago are dropped.
-const MOST_LOADED: usize = 2048;
+const MOST_LOADED: usize = 1024;
 /// Digests of useless material that are remembered.
 const MOST_USELESS: usize = 1024;
 

@@ -154,10 +154,10 @@ impl Link {
         let (table, text) = work.await.expect("building a table does not panic and is never cancelled")?;
         let table = self.shared.publish(table);
         self.supply_soon(&table).await;
-        (self.acknowledge)(table.generation).await;
         let state = Arc::clone(&self.state);
         let saving = tokio::task::spawn_blocking(move || state.save(&text));
-        if let Err(problem) = saving.await.expect("saving a table does not panic and is never cancelled") {
+        let (saved, ()) = tokio::join!(saving, (self.acknowledge)(table.generation));
+        if let Err(problem) = saved.expect("saving a table does not panic and is never cancelled") {
             error!(generation = table.generation, %problem, "cannot save the route table; serving it all the same");
         }
         info!(generation = table.generation, "route table in use");

@@ -68,6 +68,7 @@ fn cdn_lines(site: &Site, is_page: bool, set: &mut Vec<(&str, String)>) {
     match cdn.header {
         TagHeader::SurrogateKey => set.push(("Surrogate-Key", tags(" "))),
         TagHeader::CacheTag => set.push(("Cache-Tag", tags(","))),
+        TagHeader::CdnTag => set.push(("CDN-Tag", tags(","))),
     }
     if is_page && let Some(seconds) = cdn.hold_seconds {
         // The first is RFC 9213; the second is what some read who came before it, and take away.

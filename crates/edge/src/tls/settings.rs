@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use havre_core::time::Timestamp;
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+use rustls::crypto::aws_lc_rs::{cipher_suite as suite, default_provider, kx_group};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCertUsingSni};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedCipherSuite};
 
 use crate::certificate::material::{self, MaterialError};
 
@@ -18,6 +18,20 @@ use crate::certificate::material::{self, MaterialError};
 pub(crate) const ACME_PROTOCOL: &[u8] = b"acme-tls/1";
 /// Protocols users may speak, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// What connections may be encrypted with, in our order, which costs this machine least: all are authenticated and
+/// have forward secrecy, so none is weaker than another, and clients without instructions for AES are few by now.
+const SUITES: [SupportedCipherSuite; 9] = [
+    suite::TLS13_AES_128_GCM_SHA256,
+    suite::TLS13_AES_256_GCM_SHA384,
+    suite::TLS13_CHACHA20_POLY1305_SHA256,
+    suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+];
 
 /// Why there are no settings, or no placeholder.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +63,14 @@ impl Settings {
     pub fn new(tickets: Arc<dyn ProducesTickets>) -> Result<Self, SettingsError> {
         let kx_groups =
             vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
-        let provider = Arc::new(CryptoProvider { kx_groups, ..default_provider() });
+        let cipher_suites = SUITES.to_vec();
+        let provider = Arc::new(CryptoProvider { cipher_suites, kx_groups, ..default_provider() });
         let mut base = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         let no_tickets = std::mem::replace(&mut base.ticketer, tickets);
+        base.ignore_client_order = true;
         base.session_storage = Arc::new(NoServerSessionStorage {});
         base.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Self { base, provider, no_tickets })

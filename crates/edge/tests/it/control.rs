@@ -96,7 +96,7 @@ fn wire(generation: u64) -> RouteTable {
 }
 
 #[tokio::test]
-async fn a_table_is_saved_swapped_acknowledged_and_then_reported() {
+async fn a_table_is_swapped_saved_acknowledged_and_then_reported() {
     let place = Place::new();
     let control = Control::start(&place.socket);
     let edge = place.edge();
@@ -122,7 +122,7 @@ async fn a_table_is_saved_swapped_acknowledged_and_then_reported() {
     edge.acknowledgements.forget_permits(1000);
     control.offer(&wire(5));
     wait_for("the swap", || generation(&edge) == 5).await;
-    assert_eq!(place.saved(), Some(wire(5)));
+    wait_for("the table on disk", || place.saved() == Some(wire(5))).await;
     let count = control.state.lock().unwrap().reports.len();
     // The next periodic report comes while a worker has not acknowledged yet.
     wait_for("another report", || control.state.lock().unwrap().reports.len() > count).await;

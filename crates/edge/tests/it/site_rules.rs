@@ -252,10 +252,13 @@ fn a_cdn_is_told_what_it_may_hold_and_what_belongs_together() {
     let fastly =
         site("/", 'a', &json!({ "cdn": { "tags": "surrogate-key", "tag": tag, "hold_seconds": 86400 } }));
     let other = site("/", 'a', &json!({ "cdn": { "tags": "cache-tag", "tag": tag } }));
+    let bunny = site("/", 'a', &json!({ "cdn": { "tags": "cdn-tag", "tag": tag } }));
     let none = site("/", 'a', &json!({}));
     let mut page = String::new();
     // The same files under three settings, again and again: none sees the lines of another.
-    for (name, site) in [("fastly", &fastly), ("other", &other), ("none", &none), ("fastly", &fastly)] {
+    let sites_in_turn =
+        [("fastly", &fastly), ("other", &other), ("bunny", &bunny), ("none", &none), ("fastly", &fastly)];
+    for (name, site) in sites_in_turn {
         for target in ["/", "/assets/app-DiwrgTda.js"] {
             page.push_str(&format!("## {name} {target}\n{}\n", ask(&sites, site, &get(target))));
         }
