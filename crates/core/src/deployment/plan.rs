@@ -431,10 +431,14 @@ impl Subject<'_> {
         if let Some(worse) = self.is_worse_than(self.deployment.previous) {
             return self.revert(worse);
         }
-        if self.now >= until {
-            return Plan::next(State::Draining { since: self.now });
+        if self.now < until {
+            return Plan::wait(Blocker::Baking { until });
         }
-        Plan::wait(Blocker::Baking { until })
+        // A control that has just started knows nothing yet, and what is not known is not good.
+        if self.seen.edges.is_empty() {
+            return Plan::wait(Blocker::NoEdge);
+        }
+        Plan::next(State::Draining { since: self.now })
     }
 
     fn draining(&self) -> Plan {

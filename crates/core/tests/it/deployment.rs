@@ -151,6 +151,30 @@ fn a_release_that_is_worse_goes_back() {
     );
 }
 
+/// Reports are in memory: a control that starts after the end of the watch has none at first.
+#[test]
+fn nobody_is_found_good_before_an_edge_has_reported() {
+    let mut sim = deployed();
+    let mut work = sample::work();
+    work.bake = Span::seconds(60);
+    let id = sim.deploy(sample::spec(work), Behaviour::Healthy);
+    for _ in 0..6 {
+        sim.activate();
+        sim.edge_catches_up();
+    }
+    assert!(matches!(sim.state(id), State::Baking { .. }), "{:?}", sim.state(id));
+    sim.errors.insert(ReleaseId::new(2), (100, 20));
+    sim.edge_is_up = false;
+    sim.now = sim.now.after(Span::seconds(61).duration());
+    sim.activate();
+    assert!(matches!(sim.state(id), State::Baking { .. }), "{:?}", sim.state(id));
+    sim.edge_is_up = true;
+    sim.settle();
+    let State::Failed { reason, .. } = sim.state(id) else { panic!("{:?}", sim.state(id)) };
+    assert_eq!(*reason, FailureReason::Worse { requests: 200, errors: 40 });
+    assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+}
+
 fn with_canary() -> ServiceSpec {
     let canary = CanarySpec { percent: 10, hold: Span::seconds(600) };
     sample::spec(TaskWork { canary: Some(canary), ..sample::work() })

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use havre_api::node::NodeStatus;
 use havre_core::deployment::event::Event as DeploymentEvent;
+use havre_core::deployment::state::{FailureReason, State};
 use havre_core::event::EventKind;
 use havre_core::id::DeploymentId;
 use havre_core::quantity::Span;
-use havre_core::service::spec::{CheckSpec, ServiceSpec};
+use havre_core::service::spec::{CanarySpec, CheckSpec, ServiceSpec};
 use rustix::process::Signal;
 
 use crate::world::api::Events;
@@ -17,11 +18,18 @@ use crate::world::process::{children, run_to_end, signal};
 use crate::world::spec::{HOST, argv, faults, with};
 use crate::world::{World, assert_succeeded, until};
 
-/// Every state between the request and the end.
-const STATES: [&str; 7] =
-    ["preparing", "migrating", "starting", "verifying", "switching", "baking", "draining"];
+/// Every state a good release goes through between the request and the end, but `pending`: the next activation ends it,
+/// before anybody who heard of it could kill anything. `reverting` has a test of its own.
+const STATES: [&str; 8] =
+    ["preparing", "migrating", "starting", "verifying", "canary", "switching", "baking", "draining"];
 
-/// A release that goes through all of them.
+/// Says that it is healthy and fails its users.
+const WORSE: &str = "import('node:http').then(({ createServer }) => createServer((request, answer) => {
+    answer.statusCode = request.url === '/health' ? 200 : 500;
+    answer.end('{}');
+}).listen(3000, '0.0.0.0'))";
+
+/// A release that goes through all of them, unless it is the first one: that has no canary.
 fn thorough(version: &str) -> ServiceSpec {
     with(faults("well-behaved", version), |work| {
         work.release_command = Some(argv(&["node", "-e", "console.log('migrated')"]));
@@ -30,6 +38,7 @@ fn thorough(version: &str) -> ServiceSpec {
             status: 200,
             contains: format!("\"version\":\"{version}\""),
         }];
+        work.canary = Some(CanarySpec { percent: 50, hold: Span::millis(300) });
         work.bake = Span::millis(300);
     })
 }
@@ -80,6 +89,37 @@ async fn control_killed_in_any_state_of_a_deployment_ends_it_well() {
     assert_eq!(migrations.count(), STATES.len() + 1);
     let left = async || (world.containers().len() == 1).then_some(());
     until("only the last release is left", left).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_killed_while_it_goes_back_ends_that_well() {
+    let mut world = World::start().await;
+    let first = world.deploy_well(&faults("well-behaved", "first")).await;
+    let status: NodeStatus = world.api.get("/v1/status").await;
+    let mut events = world.api.events(status.last_event).await;
+    // Users who put up with errors: without them nobody could tell that the release is worse.
+    let address = world.address;
+    let users = tokio::spawn(async move {
+        loop {
+            let _ = ask_once(address, HOST).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let worse = with(faults("well-behaved", "worse"), |work| {
+        work.command = Some(argv(&["node", "-e", WORSE]));
+        work.bake = Span::seconds(60);
+    });
+    world.begin(&worse).await;
+    let deployment = enters(&mut events, "reverting").await;
+    world.process("control").kill();
+    world.start_control().await;
+    let ended = world.ended(deployment).await;
+    users.abort();
+    let is_worse = matches!(&ended.state, State::Failed { reason: FailureReason::Worse { .. }, .. });
+    assert!(is_worse, "{} ended {}: {}", ended.id, ended.state.name(), ended.failure);
+    assert_eq!(ask_once(world.address, HOST).await.map(|identity| identity.release), Ok(first));
+    let left = async || (world.containers().len() == 1).then_some(());
+    until("only the first release is left", left).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

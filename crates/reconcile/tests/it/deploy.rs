@@ -42,12 +42,7 @@ async fn the_next_release_replaces_it_and_a_rollback_brings_it_back() {
     control.build(id).await;
     control.settle().await;
     let first = ReleaseId::new(1);
-    let rollback = control
-        .world
-        .store
-        .write(control.world.now(), Actor::Local, move |tx| tx.create_deployment(id, first, Kind::Rollback))
-        .await
-        .unwrap();
+    let rollback = control.request(id, first, Kind::Rollback).await;
     control.settle().await;
     assert!(matches!(control.deployment(rollback.id).await.state, State::Succeeded { .. }));
     let state = outside.edge.state.lock().unwrap();

@@ -12,7 +12,7 @@ use havre_reconcile::clock::Clock;
 use crate::world::{Control, Outside, spec, with_release_command, work};
 
 /// A service with release r1 live.
-async fn deployed() -> (Outside, Control, ServiceId) {
+pub(crate) async fn deployed() -> (Outside, Control, ServiceId) {
     let outside = Outside::new();
     outside.add_image("1", Script::runs());
     let control = outside.control();
@@ -22,14 +22,14 @@ async fn deployed() -> (Outside, Control, ServiceId) {
     (outside, control, id)
 }
 
-async fn failure(control: &Control, id: ServiceId) -> FailureReason {
+pub(crate) async fn failure(control: &Control, id: ServiceId) -> FailureReason {
     match control.last_deployment(id).await.state {
         State::Failed { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }
 
-fn only_the_first_served(outside: &Outside) {
+pub(crate) fn only_the_first_served(outside: &Outside) {
     let state = outside.edge.state.lock().unwrap();
     assert_eq!((state.served.as_slice(), state.outages), ([ReleaseId::new(1)].as_slice(), 0));
     assert_eq!(state.answering(), [ReleaseId::new(1)]);

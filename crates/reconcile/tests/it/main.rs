@@ -5,9 +5,11 @@
 mod certificate;
 mod deploy;
 mod failure;
+mod public;
 mod purge;
 mod purge_http;
 mod restart;
 mod runner;
 mod site;
+mod switch;
 mod world;

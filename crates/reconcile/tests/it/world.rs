@@ -1,7 +1,7 @@
 //! A test world: real store in a temporary folder, fake engine and builder, a hand-driven clock, and an edge that
 //! takes the table, probes and reports like the real one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use havre_acme::fake::{FakeAuthority, FakeDns};
 use havre_build::fake::FakeBuilder;
 use havre_core::artifact::{Digest, ImageRef};
-use havre_core::event::Actor;
+use havre_core::deployment::event::Event as DeploymentEvent;
+use havre_core::deployment::{Deployment, Kind};
+use havre_core::event::{Actor, EventKind};
 use havre_core::id::{BuildId, DeploymentId, ReleaseId, ServiceId, TaskId};
 use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
 use havre_core::quantity::Span;
@@ -104,6 +106,14 @@ pub(crate) struct EdgeState {
     /// Releases whose tasks never answer well, with the reason.
     pub(crate) broken: BTreeMap<ReleaseId, String>,
     pub(crate) in_flight: BTreeMap<TaskId, u64>,
+    /// Releases that answer every fifth user with an error, although their probes succeed.
+    pub(crate) worse: BTreeSet<ReleaseId>,
+    /// It does not take a table in which this release is live: it stays behind, and says so.
+    pub(crate) refused: Option<ReleaseId>,
+    /// What the public listener answers, whatever the table says; no answer is told by its message.
+    pub(crate) public: Option<Result<PublicAnswer, String>>,
+    /// Tasks whose checks have ended.
+    checked: BTreeSet<TaskId>,
     /// Every release that a user could have been answered by, in order of first appearance.
     pub(crate) served: Vec<ReleaseId>,
     /// Moments at which a service with a live release had nobody to answer.
@@ -201,11 +211,21 @@ impl Control {
             .unwrap()
     }
 
-    pub(crate) async fn deployments(&self, id: ServiceId) -> Vec<havre_core::deployment::Deployment> {
+    /// Asks for a release that is there already.
+    pub(crate) async fn request(&self, id: ServiceId, release: ReleaseId, kind: Kind) -> Deployment {
+        let now = self.world.now();
+        self.world
+            .store
+            .write(now, Actor::Local, move |tx| tx.create_deployment(id, release, kind))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn deployments(&self, id: ServiceId) -> Vec<Deployment> {
         self.world.store.read(move |view| view.list_deployments(id, 100)).await.unwrap()
     }
 
-    pub(crate) async fn last_deployment(&self, id: ServiceId) -> havre_core::deployment::Deployment {
+    pub(crate) async fn last_deployment(&self, id: ServiceId) -> Deployment {
         self.deployments(id).await.remove(0)
     }
 
@@ -213,8 +233,35 @@ impl Control {
         self.world.store.read(move |view| view.get_service(id)).await.unwrap()
     }
 
-    pub(crate) async fn deployment(&self, id: DeploymentId) -> havre_core::deployment::Deployment {
+    pub(crate) async fn deployment(&self, id: DeploymentId) -> Deployment {
         self.world.store.read(move |view| view.get_deployment(id)).await.unwrap()
+    }
+
+    /// States the newest deployment has entered, in this order.
+    pub(crate) async fn states(&self, id: ServiceId) -> Vec<&'static str> {
+        let last = self.last_deployment(id).await.id;
+        let events = self.world.store.read(move |view| view.events(0, Some(id), u32::MAX)).await.unwrap();
+        let entered = events.iter().filter_map(|event| match &event.kind {
+            EventKind::Deployment(DeploymentEvent::StateChanged { deployment, to })
+                if *deployment == last =>
+            {
+                Some(to.name())
+            }
+            _ => None,
+        });
+        entered.collect()
+    }
+
+    /// Goes on until the newest deployment is in a state it does not leave without time or help.
+    pub(crate) async fn reach(&self, id: ServiceId, state: &str) {
+        for _ in 0..50 {
+            if self.last_deployment(id).await.state.name() == state {
+                return;
+            }
+            self.activate().await;
+            self.edge_catches_up().await;
+        }
+        panic!("never {state}: {:?}", self.last_deployment(id).await);
     }
 
     /// One activation of every loop; work in the background ends too.
@@ -275,7 +322,9 @@ impl Control {
             if !state.is_up {
                 return;
             }
-            state.take(generation, table, &tasks);
+            if !state.refuses(&table) {
+                state.take(generation, table, &tasks);
+            }
             state.report(self.world.now())
         };
         self.world.store.record_edge_report(report);
@@ -283,6 +332,11 @@ impl Control {
 }
 
 impl EdgeState {
+    fn refuses(&self, table: &Table) -> bool {
+        let mut upstreams = table.services.values().flat_map(|service| &service.upstreams);
+        upstreams.any(|one| one.role == Role::Live && Some(one.release) == self.refused)
+    }
+
     fn take(&mut self, generation: u64, table: Table, tasks: &[havre_engine::task::EngineTask]) {
         self.generation = generation;
         self.table = table;
@@ -331,25 +385,34 @@ impl EdgeState {
         releases
     }
 
-    fn report(&self, now: Timestamp) -> EdgeView {
-        let upstreams = self.health.iter().map(|(task, health)| {
-            let in_flight = self.in_flight.get(task).copied().unwrap_or(0);
-            let view = UpstreamView {
-                health: health.clone(),
-                checks: Checks::Passed,
-                in_flight,
-                requests: 0,
-                errors: 0,
-            };
-            (*task, view)
-        });
+    fn report(&mut self, now: Timestamp) -> EdgeView {
+        let mut upstreams = BTreeMap::new();
+        for service in self.table.services.values() {
+            let tried = service.canary.as_ref().map(|canary| canary.release);
+            for upstream in &service.upstreams {
+                let health = self.health.get(&upstream.task).cloned().unwrap_or(Health::Unknown);
+                // Checks begin with the first good probe and have ended by the report after it.
+                let is_checked = upstream.checks.is_empty()
+                    || (health == Health::Healthy && !self.checked.insert(upstream.task));
+                let has_users = upstream.role == Role::Live || tried == Some(upstream.release);
+                let is_worse = has_users && self.worse.contains(&upstream.release);
+                let view = UpstreamView {
+                    health,
+                    checks: if is_checked { Checks::Passed } else { Checks::Pending },
+                    in_flight: self.in_flight.get(&upstream.task).copied().unwrap_or(0),
+                    requests: if is_worse { 100 } else { 0 },
+                    errors: if is_worse { 20 } else { 0 },
+                };
+                upstreams.insert(upstream.task, view);
+            }
+        }
         EdgeView {
             edge: "node".to_owned(),
             instance: "1".to_owned(),
             generation: self.generation,
             listeners: vec!["127.0.0.1:80".parse().unwrap()],
             at: now,
-            upstreams: upstreams.collect(),
+            upstreams,
         }
     }
 }
@@ -363,9 +426,17 @@ impl PublicProbe for FakeEdge {
         _: &str,
     ) -> Result<PublicAnswer, PublicError> {
         let state = self.state.lock().unwrap();
+        let failed = |message: &str| {
+            let message = message.to_owned();
+            Err(PublicError::NoAnswer { listener, route: route.to_string(), message })
+        };
         if !state.is_up {
-            let message = "connection refused".to_owned();
-            return Err(PublicError::NoAnswer { listener, route: route.to_string(), message });
+            return failed("connection refused");
+        }
+        match &state.public {
+            Some(Ok(answer)) => return Ok(answer.clone()),
+            Some(Err(message)) => return failed(message),
+            None => {}
         }
         match state.answering().as_slice() {
             [release] => Ok(PublicAnswer { status: 200, release: Some(release.to_string()) }),
