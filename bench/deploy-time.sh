@@ -20,10 +20,10 @@ app_start() {
   docker_cli kill "$id" > /dev/null
 }
 
-# Milliseconds between two events of the newest deployment: the moment the build had its artifact (or, without a build, the
-# request) and the moment every route had been seen with the new release.
+# Milliseconds between two events of the newest deployment: its request and the moment every route had been seen with the new
+# release. A build requests its deployment when it has its artifact, a rollback at once.
 span() {
-  "$bin/havre" events --json | jq -rs --arg from "$1" '
+  "$bin/havre" events --json | jq -rs '
     def ms: (.[0:19] + "Z" | fromdate) * 1000 + (.[20:23] | tonumber);
     ([.[] | select(.kind.room == "deployment" and .kind.type == "requested")] | last) as $request
     | ([.[] | select(.kind.room == "deployment" and .kind.type == "state_changed" and .kind.deployment == $request.kind.deployment
@@ -37,11 +37,11 @@ for _ in 1 2 3 4 5; do own+=("$(app_start)"); done
 for n in $(seq "$deploys"); do
   sed -i "s/APP_VERSION = \"[0-9]*\"/APP_VERSION = \"$n\"/" havre.toml
   "$bin/havre" deploy > /dev/null 2> "$home/deploy.err" || { cat "$home/deploy.err" >&2; die "deploy $n failed"; }
-  deploy+=("$(span build)")
+  deploy+=("$(span)")
 done
 for _ in 1 2 3 4 5; do
   "$bin/havre" rollback app > /dev/null 2> "$home/deploy.err" || { cat "$home/deploy.err" >&2; die "a rollback failed"; }
-  back+=("$(span request)")
+  back+=("$(span)")
 done
 
 figures() { printf '%s\n' "$@" | sort -n | awk '{v[NR]=$1} END {printf "%d (%d..%d)", v[int((NR+1)/2)], v[1], v[NR]}'; }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced after common.sh. Puts the servers on this machine that the tests of `acme` talk to, and starts none of them: each test
-# starts its own, on free ports of the loopback.
+# Sourced after common.sh, docker.sh and base-images.sh. Puts the servers on this machine that the tests of `acme` talk to, and
+# starts none of them: each test starts its own, on free ports of the loopback.
 #   ensure_certificate_servers   Pebble (Let's Encrypt's test issuer), a newer Pebble that says when to renew, and BIND
 # BIND is unpacked and not installed, because installing it would start a name server on this machine.
 
@@ -50,11 +50,3 @@ unpack_newer_pebble() {
     unpack_package pebble pebble-newer)
 }
 
-# The mirror this machine uses already, in either of apt's two file formats.
-debian_mirror() {
-  local found
-  found=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/*.sources 2>/dev/null || true)
-  [ -n "$found" ] || found=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^https?:/) { print $i; exit } }' /etc/apt/sources.list 2>/dev/null || true)
-  [ -n "$found" ] || die "found no Debian mirror in apt's sources"
-  printf '%s\n' "$found"
-}

@@ -1,5 +1,5 @@
 //! The socket of a connection of the load: plain or with TLS on it, in the same non-blocking form. It trusts every
-//! certificate: what is measured is ours. Tests: `edge/tls_tests.rs`.
+//! certificate: what is measured is ours. No tests of its own: `self_test` runs it plain, `edge` with TLS.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -103,6 +103,25 @@ pub enum BuildError {
         /// The last lines of that step, of any step where it said nothing; at most [`LAST_LINES`].
         last_lines: Vec<String>,
     },
+    /// A registry refused a base image (401, 403). Permanent until somebody pulls it by hand.
+    #[error(
+        "the registry denied access to the base image {image}: {message}; log in and pull it on the server \
+         (`docker login`, `docker pull`)"
+    )]
+    Denied {
+        /// Image that was asked for.
+        image: String,
+        /// What the registry said.
+        message: String,
+    },
+    /// A registry wants fewer pulls of base images (429). Passes with time.
+    #[error("the registry limits how often the base image {image} may be pulled: {message}; try again later")]
+    RateLimited {
+        /// Image that was asked for.
+        image: String,
+        /// What the registry said.
+        message: String,
+    },
     /// The uploaded context is no tar, or holds something it must not. Permanent.
     #[error("the uploaded context is not usable: {reason}")]
     ContextInvalid {
@@ -173,13 +192,17 @@ impl BuildError {
     pub const fn is_permanent(&self) -> bool {
         match self {
             Self::DockerfileFailed { .. }
+            | Self::Denied { .. }
             | Self::ContextInvalid { .. }
             | Self::OutputMissing { .. }
             | Self::OutputInvalid { .. }
             | Self::TooLarge { .. }
             | Self::TimedOut { .. }
             | Self::Cancelled => true,
-            Self::NoSpace { .. } | Self::Unreachable { .. } | Self::Failed { .. } => false,
+            Self::RateLimited { .. }
+            | Self::NoSpace { .. }
+            | Self::Unreachable { .. }
+            | Self::Failed { .. } => false,
         }
     }
 

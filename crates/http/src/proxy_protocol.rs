@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: what a trusted load balancer says of its client before the client's first
 //! byte. Pure parser; strict, because whoever is believed here names the address that limits and applications see.
-//! Who is believed is configuration. Tests at the end of the file and in `tests/it/proxy_protocol.rs`.
+//! Who is believed is configuration. Tests at the end of the file and in `tests/it/proxy_protocol.rs` of the edge.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -70,6 +70,9 @@ impl Progress {
             return BuildError::NoSpace { what: format!("build the image ({message})") };
         }
         let (step, last) = failed.map_or_else(Default::default, |failed| (failed.step, failed.last));
+        if let Some(refused) = base_image(&step).and_then(|image| refused_by_registry(image, &message)) {
+            return refused;
+        }
         let last = if last.is_empty() { self.last } else { last };
         let message = match step.strip_prefix(METADATA) {
             Some(image) => {
@@ -167,6 +170,33 @@ fn shorten(mut text: String, most: usize) -> String {
         text.push('…');
     }
     text
+}
+
+/// The base image that a step is about: the one that looks for it, or the one that fetches it (`[1/3] FROM node:22`).
+fn base_image(step: &str) -> Option<&str> {
+    let of_stage = || step.strip_prefix('[')?.split_once(']')?.1.strip_prefix(" FROM ");
+    step.strip_prefix(METADATA).or_else(of_stage)
+}
+
+/// Registries are told apart by what BuildKit passes on of their answers, as the engine does for images by name.
+fn refused_by_registry(image: &str, message: &str) -> Option<BuildError> {
+    let lower = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let (image, message) = (image.to_owned(), message.to_owned());
+    if says(&["429 too many requests", "toomanyrequests", "rate limit"]) {
+        return Some(BuildError::RateLimited { image, message });
+    }
+    // "repository does not exist or may require authorization": the registry does not say which of the two.
+    let is_unclear = says(&["does not exist"]);
+    let is_denied = says(&[
+        "401 unauthorized",
+        "403 forbidden",
+        "unauthorized:",
+        "denied:",
+        "authentication required",
+        "no basic auth credentials",
+    ]);
+    (is_denied && !is_unclear).then_some(BuildError::Denied { image, message })
 }
 
 /// The message without the wrapping that each layer of BuildKit puts around it, on one line.
@@ -288,5 +318,56 @@ mod tests {
             "step [internal] load metadata for docker.io/library/nope:1 failed: the base image \
              docker.io/library/nope:1 is neither here nor could it be pulled: not found"
         );
+    }
+
+    #[test]
+    fn registries_that_refuse_a_base_image_are_told_apart() {
+        let fails = |step: &str, text: &str| {
+            let mut progress = Progress::default();
+            take(&mut progress, vec![completed(vertex("a", step), text)], vec![]);
+            progress.into_error("failed to solve: x")
+        };
+        let metadata = "[internal] load metadata for docker.io/library/node:22";
+        for limited in [
+            "failed to resolve source metadata for docker.io/library/node:22: failed to copy: httpReadSeeker: failed open: \
+             unexpected status code https://registry-1.docker.io/v2/library/node/manifests/sha256:0: 429 Too Many Requests - \
+             Server message: toomanyrequests: You have reached your pull rate limit.",
+            "unexpected status code [manifests 22]: 429 Too Many Requests",
+        ] {
+            for step in [metadata, "[build 1/2] FROM docker.io/library/node:22"] {
+                let error = fails(step, limited);
+                assert_eq!(
+                    error.to_string(),
+                    format!(
+                        "the registry limits how often the base image docker.io/library/node:22 may be pulled: {limited}; \
+                         try again later"
+                    )
+                );
+                assert!(!error.is_permanent());
+            }
+        }
+        for denied in [
+            "unexpected status code [manifests 22]: 401 Unauthorized",
+            "unexpected status from HEAD request to https://r.example/v2/a/manifests/22: 403 Forbidden",
+            "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to \
+             https://r.example/token: 401 Unauthorized",
+        ] {
+            let error = fails(metadata, denied);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "the registry denied access to the base image docker.io/library/node:22: {denied}; log in and pull it \
+                     on the server (`docker login`, `docker pull`)"
+                )
+            );
+            assert!(error.is_permanent());
+        }
+        let unclear = "pull access denied, repository does not exist or may require authorization: server message: \
+                       insufficient_scope: authorization failed";
+        let text = fails(metadata, unclear).to_string();
+        assert!(text.contains("is neither here nor could it be pulled: pull access denied"), "{text}");
+        // A program of the user's own that meets a limit is no base image.
+        let own = fails("[2/2] RUN curl https://api.example", "429 Too Many Requests");
+        assert!(matches!(own, BuildError::DockerfileFailed { .. }), "{own:?}");
     }
 }

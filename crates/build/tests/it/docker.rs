@@ -19,6 +19,8 @@ use havre_build::docker::{DockerBuilder, Options};
 use havre_core::artifact::Artifact;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::archive::{Entry, built_site, file, folder_site, image, plain_dockerfile, request, tar};
 use crate::contract::{self, World, run};
@@ -251,6 +253,50 @@ async fn mistakes_in_a_dockerfile_are_told_clearly() {
         "the uploaded context is not usable: it does not hold the Dockerfile Dockerfile (expected as Dockerfile)"
     );
     assert_eq!(bed.left().await, (Vec::new(), Vec::new()));
+    bed.clean().await;
+}
+
+/// A registry on this machine that answers everything but its ping with one status; its port.
+async fn pretend_registry(status: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (mut head, mut piece) = (Vec::new(), [0; 1024]);
+            while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                match stream.read(&mut piece).await {
+                    Ok(0) | Err(_) => break,
+                    // Who tries TLS first goes on without it when we hang up.
+                    Ok(_) if piece[0] == 0x16 => break,
+                    Ok(count) => head.extend_from_slice(&piece[..count]),
+                }
+            }
+            let status = if head.starts_with(b"GET /v2/ ") { "200 OK" } else { status };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            // The other side may hang up when it has read enough.
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn registries_that_refuse_a_base_image_are_told_apart() {
+    let bed = Bed::new().await;
+    let from = async |status: &'static str| {
+        let name = format!("127.0.0.1:{}/team/app:1", pretend_registry(status).await);
+        let error = bed.fails(bed.image(&format!("FROM {name}\n"))).await;
+        (name, error)
+    };
+    let (name, error) = from("429 Too Many Requests").await;
+    assert!(matches!(&error, BuildError::RateLimited { image, .. } if *image == name), "{error:?}");
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let (name, error) = from(status).await;
+        assert!(matches!(&error, BuildError::Denied { image, .. } if *image == name), "{error:?}");
+    }
+    let (_, error) = from("503 Service Unavailable").await;
+    assert!(matches!(error, BuildError::DockerfileFailed { .. }), "{error:?}");
     bed.clean().await;
 }
 

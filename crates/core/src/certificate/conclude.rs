@@ -1,5 +1,5 @@
 //! What the result of a step means: the next state, what is remembered, what is told. Pure. Tests:
-//! `tests/it/certificate/conclude.rs`.
+//! `tests/it/certificate/plan.rs`, `tests/it/certificate/laws.rs`.
 
 use super::backoff::pause;
 use super::budget::End;

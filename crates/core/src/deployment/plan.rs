@@ -1,4 +1,5 @@
-//! Moves a service from one release to the next: one match over the state. Tests: `plan_tests.rs`.
+//! Moves a service from one release to the next: one match over the state. Tests:
+//! `tests/it/deployment.rs`, `tests/it/laws.rs`.
 
 use serde::{Deserialize, Serialize};
 

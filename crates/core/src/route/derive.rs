@@ -1,4 +1,5 @@
-//! Derives the route table from rows. Pure; the same rows always give the same table. Tests: `derive_tests.rs`.
+//! Derives the route table from rows. Pure; the same rows always give the same table. Tests:
+//! `tests/it/settings.rs`, and all that walk through the simulated world (`tests/it/sim.rs`).
 
 mod policy;
 

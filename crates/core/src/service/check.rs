@@ -1,5 +1,5 @@
-//! Laws no plan may break, whoever made it. A plan that fails is not executed. Tests: `plan_tests.rs` and property
-//! tests beside it.
+//! Laws no plan may break, whoever made it. A plan that fails is not executed. Tests: property tests in
+//! `tests/it/laws.rs`.
 
 use crate::id::TaskId;
 use crate::route::Health;

@@ -1,5 +1,6 @@
 //! Keeps the live release of a service as specified and removes every task that is neither live nor wanted by an open
-//! deployment, so that cancelled and superseded deployments need no clean-up states. Tests: `plan_tests.rs`.
+//! deployment, so that cancelled and superseded deployments need no clean-up states. Tests:
+//! `tests/it/service.rs`, `tests/it/laws.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! From the fields of a stream to the head of an HTTP/1.1 request. What RFC 9113 section 8 forbids and what could
 //! mean something else as text is refused here; everything that is the same in both protocols is left to
-//! `h1::request`, which reads the result. It waits for nothing. Tests: at the end of the file, `tests/it/h2_heads.rs`.
+//! `h1::request`, which reads the result. It waits for nothing. Tests: at the end of the file,
+//! `tests/it/h2_answers.rs`, `tests/it/h2_conformance.rs`.
 
 use h2::ext::Protocol;
 use http::{Method, header, request::Parts};

@@ -1,5 +1,5 @@
 //! Heads as the edge writes them: for upstreams and for clients. Synchronous; the only place where header lines
-//! of our own are formed. Tests: `tests/it/raw_requests.rs`, `tests/it/heads.rs`.
+//! of our own are formed. Tests: `tests/it/raw_requests.rs`, `tests/it/answers.rs`.
 
 use std::net::IpAddr;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 //! What a handshake may negotiate: TLS 1.2 and 1.3 with forward secrecy and authenticated encryption only, the
-//! post-quantum hybrid where the client offers it, HTTP/1.1. No early data: a replayed request is a request nobody
-//! sent. Tests: `tests/it/tls.rs`.
+//! post-quantum hybrid where the client offers it, HTTP/2 and HTTP/1.1. No early data: a replayed request is a
+//! request nobody sent. Tests: `tests/it/tls.rs`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Bodies as they pass: where the end is, and how they are framed for the other side. It reads and writes nothing.
-//! Tests: `tests/it/bodies.rs`, `tests/it/raw_requests.rs` of the edge.
+//! Tests: `tests/it/bodies.rs` and `tests/it/raw_requests.rs` of the edge.
 
 use super::chunk::{Decoded, Decoder, size_line};
 use super::{Framing, Refusal};

@@ -1,6 +1,6 @@
 //! Strict decoder of chunked bodies. It works in place: chunk sizes, extensions and trailers disappear and the
 //! data moves together, so that only validated bytes can be forwarded. It writes no chunks except their size
-//! lines. Tests at the end of the file and in `tests/it/raw_requests.rs`.
+//! lines. Tests at the end of the file and in `tests/it/raw_requests.rs` of the edge.
 
 use super::Refusal;
 

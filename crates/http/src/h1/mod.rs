@@ -1,7 +1,7 @@
 //! HTTP/1.1 on the byte level: strict parsing of heads and bodies. Everything here is synchronous and knows
 //! neither sockets nor routes; what it accepts has one meaning only, so that no two programs can read it
-//! differently. What it refuses is a [`Refusal`]. Tests: at the end of files, `tests/it/raw_requests.rs` and
-//! `tests/it/differential.rs` (hyper as the oracle).
+//! differently. What it refuses is a [`Refusal`]. Tests: at the end of files, and of the edge
+//! `tests/it/raw_requests.rs` and `tests/it/differential.rs` (hyper as the oracle).
 
 use std::mem::MaybeUninit;
 

@@ -1,5 +1,6 @@
 //! Parses and judges request heads. What comes out has one meaning only; what could have two is refused.
-//! It does not route and does not wait. Tests: `tests/it/raw_requests.rs`, `tests/it/differential.rs`.
+//! It does not route and does not wait. Tests: `tests/it/raw_requests.rs` and
+//! `tests/it/differential.rs` of the edge.
 
 use httparse::{Header, ParserConfig, Status};
 

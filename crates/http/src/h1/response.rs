@@ -1,5 +1,5 @@
 //! Parses and judges the heads of upstream answers, as strictly as requests: an answer that could be read in
-//! two ways becomes a 502. It does not wait and does not write. Tests: `tests/it/answers.rs`.
+//! two ways becomes a 502. It does not wait and does not write. Tests: `tests/it/answers.rs` of the edge.
 
 use httparse::{Header, ParserConfig, Status};
 

@@ -1,7 +1,7 @@
 //! Name and password: what a request sends, and which of it has been checked. A check takes tens of milliseconds and
 //! is made by a thread of its own (`Hasher`), never by a worker; its result is kept under a keyed code of what was
 //! sent, so that a password is hashed once and then recognised. Both memory and waiting checks are bounded.
-//! Tests at the end of the file and in `tests/it/policy.rs`.
+//! Tests at the end of the file and in `tests/it/policy.rs` of the edge.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

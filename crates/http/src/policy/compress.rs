@@ -1,6 +1,7 @@
 //! Compression of dynamic answers: which answers, which coding, and the encoders, one for each answer under way. What
 //! is compressed is flushed with every piece that comes, so nobody waits for a full block; windows are small, so that
-//! an answer costs at most about 1 MB while it passes. Tests at the end of the file and in `tests/it/policy.rs`.
+//! an answer costs at most about 1 MB while it passes. Tests at the end of the file and in `tests/it/policy.rs` of the
+//! edge.
 
 use std::io::{self, Write};
 

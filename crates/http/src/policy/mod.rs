@@ -2,7 +2,7 @@
 //! head, the same for every protocol. `judge` says whether a request passes, is answered here or must wait; `Pass`
 //! says what changes on the way in, `Edits` what changes on the way out. Reads no socket, writes no head; what a
 //! route counts lives in `rate`. A route without settings has no policy at all, which costs one branch.
-//! Tests: `tests.rs`; on a running edge `tests/it/policy.rs`.
+//! Tests: `tests.rs`; on a running edge its `tests/it/policy.rs`.
 
 mod auth;
 mod compress;

@@ -1,5 +1,6 @@
 //! A client stays with one task: its cookie names the task, with a code only this installation can make. A task that
-//! drains or is gone is not followed; the next answer names another one. Tests: `tests.rs`, `tests/it/policy.rs`.
+//! drains or is gone is not followed; the next answer names another one. Tests: `tests.rs`, and `tests/it/policy.rs` of
+//! the edge.
 
 use havre_core::route::settings::Sticky;
 
