@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +40,13 @@ struct Link {
     trust: Option<Arc<Trust>>,
 }
 
+impl Link {
+    /// Whether the application takes further requests: it may have said goodbye while others are still answered.
+    fn takes_more(&mut self) -> bool {
+        !matches!(self.send.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
+    }
+}
+
 /// What uses a connection.
 #[derive(Debug, Default)]
 struct Load {
@@ -67,7 +75,7 @@ impl Links {
     fn find(&self, worker: &Rc<Worker>, upstream: &Upstream) -> Option<Upward> {
         let mut open = self.open.borrow_mut();
         let links = open.get_mut(&upstream.address)?;
-        links.retain(|link| !link.load.is_over.get());
+        links.retain_mut(|link| !link.load.is_over.get() && link.takes_more());
         let most = |link: &Link| link.send.current_max_send_streams().min(MOST_STREAMS as usize);
         let is_good = |link: &&Link| is_same(link.trust.as_ref(), upstream.trust.as_ref());
         let link = links.iter().filter(is_good).find(|link| link.load.live.get() < most(link))?;
