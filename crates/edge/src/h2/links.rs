@@ -17,7 +17,7 @@ use h2::client::{Builder, SendRequest};
 
 use super::stream::io_error;
 use super::upward::Upward;
-use super::{CONNECTION_WINDOW, HEADER_LIST, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW};
+use super::{ANSWER_WINDOW, ANSWERS_WINDOW, HEADER_LIST, MOST_STREAMS, SEND_BUFFER};
 use crate::proxy::{Pace, Wire};
 use crate::stream::Stream;
 use crate::tls::upstream::{Trust, connect, is_same};
@@ -134,8 +134,8 @@ async fn greet(worker: &Rc<Worker>, wire: Wire<'_>, stream: Stream, pace: &mut P
     builder
         .enable_push(false)
         .max_header_list_size(HEADER_LIST)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(ANSWER_WINDOW)
+        .initial_connection_window_size(ANSWERS_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
     let mut greeting = pin!(builder.handshake::<_, Bytes>(stream));
     let (send, connection) =

@@ -69,6 +69,9 @@ impl Streamed {
     }
 }
 
+/// More than all sockets between the application and a client hold.
+static LARGE: [u8; 64 << 20] = [0; 64 << 20];
+
 async fn act(path: String, mut body: RecvStream, mut respond: SendResponse<Bytes>) {
     let grpc = || Response::builder().header("content-type", "application/grpc");
     match path.as_str() {
@@ -90,6 +93,10 @@ async fn act(path: String, mut body: RecvStream, mut respond: SendResponse<Bytes
         "/grpc.Echo/Missing" => {
             let answer = grpc().header("grpc-status", "12").header("grpc-message", "no such call");
             respond.send_response(answer.body(()).unwrap(), true).unwrap();
+        }
+        "/large" => {
+            let mut out = respond.send_response(Response::new(()), false).unwrap();
+            out.send_data(Bytes::from_static(&LARGE), true).unwrap();
         }
         "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
         "/cut" => {
@@ -198,6 +205,25 @@ fn clients_of_http1_reach_it_as_well() {
     assert!(!cut.rest().ends_with("0\r\n\r\n"), "what is cut must not look whole");
     let (head, _) = client.ask("POST /reset HTTP/1.1\r\nHost: app.example\r\nContent-Length: 1\r\n\r\nx");
     assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+}
+
+/// They share one connection with everybody else.
+#[test]
+fn clients_that_take_nothing_hold_up_nobody_else() {
+    let app = Streamed::start();
+    let rig = Rig::start(Default::default(), &app.table());
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut client = rig.connect();
+        client.send(b"GET /large HTTP/1.1\r\nHost: app.example\r\n\r\n");
+        client.head();
+        slow.push(client);
+    }
+    // Until nothing moves any more.
+    std::thread::sleep(Duration::from_millis(500));
+    let (head, body) = rig.connect().ask("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.starts_with("2\r\nok\r\n"), "{head}{body}");
+    assert_eq!(app.accepted.load(Ordering::Relaxed), 1);
 }
 
 #[test]
