@@ -93,8 +93,9 @@ const fn get(
 const KB: u64 = 1024;
 const MB: u64 = 1024 * KB;
 const STATIC: Floor = floor(Figure::PerSecond, Rival::Nginx, 1.0);
-const BROTLI: Work =
-    Work::Get { path: "/text.js", body: Body::Brotli, is_secure: false, connections: 64, pace: Pace::Closed };
+const fn brotli(is_secure: bool) -> Work {
+    Work::Get { path: "/text.js", body: Body::Brotli, is_secure, connections: 64, pace: Pace::Closed }
+}
 const STEADY: Work = Work::Get {
     path: "/200",
     body: Body::Bytes(200),
@@ -104,7 +105,7 @@ const STEADY: Work = Work::Get {
 };
 
 /// All cells, in the order of the report.
-pub(super) const CELLS: [Cell; 19] = [
+pub(super) const CELLS: [Cell; 20] = [
     get("200 B", ("/200", 200), false, (64, floor(Figure::Cpu, Rival::Best, 0.90))),
     get("10 KB", ("/10240", 10 * KB), false, (64, floor(Figure::Cpu, Rival::Best, 0.85))),
     Cell {
@@ -133,10 +134,11 @@ pub(super) const CELLS: [Cell; 19] = [
         floor: floor(Figure::Cpu, Rival::Nginx, 0.80),
     },
     get("static 1 KB", ("/1k.bin", KB), false, (64, STATIC)),
-    Cell { name: "static brotli", work: BROTLI, is_realtime: false, floor: STATIC },
+    Cell { name: "static brotli", work: brotli(false), is_realtime: false, floor: STATIC },
     get("static 100 KB", ("/100k.bin", 100 * KB), false, (64, STATIC)),
     get("static 10 MB", ("/10m.bin", 10 * MB), false, (8, STATIC)),
     get("TLS static 1 KB", ("/1k.bin", KB), true, (64, STATIC)),
+    Cell { name: "TLS static brotli", work: brotli(true), is_realtime: false, floor: STATIC },
     get("TLS static 100 KB", ("/100k.bin", 100 * KB), true, (64, STATIC)),
     get("TLS static 10 MB", ("/10m.bin", 10 * MB), true, (8, STATIC)),
     get("64 MB down", ("/67108864", 64 * MB), false, (4, floor(Figure::Cpu, Rival::Nginx, 0.40))),

@@ -91,7 +91,7 @@ pub struct EdgeLimits {
     pub body_period: Span,
     /// Least bytes of a body in one `body_period`. Default 30 KB, which is 1 KB a second.
     pub body_progress: ByteSize,
-    /// Longest silence of an upgraded connection in both directions. Default 1 h.
+    /// Longest silence of an upgraded connection in both directions, and within an answer. Default 1 h.
     pub tunnel_idle_timeout: Span,
     /// Most client connections of one worker; more are answered 503 and closed. Default 20,000.
     pub connections_per_worker: usize,

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use h2::client::{Builder, SendRequest};
 
 use super::stream::io_error;
 use super::upward::Upward;
-use super::{CONNECTION_WINDOW, HEADER_LIST, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW};
+use super::{ANSWER_WINDOW, ANSWERS_WINDOW, HEADER_LIST, MOST_STREAMS, SEND_BUFFER};
 use crate::proxy::{Pace, Wire};
 use crate::stream::Stream;
 use crate::tls::upstream::{Trust, connect, is_same};
@@ -37,6 +38,13 @@ struct Link {
     load: Rc<Load>,
     /// How the application has proved who it is.
     trust: Option<Arc<Trust>>,
+}
+
+impl Link {
+    /// Whether the application takes further requests: it may have said goodbye while others are still answered.
+    fn takes_more(&mut self) -> bool {
+        !matches!(self.send.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
+    }
 }
 
 /// What uses a connection.
@@ -67,7 +75,7 @@ impl Links {
     fn find(&self, worker: &Rc<Worker>, upstream: &Upstream) -> Option<Upward> {
         let mut open = self.open.borrow_mut();
         let links = open.get_mut(&upstream.address)?;
-        links.retain(|link| !link.load.is_over.get());
+        links.retain_mut(|link| !link.load.is_over.get() && link.takes_more());
         let most = |link: &Link| link.send.current_max_send_streams().min(MOST_STREAMS as usize);
         let is_good = |link: &&Link| is_same(link.trust.as_ref(), upstream.trust.as_ref());
         let link = links.iter().filter(is_good).find(|link| link.load.live.get() < most(link))?;
@@ -126,8 +134,8 @@ async fn greet(worker: &Rc<Worker>, wire: Wire<'_>, stream: Stream, pace: &mut P
     builder
         .enable_push(false)
         .max_header_list_size(HEADER_LIST)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(ANSWER_WINDOW)
+        .initial_connection_window_size(ANSWERS_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
     let mut greeting = pin!(builder.handshake::<_, Bytes>(stream));
     let (send, connection) =

@@ -26,10 +26,15 @@ pub(crate) use upward::Upward;
 const MOST_STREAMS: u32 = 100;
 /// Largest header list, as RFC 9113 counts it: 32 bytes for each field besides its name and value.
 const HEADER_LIST: u32 = 16 * 1024;
-/// What a client may send on one stream, and on all of them, before it is read.
+/// What a client may send on one stream, and on all of them, before it is read. The second is the most memory a
+/// connection holds for it; 512 KB in a round trip of 100 ms are 5 MB a second.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
-/// What waits on one stream for a client that does not take it.
+/// The same of an application that answers. Its connection carries many clients' requests, so there is room for all
+/// streams at once: a client that is slow to take its answer must not hold up those of others.
+const ANSWER_WINDOW: u32 = 64 * 1024;
+const ANSWERS_WINDOW: u32 = ANSWER_WINDOW * MOST_STREAMS;
+/// What waits on one stream for a client that does not take it: 6.4 MB with all its streams, until it is cut.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that were reset by the client before anybody looked at them.
 const MOST_PENDING_RESETS: usize = 20;

@@ -76,8 +76,15 @@ impl Upward {
         let state = &mut *self.0.borrow_mut();
         match &mut state.outward {
             Outward::Head(send, _) => {
-                ready!(send.poll_ready(context)).map_err(io_error)?;
-                Poll::Ready(state.send_head(parts.first().map_or(&b""[..], |part| part)))
+                let sent = match ready!(send.poll_ready(context)) {
+                    Ok(()) => state.send_head(parts.first().map_or(&b""[..], |part| part)),
+                    Err(problem) => Err(io_error(problem)),
+                };
+                if sent.is_err() {
+                    // Nothing has gone out, and no answer is to come.
+                    state.inward = Inward::Ended;
+                }
+                Poll::Ready(sent)
             }
             Outward::Body(to, left) => {
                 let (count, is_whole) = ready!(send_body(context, to, *left, parts))?;

@@ -143,9 +143,14 @@ impl Pace {
         Self { period, least: 0, moved: 0, until: 0 }
     }
 
-    /// At least `least` bytes in each `period`.
+    /// At least `least` bytes in each `period`, and at least one.
     pub(crate) fn of(period: Duration, least: u64) -> Self {
-        Self { period, least, moved: 0, until: 0 }
+        Self { period, least: least.max(1), moved: 0, until: 0 }
+    }
+
+    /// Whether it asks for one event in each period and not for a number of bytes.
+    pub(crate) fn is_about_silence(&self) -> bool {
+        self.least == 0
     }
 
     /// Starts the running period afresh at the next wait.

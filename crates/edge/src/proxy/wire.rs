@@ -194,8 +194,8 @@ impl Wire<'_> {
                     .map_err(|_| Broken::Sink)?;
                 pipe.level -= moved;
             }
-            if write_pace.has_waited() {
-                // The receiver was slow, not the sender.
+            if write_pace.has_waited() || read_pace.is_about_silence() {
+                // The receiver was slow and not the sender, or the silence is over.
                 read_pace.restart();
             }
         }

@@ -307,6 +307,29 @@ fn a_soft_stop_says_goodbye_and_lets_requests_end() {
 }
 
 #[test]
+fn settings_of_a_route_hold_as_over_http1() {
+    let app = App::ok();
+    let settings = serde_json::json!({ "settings": {
+        "redirects": [{ "from": "/old/*", "to": "https://b.example/*", "status": 308 }],
+        "rate_limits": [{ "by": { "header": "x-key" }, "requests": 1, "per": "1h", "burst": 1 }],
+        "response_headers": { "set": { "x-frame-options": "DENY" } },
+    } });
+    let rig = H2Rig::start(Default::default(), &crate::policy::with(live(&[app.address]), settings));
+    run(async {
+        let mut peer = Peer::connect(rig.address).await;
+        let moved = peer.ask(get("/old/a?b"), None).await.unwrap();
+        assert_eq!((moved.status(), moved.field("location")), (308, "https://b.example/a?b"));
+        for (key, status) in [("a", 200), ("a", 429), ("b", 200)] {
+            let request = request("GET", "/").header("x-key", key).body(()).unwrap();
+            let answer = peer.ask(request, None).await.unwrap();
+            assert_eq!((answer.status(), answer.field("x-frame-options")), (status, "DENY"), "{key}");
+            assert_eq!(answer.field("havre-error") == "too-many-requests", status == 429, "{answer:?}");
+        }
+    });
+    assert_eq!(app.seen().len(), 2);
+}
+
+#[test]
 fn a_failed_task_is_tried_around() {
     let app = App::ok();
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

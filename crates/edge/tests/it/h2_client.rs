@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use http::{HeaderMap, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -58,6 +59,14 @@ impl Peer {
     pub(crate) async fn with(address: SocketAddr, builder: &client::Builder) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream, builder).await
+    }
+
+    /// Speaks first on a connection that is there already.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        builder: &client::Builder,
+    ) -> Self {
         let (send, connection) = builder.handshake(stream).await.unwrap();
         Self { send, ended: tokio::spawn(connection) }
     }

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::h2_client::{Peer, get, request, run, whole};
 use crate::h2_raw::H2Rig;
-use crate::rig::{Rig, eventually, live};
+use crate::rig::{App, Rig, eventually, live};
 
 /// An application on HTTP/2 in a thread of its own. What it does depends on the path.
 pub(crate) struct Streamed {
@@ -69,6 +69,9 @@ impl Streamed {
     }
 }
 
+/// More than all sockets between the application and a client hold.
+static LARGE: [u8; 64 << 20] = [0; 64 << 20];
+
 async fn act(path: String, mut body: RecvStream, mut respond: SendResponse<Bytes>) {
     let grpc = || Response::builder().header("content-type", "application/grpc");
     match path.as_str() {
@@ -90,6 +93,10 @@ async fn act(path: String, mut body: RecvStream, mut respond: SendResponse<Bytes
         "/grpc.Echo/Missing" => {
             let answer = grpc().header("grpc-status", "12").header("grpc-message", "no such call");
             respond.send_response(answer.body(()).unwrap(), true).unwrap();
+        }
+        "/large" => {
+            let mut out = respond.send_response(Response::new(()), false).unwrap();
+            out.send_data(Bytes::from_static(&LARGE), true).unwrap();
         }
         "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
         "/cut" => {
@@ -200,6 +207,25 @@ fn clients_of_http1_reach_it_as_well() {
     assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
 }
 
+/// They share one connection with everybody else.
+#[test]
+fn clients_that_take_nothing_hold_up_nobody_else() {
+    let app = Streamed::start();
+    let rig = Rig::start(Default::default(), &app.table());
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut client = rig.connect();
+        client.send(b"GET /large HTTP/1.1\r\nHost: app.example\r\n\r\n");
+        client.head();
+        slow.push(client);
+    }
+    // Until nothing moves any more.
+    std::thread::sleep(Duration::from_millis(500));
+    let (head, body) = rig.connect().ask("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.starts_with("2\r\nok\r\n"), "{head}{body}");
+    assert_eq!(app.accepted.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn a_goodbye_of_the_application_loses_nothing() {
     let app = Streamed::start();
@@ -212,6 +238,70 @@ fn a_goodbye_of_the_application_loses_nothing() {
         }
     });
     assert!(app.accepted.load(Ordering::Relaxed) >= 5);
+}
+
+/// The connection it said goodbye on stays for what is open on it, and takes nothing more.
+#[test]
+fn a_goodbye_with_a_stream_open_keeps_no_further_request_waiting() {
+    let app = Streamed::start();
+    let rig = H2Rig::start(Default::default(), &app.table());
+    run(async {
+        let mut peer = Peer::connect(rig.address).await;
+        peer.send = peer.send.clone().ready().await.unwrap();
+        let call = request("POST", "/grpc.Echo/Call").header("te", "trailers").body(()).unwrap();
+        let (answer, mut out) = peer.send.send_request(call, false).unwrap();
+        out.send_data(Bytes::from_static(b"one"), false).unwrap();
+        let mut incoming = answer.await.unwrap().into_body();
+        assert_eq!(incoming.data().await.unwrap().unwrap(), "one");
+        assert_eq!(peer.ask(get("/goodbye"), None).await.unwrap().body, b"ok");
+        for _ in 0..5 {
+            let post = request("POST", "/").body(()).unwrap();
+            assert_eq!(peer.ask(post, Some(b"x")).await.unwrap().body, b"ok");
+        }
+        out.send_data(Bytes::from_static(b"two"), true).unwrap();
+        assert_eq!(incoming.data().await.unwrap().unwrap(), "two");
+    });
+    assert_eq!(app.accepted.load(Ordering::Relaxed), 2);
+}
+
+/// Whatever speaks there instead of HTTP/2: its requests fail, in time, and nobody else's.
+#[test]
+fn what_is_no_http2_is_told_from_silence_and_hurts_nobody_else() {
+    let good = Streamed::start();
+    let zeros = [0_u8; 64];
+    for (bytes, is_over, status) in [
+        (&b"garbage garbage garbage garbage garbage"[..], false, 502),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", true, 502),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\x7c\x03", true, 502),
+        (&zeros, false, 502),
+        (b"", true, 502),
+        (b"", false, 504),
+    ] {
+        let bytes = bytes.to_vec();
+        let shown = String::from_utf8_lossy(&bytes).into_owned();
+        let app = App::start(move |_, conversation| {
+            conversation.client.take(24);
+            conversation.client.send(&bytes);
+            if !is_over {
+                conversation.client.rest();
+            }
+        });
+        let mut table = live(&[app.address]);
+        let service = table.services.get_mut("api").unwrap();
+        service.limits.first_byte_timeout_ms = 200;
+        service.upstreams[0].protocol = Protocol::H2c;
+        let rig = Rig::start(Default::default(), &table);
+        let mut client = rig.connect();
+        let (head, _) = client.ask("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{shown:?}: {head}");
+        assert!(head.contains("\r\nHavre-Error: "), "{shown:?}: {head}");
+        let mut table = good.table();
+        table.generation = 2;
+        rig.publish(&table);
+        let (head, _) = client.ask("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{shown:?}: {head}");
+        eventually("nothing in flight", || rig.in_flight() == 0);
+    }
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! Settings of routes on a running edge: bytes in, bytes out, on both sides.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use havre_api::route_table::{Policy, RouteTable, UpstreamRole};
 use havre_edge::config::EdgeLimits;
 use serde_json::{Value, json};
 
 use crate::rig::{App, Rig, live};
+use crate::upstreams::deaf;
 
 /// The table with one policy on its only route.
-fn with(mut table: RouteTable, policy: Value) -> RouteTable {
+pub(crate) fn with(mut table: RouteTable, policy: Value) -> RouteTable {
     let policy: Policy = serde_json::from_value(policy).unwrap();
     table.policies.insert("s1".to_owned(), policy);
     table.routes[0].policy = Some("s1".to_owned());
@@ -103,6 +104,74 @@ fn who_may_not_come_is_told_so() {
 }
 
 #[test]
+fn only_those_who_are_allowed_come_and_a_denial_is_stronger() {
+    let app = App::ok();
+    for (settings, expected) in [
+        (json!({ "allow": ["127.0.0.0/8"] }), "200"),
+        (json!({ "allow": ["192.0.2.0/24", "2001:db8::/32"] }), "403"),
+        (json!({ "allow": ["127.0.0.1"], "deny": ["127.0.0.0/8"] }), "403"),
+    ] {
+        let edge = rig(&app, settings.clone());
+        assert_eq!(status(&edge.connect().ask(&get("/", ""))), expected, "{settings}");
+    }
+    assert_eq!(app.seen().len(), 1);
+}
+
+#[test]
+fn other_origins_are_told_what_they_may_and_preflights_reach_nobody() {
+    let app = App::ok();
+    let cors = json!({
+        "origins": { "only": ["https://a.example"] },
+        "methods": ["GET", "PUT"],
+        "headers": ["content-type"],
+        "credentials": true,
+        "max_age": "10m",
+    });
+    let edge = rig(&app, json!({ "cors": cors }));
+    let mut client = edge.connect();
+    let mut preflight = |origin: &str| {
+        let lines = format!("Origin: {origin}\r\nAccess-Control-Request-Method: PUT\r\n");
+        client.ask(&get("/a", &lines).replace("GET", "OPTIONS"))
+    };
+    let (head, body) = preflight("https://a.example");
+    assert!(head.starts_with("HTTP/1.1 204 ") && body.is_empty(), "{head}");
+    for line in [
+        "Access-Control-Allow-Origin: https://a.example",
+        "Access-Control-Allow-Credentials: true",
+        "Access-Control-Allow-Methods: GET, PUT",
+        "Access-Control-Allow-Headers: content-type",
+        "Access-Control-Max-Age: 600",
+        "Vary: Origin",
+    ] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
+    }
+    let (head, _) = preflight("https://evil.example");
+    assert!(head.starts_with("HTTP/1.1 204 ") && !head.contains("Access-Control-"), "{head}");
+    assert_eq!(app.seen().len(), 0);
+    let (head, body) = client.ask(&get("/a", "Origin: https://a.example\r\n"));
+    assert!(head.contains("\r\nAccess-Control-Allow-Origin: https://a.example\r\n"), "{head}");
+    assert_eq!(body, "ok");
+    let (head, _) = client.ask(&get("/a", "Origin: https://evil.example\r\n"));
+    assert!(!head.contains("Access-Control-"), "{head}");
+}
+
+#[test]
+fn a_rate_limit_by_header_counts_each_value_and_each_address_without_one() {
+    let app = App::ok();
+    let limit = json!({ "by": { "header": "x-key" }, "requests": 2, "per": "1h", "burst": 2 });
+    let edge = rig(&app, json!({ "rate_limits": [limit] }));
+    let mut client = edge.connect();
+    for lines in ["X-Key: a\r\n", "X-Key: b\r\n", ""] {
+        for expected in ["200", "200", "429"] {
+            assert_eq!(status(&client.ask(&get("/", lines))), expected, "{lines:?}");
+        }
+    }
+    // On another connection as well.
+    assert_eq!(status(&edge.connect().ask(&get("/", "x-key: a\r\n"))), "429");
+    assert_eq!(app.seen().len(), 6);
+}
+
+#[test]
 fn a_rate_limit_survives_a_new_table() {
     let app = App::ok();
     let settings = json!({ "rate_limits": [
@@ -173,6 +242,21 @@ fn limits_of_a_route_take_the_place_of_the_services() {
     let long = get("/", &format!("X-Long: {}\r\n", "a".repeat(1024)));
     assert_eq!(status(&edge.connect().ask(&long)), "431");
     assert_eq!(status(&edge.connect().ask(&get("/", ""))), "504");
+}
+
+#[test]
+fn a_route_waits_for_connections_as_long_as_it_says() {
+    let (address, _deaf) = deaf();
+    let limits = json!({ "settings": { "limits": { "connect": "100ms" } } });
+    let edge = Rig::start(EdgeLimits::default(), &with(live(&[address]), limits));
+    let start = Instant::now();
+    let (head, _) = edge.connect().ask(&get("/", ""));
+    assert!(
+        head.starts_with("HTTP/1.1 504 ") && head.contains("\r\nHavre-Error: connect-timeout\r\n"),
+        "{head}"
+    );
+    // A service's own wait is five seconds.
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]

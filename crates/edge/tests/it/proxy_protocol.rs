@@ -1,9 +1,12 @@
 //! The PROXY protocol in front of HTTP and HTTPS: believed from configured senders, demanded of them, and a broken
 //! request from everybody else.
 
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
+use havre_api::route_table::RouteTable;
 use havre_core::quantity::Span;
 use havre_edge::Shared;
 use havre_edge::config::EdgeLimits;
@@ -11,9 +14,13 @@ use havre_edge::listen::{Door, Transport};
 use havre_edge::table::Table;
 use havre_edge::worker::spawn_workers;
 use havre_http::trust::Networks;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tokio::sync::watch;
 
+use crate::policy::with;
 use crate::rig::{App, Client, eventually, live};
+use crate::tls_relay;
 
 struct Edge {
     address: SocketAddr,
@@ -27,20 +34,30 @@ fn start(app: &App, trusted: &str, address: SocketAddr) -> Edge {
         connections_per_client: 2,
         ..EdgeLimits::default()
     };
-    let shared = Shared::new(limits, "/nowhere".into());
-    let mut shared = Arc::try_unwrap(shared).expect("nobody else has it yet");
+    let mut shared = unshared(limits);
     shared.proxies.proxy_protocol = Networks::parse(trusted.split_whitespace()).unwrap();
-    serve(app, shared, address)
+    serve(&live(&[app.address]), shared, (address, Transport::Plain))
 }
 
-fn serve(app: &App, shared: Shared, address: SocketAddr) -> Edge {
+fn unshared(limits: EdgeLimits) -> Shared {
+    Arc::try_unwrap(Shared::new(limits, "/nowhere".into())).expect("nobody else has it yet")
+}
+
+/// What believes this proxy about each request.
+fn believing(proxy: &str) -> Shared {
+    let mut shared = unshared(EdgeLimits::default());
+    shared.proxies.trusted = Networks::parse([proxy]).unwrap();
+    shared
+}
+
+fn serve(table: &RouteTable, shared: Shared, (address, transport): (SocketAddr, Transport)) -> Edge {
     let shared = Arc::new(shared);
-    shared.publish(Table::build(&live(&[app.address]), None).unwrap());
+    shared.publish(Table::build(table, None).unwrap());
     let listener = TcpListener::bind(address).unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let door = Door { listener, transport: Transport::Plain };
+    let door = Door { listener, transport };
     // Workers go on without their handle until the stop.
     drop(spawn_workers(Arc::clone(&shared), vec![vec![door]], stopped).unwrap());
     Edge { address, shared, _stop: stop }
@@ -50,19 +67,21 @@ fn anywhere() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+/// Version 2 for 192.0.2.7.
+fn version_2() -> Vec<u8> {
+    [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[192, 0, 2, 7, 10, 0, 0, 1, 0x1f, 0x90, 0, 80]].concat()
+}
+
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.example\r\n\r\n";
 
 #[test]
 fn the_client_a_trusted_sender_names_is_the_client() {
     let app = App::ok();
     let edge = start(&app, "127.0.0.0/8", anywhere());
-    let version_2 =
-        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[192, 0, 2, 7, 10, 0, 0, 1, 0x1f, 0x90, 0, 80]]
-            .concat();
     for (header, expected) in [
         (&b"PROXY TCP4 192.0.2.9 10.0.0.1 4711 80\r\n"[..], "192.0.2.9"),
         (b"PROXY TCP6 2001:db8::9 2001:db8::1 4711 80\r\n", "2001:db8::9"),
-        (&version_2, "192.0.2.7"),
+        (&version_2(), "192.0.2.7"),
         (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
     ] {
         let mut client = Client::connect(edge.address);
@@ -77,6 +96,54 @@ fn the_client_a_trusted_sender_names_is_the_client() {
     let mut client = Client::connect(edge.address);
     client.send(b"PROXY TCP4 192.0.2.8 10.0");
     assert_eq!(client.ask(&format!(".0.1 4711 80\r\n{GET}")).1, "ok");
+}
+
+/// A connection before its handshake, and the first words of the handshake.
+fn hello(config: &Arc<ClientConfig>, address: SocketAddr) -> (ClientConnection, Vec<u8>) {
+    let mut session = ClientConnection::new(Arc::clone(config), ServerName::from(address.ip())).unwrap();
+    let mut words = Vec::new();
+    session.write_tls(&mut words).unwrap();
+    (session, words)
+}
+
+#[test]
+fn it_comes_before_tls_even_in_one_piece_with_the_first_words_of_a_handshake() {
+    let app = App::ok();
+    let mut shared = unshared(EdgeLimits::default());
+    shared.proxies.proxy_protocol = Networks::parse(["127.0.0.1"]).unwrap();
+    let edge = serve(&live(&[app.address]), shared, (anywhere(), Transport::Tls));
+    let config = Arc::new(tls_relay::client(rustls::ALL_VERSIONS, &["http/1.1"]));
+    for (header, expected) in [
+        (&b"PROXY TCP4 192.0.2.9 10.0.0.1 4711 443\r\n"[..], "192.0.2.9"),
+        (b"PROXY TCP6 2001:db8::9 2001:db8::1 4711 443\r\n", "2001:db8::9"),
+        (&version_2(), "192.0.2.7"),
+    ] {
+        for is_apart in [false, true] {
+            let (session, words) = hello(&config, edge.address);
+            let mut client = Client::connect(edge.address);
+            if is_apart {
+                client.send(header);
+                std::thread::sleep(Duration::from_millis(20));
+                client.send(&words);
+            } else {
+                client.send(&[header, &words].concat());
+            }
+            let mut secure = StreamOwned::new(session, client.stream);
+            let request = GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+            secure.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            secure.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok"), "{answer}");
+            let seen = app.seen().pop().unwrap();
+            let lines = format!("\r\nX-Forwarded-For: {expected}\r\nX-Forwarded-Proto: https\r\n");
+            assert!(seen.contains(&lines), "{seen}");
+        }
+    }
+    // Without it there is no handshake.
+    let mut client = Client::connect(edge.address);
+    client.send(&hello(&config, edge.address).1);
+    assert_eq!(client.rest(), "");
+    eventually("one refusal", || edge.shared.metrics.refused.get() == 1);
 }
 
 #[test]
@@ -125,15 +192,11 @@ fn limits_count_the_clients_behind_a_sender_and_not_the_sender() {
 #[test]
 fn a_trusted_proxy_names_the_client_of_each_request_and_nobody_else_does() {
     let app = App::ok();
-    let shared = |trusted: &str| {
-        let mut shared = Arc::try_unwrap(Shared::new(EdgeLimits::default(), "/nowhere".into())).unwrap();
-        shared.proxies.trusted = Networks::parse([trusted]).unwrap();
-        shared
-    };
     for (trusted, expected, scheme) in
         [("127.0.0.1", "192.0.2.1", "https"), ("192.0.2.0/24", "127.0.0.1", "http")]
     {
-        let edge = serve(&app, shared(trusted), anywhere());
+        let door = (anywhere(), Transport::Plain);
+        let edge = serve(&live(&[app.address]), believing(trusted), door);
         let mut client = Client::connect(edge.address);
         client.ask(
             "GET / HTTP/1.1\r\nHost: app.example\r\nX-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 192.0.2.1\r\n\
@@ -150,6 +213,24 @@ fn a_trusted_proxy_names_the_client_of_each_request_and_nobody_else_does() {
                 .contains("\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n")
         );
     }
+}
+
+#[test]
+fn whom_a_trusted_proxy_names_is_who_may_not_come() {
+    let app = App::ok();
+    let denied = serde_json::json!({ "settings": { "deny": ["192.0.2.0/25"] } });
+    let table = with(live(&[app.address]), denied);
+    for (trusted, named, status) in [
+        ("127.0.0.1", "192.0.2.1", 403),
+        ("127.0.0.1", "198.51.100.1", 200),
+        ("192.0.2.128/25", "192.0.2.1", 200),
+    ] {
+        let edge = serve(&table, believing(trusted), (anywhere(), Transport::Plain));
+        let lines = format!("\r\nX-Forwarded-For: {named}\r\n\r\n");
+        let (head, _) = Client::connect(edge.address).ask(&GET.replace("\r\n\r\n", &lines));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{trusted} {named}: {head}");
+    }
+    assert_eq!(app.seen().len(), 2);
 }
 
 #[test]

@@ -111,6 +111,12 @@ const REFUSED: &[(&str, &str, u16)] = &[
     ("GET / HTTP/1.1\r\nHost: app.example\r\nX\0: a\r\n\r\n", "bad-head", 400),
     ("GET / HTTP/1.1\r\nHost: app.example\r\nX : a\r\n\r\n", "bad-head", 400),
     ("GET / HTTP/1.1\r\nHost : app.example\r\n\r\n", "bad-head", 400),
+    ("GET / HTTP/1.1\r\nHost: app.example\r\nX\u{e9}: a\r\n\r\n", "bad-head", 400),
+    (
+        "POST / HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding\x0b: chunked\r\n\r\n0\r\n\r\n",
+        "bad-head",
+        400,
+    ),
     ("POST / HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", "bad-head", 400),
     ("GET / HTTP/1.1\r\nHost: app.example\r\nX\r\n\r\n", "bad-head", 400),
     ("GET / HTTP/1.1\r\nHost: app.example\r\n: a\r\n\r\n", "bad-head", 400),
@@ -176,6 +182,20 @@ fn refused_requests_reach_nobody() {
     assert_eq!(app.seen(), Vec::<String>::new());
     assert_eq!(app.accepted(), 0);
     assert_eq!(rig.connect().ask(PLAIN).1, "ok");
+}
+
+/// Any byte that is no part of a token (RFC 9110, 5.6.2); lines that end early and a colon are other cases.
+#[test]
+fn names_of_header_lines_are_tokens() {
+    let app = App::ok();
+    let rig = Rig::before(&app);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    for byte in (0..=u8::MAX).filter(|byte| !is_token(*byte) && !b"\r\n:".contains(byte)) {
+        let request = [&b"GET / HTTP/1.1\r\nHost: app.example\r\nX"[..], &[byte], b"Y: a\r\n\r\n"].concat();
+        let answer = rig.last_word(&request);
+        assert_eq!(code_of(&answer), Some("bad-head"), "{byte:#x}: {answer}");
+    }
+    assert_eq!(app.accepted(), 0);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Slow sides, with limits short enough for tests: each wait of the data path has an end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use havre_core::quantity::ByteSize;
+use havre_core::quantity::{ByteSize, Span};
 use havre_edge::config::EdgeLimits;
 
+use crate::policy::with;
 use crate::rig::{App, Client, Rig, eventually, live, short_limits};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.example\r\n\r\n";
@@ -109,6 +110,66 @@ fn a_slow_application_is_not_the_clients_fault() {
     let mut client = rig.connect();
     assert_eq!(client.ask(GET).1, "ok");
     assert_eq!(client.ask(&GET.replace("GET", "POST")).1, "ok");
+}
+
+/// The bound is on silence, also where a body passes inside the kernel: plain on both sides, long and of known length.
+#[test]
+fn an_answer_may_take_longer_than_its_longest_silence() {
+    const PIECE: usize = 8192;
+    const PIECES: usize = 24;
+    let app = App::start(|_, conversation| {
+        while let Some(request) = conversation.request() {
+            conversation.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PIECES * PIECE));
+            let pieces = if request.starts_with("GET /stuck ") { 6 } else { PIECES };
+            for _ in 0..pieces {
+                std::thread::sleep(Duration::from_millis(50));
+                conversation.client.send(&[b'x'; PIECE]);
+            }
+        }
+    });
+    let limits = EdgeLimits { tunnel_idle_timeout: Span::millis(300), ..EdgeLimits::default() };
+    let rig = Rig::start(limits, &live(&[app.address]));
+    let mut client = rig.connect();
+    let start = Instant::now();
+    assert_eq!(client.ask(GET).1.len(), PIECES * PIECE);
+    assert!(start.elapsed() > Duration::from_millis(1000));
+    client.send(GET.replace("/ ", "/stuck ").as_bytes());
+    let rest = client.rest();
+    assert!(client.was_reset && (6 * PIECE..PIECES * PIECE).contains(&rest.len()), "{}", rest.len());
+    eventually("nothing is in flight", || rig.in_flight() == 0);
+}
+
+/// Byte by byte: a head counts as a whole, a body is passed on as it comes, and what a route gives a request ends both.
+#[test]
+fn an_application_that_trickles_is_cut_in_its_head_and_not_in_its_body() {
+    let app = App::start(|_, conversation| {
+        let Some(request) = conversation.request() else { return };
+        let (start, rest) = match request.starts_with("GET /head ") {
+            true => ("HTTP/1.1 200 OK\r\nX: ", 500),
+            false => ("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n", 40),
+        };
+        conversation.send(start);
+        for _ in 0..rest {
+            std::thread::sleep(Duration::from_millis(20));
+            conversation.send("y");
+        }
+    });
+    let mut table = live(&[app.address]);
+    table.services.get_mut("api").unwrap().limits.first_byte_timeout_ms = 200;
+    let rig = Rig::start(short_limits(), &table);
+    assert_eq!(rig.connect().ask(GET).1, "y".repeat(40));
+    let (head, _) = rig.connect().ask(&GET.replace("/ ", "/head "));
+    assert!(head.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{head}");
+    assert!(head.contains("\r\nHavre-Error: answer-timeout\r\n"), "{head}");
+
+    let total = serde_json::json!({ "settings": { "limits": { "total": "300ms" } } });
+    let rig = Rig::start(short_limits(), &with(table, total));
+    let mut client = rig.connect();
+    client.send(GET.as_bytes());
+    let rest = client.rest();
+    let (head, body) = rest.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(client.was_reset && (1..40).contains(&body.len()), "{body}");
 }
 
 /// Clients that take nothing hold memory; beyond the budget new requests are answered at once, and later served again.

@@ -27,6 +27,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, Str
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use crate::h2_client::{Peer, run};
 use crate::rig::{App, Client, PATIENCE, eventually, live};
 use crate::tls_relay::client;
 
@@ -289,6 +290,7 @@ fn a_request_for_another_name_is_sent_away_unless_the_certificate_covers_it() {
     let (_state, edge) =
         Edge::before(&app, &[(&one, &["a.example"]), (&wild, &["*.other.example", "b.example"])]);
     let config = both();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client(&[&TLS13, &TLS12], &["h2"])));
     for (name, host, status) in [
         ("a.example", "b.example", 421),
         ("b.example", "a.example", 421),
@@ -299,6 +301,16 @@ fn a_request_for_another_name_is_sent_away_unless_the_certificate_covers_it() {
         let answer = ask(&mut edge.connect(name, &config), host, "/");
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name} {host}: {answer}");
         assert_eq!(answer.contains("\r\nHavre-Error: misdirected\r\n"), status == 421, "{answer}");
+        // The same over HTTP/2.
+        let answer = run(async {
+            let socket = tokio::net::TcpStream::connect(edge.secure).await.unwrap();
+            let secure = connector.connect(ServerName::try_from(name).unwrap(), socket).await.unwrap();
+            let mut peer = Peer::over(secure, &h2::client::Builder::new()).await;
+            let request = http::Request::get(format!("https://{host}/")).body(()).unwrap();
+            peer.ask(request, None).await.unwrap()
+        });
+        assert_eq!(answer.status(), status, "{name} {host} over HTTP/2");
+        assert_eq!(answer.field("havre-error") == "misdirected", status == 421, "{answer:?}");
     }
 }
 

@@ -118,9 +118,8 @@ fn nobody_there_is_502_and_no_task_is_503() {
     assert!(head.contains("\r\nHavre-Error: no-healthy-task\r\n"), "{head}");
 }
 
-#[test]
-fn a_connection_that_takes_too_long_is_504() {
-    // A listener whose queue is full: further connections get no answer from the kernel.
+/// A listener whose queue is full while the second value lives: connections get no answer from the kernel.
+pub(crate) fn deaf() -> (std::net::SocketAddr, impl Sized) {
     let socket =
         rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -134,6 +133,12 @@ fn a_connection_that_takes_too_long_is_504() {
         fillers.push(filler);
         assert!(fillers.len() < 10, "the queue never fills");
     }
+    (address, (socket, fillers))
+}
+
+#[test]
+fn a_connection_that_takes_too_long_is_504() {
+    let (address, _deaf) = deaf();
     let mut table = live(&[address]);
     table.services.get_mut("api").unwrap().limits.connect_timeout_ms = 50;
     let rig = Rig::start(EdgeLimits::default(), &table);

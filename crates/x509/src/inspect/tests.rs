@@ -1,10 +1,10 @@
 //! Tests of `inspect`: good material in every form, and each thing that can be wrong.
 
 use proptest::prelude::*;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 
 use super::*;
-use crate::issuer::PretendIssuer;
+use crate::issuer::{PretendIssuer, authority};
 use crate::key::make_key;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -89,6 +89,25 @@ fn a_signature_of_somebody_else_is_found() {
     assert_eq!(
         said(&text(&mixed)),
         "the certificate of `api.example.org` says that `CN=Pretended intermediate` signed it, and its signature says otherwise"
+    );
+}
+
+#[test]
+fn an_intermediate_that_has_expired_is_found_below_a_leaf_that_has_not() {
+    let pair = || KeyPair::generate().unwrap();
+    let root = CertifiedIssuer::self_signed(authority("Old root"), pair()).unwrap();
+    let mut below = authority("Old intermediate");
+    below.not_before = crate::issuer::instant(days(-900).as_millis());
+    below.not_after = crate::issuer::instant(days(-1).as_millis());
+    let intermediate = CertifiedIssuer::signed_by(below, pair(), &root).unwrap();
+    let key = pair();
+    let mut leaf = CertificateParams::new(vec!["api.example.org".to_owned()]).unwrap();
+    leaf.not_before = crate::issuer::instant(days(-2).as_millis());
+    leaf.not_after = crate::issuer::instant(days(88).as_millis());
+    let leaf = leaf.signed_by(&key, &intermediate).unwrap();
+    assert_eq!(
+        said(&format!("{}{}{}", leaf.pem(), intermediate.pem(), key.serialize_pem())),
+        "the certificate of `CN=Old intermediate` has expired on 2027-01-14T08:00:00.000Z"
     );
 }
 
