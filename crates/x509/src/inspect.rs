@@ -214,12 +214,30 @@ fn parse(ders: &[Vec<u8>]) -> Result<Vec<X509Certificate<'_>>, InspectError> {
         match parse_x509_certificate(der) {
             Ok((rest, _)) if !rest.is_empty() => Err(bad("bytes after its end".to_owned())),
             Ok(_) if index >= CHAIN_MAX => Err(bad(format!("a chain has at most {CHAIN_MAX}"))),
+            Ok((_, one)) if !is_framed(der, one.tbs_certificate.as_ref()) => {
+                Err(bad("what is around its signed part is damaged".to_owned()))
+            }
             Ok(_) => Ok(()),
             Err(error) => Err(bad(error.to_string())),
         }
     };
     ders.iter().enumerate().try_for_each(one)?;
     Ok(ders.iter().filter_map(|der| parse_x509_certificate(der).ok()).map(|(_, one)| one).collect())
+}
+
+/// Whether what no signature covers is as it must be: a sequence of the signed part, of the algorithm named within that
+/// part, and of a bit string (RFC 5280, 4.1.1). The parser takes other tags too; clients do not.
+fn is_framed(der: &[u8], signed: &[u8]) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    const BIT_STRING: u8 = 0x03;
+    // Behind a tag and a length of one to four bytes.
+    let behind = (2..=5).find_map(|start: usize| der.get(start..)?.strip_prefix(signed));
+    let Some(behind) = behind else { return false };
+    let length = 2 + behind.get(1).copied().map_or(0, usize::from);
+    let Some((algorithm, signature)) = behind.split_at_checked(length) else { return false };
+    der.first() == Some(&SEQUENCE)
+        && signed.windows(length).any(|within| within == algorithm)
+        && signature.first() == Some(&BIT_STRING)
 }
 
 /// From the leaf upwards, each signed by the next. A root at the end is left out: clients have it or do not trust it.

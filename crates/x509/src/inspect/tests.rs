@@ -177,3 +177,19 @@ proptest! {
         prop_assert!(inspect(pem.as_bytes(), NOW).is_err(), "a signature covers every byte");
     }
 }
+
+#[test]
+fn what_no_signature_covers_is_looked_at_too() {
+    let issuer = PretendIssuer::new("Pretended").unwrap();
+    let made = issuer.issue(&[name("api.example.org")], days(-1), days(89)).unwrap();
+    let good = leaf_der(&made.chain).unwrap();
+    let behind = issuer.intermediate() + &material::pem("PRIVATE KEY", made.key.expose());
+    for place in (0..good.len()).filter(|place| *place < 8 || good.len() - place < 100) {
+        for bit in 0..8 {
+            let mut der = good.clone();
+            der[place] ^= 1 << bit;
+            let pem = material::pem("CERTIFICATE", &der) + &behind;
+            assert!(inspect(pem.as_bytes(), NOW).is_err(), "byte {place} of {}, bit {bit}", good.len());
+        }
+    }
+}
