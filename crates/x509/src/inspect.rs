@@ -214,7 +214,7 @@ fn parse(ders: &[Vec<u8>]) -> Result<Vec<X509Certificate<'_>>, InspectError> {
         match parse_x509_certificate(der) {
             Ok((rest, _)) if !rest.is_empty() => Err(bad("bytes after its end".to_owned())),
             Ok(_) if index >= CHAIN_MAX => Err(bad(format!("a chain has at most {CHAIN_MAX}"))),
-            Ok((_, one)) if !is_framed(der, one.tbs_certificate.as_ref()) => {
+            Ok((_, one)) if !is_framed(der, &one) => {
                 Err(bad("what is around its signed part is damaged".to_owned()))
             }
             Ok(_) => Ok(()),
@@ -225,19 +225,36 @@ fn parse(ders: &[Vec<u8>]) -> Result<Vec<X509Certificate<'_>>, InspectError> {
     Ok(ders.iter().filter_map(|der| parse_x509_certificate(der).ok()).map(|(_, one)| one).collect())
 }
 
-/// Whether what no signature covers is as it must be: a sequence of the signed part, of the algorithm named within that
-/// part, and of a bit string (RFC 5280, 4.1.1). The parser takes other tags too; clients do not.
-fn is_framed(der: &[u8], signed: &[u8]) -> bool {
+/// Whether what no signature covers is as it must be: written anew from the signed part, the algorithm named within that
+/// part and the value of the signature, it comes out the same, byte for byte (RFC 5280, 4.1; X.690, 10). The parser
+/// takes other tags, lengths and bits too; clients do not.
+fn is_framed(der: &[u8], one: &X509Certificate<'_>) -> bool {
     const SEQUENCE: u8 = 0x30;
     const BIT_STRING: u8 = 0x03;
+    let signed: &[u8] = one.tbs_certificate.as_ref();
     // Behind a tag and a length of one to four bytes.
     let behind = (2..=5).find_map(|start: usize| der.get(start..)?.strip_prefix(signed));
     let Some(behind) = behind else { return false };
     let length = 2 + behind.get(1).copied().map_or(0, usize::from);
-    let Some((algorithm, signature)) = behind.split_at_checked(length) else { return false };
-    der.first() == Some(&SEQUENCE)
-        && signed.windows(length).any(|within| within == algorithm)
-        && signature.first() == Some(&BIT_STRING)
+    let Some(algorithm) = behind.get(..length) else { return false };
+    // Its first byte counts the bits left over at its end; signatures are whole bytes.
+    let signature = wrapped(BIT_STRING, &[&[0], one.signature_value.data.as_ref()]);
+    signed.windows(length).any(|within| within == algorithm)
+        && der == wrapped(SEQUENCE, &[signed, algorithm, &signature])
+}
+
+/// A value of ASN.1 with its tag and its length in the one form DER allows (X.690, 10.1).
+fn wrapped(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = content.len().to_be_bytes();
+    let digits = &length[length.iter().take_while(|byte| **byte == 0).count().min(length.len() - 1)..];
+    let mut bytes = vec![tag];
+    if content.len() >= 0x80 {
+        bytes.push(0x80 | u8::try_from(digits.len()).unwrap_or(u8::MAX));
+    }
+    bytes.extend_from_slice(digits);
+    bytes.extend_from_slice(&content);
+    bytes
 }
 
 /// From the leaf upwards, each signed by the next. A root at the end is left out: clients have it or do not trust it.
