@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use havre_api::deployment::Deployment;
 use havre_api::node::NodeStatus;
 use havre_core::deployment::event::Event as DeploymentEvent;
 use havre_core::deployment::state::{FailureReason, State};
@@ -13,13 +14,14 @@ use havre_core::service::spec::{CanarySpec, CheckSpec, ServiceSpec};
 use rustix::process::Signal;
 
 use crate::world::api::Events;
+use crate::world::docker::docker;
 use crate::world::load::ask_once;
 use crate::world::process::{children, run_to_end, signal};
 use crate::world::spec::{HOST, argv, faults, with};
 use crate::world::{World, assert_succeeded, until};
 
-/// Every state a good release goes through between the request and the end, but `pending`: the next activation ends it,
-/// before anybody who heard of it could kill anything. `reverting` has a test of its own.
+/// Every state a good release goes through between the request and the end, but `pending`, which lasts no longer than a
+/// moment unless an older deployment is in the way. That and `reverting` have tests of their own.
 const STATES: [&str; 8] =
     ["preparing", "migrating", "starting", "verifying", "canary", "switching", "baking", "draining"];
 
@@ -89,6 +91,75 @@ async fn control_killed_in_any_state_of_a_deployment_ends_it_well() {
     assert_eq!(migrations.count(), STATES.len() + 1);
     let left = async || (world.containers().len() == 1).then_some(());
     until("only the last release is left", left).await;
+}
+
+/// A migration that ends when it is told to, and says when it can be told.
+const PATIENT: &str =
+    "process.on('SIGUSR2', () => process.exit(0)); setInterval(() => {}, 60_000); console.log('waiting')";
+
+/// The deployment a build led to, as soon as it is asked for.
+async fn requested(events: &mut Events) -> DeploymentId {
+    loop {
+        let event = events.next().await.expect("control runs until it is killed");
+        if let EventKind::Deployment(DeploymentEvent::Requested { deployment, .. }) = event.kind {
+            return deployment;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_killed_while_a_deployment_is_pending_begins_it_later() {
+    let mut world = World::start().await;
+    world.deploy_well(&faults("well-behaved", "first")).await;
+    let load = world.load();
+    let status: NodeStatus = world.api.get("/v1/status").await;
+    let mut events = world.api.events(status.last_event).await;
+    // In the middle of its migration a deployment gives way to nobody: the next one is pending for as long.
+    let older = with(faults("well-behaved", "older"), |work| {
+        work.release_command = Some(argv(&["node", "-e", PATIENT]));
+    });
+    world.begin(&older).await;
+    let older = enters(&mut events, "migrating").await;
+    let waits = async || {
+        let moments = world.watch.moments();
+        let started = moments.iter().find(|moment| moment.purpose == "release-command")?;
+        let said = docker(&["logs", &started.container]).ok()?;
+        said.contains("waiting").then(|| started.container.clone())
+    };
+    let migration = until("the migration waits", waits).await;
+    world.begin(&faults("well-behaved", "newer")).await;
+    let newer = requested(&mut events).await;
+    let state = async |world: &World, id: DeploymentId| {
+        world.api.get::<Deployment>(&format!("/v1/deployments/{id}")).await.state.name()
+    };
+    assert_eq!(state(&world, newer).await, "pending");
+    world.process("control").kill();
+    world.start_control().await;
+    assert_eq!((state(&world, older).await, state(&world, newer).await), ("migrating", "pending"));
+
+    docker(&["kill", "--signal", "USR2", &migration]).expect("the migration is told");
+    let (older, newer) = (world.ended(older).await, world.ended(newer).await);
+    assert!(
+        matches!(older.state, State::Superseded { by, .. } if by == newer.id),
+        "{} ended {}: {}",
+        older.id,
+        older.state.name(),
+        older.failure
+    );
+    assert_succeeded(&newer);
+    let last = Instant::now();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let report = load.finish().await;
+    report.assert_no_failure(500);
+    let releases = report.releases_in(last, Instant::now());
+    assert_eq!(releases.into_iter().collect::<Vec<_>>(), [newer.release.to_string()]);
+    assert!(!report.by_release().contains_key(&older.release.to_string()));
+    let moments = world.watch.moments();
+    let migrations =
+        moments.iter().filter(|moment| moment.what == "start" && moment.purpose == "release-command");
+    assert_eq!(migrations.count(), 1, "{moments:?}");
+    let left = async || (world.containers().len() == 1).then_some(());
+    until("only the newer release is left", left).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

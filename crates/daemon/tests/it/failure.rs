@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::world::spec::{argv, faults, with};
 use crate::world::{SERVICE, World, until};
 use havre_api::build::BuildAccepted;
+use havre_api::deployment::Deployment;
 
 /// Given up after five seconds.
 fn impatient(spec: ServiceSpec) -> ServiceSpec {
@@ -37,6 +38,34 @@ async fn fails(world: &World, good: &str, spec: &ServiceSpec) -> FailureReason {
         }
         other => panic!("{} ended {}", deployment.id, other.name()),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_deployment_leaves_what_is_live_alone() {
+    let world = World::start().await;
+    let good = world.deploy_well(&faults("well-behaved", "good")).await;
+    let load = world.load();
+    // It would be given up after thirty seconds; nobody waits for that.
+    let build = world.begin(&faults("never-healthy", "unwanted")).await;
+    let id = world.deployment_of(build).await;
+    let path = format!("/v1/deployments/{id}");
+    let starting = async || {
+        let found = world.api.find::<Deployment>(&path).await?;
+        (matches!(found.state, State::Starting { .. }) && world.containers().len() == 2).then_some(())
+    };
+    until("its task starts", starting).await;
+    let cancelled: Deployment = world.api.send(Method::POST, &format!("{path}/cancel"), &()).await;
+    assert_eq!(cancelled.id, id);
+    let ended = world.ended(id).await;
+    assert!(matches!(ended.state, State::Cancelled { .. }), "it ended {}", ended.state.name());
+    let left = async || (world.containers().len() == 1).then_some(());
+    until("the cancelled release is gone", left).await;
+    let (again, _) =
+        world.api.call(Method::POST, &format!("{path}/cancel"), Vec::new()).await.expect("it answers");
+    assert_eq!(again.as_u16(), 409, "it is over already");
+    let report = load.finish().await;
+    report.assert_no_failure(100);
+    assert_eq!(report.by_release().into_keys().collect::<Vec<_>>(), [good]);
 }
 
 /// The task a failure names, which is known only from the failure.
