@@ -18,8 +18,12 @@ pub struct EdgeReport {
     pub generation: u64,
     /// Addresses the edge listens on for users.
     pub listeners: Vec<std::net::SocketAddr>,
-    /// One entry for each upstream of the table with this generation.
+    /// One entry for each upstream of the table with this generation; less where [`EdgeReport::is_partial`].
     pub upstreams: Vec<UpstreamReport>,
+    /// It names only the upstreams of services that another table has changed since the last report of this process;
+    /// all others are as that one said. After a whole report nothing is left of what came before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
     /// What went through in the last window; absent before the first one is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,

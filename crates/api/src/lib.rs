@@ -15,6 +15,7 @@ pub mod event;
 pub mod node;
 pub mod project;
 pub mod release;
+pub mod route_change;
 pub mod route_table;
 pub mod service;
 pub mod task;

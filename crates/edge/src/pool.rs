@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::stream::Stream;
+use crate::table::Table;
 use crate::tls::upstream::is_same;
 use crate::upstream::Upstream;
 
@@ -33,13 +34,14 @@ pub(crate) struct Pool {
     most: usize,
     /// Generation of the table `live` was taken from.
     generation: u64,
-    live: HashSet<SocketAddr>,
+    /// Addresses that get requests, and how many upstreams there are at each.
+    live: HashMap<SocketAddr, usize>,
 }
 
 impl Pool {
     /// An empty pool for at most `most` connections.
     pub(crate) fn new(most: usize) -> Self {
-        Self { idle: HashMap::new(), count: 0, most, generation: 0, live: HashSet::new() }
+        Self { idle: HashMap::new(), count: 0, most, generation: 0, live: HashMap::new() }
     }
 
     /// A connection that is still open as far as this machine knows. `must_ask` asks the kernel too, for requests
@@ -61,7 +63,7 @@ impl Pool {
 
     /// Keeps a connection whose answer is complete, unless its upstream has left the table.
     pub(crate) fn put(&mut self, address: SocketAddr, stream: Stream, generation: u64, now: u64) {
-        if (generation < self.generation && !self.live.contains(&address)) || self.most == 0 {
+        if (generation < self.generation && !self.live.contains_key(&address)) || self.most == 0 {
             return;
         }
         if self.count == self.most {
@@ -79,12 +81,30 @@ impl Pool {
         }
     }
 
-    /// Closes the connections to addresses that are not live any more.
-    pub(crate) fn follow(&mut self, generation: u64, live: HashSet<SocketAddr>) {
-        (self.generation, self.live) = (generation, live);
-        let live = &self.live;
-        self.idle.retain(|address, _| live.contains(address));
-        self.recount();
+    /// Goes from the table it has followed to the next one: closes the connections to addresses that services have left,
+    /// and returns these.
+    pub(crate) fn follow(&mut self, before: &Table, table: &Table) -> HashSet<SocketAddr> {
+        self.generation = table.generation;
+        let mut left = HashSet::new();
+        for service in table.changes_since(before).filter_map(|(before, _)| before) {
+            left.extend(service.upstreams.iter().map(|member| member.upstream.address));
+            for upstream in &service.live {
+                if let Some(count) = self.live.get_mut(&upstream.address) {
+                    *count -= 1;
+                }
+            }
+        }
+        for service in table.changes_since(before).filter_map(|(_, now)| now) {
+            for upstream in &service.live {
+                *self.live.entry(upstream.address).or_insert(0) += 1;
+            }
+        }
+        left.retain(|address| self.live.get(address).is_none_or(|count| *count == 0));
+        for address in &left {
+            self.live.remove(address);
+            self.count -= self.idle.remove(address).map_or(0, |list| list.len());
+        }
+        left
     }
 
     /// Closes connections that have rested since before `oldest` or that the other side has closed.

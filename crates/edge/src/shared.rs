@@ -15,7 +15,7 @@ use crate::certificate::Certificates;
 use crate::config::EdgeLimits;
 use crate::metrics::Metrics;
 use crate::site::Sites;
-use crate::table::Table;
+use crate::table::{Member, Table};
 use crate::tls::settings::Settings;
 use crate::tls::ticket::Tickets;
 use havre_http::policy::Hasher;
@@ -110,37 +110,46 @@ impl Shared {
     }
 
     /// Swaps the table. Workers that loaded the older one a moment ago may still pick from it until each has
-    /// acknowledged (`worker::Workers::acknowledge`). One caller at a time.
+    /// acknowledged (`worker::Workers::acknowledge`). One caller at a time; a table made by [`Table::change`] follows the
+    /// one it was made from.
     pub fn publish(&self, table: Table) -> Arc<Table> {
         let table = Arc::new(table);
-        for site in table.sites() {
+        for site in table.touched_sites() {
             self.sites.prepare(site);
         }
         table.signals.advance();
         let before = self.table.swap(Arc::clone(&table));
         spare_fresh(&before, &table);
-        for member in table.members() {
+        for member in changed_members(&before, &table) {
             member.upstream.set_draining(member.role == UpstreamRole::Draining);
         }
-        table.forget_releases();
-        let digests: HashSet<&str> = table
-            .sites()
-            .flat_map(|site| {
-                std::iter::once(&site.digest).chain(site.earlier.iter().map(|earlier| &earlier.digest))
-            })
-            .map(String::as_str)
-            .collect();
-        self.sites.retain(|digest| digests.contains(digest));
+        table.forget_releases(&before);
+        if table.has_other_sites(&before) {
+            let digests: HashSet<&str> = table
+                .sites()
+                .flat_map(|site| {
+                    std::iter::once(&site.digest).chain(site.earlier.iter().map(|earlier| &earlier.digest))
+                })
+                .map(String::as_str)
+                .collect();
+            self.sites.retain(|digest| digests.contains(digest));
+        }
         table.signals.probe.notify_one();
         table
     }
 }
 
+/// Members of services that were built anew.
+fn changed_members<'t>(before: &'t Table, table: &'t Table) -> impl Iterator<Item = &'t Member> {
+    table.changes_since(before).filter_map(|(_, now)| now).flat_map(|service| &service.upstreams)
+}
+
 /// Upstreams that become live beside others begin with few requests.
 fn spare_fresh(before: &Table, table: &Table) {
-    let live_before = before.members().filter(|member| member.role == UpstreamRole::Live);
-    let were_live: HashSet<&str> = live_before.map(|member| member.upstream.task.as_str()).collect();
-    for member in table.members() {
+    let services_before = table.changes_since(before).filter_map(|(before, _)| before);
+    let were_live: HashSet<&str> =
+        services_before.flat_map(|service| &service.live).map(|upstream| upstream.task.as_str()).collect();
+    for member in changed_members(before, table) {
         if member.role == UpstreamRole::Live && !were_live.contains(member.upstream.task.as_str()) {
             member.upstream.restart_ramp(table.signals.now());
         }

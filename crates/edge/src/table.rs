@@ -1,16 +1,20 @@
 //! The route table in the form the workers use: host by hash, longest path prefix first, upstreams by `Arc`.
-//! It is built off the worker threads, never changed after that, and swapped whole. It does not fetch tables
+//! It is built off the worker threads, never changed after that, and swapped whole. One that a change makes shares with
+//! the one before it whatever the change does not name. It does not fetch tables
 //! (`control`) and does not probe (`probe`). Tests: `table/tests.rs`.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use havre_api::route_change::RouteChange;
 use havre_api::route_table::{
     Balance as Balancing, Canary, Check, Limits, OLDEST_ROUTE_TABLE_VERSION, Probe, ROUTE_TABLE_VERSION,
     RouteTable, Target, UpstreamRole,
 };
 
 mod build;
+mod change;
+#[cfg(test)]
+mod change_tests;
 mod https;
 #[cfg(test)]
 mod tests;
@@ -21,6 +25,8 @@ use crate::balance::Balance;
 use crate::site::Site;
 use crate::upstream::{Signals, Upstream};
 use havre_http::policy::Policy as RoutePolicy;
+use imbl::ordmap::DiffItem;
+use imbl::{HashMap, OrdMap};
 
 /// Why a document is no table the edge can serve. The edge keeps the table it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,13 +96,18 @@ pub struct Table {
     pub generation: u64,
     /// Value of the `Havre-Probe` header that asks for `Havre-Release`; empty means nobody may ask.
     pub probe_key: String,
-    hosts: HashMap<Box<str>, Host>,
+    hosts: HashMap<Arc<str>, Arc<Host>>,
+    /// Hosts that the table before it has otherwise; none where it was built whole.
+    touched: Option<Vec<Arc<str>>>,
     /// Certificates and challenges.
     pub https: Https,
-    services: BTreeMap<String, Arc<Service>>,
-    policies: BTreeMap<String, Arc<RoutePolicy>>,
+    services: OrdMap<Arc<str>, Arc<Service>>,
+    policies: OrdMap<Arc<str>, Arc<RoutePolicy>>,
     pub(crate) signals: Arc<Signals>,
 }
+
+/// A service in two tables: before, and now.
+pub(crate) type Change<'t> = (Option<&'t Arc<Service>>, Option<&'t Arc<Service>>);
 
 /// What the table says of one host.
 #[derive(Debug, Default)]
@@ -139,7 +150,7 @@ pub enum Found<'t> {
 #[derive(Debug)]
 pub struct Service {
     /// Its key in the table.
-    pub key: String,
+    pub key: Arc<str>,
     /// `project/environment/service`.
     pub name: String,
     /// Add `Havre-Release` to answers for everybody.
@@ -164,6 +175,13 @@ pub struct Service {
     pub own: Arc<Series>,
 }
 
+/// A service is the same only where one table has it from the other: what differs is what was built anew.
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
 /// An upstream and what this table wants of it.
 #[derive(Debug)]
 pub struct Member {
@@ -184,9 +202,10 @@ impl Table {
             generation: 0,
             probe_key: String::new(),
             hosts: HashMap::new(),
+            touched: None,
             https: Https::default(),
-            services: BTreeMap::new(),
-            policies: BTreeMap::new(),
+            services: OrdMap::new(),
+            policies: OrdMap::new(),
             signals: Arc::default(),
         }
     }
@@ -208,12 +227,21 @@ impl Table {
         let hosts = build::hosts(wire, previous, (&services, &policies))?;
         let https = Https::build(wire, previous.map(|table| &table.https))?;
         let (generation, probe_key) = (wire.generation, wire.probe_key.clone());
-        Ok(Self { generation, probe_key, hosts, https, services, policies, signals })
+        Ok(Self { generation, probe_key, hosts, touched: None, https, services, policies, signals })
+    }
+
+    /// The table that `change` makes of this one, which stays as it is. As [`Table::build`] of the whole, at the price of
+    /// what differs.
+    ///
+    /// # Errors
+    /// As [`Table::build`]. That the change is one of this table is for the caller to see.
+    pub fn change(&self, change: &RouteChange) -> Result<Self, TableError> {
+        change::apply(self, change)
     }
 
     /// What the table says of `host` (lower case, no port, no trailing dot): one hash.
     pub fn host(&self, host: &str) -> Option<&Host> {
-        self.hosts.get(host)
+        self.hosts.get(host).map(|host| &**host)
     }
 
     /// The route for `host` and `path`; see [`Table::host`] and [`Host::find`].
@@ -241,28 +269,62 @@ impl Table {
         self.services.values().flat_map(|service| service.upstreams.iter())
     }
 
-    /// Counters of releases that this table does not name any more are forgotten.
-    pub(crate) fn forget_releases(&self) {
-        for service in self.services.values() {
+    /// What was built anew since `before`, or has gone since.
+    pub(crate) fn changes_since<'t>(&'t self, before: &'t Self) -> impl Iterator<Item = Change<'t>> {
+        before.services.diff(&self.services).map(|item| match item {
+            DiffItem::Add(_, now) => (None, Some(now)),
+            DiffItem::Update { old: (_, before), new: (_, now) } => (Some(before), Some(now)),
+            DiffItem::Remove(_, before) => (Some(before), None),
+        })
+    }
+
+    /// Counters of releases that this table does not name any more are forgotten, as far as it differs from `before`,
+    /// the one before it.
+    pub(crate) fn forget_releases(&self, before: &Self) {
+        for (_, now) in self.changes_since(before) {
+            let Some(service) = now else { continue };
             service
                 .counters
                 .retain(|release| service.upstreams.iter().any(|member| member.upstream.release == release));
         }
-        for site in self.sites() {
+        for site in self.touched_sites() {
             site.counters.retain(|release| site.release == release);
         }
     }
 
     /// Every site, in no particular order.
     pub fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
-        self.hosts.values().flat_map(|host| &host.routes).filter_map(|route| match &route.target {
-            RouteTarget::Site(site) => Some(site),
-            RouteTarget::Service(_) => None,
+        self.hosts.values().flat_map(|host| host.sites())
+    }
+
+    /// Those of hosts that the table before it has otherwise.
+    pub(crate) fn touched_sites(&self) -> Box<dyn Iterator<Item = &Arc<Site>> + '_> {
+        match &self.touched {
+            Some(touched) => Box::new(self.sites_of(touched)),
+            None => Box::new(self.sites()),
+        }
+    }
+
+    /// Whether it has other sites than `before`, the one before it, may be.
+    pub(crate) fn has_other_sites(&self, before: &Self) -> bool {
+        self.touched.as_ref().is_none_or(|touched| {
+            self.sites_of(touched).next().is_some() || before.sites_of(touched).next().is_some()
         })
+    }
+
+    fn sites_of<'t>(&'t self, hosts: &'t [Arc<str>]) -> impl Iterator<Item = &'t Arc<Site>> {
+        hosts.iter().filter_map(|host| self.hosts.get(host)).flat_map(|host| host.sites())
     }
 }
 
 impl Host {
+    fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.routes.iter().filter_map(|route| match &route.target {
+            RouteTarget::Site(site) => Some(site),
+            RouteTarget::Service(_) => None,
+        })
+    }
+
     /// The route for `path` (as sent, without the query). Never allocates; as many comparisons as there are prefixes.
     pub fn find(&self, path: &str) -> Found<'_> {
         self.route(path).0

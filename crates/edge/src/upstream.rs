@@ -21,8 +21,10 @@ use crate::tls::upstream::Trust;
 pub struct Signals {
     /// Something a report must tell at once has changed.
     pub report: Notify,
-    /// An upstream is suspected of being down and should be probed now.
+    /// There is another table, or an upstream is suspected of being down and should be probed now.
     pub probe: Notify,
+    /// Tasks under suspicion, each once.
+    suspects: Mutex<Vec<String>>,
     clock: Clock,
 }
 
@@ -45,6 +47,12 @@ impl Signals {
     /// The present moment, a tick old at most.
     pub fn now(&self) -> u64 {
         self.clock.now.load(Ordering::Relaxed)
+    }
+
+    /// Tasks that have come under suspicion since the last call.
+    pub(crate) fn take_suspects(&self) -> Vec<String> {
+        // Nobody panics while holding this lock.
+        std::mem::take(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the system's clock.
@@ -202,6 +210,7 @@ impl Upstream {
     /// connection proves nothing about the others.
     pub fn suspect(&self) {
         if !self.suspected.swap(true, Ordering::AcqRel) {
+            self.signals.suspects.lock().unwrap_or_else(PoisonError::into_inner).push(self.task.clone());
             self.signals.probe.notify_one();
         }
     }

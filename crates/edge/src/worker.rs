@@ -4,7 +4,7 @@
 mod seat;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use havre_api::route_table::UpstreamRole;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{error, warn};
@@ -32,6 +31,7 @@ use crate::pool::Pool;
 use crate::proxy::{self, ClientName, Clock, Memory, Pipes, RequestId, Watches};
 use crate::stream::Stream;
 use crate::syscall::{self, Ticker};
+use crate::table::Table;
 use havre_http::page::Trouble;
 
 /// How long a resting connection may still bring a request once the soft stop has come. Closing it at once would meet
@@ -216,6 +216,8 @@ pub(crate) struct Worker {
     pub(crate) memory: Memory,
     pub(crate) pipes: Pipes,
     pub(crate) pool: RefCell<Pool>,
+    /// The table that `pool` and `links` follow.
+    followed: RefCell<Arc<Table>>,
     pub(crate) links: Links,
     /// For `Service::pick`.
     pub(crate) turn: Cell<u32>,
@@ -251,6 +253,7 @@ impl Worker {
             memory: Memory::within(share.memory),
             pipes: Pipes::default(),
             pool: RefCell::new(Pool::new(idle)),
+            followed: RefCell::new(Arc::new(Table::empty())),
             links: Links::default(),
             turn: Cell::new(u32::try_from(random.hash_one(3) >> 32).unwrap_or(0)),
             held: Cell::new(0),
@@ -307,14 +310,10 @@ impl Worker {
 
     /// Takes the table in use as the law for idle connections.
     fn follow_table(&self) {
-        let table = self.shared.table.load();
-        let live: HashSet<SocketAddr> = table
-            .members()
-            .filter(|member| member.role == UpstreamRole::Live)
-            .map(|member| member.upstream.address)
-            .collect();
-        self.links.follow(&live);
-        self.pool.borrow_mut().follow(table.generation, live);
+        let table = self.shared.table.load_full();
+        let before = self.followed.replace(Arc::clone(&table));
+        let left = self.pool.borrow_mut().follow(&before, &table);
+        self.links.leave(&left);
         self.news.notify_waiters();
     }
 

@@ -39,6 +39,18 @@ impl EdgeReports {
         is_news
     }
 
+    /// The same for a report that names only upstreams which another table has changed: about all others the last report
+    /// of the same process still holds. None where there is no such report.
+    pub(crate) fn record_partial(&self, view: EdgeView) -> Option<bool> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { views, draining } = &mut *state;
+        let earlier = views.get_mut(&view.edge).filter(|earlier| earlier.instance == view.instance)?;
+        let is_news = is_other(earlier, &view) || has_news(earlier, &view, draining);
+        (earlier.generation, earlier.listeners, earlier.at) = (view.generation, view.listeners, view.at);
+        earlier.upstreams.extend(view.upstreams);
+        Some(is_news)
+    }
+
     /// The last report of each edge, by name.
     pub(crate) fn list(&self) -> Vec<EdgeView> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).views.values().cloned().collect()
@@ -52,15 +64,24 @@ impl EdgeReports {
 
 /// Whether anything but counters and the arrival differs, or a draining task has just become idle.
 fn is_news(earlier: &EdgeView, now: &EdgeView, draining: &BTreeSet<TaskId>) -> bool {
-    let same_edge = earlier.instance == now.instance
-        && earlier.generation == now.generation
-        && earlier.listeners == now.listeners
-        && earlier.upstreams.len() == now.upstreams.len();
-    !same_edge
-        || now.upstreams.iter().any(|(task, upstream)| {
-            earlier.upstreams.get(task).is_none_or(|before| {
-                let is_idle_now = before.in_flight > 0 && upstream.in_flight == 0 && draining.contains(task);
-                before.health != upstream.health || before.checks != upstream.checks || is_idle_now
-            })
+    is_other(earlier, now)
+        || earlier.upstreams.len() != now.upstreams.len()
+        || has_news(earlier, now, draining)
+}
+
+/// Whether the edge itself is another or serves something else.
+fn is_other(earlier: &EdgeView, now: &EdgeView) -> bool {
+    earlier.instance != now.instance
+        || earlier.generation != now.generation
+        || earlier.listeners != now.listeners
+}
+
+/// Whether one of the upstreams in `now` is.
+fn has_news(earlier: &EdgeView, now: &EdgeView, draining: &BTreeSet<TaskId>) -> bool {
+    now.upstreams.iter().any(|(task, upstream)| {
+        earlier.upstreams.get(task).is_none_or(|before| {
+            let is_idle_now = before.in_flight > 0 && upstream.in_flight == 0 && draining.contains(task);
+            before.health != upstream.health || before.checks != upstream.checks || is_idle_now
         })
+    })
 }

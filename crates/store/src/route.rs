@@ -18,6 +18,14 @@ impl View<'_> {
         })?;
         Ok(found.unwrap_or_default())
     }
+
+    /// Its generation alone, which is all that most looks want: the table may be of megabytes.
+    pub fn route_generation(&self) -> Result<u64, StoreError> {
+        let found = row::find(self.connection, "SELECT id, generation FROM route_table", [], |row| {
+            Origin::of("route_table", row)?.count(row, "generation")
+        })?;
+        Ok(found.unwrap_or_default())
+    }
 }
 
 impl Tx<'_> {

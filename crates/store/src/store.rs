@@ -207,6 +207,16 @@ impl Store {
         }
     }
 
+    /// Takes a report that names only some upstreams; false where nothing is known of the others, because this process has
+    /// reported nothing whole yet.
+    pub fn record_partial_report(&self, view: EdgeView) -> bool {
+        let recorded = self.inner.shared.edges.record_partial(view);
+        if recorded == Some(true) {
+            self.inner.shared.announce();
+        }
+        recorded.is_some()
+    }
+
     /// The last report of each edge, by name; whether it is fresh is for the reader to judge.
     pub fn edges(&self) -> Vec<EdgeView> {
         self.inner.shared.edges.list()

@@ -120,6 +120,7 @@ fn endpoints() -> Vec<Endpoint> {
 fn edge_endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::long(Permission::Edge, routes!(edge::table::table)),
+        Endpoint::long(Permission::Edge, routes!(edge::table::changes)),
         Endpoint::quick(Permission::Edge, routes!(edge::report::report)),
         Endpoint::quick(Permission::Edge, routes!(certificate::material::material)),
     ]

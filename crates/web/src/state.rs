@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build::intake::ContextIntake;
 use crate::edge::board::Board;
+use crate::edge::memory::Tables;
 use crate::error::{Code, Refusal};
 use crate::task::streams::TaskStreams;
 
@@ -93,13 +94,14 @@ pub struct AppState {
     wiring: Arc<Wiring>,
     slots: Arc<Semaphore>,
     board: Arc<Board>,
+    tables: Arc<Tables>,
 }
 
 impl AppState {
     /// State for every router of one process.
     pub fn new(wiring: Wiring) -> Self {
         let slots = Arc::new(Semaphore::new(wiring.limits.streams));
-        Self { wiring: Arc::new(wiring), slots, board: Arc::default() }
+        Self { wiring: Arc::new(wiring), slots, board: Arc::default(), tables: Arc::default() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -109,6 +111,11 @@ impl AppState {
     /// What edges say of their traffic.
     pub(crate) fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// The last tables edges got.
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// One of the bounded number of streams, given back on drop.

@@ -37,6 +37,14 @@ enum MaterialError {
     Save(Digest, #[source] std::io::Error),
 }
 
+/// Waits for a table with other certificates than `table` has.
+async fn other_certificates(settled: &mut watch::Receiver<Arc<Table>>, table: &Table) {
+    let is_over = settled.wait_for(|now| !now.https.shares_certificates(&table.https)).await.is_err();
+    if is_over {
+        std::future::pending().await
+    }
+}
+
 impl Link {
     /// Fetches material until dropped: when the table changes, when a client asked for what is not here, and again
     /// after failures.
@@ -52,7 +60,7 @@ impl Link {
             if let Some(problem) = failure {
                 trouble.say("not every certificate is here; serving older ones", chain(&problem));
                 tokio::select! {
-                    changed = settled.changed() => if changed.is_err() { std::future::pending().await },
+                    () = other_certificates(&mut settled, &table) => {}
                     () = sleep(backoff.next()) => {}
                 }
                 continue;
@@ -60,7 +68,7 @@ impl Link {
             trouble.over("every certificate is here");
             backoff.reset();
             tokio::select! {
-                changed = settled.changed() => if changed.is_err() { std::future::pending().await },
+                () = other_certificates(&mut settled, &table) => {}
                 () = self.shared.certificates.missed.notified() => {}
                 () = sleep(TIDY_EVERY) => {}
             }

@@ -1,4 +1,4 @@
-//! The edge's link to control: fetches route tables by long poll, posts reports. Control decides, and users do
+//! The edge's link to control: fetches route tables, and what changes in them, by long poll, posts reports. Control decides, and users do
 //! not notice when it is away: every failure here ends in another attempt, never in a change of what is served.
 //! It chooses no routes and sends no probes. Tests: `tests/it/control.rs`.
 
@@ -9,13 +9,15 @@ pub mod saved;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use havre_api::route_change::RouteChange;
 use havre_api::route_table::RouteTable;
 use havre_api::traffic::Traffic;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::account::rates::Rates;
@@ -32,7 +34,7 @@ const WAIT: Duration = Duration::from_secs(25);
 const GRACE: Duration = Duration::from_secs(10);
 /// Longest exchange of one report.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause between reports when only counters change.
+/// Pause between whole reports when only counters change.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 /// Least pause between reports, so that a burst of changes makes one.
 const REPORT_PAUSE: Duration = Duration::from_millis(5);
@@ -96,17 +98,29 @@ impl Link {
     /// Works until dropped. The table in `shared` must be one that every worker uses.
     pub async fn run(self) {
         let (settled, watch) = watch::channel(self.shared.table.load_full());
-        tokio::join!(self.pull(&settled), self.tell(&watch), self.supply(&watch));
+        let knows_changes = AtomicBool::new(false);
+        tokio::join!(
+            self.pull(&settled, &knows_changes),
+            self.tell(watch.clone(), &knows_changes),
+            self.supply(&watch)
+        );
     }
 
     /// Fetches tables.
-    async fn pull(&self, settled: &watch::Sender<Arc<Table>>) {
+    async fn pull(&self, settled: &watch::Sender<Arc<Table>>, knows_changes: &AtomicBool) {
         let mut backoff = Backoff::new();
         let mut trouble = Trouble::default();
+        let mut wants_whole = false;
         loop {
             let asked = Instant::now();
-            let outcome = match self.ask().await {
-                Ok(Some(text)) => self.accept(text, settled).await.map_err(|refusal| chain(&refusal)),
+            let outcome = match self.ask(wants_whole, knows_changes).await {
+                Ok(Some(news)) => {
+                    // What cannot be built upon is not asked for a second time.
+                    wants_whole = matches!(news, News::Change(_));
+                    let accepted = self.accept(news, settled).await;
+                    wants_whole &= accepted.is_err();
+                    accepted.map_err(|refusal| chain(&refusal))
+                }
                 Ok(None) => {
                     if asked.elapsed() < QUICK {
                         sleep(QUICK / 4).await;
@@ -128,61 +142,103 @@ impl Link {
         }
     }
 
-    /// One long poll: a table newer than ours, or nothing new.
-    async fn ask(&self) -> Result<Option<Vec<u8>>, LinkError> {
+    /// One long poll: a table newer than ours, or what leads to it, or nothing new.
+    async fn ask(&self, wants_whole: bool, knows_changes: &AtomicBool) -> Result<Option<News>, LinkError> {
         let after = self.shared.table.load().generation;
+        if after > 0 && !wants_whole {
+            let (status, body) = self.get("changes", after).await?;
+            // An older control has no such answer.
+            knows_changes.store(status != 404, Ordering::Relaxed);
+            match status {
+                200 => return Ok(Some(News::Change(body))),
+                204 => return Ok(None),
+                404 | 410 => {}
+                status => return Err(LinkError::Status(status)),
+            }
+        }
+        match self.get("table", after).await? {
+            (200, body) => Ok(Some(News::Whole(body))),
+            (204, _) => Ok(None),
+            (status, _) => Err(LinkError::Status(status)),
+        }
+    }
+
+    async fn get(&self, what: &str, after: u64) -> Result<(u16, Vec<u8>), LinkError> {
         let request = format!(
-            "GET /edge/v1/table?after={after}&wait_ms={} HTTP/1.1\r\nHost: control\r\nAccept: application/json\r\n\
+            "GET /edge/v1/{what}?after={after}&wait_ms={} HTTP/1.1\r\nHost: control\r\nAccept: application/json\r\n\
              Connection: close\r\n\r\n",
             WAIT.as_millis()
         );
-        let (status, body) = self.exchange(request.as_bytes(), MAX_TABLE_BYTES, WAIT + GRACE).await?;
-        match status {
-            200 => Ok(Some(body)),
-            204 => Ok(None),
-            status => Err(LinkError::Status(status)),
-        }
+        self.exchange(request.as_bytes(), MAX_TABLE_BYTES, WAIT + GRACE).await
     }
 
     /// Takes a table: users get it at once, and control hears of it once it is saved too. Until then control keeps what
     /// the table before led to, so that a restart at any moment serves something that is there.
-    async fn accept(&self, text: Vec<u8>, settled: &watch::Sender<Arc<Table>>) -> Result<(), Refusal> {
+    async fn accept(&self, news: News, settled: &watch::Sender<Arc<Table>>) -> Result<(), Refusal> {
         let current = self.shared.table.load_full();
+        let before = Arc::clone(&current);
         // Parsing and building thousands of hosts takes milliseconds, and a sync of a busy disk seconds;
         // reports go on meanwhile.
-        let work = tokio::task::spawn_blocking(move || build(&text, &current).map(|table| (table, text)));
-        let (table, text) = work.await.expect("building a table does not panic and is never cancelled")?;
+        let work = tokio::task::spawn_blocking(move || build(news, &current));
+        let (table, unsaved) = work.await.expect("building a table does not panic and is never cancelled")?;
         let table = self.shared.publish(table);
-        self.supply_soon(&table).await;
-        let state = Arc::clone(&self.state);
-        let saving = tokio::task::spawn_blocking(move || state.save(&text));
-        let (saved, ()) = tokio::join!(saving, (self.acknowledge)(table.generation));
-        if let Err(problem) = saved.expect("saving a table does not panic and is never cancelled") {
-            error!(generation = table.generation, %problem, "cannot save the route table; serving it all the same");
+        if !table.https.shares_certificates(&before.https) {
+            self.supply_soon(&table).await;
         }
+        let state = Arc::clone(&self.state);
+        let saving = tokio::task::spawn_blocking(move || match unsaved {
+            Unsaved::Whole(text) => state.save(&text).map(|()| false),
+            Unsaved::Change(change) => state.append(&change),
+        });
+        let (saved, ()) = tokio::join!(saving, (self.acknowledge)(table.generation));
+        let saved = saved.expect("saving a table does not panic and is never cancelled");
         info!(generation = table.generation, "route table in use");
-        let signals = Arc::clone(&table.signals);
         settled.send_replace(table);
-        signals.report.notify_one();
+        let saved = match saved {
+            Ok(true) => {
+                let state = Arc::clone(&self.state);
+                let folding = tokio::task::spawn_blocking(move || state.fold());
+                folding.await.expect("saving a table does not panic and is never cancelled")
+            }
+            saved => saved.map(|_| ()),
+        };
+        if let Err(problem) = saved {
+            error!(%problem, "cannot save the route table; serving it all the same");
+        }
         Ok(())
     }
 
-    /// Posts reports: at once when anything but a counter changed, else every two seconds.
-    async fn tell(&self, settled: &watch::Receiver<Arc<Table>>) {
+    /// Posts reports: at once when anything but a counter changed, else every two seconds. After another table only what
+    /// it has changed.
+    async fn tell(&self, mut settled: watch::Receiver<Arc<Table>>, knows_changes: &AtomicBool) {
         let signals = Arc::clone(&settled.borrow().signals);
         let mut backoff = Backoff::new();
         let mut trouble = Trouble::default();
         let mut rates = Rates::default();
+        // The table of the last report, and when a whole one is due.
+        let (mut reported, mut due) = (None::<Arc<Table>>, Instant::now());
         loop {
-            let table = Arc::clone(&settled.borrow());
+            let table = Arc::clone(&settled.borrow_and_update());
             let traffic = rates.look(&self.shared, &table, Instant::now().into_std());
-            match self.post(&table, traffic).await {
+            let is_whole = Instant::now() >= due || !knows_changes.load(Ordering::Relaxed);
+            let known = reported.take().filter(|_| !is_whole);
+            match self.post(&table, known.as_deref(), traffic).await {
                 Ok(()) => {
                     trouble.over("reports reach control again");
                     backoff.reset();
+                    if known.is_none() {
+                        due = Instant::now() + REPORT_EVERY;
+                    }
+                    reported = Some(table);
                     sleep(REPORT_PAUSE).await;
-                    let _ = timeout(REPORT_EVERY, signals.report.notified()).await;
+                    tokio::select! {
+                        () = signals.report.notified() => due = Instant::now(),
+                        changed = settled.changed() => if changed.is_err() { std::future::pending().await },
+                        () = sleep_until(due) => {}
+                    }
                 }
+                // Control does not know what came before: it has started anew.
+                Err(LinkError::Status(409)) if known.is_some() => {}
                 Err(problem) => {
                     trouble.say("reports do not reach control", chain(&problem));
                     sleep(backoff.next()).await;
@@ -191,8 +247,13 @@ impl Link {
         }
     }
 
-    async fn post(&self, table: &Table, traffic: Option<&Traffic>) -> Result<(), LinkError> {
-        let report = report::gather(&self.identity, table, traffic);
+    async fn post(
+        &self,
+        table: &Table,
+        reported: Option<&Table>,
+        traffic: Option<&Traffic>,
+    ) -> Result<(), LinkError> {
+        let report = report::gather(&self.identity, table, reported, traffic);
         let body = serde_json::to_vec(&report).expect("a report has only string keys");
         let mut request = format!(
             "POST /edge/v1/report HTTP/1.1\r\nHost: control\r\nContent-Type: application/json\r\n\
@@ -223,13 +284,37 @@ impl Link {
     }
 }
 
-fn build(text: &[u8], current: &Table) -> Result<Table, Refusal> {
-    let wire: RouteTable = serde_json::from_slice(text).map_err(Refusal::Format)?;
-    let table = Table::build(&wire, Some(current))?;
-    if table.generation <= current.generation {
-        return Err(Refusal::Generation { found: table.generation, current: current.generation });
+/// What control answers, in JSON.
+enum News {
+    Whole(Vec<u8>),
+    Change(Vec<u8>),
+}
+
+/// What is to be saved of it.
+enum Unsaved {
+    Whole(Vec<u8>),
+    Change(RouteChange),
+}
+
+fn build(news: News, current: &Table) -> Result<(Table, Unsaved), Refusal> {
+    let refuse = |found| Refusal::Generation { found, current: current.generation };
+    match news {
+        News::Whole(text) => {
+            let wire: RouteTable = serde_json::from_slice(&text).map_err(Refusal::Format)?;
+            let table = Table::build(&wire, Some(current))?;
+            if table.generation <= current.generation {
+                return Err(refuse(table.generation));
+            }
+            Ok((table, Unsaved::Whole(text)))
+        }
+        News::Change(text) => {
+            let change: RouteChange = serde_json::from_slice(&text).map_err(Refusal::Format)?;
+            if change.from != current.generation || change.generation <= current.generation {
+                return Err(refuse(change.generation));
+            }
+            Ok((current.change(&change)?, Unsaved::Change(change)))
+        }
     }
-    Ok(table)
 }
 
 /// A trouble is logged when it starts, when its reason changes, and when it is over; not at every attempt.

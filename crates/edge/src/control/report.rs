@@ -36,14 +36,27 @@ impl Identity {
     }
 }
 
-/// The report for `table`, which every worker uses by now.
-pub(crate) fn gather(identity: &Identity, table: &Table, traffic: Option<&Traffic>) -> EdgeReport {
+/// The report for `table`, which every worker uses by now; partial where `reported` is the table of the last one.
+pub(crate) fn gather(
+    identity: &Identity,
+    table: &Table,
+    reported: Option<&Table>,
+    traffic: Option<&Traffic>,
+) -> EdgeReport {
+    let upstreams = match reported {
+        None => table.members().map(upstream).collect(),
+        Some(reported) => {
+            let services = table.changes_since(reported).filter_map(|(_, now)| now);
+            services.flat_map(|service| &service.upstreams).map(upstream).collect()
+        }
+    };
     EdgeReport {
         edge: identity.name(),
         instance: identity.instance.clone(),
         generation: table.generation,
         listeners: identity.listeners.clone(),
-        upstreams: table.members().map(upstream).collect(),
+        upstreams,
+        is_partial: reported.is_some(),
         traffic: traffic.cloned(),
     }
 }

@@ -1,5 +1,7 @@
-//! The last accepted route table on disk, and the lock that keeps its folder to one edge. It does not judge
-//! tables. Tests: `tests/it/control.rs` and at the end of the file.
+//! The last accepted route table on disk, whole and what changed since (`journal`), and the lock that keeps its folder to
+//! one edge. It does not judge tables. Tests: `tests/it/control.rs` and at the end of the file.
+
+mod journal;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -7,9 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use havre_api::route_change::RouteChange;
 use havre_api::route_table::RouteTable;
 use rustix::fs::{FlockOperation, flock};
 
+use self::journal::Journal;
 use crate::durable;
 
 /// Largest table, on disk and from control: about 200,000 routes.
@@ -56,6 +60,8 @@ pub struct StateDir {
     path: PathBuf,
     /// The kernel releases the lock when the last process that holds it ends, however it ends.
     lock: File,
+    /// What has changed since the table was saved whole.
+    journal: Journal,
     /// A successor writes here now; two writers would overwrite each other's tables.
     is_retired: AtomicBool,
 }
@@ -76,7 +82,7 @@ impl StateDir {
             .open(path.join(LOCK))
             .map_err(failed)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock, is_retired: AtomicBool::new(false) }),
+            Ok(()) => Ok(Self::of(path, lock)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateDirError::Busy(path.to_owned())),
             Err(error) => Err(failed(error.into())),
         }
@@ -92,7 +98,12 @@ impl StateDir {
         if (handed.dev(), handed.ino()) != (own.dev(), own.ino()) {
             return Err(StateDirError::Busy(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), lock, is_retired: AtomicBool::new(false) })
+        Ok(Self::of(path, lock))
+    }
+
+    fn of(path: &Path, lock: File) -> Self {
+        let (path, journal) = (path.to_owned(), Journal::within(path));
+        Self { path, lock, journal, is_retired: AtomicBool::new(false) }
     }
 
     /// The lock, for a successor.
@@ -125,7 +136,9 @@ impl StateDir {
         if text.len() > MAX_TABLE_BYTES {
             return Err(SavedError::TooLarge);
         }
-        serde_json::from_slice(&text).map(Some).map_err(SavedError::Format)
+        let mut table = serde_json::from_slice(&text).map_err(SavedError::Format)?;
+        self.journal.replay(&mut table).map_err(SavedError::Io)?;
+        Ok(Some(table))
     }
 
     /// Moves a damaged table out of the way and returns where it is now. One damaged table is kept.
@@ -135,6 +148,7 @@ impl StateDir {
     pub fn set_aside(&self) -> io::Result<PathBuf> {
         let aside = self.path.join(DAMAGED_TABLE);
         std::fs::rename(self.path.join(TABLE), &aside)?;
+        self.journal.forget()?;
         Ok(aside)
     }
 
@@ -147,7 +161,31 @@ impl StateDir {
         if self.is_retired.load(Ordering::SeqCst) {
             return Ok(());
         }
-        durable::replace(&self.path, TABLE, text)
+        durable::replace(&self.path, TABLE, text)?;
+        self.journal.forget()
+    }
+
+    /// Saves what makes the saved table the next one. True: there are many such changes by now, and [`StateDir::fold`]
+    /// should follow.
+    ///
+    /// # Errors
+    /// The disk is full or the folder cannot be written; the change is tried again with the next one.
+    pub fn append(&self, change: &RouteChange) -> io::Result<bool> {
+        if self.is_retired.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        self.journal.append(change)
+    }
+
+    /// Saves the table whole that the saved one and its changes make.
+    ///
+    /// # Errors
+    /// As [`StateDir::save`]; what was saved is still there.
+    pub fn fold(&self) -> io::Result<()> {
+        match self.load().map_err(io::Error::other)? {
+            Some(table) => self.save(&serde_json::to_vec(&table)?),
+            None => Ok(()),
+        }
     }
 }
 

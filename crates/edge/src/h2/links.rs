@@ -112,9 +112,12 @@ impl Links {
     }
 
     /// Leaves connections to addresses that are not live any more; requests on them end in peace.
-    pub(crate) fn follow(&self, live: &HashSet<SocketAddr>) {
-        self.open.borrow_mut().retain(|address, _| live.contains(address));
-        self.opening.borrow_mut().retain(|address, _| live.contains(address));
+    pub(crate) fn leave(&self, left: &HashSet<SocketAddr>) {
+        let (mut open, mut opening) = (self.open.borrow_mut(), self.opening.borrow_mut());
+        for address in left {
+            open.remove(address);
+            opening.remove(address);
+        }
     }
 
     /// Leaves connections without requests that have rested since before `oldest`.

@@ -78,46 +78,85 @@ impl Drop for Watch {
 /// Probes what the table in `shared` names, until dropped. Runs on a current-thread runtime.
 pub async fn run(shared: Arc<Shared>) {
     let signals = Arc::clone(&shared.table.load().signals);
-    let slots = Arc::new(Semaphore::new(MAX_PROBES));
-    let mut watched: HashMap<String, Watch> = HashMap::new();
+    let mut watches = Watches {
+        by_task: HashMap::new(),
+        slots: Arc::new(Semaphore::new(MAX_PROBES)),
+        followed: Arc::new(Table::empty()),
+    };
     loop {
-        align(&mut watched, &shared.table.load_full(), &slots);
+        watches.follow(shared.table.load_full());
+        for task in signals.take_suspects() {
+            watches.hurry(&task);
+        }
         sleep(LOOK_PAUSE).await;
         signals.probe.notified().await;
     }
 }
 
-/// Brings the watches in line with `table` and hurries the suspected ones.
-fn align(watched: &mut HashMap<String, Watch>, table: &Table, slots: &Arc<Semaphore>) {
-    let mut named = HashSet::new();
-    for member in table.members().filter(|member| member.role != UpstreamRole::Draining) {
-        let upstream = &member.upstream;
-        named.insert(upstream.task.as_str());
-        match watched.get(&upstream.task) {
-            // A watch ends by itself only if a bug made it panic; then the upstream gets a new one.
-            Some(watch) if Arc::ptr_eq(&watch.upstream, upstream) && !watch.task.is_finished() => {
-                let wanted = Wanted::of(member);
+/// Every upstream under watch.
+struct Watches {
+    by_task: HashMap<String, Watch>,
+    slots: Arc<Semaphore>,
+    /// The table they are of.
+    followed: Arc<Table>,
+}
+
+impl Watches {
+    /// Brings the watches in line with `table`.
+    fn follow(&mut self, table: Arc<Table>) {
+        let before = std::mem::replace(&mut self.followed, Arc::clone(&table));
+        let mut named = HashSet::new();
+        for service in table.changes_since(&before).filter_map(|(_, now)| now) {
+            for member in service.upstreams.iter().filter(|member| member.role != UpstreamRole::Draining) {
+                named.insert(member.upstream.task.as_str());
+                self.watch(&member.upstream, Wanted::of(member));
+            }
+        }
+        for service in table.changes_since(&before).filter_map(|(before, _)| before) {
+            for member in
+                service.upstreams.iter().filter(|member| !named.contains(member.upstream.task.as_str()))
+            {
+                self.by_task.remove(&member.upstream.task);
+            }
+        }
+    }
+
+    fn watch(&mut self, upstream: &Arc<Upstream>, wanted: Wanted) {
+        match self.by_task.get(&upstream.task) {
+            Some(watch) if Arc::ptr_eq(&watch.upstream, upstream) => {
                 watch.wanted.send_if_modified(|now| {
                     let is_new = *now != wanted;
                     *now = wanted;
                     is_new
                 });
-                if upstream.take_suspicion() {
-                    watch.hurry.notify_one();
-                }
             }
             _ => {
-                watched.insert(upstream.task.clone(), start(member, slots));
+                // It is looked at now.
+                upstream.take_suspicion();
+                self.by_task.insert(upstream.task.clone(), start(upstream, wanted, &self.slots));
             }
         }
     }
-    watched.retain(|task, _| named.contains(task.as_str()));
+
+    /// Has a suspected one probed without waiting for its turn.
+    fn hurry(&mut self, task: &str) {
+        let Some(watch) = self.by_task.get(task) else { return };
+        if !watch.upstream.take_suspicion() {
+            return;
+        }
+        watch.hurry.notify_one();
+        // A watch ends by itself only if a bug made it panic; then the upstream gets a new one.
+        if watch.task.is_finished() {
+            let again = start(&watch.upstream, watch.wanted.borrow().clone(), &self.slots);
+            self.by_task.insert(task.to_owned(), again);
+        }
+    }
 }
 
-fn start(member: &Member, slots: &Arc<Semaphore>) -> Watch {
-    let (wanted, receiver) = watch::channel(Wanted::of(member));
+fn start(upstream: &Arc<Upstream>, wanted: Wanted, slots: &Arc<Semaphore>) -> Watch {
+    let (wanted, receiver) = watch::channel(wanted);
     let hurry = Arc::new(Notify::new());
-    let upstream = Arc::clone(&member.upstream);
+    let upstream = Arc::clone(upstream);
     let task = tokio::spawn(observe(Arc::clone(&upstream), receiver, Arc::clone(&hurry), Arc::clone(slots)));
     Watch { upstream, wanted, hurry, task }
 }

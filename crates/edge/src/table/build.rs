@@ -2,58 +2,70 @@
 //! paths on disk from a bad document. It swaps nothing. Tests: `table/tests.rs`.
 
 use super::{
-    Arc, BTreeMap, Counters, HashMap, Host, Member, PathRoute, RoutePolicy, RouteTable, RouteTarget, Service,
+    Arc, Counters, HashMap, Host, Member, OrdMap, PathRoute, RoutePolicy, RouteTable, RouteTarget, Service,
     Signals, Site, Table, TableError, Target, Upstream, check_text, https,
 };
 use crate::balance::{self, Balance};
 use crate::site::{Addresses, Cdn, Earlier};
 use crate::tls::upstream::{Trust, is_same};
 use havre_api::route_table::{
-    EarlierSite, Limits, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream, UpstreamRole,
+    EarlierSite, HostPolicy, Limits, Policy, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream,
+    UpstreamRole,
 };
 use havre_core::site::document::is_sha256;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap as StdMap, HashSet};
 
 use havre_http::policy::Around;
 
 /// Parts of the table by the keys that routes name.
-type ByKey<T> = BTreeMap<String, Arc<T>>;
+pub(super) type ByKey<T> = OrdMap<Arc<str>, Arc<T>>;
 
 pub(super) fn services(
     wire: &RouteTable,
     previous: Option<&Table>,
     signals: &Arc<Signals>,
-) -> Result<BTreeMap<String, Arc<Service>>, TableError> {
-    let known: HashMap<&str, &Arc<Upstream>> = previous
+) -> Result<ByKey<Service>, TableError> {
+    let known: StdMap<&str, &Arc<Upstream>> = previous
         .into_iter()
         .flat_map(Table::members)
         .map(|member| (member.upstream.task.as_str(), &member.upstream))
         .collect();
-    let earlier: HashMap<&str, &Arc<Service>> = previous
+    let earlier: StdMap<&str, &Arc<Service>> = previous
         .into_iter()
         .flat_map(Table::services)
         .map(|service| (service.name.as_str(), service))
         .collect();
     let mut named = HashSet::new();
-    let mut services = BTreeMap::new();
-    for (key, service) in &wire.services {
-        let earlier = earlier.get(service.name.as_str()).copied();
-        let counters = earlier.map(|earlier| Arc::clone(&earlier.counters));
-        let counters = counters.unwrap_or_else(|| Arc::new(Counters::new("service", &service.name)));
-        let mut upstreams: Vec<Member> = Vec::with_capacity(service.upstreams.len());
-        for upstream in &service.upstreams {
-            if !named.insert(upstream.task.as_str()) {
-                return Err(TableError::TaskTwice { task: upstream.task.clone() });
-            }
-            let known = known.get(upstream.task.as_str()).copied();
-            let members = earlier.into_iter().flat_map(|earlier| &earlier.upstreams).chain(&upstreams);
-            let trust = trust(upstream, service, members)?;
-            upstreams.push(member(upstream, known, trust, (signals, &counters))?);
-        }
-        let balance = earlier.map(|earlier| Arc::clone(&earlier.balance)).unwrap_or_default();
-        services.insert(key.clone(), Arc::new(assemble(key, service, upstreams, (counters, balance))?));
+    let mut services = OrdMap::new();
+    for (key, wire) in &wire.services {
+        let earlier = earlier.get(wire.name.as_str()).copied();
+        let service = service((key, wire), earlier, |task| known.get(task).copied(), (&mut named, signals))?;
+        services.insert(Arc::clone(&service.key), Arc::new(service));
     }
     Ok(services)
+}
+
+/// One service. It goes on with what `earlier`, the service of this name in the table before, and `known`, upstreams by
+/// their tasks, remember. `named` are the tasks that other services have.
+pub(super) fn service<'w, 't>(
+    (key, wire): (&str, &'w ServiceUpstreams),
+    earlier: Option<&'t Arc<Service>>,
+    known: impl Fn(&str) -> Option<&'t Arc<Upstream>>,
+    (named, signals): (&mut HashSet<&'w str>, &Arc<Signals>),
+) -> Result<Service, TableError> {
+    let counters = earlier.map(|earlier| Arc::clone(&earlier.counters));
+    let counters = counters.unwrap_or_else(|| Arc::new(Counters::new("service", &wire.name)));
+    let mut upstreams: Vec<Member> = Vec::with_capacity(wire.upstreams.len());
+    for upstream in &wire.upstreams {
+        if !named.insert(upstream.task.as_str()) {
+            return Err(TableError::TaskTwice { task: upstream.task.clone() });
+        }
+        let members = earlier.into_iter().flat_map(|earlier| &earlier.upstreams).chain(&upstreams);
+        let trust = trust(upstream, wire, members)?;
+        upstreams.push(member(upstream, known(&upstream.task), trust, (signals, &counters))?);
+    }
+    let balance = earlier.map(|earlier| Arc::clone(&earlier.balance)).unwrap_or_default();
+    assemble(key, wire, upstreams, (counters, balance))
 }
 
 fn assemble(
@@ -64,7 +76,7 @@ fn assemble(
 ) -> Result<Service, TableError> {
     check_text("service name", &wire.name, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')?;
     Ok(Service {
-        key: key.to_owned(),
+        key: key.into(),
         name: wire.name.clone(),
         expose_release: wire.expose_release,
         limits: wire.limits.clone(),
@@ -134,42 +146,46 @@ fn member(
 pub(super) fn hosts(
     wire: &RouteTable,
     previous: Option<&Table>,
-    (services, policies): (&ByKey<Service>, &ByKey<RoutePolicy>),
-) -> Result<HashMap<Box<str>, Host>, TableError> {
-    let sites: HashMap<&str, &Arc<Site>> =
-        previous.into_iter().flat_map(Table::sites).map(|site| (site.name.as_str(), site)).collect();
-    let mut hosts: HashMap<Box<str>, Host> = HashMap::new();
+    parts: (&ByKey<Service>, &ByKey<RoutePolicy>),
+) -> Result<HashMap<Arc<str>, Arc<Host>>, TableError> {
+    let mut routes: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
     for route in &wire.routes {
-        check_host(&route.host)?;
-        let prefix = prefix(route)?;
-        let target = target(route, prefix, services, &sites)?;
-        let policy = route.policy.as_ref().and_then(|key| policies.get(key)).cloned();
-        hosts.entry(route.host.as_str().into()).or_default().routes.push(PathRoute {
-            prefix: prefix.into(),
-            target,
-            policy,
-        });
+        routes.entry(&route.host).or_default().push(route);
     }
     for (host, policy) in &wire.hosts {
         check_host(host)?;
-        let policy = https::policy(policy)?;
         // A host without routes answers 421 whatever its policy.
-        if let Some(host) = hosts.get_mut(host.as_str()) {
-            host.https = policy;
-        }
+        https::policy(policy)?;
     }
-    for (host, Host { routes, .. }) in &mut hosts {
-        // Most hosts have one.
-        routes.shrink_to_fit();
-        routes.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
-        if let Some(pair) = routes.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
-            return Err(TableError::RouteTwice {
-                host: host.to_string(),
-                prefix: pair[0].prefix.to_string(),
-            });
-        }
+    let mut hosts = HashMap::new();
+    for (name, routes) in routes {
+        let host = host(name, &routes, (wire.hosts.get(name), previous), parts)?;
+        hosts.insert(name.into(), Arc::new(host));
     }
     Ok(hosts)
+}
+
+/// One host with its routes. Sites go on counting where `previous` has them.
+pub(super) fn host(
+    name: &str,
+    routes: &[&Route],
+    (policy, previous): (Option<&HostPolicy>, Option<&Table>),
+    (services, policies): (&ByKey<Service>, &ByKey<RoutePolicy>),
+) -> Result<Host, TableError> {
+    check_host(name)?;
+    let before = previous.and_then(|previous| previous.host(name));
+    let mut built = Vec::with_capacity(routes.len());
+    for route in routes {
+        let prefix = prefix(route)?;
+        let target = target(route, prefix, services, before)?;
+        let policy = route.policy.as_deref().and_then(|key| policies.get(key)).cloned();
+        built.push(PathRoute { prefix: prefix.into(), target, policy });
+    }
+    built.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
+    if let Some(pair) = built.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
+        return Err(TableError::RouteTwice { host: name.to_owned(), prefix: pair[0].prefix.to_string() });
+    }
+    Ok(Host { https: policy.map(https::policy).transpose()?.unwrap_or_default(), routes: built })
 }
 
 pub(super) fn check_host(host: &str) -> Result<(), TableError> {
@@ -193,38 +209,54 @@ fn prefix(route: &Route) -> Result<&str, TableError> {
 pub(super) fn policies(
     wire: &RouteTable,
     previous: Option<&Table>,
-    services: &BTreeMap<String, Arc<Service>>,
-) -> Result<BTreeMap<String, Arc<RoutePolicy>>, TableError> {
-    let site = Limits::default();
-    let mut policies = BTreeMap::new();
+    services: &ByKey<Service>,
+) -> Result<ByKey<RoutePolicy>, TableError> {
+    let mut policies = OrdMap::new();
     for route in &wire.routes {
-        let Some(key) = &route.policy else { continue };
-        let Some(policy) = wire.policies.get(key) else {
-            return Err(TableError::UnknownPolicy {
-                host: route.host.clone(),
-                prefix: route.path_prefix.clone(),
-                policy: key.clone(),
-            });
-        };
-        let limits = match &route.target {
-            Target::Service { service } => services.get(service).map_or(&site, |service| &service.limits),
-            Target::Site { .. } => &site,
-        };
-        let known = previous.and_then(|previous| previous.policies.get(key)).map(|known| &**known);
-        let around = Around { key, secret: &wire.probe_key, limits };
-        policies.entry(key.clone()).or_insert_with(|| Arc::new(RoutePolicy::new(policy, around, known)));
+        let Some(key) = route.policy.as_deref().filter(|key| !policies.contains_key(*key)) else { continue };
+        let policy = wire.policies.get(key).ok_or_else(|| unknown_policy(route, key))?;
+        let known = previous.and_then(|previous| previous.policies.get(key));
+        policies.insert(
+            key.into(),
+            Arc::new(policy_of(route, (key, policy), (&wire.probe_key, services), known)),
+        );
     }
     Ok(policies)
+}
+
+pub(super) fn unknown_policy(route: &Route, key: &str) -> TableError {
+    TableError::UnknownPolicy {
+        host: route.host.clone(),
+        prefix: route.path_prefix.clone(),
+        policy: key.to_owned(),
+    }
+}
+
+/// The policy of a route, within the limits of the service it leads to.
+pub(super) fn policy_of(
+    route: &Route,
+    (key, wire): (&str, &Policy),
+    (secret, services): (&str, &ByKey<Service>),
+    known: Option<&Arc<RoutePolicy>>,
+) -> RoutePolicy {
+    let site = Limits::default();
+    let limits = match &route.target {
+        Target::Service { service } => {
+            services.get(service.as_str()).map_or(&site, |service| &service.limits)
+        }
+        Target::Site { .. } => &site,
+    };
+    RoutePolicy::new(wire, Around { key, secret, limits }, known.map(|known| &**known))
 }
 
 fn target(
     route: &Route,
     prefix: &str,
-    services: &BTreeMap<String, Arc<Service>>,
-    sites: &HashMap<&str, &Arc<Site>>,
+    services: &ByKey<Service>,
+    before: Option<&Host>,
 ) -> Result<RouteTarget, TableError> {
     match &route.target {
-        Target::Service { service } => match services.get(service) {
+        Target::Service { service } => match services.get(service.as_str()) {
             Some(service) => Ok(RouteTarget::Service(Arc::clone(service))),
             None => Err(TableError::UnknownService {
                 host: route.host.clone(),
@@ -254,8 +286,8 @@ fn target(
                 check_text("CDN tag", &cdn.tag, |byte| byte.is_ascii_alphanumeric() || byte == b'-')?;
             }
             let name = format!("{}{prefix}/", route.host);
-            let counters = sites
-                .get(name.as_str())
+            let counters = before
+                .and_then(|host| host.sites().find(|site| site.name == name))
                 .map_or_else(|| Arc::new(Counters::new("site", &name)), |site| Arc::clone(&site.counters));
             Ok(RouteTarget::Site(Arc::new(Site {
                 name,

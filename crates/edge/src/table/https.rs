@@ -33,14 +33,20 @@ impl Certificate {
     }
 }
 
-/// Everything about HTTPS but the policies, which stand with the routes of their host.
-#[derive(Debug, Default)]
+/// Everything about HTTPS but the policies, which stand with the routes of their host. Cheap to clone.
+#[derive(Debug, Clone, Default)]
 pub struct Https {
+    certificates: Arc<ByName>,
+    challenges: Arc<HashMap<Box<str>, Vec<Challenge>>>,
+}
+
+/// Certificates by the names they answer for.
+#[derive(Debug, Default)]
+struct ByName {
     exact: HashMap<Box<str>, Arc<Certificate>>,
     /// By what stands behind `*.`.
     wildcards: HashMap<Box<str>, Arc<Certificate>>,
     tls_alpn_01: HashMap<Box<str>, Digest>,
-    challenges: HashMap<Box<str>, Vec<Challenge>>,
 }
 
 /// An open HTTP-01 challenge of one host.
@@ -97,25 +103,80 @@ impl Hsts {
 
 impl Https {
     pub(super) fn build(wire: &RouteTable, previous: Option<&Self>) -> Result<Self, TableError> {
-        let mut https = Self::default();
-        for certificate in &wire.certificates {
-            https.add(certificate, previous)?;
+        let nothing = Self::default();
+        let previous = previous.unwrap_or(&nothing);
+        previous.change(Some(&wire.certificates), Some(&wire.challenges))
+    }
+
+    /// The same with other certificates, or other challenges.
+    pub(super) fn change(
+        &self,
+        certificates: Option<&[wire::Certificate]>,
+        challenges: Option<&[wire::Challenge]>,
+    ) -> Result<Self, TableError> {
+        let mut https = self.clone();
+        if let Some(certificates) = certificates {
+            let mut named = ByName::default();
+            for certificate in certificates {
+                named.add(certificate, &self.certificates)?;
+            }
+            https.certificates = Arc::new(named);
         }
-        for challenge in &wire.challenges {
-            build::check_host(&challenge.host)?;
-            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            check_text("challenge token", &challenge.token, is_token)?;
-            check_text("challenge answer", &challenge.answer, |byte| byte.is_ascii_graphic())?;
-            let answers = https.challenges.entry(challenge.host.as_str().into()).or_default();
-            answers.push(Challenge {
-                token: challenge.token.as_str().into(),
-                answer: challenge.answer.as_str().into(),
-            });
+        if let Some(challenges) = challenges {
+            https.challenges = Arc::new(answers(challenges)?);
         }
         Ok(https)
     }
 
-    fn add(&mut self, wire: &wire::Certificate, previous: Option<&Self>) -> Result<(), TableError> {
+    /// Whether both name the same certificates because one has them from the other.
+    pub(crate) fn shares_certificates(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.certificates, &other.certificates)
+    }
+
+    /// The certificate for `host`: its own, else the wildcard one label above.
+    pub fn find(&self, host: &str) -> Option<&Arc<Certificate>> {
+        let ByName { exact, wildcards, .. } = &*self.certificates;
+        exact.get(host).or_else(|| wildcards.get(host.split_once('.')?.1))
+    }
+
+    /// The challenge certificate for `host`.
+    pub fn find_challenge(&self, host: &str) -> Option<Digest> {
+        self.certificates.tls_alpn_01.get(host).copied()
+    }
+
+    /// The answer to an HTTP-01 challenge.
+    pub fn answer(&self, host: &str, token: &str) -> Option<&str> {
+        let answers = self.challenges.get(host)?;
+        answers.iter().find(|challenge| *challenge.token == *token).map(|challenge| &*challenge.answer)
+    }
+
+    /// Material the table wants, and what may stand in for it.
+    pub fn digests(&self) -> (HashSet<Digest>, HashSet<Digest>) {
+        let ByName { exact, wildcards, tls_alpn_01 } = &*self.certificates;
+        let certificates = || exact.values().chain(wildcards.values());
+        let wanted = certificates().map(|certificate| certificate.digest);
+        let older = certificates().flat_map(|certificate| certificate.older.iter().copied());
+        (wanted.chain(tls_alpn_01.values().copied()).collect(), older.collect())
+    }
+}
+
+fn answers(challenges: &[wire::Challenge]) -> Result<HashMap<Box<str>, Vec<Challenge>>, TableError> {
+    let mut answers: HashMap<Box<str>, Vec<Challenge>> = HashMap::new();
+    for challenge in challenges {
+        build::check_host(&challenge.host)?;
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        check_text("challenge token", &challenge.token, is_token)?;
+        check_text("challenge answer", &challenge.answer, |byte| byte.is_ascii_graphic())?;
+        answers.entry(challenge.host.as_str().into()).or_default().push(Challenge {
+            token: challenge.token.as_str().into(),
+            answer: challenge.answer.as_str().into(),
+        });
+    }
+    Ok(answers)
+}
+
+impl ByName {
+    fn add(&mut self, wire: &wire::Certificate, previous: &Self) -> Result<(), TableError> {
         let digest: Digest = wire.digest.parse().map_err(|_| TableError::Text {
             what: "certificate digest",
             text: wire.digest.chars().take(64).collect(),
@@ -128,7 +189,7 @@ impl Https {
             return Ok(());
         }
         let mut older = Vec::new();
-        for known in wire.names.iter().filter_map(|name| previous?.named(name)) {
+        for known in wire.names.iter().filter_map(|name| previous.named(name)) {
             for &known in std::iter::once(&known.digest).chain(&known.older) {
                 if known != digest && !older.contains(&known) && older.len() < MOST_OLDER {
                     older.push(known);
@@ -153,30 +214,6 @@ impl Https {
             Some(below) => self.wildcards.get(below),
             None => self.exact.get(name),
         }
-    }
-
-    /// The certificate for `host`: its own, else the wildcard one label above.
-    pub fn find(&self, host: &str) -> Option<&Arc<Certificate>> {
-        self.exact.get(host).or_else(|| self.wildcards.get(host.split_once('.')?.1))
-    }
-
-    /// The challenge certificate for `host`.
-    pub fn find_challenge(&self, host: &str) -> Option<Digest> {
-        self.tls_alpn_01.get(host).copied()
-    }
-
-    /// The answer to an HTTP-01 challenge.
-    pub fn answer(&self, host: &str, token: &str) -> Option<&str> {
-        let answers = self.challenges.get(host)?;
-        answers.iter().find(|challenge| *challenge.token == *token).map(|challenge| &*challenge.answer)
-    }
-
-    /// Material the table wants, and what may stand in for it.
-    pub fn digests(&self) -> (HashSet<Digest>, HashSet<Digest>) {
-        let certificates = || self.exact.values().chain(self.wildcards.values());
-        let wanted = certificates().map(|certificate| certificate.digest);
-        let older = certificates().flat_map(|certificate| certificate.older.iter().copied());
-        (wanted.chain(self.tls_alpn_01.values().copied()).collect(), older.collect())
     }
 }
 

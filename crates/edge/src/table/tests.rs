@@ -1,6 +1,8 @@
 //! Laws of the table: which route, which upstream, what is counted. Health is set directly; probes have tests of
 //! their own.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::account::series::Ending;
 use crate::balance::Choice;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use havre_api::edge_report::{Checks, EdgeReport, Health, UpstreamReport};
-use havre_api::route_table::{RouteTable, UpstreamRole};
+use havre_api::route_change::RouteChange;
+use havre_api::route_table::{Challenge, RouteTable, UpstreamRole};
 use havre_edge::Shared;
 use havre_edge::config::EdgeLimits;
 use havre_edge::control::Link;
@@ -107,6 +108,7 @@ async fn a_table_is_swapped_saved_acknowledged_and_then_reported() {
         generation,
         listeners: vec!["127.0.0.1:8080".parse().unwrap()],
         upstreams,
+        is_partial: false,
         traffic: None,
     };
     let t1 = UpstreamReport {
@@ -163,6 +165,111 @@ async fn what_must_not_be_served_changes_nothing() {
             .await;
         assert_eq!((generation(&edge), place.saved()), (current, Some(wire(current))));
     }
+}
+
+/// What makes `wire(from)` the next table, with another task.
+fn change(from: u64, task: &str) -> (RouteChange, RouteTable) {
+    let after = table(from + 1, vec![upstream(task, "127.0.0.1:9".parse().unwrap(), UpstreamRole::Live)]);
+    (RouteChange::between(&wire(from), &after).unwrap(), after)
+}
+
+fn tasks(report: &EdgeReport) -> Vec<&str> {
+    report.upstreams.iter().map(|upstream| upstream.task.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_change_is_taken_saved_and_reported_alone() {
+    let place = Place::new();
+    let control = Control::start(&place.socket);
+    control.state.lock().unwrap().changes = Some(BTreeMap::new());
+    let edge = place.edge();
+    control.offer(&wire(5));
+    wait_for("the whole table", || generation(&edge) == 5).await;
+    let (sixth, after) = change(5, "t2");
+    let give = |from, change: &RouteChange| {
+        let text = serde_json::to_string(change).unwrap();
+        control.state.lock().unwrap().changes.as_mut().unwrap().insert(from, text);
+    };
+    give(5, &sixth);
+    wait_for("the change", || generation(&edge) == 6).await;
+    assert_eq!(edge.shared.table.load().members().next().unwrap().upstream.task, "t2");
+    let saved = || edge.state.load().unwrap();
+    wait_for("both on disk", || saved().as_ref() == Some(&after)).await;
+    assert_eq!(place.saved(), Some(wire(5)), "the whole table was not written again");
+    // What is reported of it, or of those after it, is what they touched: nothing. A whole report may be due in between,
+    // and one may speak for two.
+    let is_seen = |wanted: fn(&EdgeReport) -> bool| control.state.lock().unwrap().reports.iter().any(wanted);
+    wait_for("the report", || is_seen(|report| report.generation == 6 && tasks(report) == ["t2"])).await;
+    let mut newest = 6;
+    while !is_seen(|report| report.is_partial && report.generation > 6) {
+        let nothing = RouteChange::between(&wire(newest), &wire(newest + 1)).unwrap();
+        give(newest, &nothing);
+        newest += 1;
+        wait_for("a report", || control.last().is_some_and(|report| report.generation == newest)).await;
+    }
+    assert!(!is_seen(|report| report.is_partial && report.generation > 6 && !report.upstreams.is_empty()));
+    let is_whole = |report: EdgeReport| !report.is_partial && tasks(&report) == ["t2"];
+    wait_for("a whole report", || control.last().is_some_and(is_whole)).await;
+    assert_eq!(control.state.lock().unwrap().asked_after, [0], "the whole table was asked for once");
+
+    // After a restart it goes on from there.
+    let state = Arc::downgrade(&edge.state);
+    drop(edge);
+    wait_for("the first edge to let go", || state.strong_count() == 0).await;
+    let edge = place.edge();
+    assert_eq!(generation(&edge), newest);
+    assert_eq!(edge.shared.table.load().members().next().unwrap().upstream.task, "t2");
+}
+
+#[tokio::test]
+async fn what_is_no_change_of_the_table_in_use_leads_to_the_whole_one() {
+    let place = Place::new();
+    let control = Control::start(&place.socket);
+    let edge = place.edge();
+    control.offer(&wire(5));
+    wait_for("the whole table", || generation(&edge) == 5).await;
+    let (good, _) = change(5, "t2");
+    let bad = [
+        "{}".to_owned(),
+        serde_json::to_string(&RouteChange { from: 4, ..good.clone() }).unwrap(),
+        serde_json::to_string(&RouteChange { generation: 5, ..good.clone() }).unwrap(),
+        serde_json::to_string(&RouteChange { version: 1, ..good }).unwrap(),
+    ];
+    for (current, text) in (5..).zip(bad) {
+        control.state.lock().unwrap().changes = Some([(current, text)].into());
+        // It asks for the whole one after that, and goes on with changes.
+        control.offer(&wire(current + 1));
+        wait_for("the whole table", || generation(&edge) == current + 1).await;
+        let text = serde_json::to_string(&wire(current + 1)).unwrap();
+        wait_for("it on disk", || edge.state.load().unwrap() == serde_json::from_str(&text).ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn many_changes_become_one_table_on_disk() {
+    let place = Place::new();
+    let control = Control::start(&place.socket);
+    control.state.lock().unwrap().changes = Some(BTreeMap::new());
+    let edge = place.edge();
+    control.offer(&wire(1));
+    wait_for("the whole table", || generation(&edge) == 1).await;
+    // Long ones, so that few are many.
+    let answer = "x".repeat(1500);
+    let challenge = |number: u32| Challenge {
+        host: format!("h{number}.example"),
+        token: "t".to_owned(),
+        answer: answer.clone(),
+    };
+    for from in 1..4 {
+        let mut change = RouteChange::between(&wire(from), &wire(from + 1)).unwrap();
+        change.challenges = Some((0..300).map(challenge).collect());
+        let text = serde_json::to_string(&change).unwrap();
+        control.state.lock().unwrap().changes.as_mut().unwrap().insert(from, text);
+        wait_for("the change", || generation(&edge) == from + 1).await;
+    }
+    wait_for("all of it in one file", || place.saved().is_some_and(|saved| saved.generation == 4)).await;
+    assert_eq!(edge.state.load().unwrap(), place.saved());
+    assert!(!place.dir.path().join("state/changes.jsonl").exists());
 }
 
 #[tokio::test]

@@ -212,6 +212,8 @@ pub(crate) struct ControlState {
     pub(crate) insists: bool,
     pub(crate) reports: Vec<EdgeReport>,
     pub(crate) asked_after: Vec<u64>,
+    /// Texts of changes by the generation they build on; none: it is older than changes are.
+    pub(crate) changes: Option<BTreeMap<u64, String>>,
     /// Material by digest; others are answered 404.
     pub(crate) materials: BTreeMap<String, String>,
     /// Digests that were asked for.
@@ -280,6 +282,13 @@ async fn answer(mut stream: UnixStream, state: Arc<Mutex<ControlState>>) {
         let _ = stream.write_all(answer.as_bytes()).await;
         return;
     }
+    if let Some(rest) = head.strip_prefix("GET /edge/v1/changes?after=") {
+        let after: u64 = rest.split('&').next().unwrap().parse().unwrap();
+        let (status, text) = change_after(after, &state).await;
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        let _ = stream.write_all(answer.as_bytes()).await;
+        return;
+    }
     let after =
         head.strip_prefix("GET /edge/v1/table?after=").and_then(|rest| rest.split('&').next()).unwrap();
     let after: u64 = after.parse().unwrap();
@@ -294,6 +303,23 @@ async fn answer(mut stream: UnixStream, state: Arc<Mutex<ControlState>>) {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
             let _ = stream.write_all(format!("{head}{text}").as_bytes()).await;
             return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Status and body: as control waits for a change, or for a table that only comes whole.
+async fn change_after(after: u64, state: &Mutex<ControlState>) -> (u16, String) {
+    loop {
+        {
+            let state = state.lock().unwrap();
+            let Some(changes) = &state.changes else { return (404, String::new()) };
+            if let Some(text) = changes.get(&after) {
+                return (200, text.clone());
+            }
+            if state.offer.as_ref().is_some_and(|(generation, _)| *generation > after) {
+                return (410, String::new());
+            }
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

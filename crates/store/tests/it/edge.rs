@@ -66,6 +66,28 @@ async fn news_is_anything_but_counters() {
 }
 
 #[tokio::test]
+async fn a_partial_report_changes_what_it_names() {
+    let world = World::new();
+    let (one, two) = (TaskId::new(1), TaskId::new(2));
+    let partial = |view: &EdgeView| {
+        let before = world.changes();
+        let is_known = world.store.record_partial_report(view.clone());
+        (is_known, world.changes() > before)
+    };
+    assert_eq!(partial(&view(&[(one, 1)])), (false, false), "nothing is known of the others");
+    assert_eq!(world.store.edges(), []);
+    let whole = view(&[(one, 1), (two, 1)]);
+    world.store.record_edge_report(whole.clone());
+    assert_eq!(partial(&EdgeView { at: at(2), ..view(&[(two, 5)]) }), (true, false), "only counters");
+    assert_eq!(world.store.edges(), [EdgeView { at: at(2), ..view(&[(one, 1), (two, 5)]) }]);
+    assert_eq!(partial(&EdgeView { generation: 2, ..view(&[]) }), (true, true), "another table");
+    let mut sick = EdgeView { generation: 2, ..view(&[(one, 1)]) };
+    sick.upstreams.get_mut(&one).unwrap().health = Health::Unhealthy { reason: "no answer".to_owned() };
+    assert_eq!(partial(&sick), (true, true), "health");
+    assert_eq!(partial(&EdgeView { instance: "two".to_owned(), ..sick }), (false, false), "another process");
+}
+
+#[tokio::test]
 async fn a_draining_task_that_becomes_idle_is_news() {
     let world = World::new();
     let service = world.service().await;

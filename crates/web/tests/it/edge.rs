@@ -156,6 +156,32 @@ async fn an_edge_waits_for_the_next_table() {
 }
 
 #[tokio::test]
+async fn what_has_changed_is_told_to_who_has_the_table_before() {
+    let world = World::new();
+    let changes = async |query: &str| {
+        let path = format!("/edge/v1/changes{query}");
+        read(send(&world.edge, "GET", &path, &[], Body::empty()).await).await
+    };
+    world.write(|tx| tx.store_route_table(&table(), 0)).await;
+    assert_eq!(changes("?after=1&wait_ms=20").await, (204, Value::Null));
+    // Nobody has taken the first table from this process: it does not know what the edge has.
+    world.write(|tx| tx.store_route_table(&Table::default(), 0)).await;
+    assert_eq!(changes("?after=1&wait_ms=20").await, (410, Value::Null));
+    let (_, whole) = ask(&world, "?after=1").await;
+    assert_eq!(whole["generation"], json!(2));
+    world.write(|tx| tx.store_route_table(&table(), 0)).await;
+    let (status, change) = changes("?after=2&wait_ms=20").await;
+    assert_eq!((status, &change["from"], &change["generation"]), (200, &json!(2), &json!(3)));
+    let mut before = serde_json::from_value(whole).expect("a table");
+    let change: havre_api::route_change::RouteChange = serde_json::from_value(change).expect("a change");
+    assert!(change.apply(&mut before));
+    let (_, whole) = ask(&world, "?after=2").await;
+    assert_eq!(serde_json::to_value(before).expect("it is JSON"), whole);
+    // An edge from before is told to take it whole.
+    assert_eq!(changes("?after=1&wait_ms=20").await, (410, Value::Null));
+}
+
+#[tokio::test]
 async fn waiting_is_bounded_and_ends_with_the_server() {
     let world = World::with(Limits { table_wait: Duration::from_millis(20), ..Limits::default() });
     assert_eq!(soon(ask(&world, "?wait_ms=99999999")).await.0, 204);
@@ -228,4 +254,32 @@ async fn a_report_is_kept() {
         assert_eq!((status, &answer["code"]), (400, &json!(code)));
     }
     assert_eq!(world.store.edges(), kept);
+}
+
+#[tokio::test]
+async fn a_partial_report_needs_a_whole_one_before_it() {
+    let world = World::new();
+    let post = async |instance: &str, generation: u64, task: &str, is_partial: bool| {
+        let report = json!({
+            "edge": "node-1", "instance": instance, "generation": generation, "listeners": [],
+            "upstreams": [{ "task": task, "health": { "state": "healthy" }, "checks": { "state": "passed" },
+                "in_flight": 0, "requests": 0, "errors": 0 }],
+            "is_partial": is_partial,
+        });
+        read(send(&world.edge, "POST", "/edge/v1/report", &[], report.to_string().into()).await).await.0
+    };
+    let seen = || {
+        let edges = world.store.edges();
+        let tasks: Vec<String> = edges[0].upstreams.keys().map(ToString::to_string).collect();
+        (edges[0].generation, tasks.join(" "))
+    };
+    assert_eq!(post("one", 1, "t1", true).await, 409);
+    assert_eq!(post("one", 1, "t1", false).await, 204);
+    assert_eq!(post("one", 2, "t2", true).await, 204);
+    assert_eq!(seen(), (2, "t1 t2".to_owned()));
+    // Another process of that edge.
+    assert_eq!(post("two", 3, "t3", true).await, 409);
+    assert_eq!(seen(), (2, "t1 t2".to_owned()));
+    assert_eq!(post("two", 3, "t3", false).await, 204);
+    assert_eq!(seen(), (3, "t3".to_owned()));
 }
