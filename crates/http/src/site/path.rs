@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode_str;
 
 /// Longest path that is looked at, in bytes; `PATH_MAX` of Linux.
-const MAX_PATH: usize = 4096;
+pub const MAX_PATH: usize = 4096;
 /// Deepest folder.
 const MAX_SEGMENTS: usize = 64;
 
