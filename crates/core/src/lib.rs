@@ -19,4 +19,5 @@ pub mod secret;
 pub mod service;
 pub mod site;
 pub mod task;
+mod text;
 pub mod time;

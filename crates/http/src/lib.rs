@@ -6,8 +6,10 @@
 //! (`crates/edge/tests/it`) send it real bytes; the rest are at the end of files.
 
 pub mod h1;
+pub mod h2;
 pub mod page;
 pub mod policy;
 pub mod proxy_protocol;
+pub mod site;
 pub mod trace;
 pub mod trust;

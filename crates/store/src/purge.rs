@@ -7,6 +7,7 @@ use havre_core::service::spec::Work;
 use havre_core::site::event::Event;
 use havre_core::site::purge::next_try;
 use havre_core::time::Timestamp;
+use rusqlite::Row;
 
 use crate::error::StoreError;
 use crate::row;
@@ -29,15 +30,23 @@ impl View<'_> {
     /// Every call that is to be made, due or not; the one that waits longest first.
     pub fn list_purges(&self) -> Result<Vec<PurgeRow>, StoreError> {
         let sql = "SELECT service, release, tries, next_at FROM purges ORDER BY next_at, service";
-        row::list(self.connection, sql, [], |row| {
-            Ok(PurgeRow {
-                service: ServiceId::new(row.get("service")?),
-                release: ReleaseId::new(row.get("release")?),
-                tries: row.get("tries")?,
-                next_at: row::instant(row, "next_at")?,
-            })
-        })
+        row::list(self.connection, sql, [], read)
     }
+
+    /// The call that is to be made for a service, if there is one.
+    fn find_purge(&self, service: ServiceId) -> Result<Option<PurgeRow>, StoreError> {
+        let sql = "SELECT service, release, tries, next_at FROM purges WHERE service = ?1";
+        row::find(self.connection, sql, [service.row()], read)
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<PurgeRow, StoreError> {
+    Ok(PurgeRow {
+        service: ServiceId::new(row.get("service")?),
+        release: ReleaseId::new(row.get("release")?),
+        tries: row.get("tries")?,
+        next_at: row::instant(row, "next_at")?,
+    })
 }
 
 impl Tx<'_> {
@@ -61,7 +70,7 @@ impl Tx<'_> {
     /// The call of this row was made, and this is how it ended: the status of a success, or why it failed. Nothing happens when
     /// the row is another one by now, because a newer switch wants a call of its own.
     pub fn record_purge(&mut self, purge: PurgeRow, result: Result<u16, String>) -> Result<(), StoreError> {
-        if !self.list_purges()?.contains(&purge) {
+        if self.find_purge(purge.service)? != Some(purge) {
             return Ok(());
         }
         let PurgeRow { service, release, tries, .. } = purge;

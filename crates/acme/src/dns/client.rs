@@ -127,15 +127,7 @@ fn merged(one: Found, two: Found) -> Found {
 
 fn caa_in(answer: &Message) -> Vec<CaaRecord> {
     let record = |data: &RData| match data {
-        RData::CAA(caa) => Some(CaaRecord {
-            is_critical: caa.issuer_critical,
-            tag: caa.tag.to_ascii_lowercase(),
-            value: String::from_utf8_lossy(&caa.value)
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(500)
-                .collect(),
-        }),
+        RData::CAA(caa) => Some(CaaRecord::new(caa.issuer_critical, &caa.tag, &caa.value)),
         _ => None,
     };
     answer.answers.iter().filter_map(|one| record(&one.data)).collect()

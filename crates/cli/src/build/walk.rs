@@ -6,10 +6,10 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use havre_core::build::ignore::Ignore;
 use havre_core::quantity::ByteSize;
 use havre_core::service::spec::DockerfileSource;
 
-use crate::build::ignore::Ignore;
 use crate::exit::CliError;
 use crate::output::time::size;
 
@@ -97,8 +97,10 @@ fn read_ignore(root: &Path, dockerfile: &Path) -> Result<Ignore, CliError> {
         let read = fs::File::open(&path).and_then(|file| file.take(IGNORE_MAX).read_to_string(&mut text));
         match read {
             Ok(_) => {
-                return Ignore::parse(&text)
-                    .map_err(|why| CliError::usage(format!("{} is wrong: {why}", path.display())));
+                return Ignore::parse(&text).map_err(|why| {
+                    let why = crate::output::printable(&why);
+                    CliError::usage(format!("{} is wrong: {why}", path.display()))
+                });
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(CliError::io(format!("read {}", path.display()), &error)),

@@ -1,6 +1,8 @@
 //! A build: one attempt to turn an uploaded context into an artifact.
 
 pub mod event;
+pub mod ignore;
+pub mod pattern;
 pub mod plan;
 
 use serde::{Deserialize, Serialize};

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::challenge::ChallengeKind;
 use super::{Stage, budget::Limits};
 use crate::name::{CertificateName, IssuerName};
+use crate::text::text_json;
 
 /// Address of an ACME directory: `https://` and a closed set of characters, at most 512 of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,18 +59,7 @@ impl fmt::Display for DirectoryUrl {
     }
 }
 
-impl Serialize for DirectoryUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for DirectoryUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_json! { DirectoryUrl }
 
 /// What a person said about an issuer. Keys and secrets of it are kept apart, sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -100,6 +100,9 @@ pub struct View<T> {
     pub answer: Result<Vec<T>, LookupFailure>,
 }
 
+/// Characters of a CAA record that are looked at; the names of issuers with all parameters are far shorter.
+const CAA_VALUE_MAX: usize = 500;
+
 /// A CAA record (RFC 8659): which issuers a zone's owner allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaaRecord {
@@ -109,6 +112,18 @@ pub struct CaaRecord {
     pub tag: String,
     /// The issuer's domain with parameters, or `;` for nobody.
     pub value: String,
+}
+
+impl CaaRecord {
+    /// From what a server answered: any bytes, so that the tag is brought to one form and the value to text that can be shown.
+    pub fn new(is_critical: bool, tag: &str, value: &[u8]) -> Self {
+        let value = String::from_utf8_lossy(value);
+        Self {
+            is_critical,
+            tag: tag.to_ascii_lowercase(),
+            value: value.chars().filter(|c| !c.is_control()).take(CAA_VALUE_MAX).collect(),
+        }
+    }
 }
 
 /// The CAA records that count for a name: those of the nearest name above it that has any.

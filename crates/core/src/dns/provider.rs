@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::secret::Secret;
+use crate::text::text_json;
 
 /// Something a provider wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,18 +127,7 @@ impl FromStr for ProviderKind {
     }
 }
 
-impl Serialize for ProviderKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for ProviderKind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_json! { ProviderKind }
 
 fn near_kind(text: &str) -> Option<ProviderKind> {
     let (kind, likeness) = ProviderKind::ALL

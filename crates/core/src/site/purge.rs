@@ -4,13 +4,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::deployment::Deployment;
 use crate::deployment::state::State;
 use crate::name::{HostName, NameError, names};
 use crate::quantity::Span;
 use crate::service::Place;
+use crate::text::text_json;
 use crate::time::Timestamp;
 
 /// What stands in an address or a body where the tag of the pages goes.
@@ -248,23 +249,6 @@ impl fmt::Display for PurgeBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-macro_rules! text_json {
-    ($($name:ident)*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
 }
 
 text_json! { PurgeUrl PurgeBody }

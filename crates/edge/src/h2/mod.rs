@@ -1,6 +1,6 @@
 //! HTTP/2 to clients, and to the applications that ask for it. The framing, HPACK and flow control are the `h2` crate's; what a
 //! request means is judged by the same engine as HTTP/1.1: a stream is written down as an HTTP/1.1 head (`request`), passes the strict parser, the
-//! routes and the pools like any other, and the answer's head is turned into frames again (`answer`). So every rule
+//! routes and the pools like any other, and the answer's head is turned into frames again (`havre_http::h2`). So every rule
 //! and every setting holds for both protocols, and nothing can be said in one that the other would read differently.
 //!
 //! `serve` keeps one connection and its deadlines, `stream` makes a stream look like a connection to the data path,
@@ -8,7 +8,6 @@
 //! application look like a connection and `links` keeps the connections they share. It knows no TLS: whoever made
 //! a connection and agreed on HTTP/2 hands it over. Tests: `tests/it/h2_*.rs`.
 
-mod answer;
 mod ledger;
 mod links;
 mod request;

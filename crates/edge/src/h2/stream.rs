@@ -11,11 +11,12 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use havre_http::h2::answer;
 use http::HeaderMap;
 use tokio::io::ReadBuf;
 
+use super::SEND_BUFFER;
 use super::ledger::Ledger;
-use super::{SEND_BUFFER, answer};
 
 /// A stream; both of its sides are used at the same time by one task.
 #[derive(Debug)]

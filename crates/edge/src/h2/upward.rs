@@ -10,7 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use havre_http::h2::answer::write;
+use havre_http::h2::request::{Body, read};
+use http::{HeaderMap, Response};
 use tokio::io::ReadBuf;
 
 use super::links::Live;
@@ -186,105 +188,5 @@ impl State {
                 Inward::Ended => return Poll::Ready(Ok(())),
             }
         }
-    }
-}
-
-/// How a request's body ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Body {
-    None,
-    Length(u64),
-    Open,
-}
-
-struct Head {
-    request: Request<()>,
-    size: usize,
-    body: Body,
-}
-
-/// Reads the head at the start of `text`, as the edge writes it for applications.
-fn read(text: &[u8], scheme: &str) -> Option<Head> {
-    let mut lines = [httparse::EMPTY_HEADER; 300];
-    let mut parsed = httparse::Request::new(&mut lines);
-    let Ok(httparse::Status::Complete(size)) = parsed.parse(text) else { return None };
-    let owned = Bytes::copy_from_slice(&text[..size]);
-    let mut fields = HeaderMap::with_capacity(parsed.headers.len());
-    let (mut authority, mut body) = (&b""[..], Body::None);
-    for line in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        match name {
-            header::HOST => {
-                authority = line.value;
-                continue;
-            }
-            header::TRANSFER_ENCODING => {
-                body = Body::Open;
-                continue;
-            }
-            header::CONTENT_LENGTH => {
-                let length = std::str::from_utf8(line.value).ok()?.parse().ok()?;
-                body = if length == 0 { Body::None } else { Body::Length(length) };
-            }
-            header::CONNECTION | header::UPGRADE | header::TE => continue,
-            _ => {}
-        }
-        fields.append(name, value(&owned, text, line.value)?);
-    }
-    // The edge takes trailers; gRPC asks for this field.
-    fields.insert(header::TE, HeaderValue::from_static("trailers"));
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(parsed.method?.as_bytes()).ok()?;
-    *request.uri_mut() =
-        Uri::builder().scheme(scheme).authority(authority).path_and_query(parsed.path?).build().ok()?;
-    *request.headers_mut() = fields;
-    Some(Head { request, size, body })
-}
-
-/// A value as a part of the bytes that were copied once.
-fn value(owned: &Bytes, text: &[u8], value: &[u8]) -> Option<HeaderValue> {
-    if value.is_empty() {
-        return Some(HeaderValue::from_static(""));
-    }
-    let start = value.as_ptr() as usize - text.as_ptr() as usize;
-    HeaderValue::from_maybe_shared(owned.slice(start..start + value.len())).ok()
-}
-
-/// The head of an answer as text. Without a length it ends with the stream, which is the same as with the connection.
-fn write(head: &Response<()>, is_whole: bool) -> Bytes {
-    let mut text = Vec::with_capacity(256);
-    text.extend_from_slice(b"HTTP/1.1 ");
-    text.extend_from_slice(head.status().as_str().as_bytes());
-    text.extend_from_slice(b" \r\n");
-    for (name, value) in head.headers() {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-        text.extend_from_slice(b"\r\n");
-    }
-    if is_whole && !head.headers().contains_key(header::CONTENT_LENGTH) {
-        text.extend_from_slice(b"content-length: 0\r\n");
-    }
-    text.extend_from_slice(b"\r\n");
-    text.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_become_fields_and_back() {
-        let text = b"POST /a?b HTTP/1.1\r\nHost: app.example:81\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\nx-e: \r\n\r\nrest";
-        let head = read(text, "http").unwrap();
-        assert_eq!((head.size, head.body), (text.len() - 4, Body::Open));
-        assert_eq!(head.request.uri(), "http://app.example:81/a?b");
-        let fields: Vec<_> =
-            head.request.headers().iter().map(|(name, value)| (name.as_str(), value)).collect();
-        let value = HeaderValue::from_static;
-        assert_eq!(fields, [("x-a", &value("1")), ("x-e", &value("")), ("te", &value("trailers"))]);
-        let answer = Response::builder().status(404).header("grpc-status", "5").body(()).unwrap();
-        assert_eq!(write(&answer, true), "HTTP/1.1 404 \r\ngrpc-status: 5\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(write(&answer, false), "HTTP/1.1 404 \r\ngrpc-status: 5\r\n\r\n");
     }
 }

@@ -9,17 +9,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use havre_core::site::pattern::encode;
 use havre_core::site::redirects::Outcome;
+use havre_http::page::Trouble;
+use havre_http::site::condition::{self, Part};
+use havre_http::site::encoding;
+use havre_http::site::path::SitePath;
 use tracing::error;
 
-use super::condition::{self, Part};
 use super::folder::{Budget, Folder, Kept};
 use super::headers::{Sent, lines};
 use super::index::File;
 use super::look::{Look, look};
-use super::path::SitePath;
 use super::reply::{Body, Cold, Lines, LinesWriter, Reply};
-use super::{Site, SiteAnswer, SiteRequest, encoding, kind};
-use havre_http::page::Trouble;
+use super::{Site, SiteAnswer, SiteRequest, kind};
 
 /// All published sites of this machine and the memory of their small files. Cheap to clone.
 #[derive(Debug, Clone)]

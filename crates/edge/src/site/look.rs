@@ -2,8 +2,7 @@
 //! Pure: it asks a list of names and opens nothing. Tests at the end of the file.
 
 use havre_core::site::settings::{CleanUrls, TrailingSlash};
-
-use super::path::SitePath;
+use havre_http::site::path::SitePath;
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,15 +10,12 @@
 //! probe key) says so, leave the body out for `HEAD`, count with `site.series`. Tests: `tests/it/site.rs`.
 
 mod answer;
-mod condition;
 mod date;
-mod encoding;
 mod folder;
 mod headers;
 mod index;
 mod kind;
 mod look;
-mod path;
 mod reply;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ const KEPT_MOST: usize = 1024;
 /// Most checks that wait for the thread.
 const WAITING_MOST: usize = 32;
 
-/// Longest name and password together.
+/// Longest name and password together, with the colon between them.
 const SENT_MOST: usize = 512;
 
 /// Code of a name and a password.
@@ -106,8 +106,8 @@ impl Gate {
     }
 }
 
-/// Name and password of `Basic` (RFC 7617).
-fn credentials(header: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+/// Name and password of `Basic` (RFC 7617) in an `Authorization` header.
+pub fn credentials(header: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, text) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") || text.len() > SENT_MOST * 2 {
         return None;

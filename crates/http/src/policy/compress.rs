@@ -32,7 +32,7 @@ impl Coding {
 
 /// The best coding a client takes (RFC 9110, 12.5.3): what it weighs highest, zstd before brotli before gzip where it
 /// does not care, because zstd costs a worker least.
-pub(super) fn accepted(header: Option<&[u8]>) -> Option<Coding> {
+pub fn accepted(header: Option<&[u8]>) -> Option<Coding> {
     let text = std::str::from_utf8(header?).ok()?;
     let weight_of = |wanted: &str| {
         let mut any = None;

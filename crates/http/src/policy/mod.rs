@@ -29,9 +29,9 @@ use havre_core::route::settings::text::Page;
 use tokio::sync::oneshot;
 
 use crate::page::Trouble;
-pub use auth::Hasher;
 use auth::{Gate, Sent};
-pub use compress::{Coding, Encoder};
+pub use auth::{Hasher, credentials};
+pub use compress::{Coding, Encoder, accepted};
 pub use edit::{AnswerView, Edits};
 use rate::Limiter;
 pub use sign::is_same;

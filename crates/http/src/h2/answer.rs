@@ -1,28 +1,29 @@
-//! From the head of an HTTP/1.1 answer, as the edge writes it, to the fields of a stream. It sends nothing.
+//! From the head of an HTTP/1.1 answer, as the edge writes it, to the fields of a stream, and from the fields of an
+//! application's answer to the text that the strict parser reads. It sends nothing.
 //! Tests at the end of the file.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 
-/// Most lines of a head of our own: those of an upstream, which are bounded, and ours.
-const MOST_LINES: usize = 300;
+use super::{MOST_LINES, value};
 
 /// The head of an answer.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) response: Response<()>,
+pub struct Head {
+    /// Status and fields, without those that belong to a connection.
+    pub response: Response<()>,
     /// Bytes of the text it stood in.
-    pub(super) size: usize,
+    pub size: usize,
     /// `Content-Length`.
-    pub(super) length: Option<u64>,
+    pub length: Option<u64>,
     /// 100 to 199, but not 101: another head follows.
-    pub(super) is_interim: bool,
+    pub is_interim: bool,
     /// 101 as text: the stream is a tunnel now.
-    pub(super) is_tunnel: bool,
+    pub is_tunnel: bool,
 }
 
 /// Reads the head at the start of `text`; none if that is no head of an answer.
-pub(super) fn read(text: &[u8]) -> Option<Head> {
+pub fn read(text: &[u8]) -> Option<Head> {
     let mut lines = [httparse::EMPTY_HEADER; MOST_LINES];
     let mut response = httparse::Response::new(&mut lines);
     let Ok(httparse::Status::Complete(size)) = response.parse(text) else { return None };
@@ -41,13 +42,7 @@ pub(super) fn read(text: &[u8]) -> Option<Head> {
             _ if matches!(name.as_str(), "keep-alive" | "proxy-connection") => continue,
             _ => {}
         }
-        let start = line.value.as_ptr() as usize - text.as_ptr() as usize;
-        let value = if line.value.is_empty() {
-            HeaderValue::from_static("")
-        } else {
-            HeaderValue::from_maybe_shared(owned.slice(start..start + line.value.len())).ok()?
-        };
-        fields.append(name, value);
+        fields.append(name, value(&owned, text, line.value)?);
     }
     let mut head = Response::new(());
     *head.status_mut() = if is_tunnel { StatusCode::OK } else { StatusCode::from_u16(status).ok()? };
@@ -55,8 +50,29 @@ pub(super) fn read(text: &[u8]) -> Option<Head> {
     Some(Head { response: head, size, length, is_interim: status < 200 && !is_tunnel, is_tunnel })
 }
 
+/// The head of an answer as text. Without a length it ends with the stream, which is the same as with the connection.
+pub fn write(head: &Response<()>, is_whole: bool) -> Bytes {
+    let mut text = Vec::with_capacity(256);
+    text.extend_from_slice(b"HTTP/1.1 ");
+    text.extend_from_slice(head.status().as_str().as_bytes());
+    text.extend_from_slice(b" \r\n");
+    for (name, value) in head.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    if is_whole && !head.headers().contains_key(header::CONTENT_LENGTH) {
+        text.extend_from_slice(b"content-length: 0\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text.into()
+}
+
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -83,5 +99,12 @@ mod tests {
         assert!(tunnel.is_tunnel && tunnel.response.status() == 200 && tunnel.response.headers().is_empty());
         assert!(read(b"HTTP/1.1 103 Early\r\n\r\n").unwrap().is_interim);
         assert!(read(b"HTTP/1.1 200 OK\r\nX: 1\r\n").is_none());
+    }
+
+    #[test]
+    fn fields_become_lines() {
+        let answer = Response::builder().status(404).header("grpc-status", "5").body(()).unwrap();
+        assert_eq!(write(&answer, true), "HTTP/1.1 404 \r\ngrpc-status: 5\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(write(&answer, false), "HTTP/1.1 404 \r\ngrpc-status: 5\r\n\r\n");
     }
 }

@@ -1,9 +1,9 @@
 //! Conditional and partial requests of RFC 9110: `If-None-Match`, `Range`, `If-Range`. Purely text.
-//! Tests: `tests/it/site.rs`.
+//! Tests: `tests/it/site.rs` of the edge.
 
 /// What a `Range` header asks of a file of known size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub enum Part {
     /// Everything: no range, several ranges, or one we do not understand (RFC 9110 lets a server ignore it).
     Whole,
     /// `length` bytes from `offset`; `length` is at least 1.
@@ -18,7 +18,7 @@ pub(super) enum Part {
 }
 
 /// Whether `If-None-Match` names `etag`. Weak comparison, as the RFC asks for this header.
-pub(super) fn matches(if_none_match: &str, etag: &str) -> bool {
+pub fn matches(if_none_match: &str, etag: &str) -> bool {
     if_none_match.trim() == "*"
         || if_none_match.split(',').any(|tag| {
             let tag = tag.trim();
@@ -27,7 +27,7 @@ pub(super) fn matches(if_none_match: &str, etag: &str) -> bool {
 }
 
 /// The part of a file of `size` bytes that `range` asks for.
-pub(super) fn part(range: &str, size: u64) -> Part {
+pub fn part(range: &str, size: u64) -> Part {
     let Some((unit, spec)) = range.split_once('=') else { return Part::Whole };
     if !unit.trim().eq_ignore_ascii_case("bytes") || spec.contains(',') {
         return Part::Whole;

@@ -6,7 +6,7 @@ const PATTERN_MAX: usize = 1024;
 
 /// A parsed pattern, without a leading `!`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     tokens: Vec<Token>,
     /// Its components, to tell whether it may match below a folder; `None` from the first `**` on.
     components: Vec<Option<Vec<Token>>>,
@@ -35,7 +35,7 @@ impl Pattern {
     ///
     /// # Errors
     /// Says what is wrong, for people.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > PATTERN_MAX {
             return Err(format!("longer than {PATTERN_MAX} bytes"));
         }
@@ -47,12 +47,12 @@ impl Pattern {
     }
 
     /// Whether the pattern matches this very path.
-    pub(crate) fn is_match(&self, path: &str) -> bool {
+    pub fn is_match(&self, path: &str) -> bool {
         matches(&self.tokens, path)
     }
 
     /// Whether it may match something inside this folder.
-    pub(crate) fn may_match_below(&self, folder: &str) -> bool {
+    pub fn may_match_below(&self, folder: &str) -> bool {
         let mut parts = folder.split('/');
         for component in &self.components {
             let Some(tokens) = component else { return true };

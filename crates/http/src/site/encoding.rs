@@ -5,7 +5,7 @@ use havre_core::site::document::Encoding;
 
 /// The encoding to send, `None` for the file as it is. `sizes` are those of [`Encoding::ALL`], 0 for one that was not
 /// made. Among what the client likes best the smallest wins.
-pub(super) fn choose(accept: Option<&str>, sizes: [u64; 3]) -> Option<Encoding> {
+pub fn choose(accept: Option<&str>, sizes: [u64; 3]) -> Option<Encoding> {
     let accept = accept.filter(|_| sizes != [0; 3])?;
     let weights = Weights::read(accept);
     let mut best: Option<(u16, u64, Encoding)> = None;

@@ -1,14 +1,14 @@
 //! A whole `.dockerignore`: lines in order, the last one that matches decides, `!` takes back. A path is out when the
 //! deciding pattern matches it or a folder above it. Tests at the end of the file.
 
-use crate::build::pattern::Pattern;
+use super::pattern::Pattern;
 
 /// Most patterns of one file.
 const PATTERNS_MAX: usize = 10_000;
 
 /// The rules of one context.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ignore {
+pub struct Ignore {
     rules: Vec<Rule>,
 }
 
@@ -22,8 +22,8 @@ impl Ignore {
     /// Reads the text of a `.dockerignore`.
     ///
     /// # Errors
-    /// Names the line and says what is wrong with it.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Names the line and says what is wrong with it; the line as it is, so whoever shows it makes it fit for a terminal.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -33,8 +33,7 @@ impl Ignore {
                 Some(rest) => (true, rest.trim()),
                 None => (false, line),
             };
-            let wrong =
-                |why: &str| format!("line {}: `{}`: {why}", index + 1, crate::output::printable(line));
+            let wrong = |why: &str| format!("line {}: `{line}`: {why}", index + 1);
             if line.is_empty() {
                 if takes_back {
                     return Err(wrong("a ! needs a pattern"));
@@ -51,7 +50,7 @@ impl Ignore {
     }
 
     /// Whether this path, relative to the context, stays out.
-    pub(crate) fn is_ignored(&self, path: &str) -> bool {
+    pub fn is_ignored(&self, path: &str) -> bool {
         let mut is_ignored = false;
         for rule in &self.rules {
             // A rule that would change nothing needs no look.
@@ -63,7 +62,7 @@ impl Ignore {
     }
 
     /// Whether something inside this ignored folder may be taken back.
-    pub(crate) fn may_keep_below(&self, folder: &str) -> bool {
+    pub fn may_keep_below(&self, folder: &str) -> bool {
         self.rules.iter().any(|rule| rule.takes_back && rule.pattern.may_match_below(folder))
     }
 }

@@ -1,20 +1,20 @@
 //! From the path of a request to the name of a file below a site's folder. Purely text: it opens nothing.
-//! Tests: `tests/it/site.rs` (golden and property).
+//! Tests: `tests/it/site.rs` of the edge (golden and property).
 
 use percent_encoding::percent_decode_str;
 
 /// Longest path that is looked at, in bytes; `PATH_MAX` of Linux.
-const MAX_PATH: usize = 4096;
+pub const MAX_PATH: usize = 4096;
 /// Deepest folder.
 const MAX_SEGMENTS: usize = 64;
 
 /// A name below a site's folder that cannot leave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SitePath {
+pub struct SitePath {
     /// Segments joined by `/`, no slash at either end; empty for the folder itself.
-    pub(super) relative: String,
+    pub relative: String,
     /// The request asked for a folder (it ended with a slash).
-    pub(super) is_folder: bool,
+    pub is_folder: bool,
 }
 
 impl SitePath {
@@ -22,7 +22,7 @@ impl SitePath {
     /// decoded once. `None` for everything that is not plainly a file of the site: `.`, `..` and empty
     /// segments, hidden names except a leading `.well-known`, NUL and other controls, backslashes, an encoded
     /// slash, bad percent signs, bytes that are not UTF-8.
-    pub(super) fn parse(path: &str) -> Option<Self> {
+    pub fn parse(path: &str) -> Option<Self> {
         if path.len() > MAX_PATH {
             return None;
         }
@@ -49,12 +49,12 @@ impl SitePath {
     }
 
     /// Last segment; empty for the folder itself.
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.relative.rsplit('/').next().unwrap_or("")
     }
 
     /// Whether it lies below `.well-known`, which belongs to protocols and not to the pages of the site.
-    pub(super) fn is_well_known(&self) -> bool {
+    pub fn is_well_known(&self) -> bool {
         self.relative == ".well-known" || self.relative.starts_with(".well-known/")
     }
 }
