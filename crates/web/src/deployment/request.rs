@@ -5,6 +5,7 @@ use axum::Json;
 use havre_api::deployment::{DeploymentAccepted, DeploymentPlan, Source};
 use havre_core::artifact::Artifact;
 use havre_core::deployment::Kind;
+use havre_core::deployment::outline::outline;
 use havre_core::event::Actor;
 use havre_core::id::ReleaseId;
 use havre_core::release::Release;
@@ -13,7 +14,7 @@ use havre_core::service::{Place, Service};
 use havre_store::{NewRelease, Tx, View};
 use http::StatusCode;
 
-use crate::deployment::{outline, succeeded_releases, wire};
+use crate::deployment::{succeeded_releases, wire};
 use crate::error::{Code, Refusal};
 use crate::state::AppState;
 use crate::{lookup, transaction};
@@ -98,7 +99,8 @@ fn describe(view: &View<'_>, service: &Service, target: &Target) -> Result<Deplo
         ReleaseTarget::Existing(release) => Some(release.id),
         ReleaseTarget::New(_) => None,
     };
-    let steps = outline::steps(service, live.as_ref(), target.release.spec(), target.kind);
+    let expected = outline(service, live.as_ref(), target.release.spec(), target.kind);
+    let steps = expected.into_iter().map(|step| step.text).collect();
     Ok(DeploymentPlan { from: service.live, to, steps, warnings })
 }
 
