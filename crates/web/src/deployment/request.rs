@@ -194,15 +194,20 @@ fn earlier_target(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<T
     Ok(Target { release: ReleaseTarget::Existing(Box::new(release)), kind: Kind::Rollback, warnings })
 }
 
-/// Refuses a release of a site whose files were removed.
+/// Refuses a release whose files or image were removed.
 fn check_files(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<(), Refusal> {
     if !view.removed_releases(service.id)?.contains(&id) {
         return Ok(());
     }
-    let message =
-        format!("the files of {id} are not kept any more: {} keeps those of its newest", service.place);
-    Err(Refusal::new(Code::BuildNeeded, message)
-        .hint("deploy that commit again; `releases` in havre.toml says how many are kept"))
+    let (what, hint) = match view.get_release(id)?.artifact {
+        Artifact::Site { .. } => (
+            format!("the files of {id} are"),
+            "deploy that commit again; `releases` in havre.toml says how many are kept",
+        ),
+        Artifact::Image { .. } => (format!("the image of {id} is"), "deploy that commit again"),
+    };
+    let message = format!("{what} not kept any more: {} keeps those of its newest", service.place);
+    Err(Refusal::new(Code::BuildNeeded, message).hint(hint))
 }
 
 /// The newest release older than the live one that a deployment has succeeded with.
