@@ -24,7 +24,7 @@ pub struct Release {
     pub is_live: bool,
     /// A deployment of it has succeeded, so it can be rolled back to without a doubt.
     pub has_succeeded: bool,
-    /// The files of this site were removed, so it cannot be rolled back to.
+    /// The files of this site, or the image that was built here, were removed, so it cannot be rolled back to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub files_removed: bool,
     /// What runs.

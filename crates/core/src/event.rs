@@ -76,6 +76,8 @@ pub enum EventKind {
     Task(task::event::Event),
     /// The files of a site.
     Site(crate::site::event::Event),
+    /// Images this installation has built.
+    Image(crate::image::event::Event),
     /// The route table.
     Route(crate::route::event::Event),
     /// Certificates, issuers and DNS providers.
@@ -108,6 +110,7 @@ impl std::fmt::Display for EventKind {
             Self::Deployment(event) => event.fmt(f),
             Self::Task(event) => event.fmt(f),
             Self::Site(event) => event.fmt(f),
+            Self::Image(event) => event.fmt(f),
             Self::Route(event) => event.fmt(f),
             Self::Certificate(event) => event.fmt(f),
             Self::Access(AccessEvent::TokenCreated { name }) => write!(f, "access token {name} created"),

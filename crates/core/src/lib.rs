@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod dns;
 pub mod event;
 pub mod id;
+pub mod image;
 pub mod manifest;
 pub mod name;
 pub mod quantity;

@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod clock;
 pub mod deployment;
 pub mod execute;
+pub mod image;
 pub mod observe;
 pub mod public;
 pub mod purge;

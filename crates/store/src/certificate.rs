@@ -389,11 +389,21 @@ impl Tx<'_> {
     pub fn renew_certificate(&mut self, id: CertificateId) -> Result<(), StoreError> {
         let mut row = self.get_certificate(id)?;
         row.record.is_renewal_asked = true;
-        if let State::BackingOff { .. } = row.state {
-            row.state = State::Resting { since: self.at };
-        }
+        row.state.end_pause(self.at);
         self.put(&row)?;
         self.tell_certificate(Event::RenewalAsked { certificate: id })
+    }
+
+    /// Orders that wait for a DNS provider wait no longer: one was just set. Part of that write, and told by its event.
+    pub(crate) fn end_stalls(&mut self) -> Result<(), StoreError> {
+        for mut row in self.list_certificates()? {
+            let is_stalled = matches!(row.state, State::Ordering { phase: Phase::Stalled { .. }, .. });
+            if is_stalled && row.state.end_pause(self.at) {
+                row.record.stalls = 0;
+                self.put(&row)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the row and its keys. An automatic one that is still wanted is made again by the loop, from the beginning.

@@ -50,7 +50,7 @@ fn place(zone: &DnsName) -> Place<'_> {
 }
 
 impl Tx<'_> {
-    /// Makes this the provider of a zone.
+    /// Makes this the provider of a zone. Orders that were kept because records could not be written try again now.
     ///
     /// # Errors
     /// `NoMasterKey`.
@@ -66,6 +66,7 @@ impl Tx<'_> {
              ON CONFLICT (zone) DO UPDATE SET kind = excluded.kind, sealed_fields = excluded.sealed_fields",
             (zone.as_str(), provider.kind().as_str(), sealed, self.at.as_millis()),
         )?;
+        self.end_stalls()?;
         let event = Event::ProviderSet { zone: zone.clone(), provider: provider.kind().to_string() };
         self.append(Subject::Node, EventKind::Certificate(event))?;
         Ok(())

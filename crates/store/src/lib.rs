@@ -12,6 +12,7 @@ pub mod dns_provider;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod image;
 pub mod issuer;
 pub mod pool;
 pub mod purge;

@@ -25,7 +25,7 @@ impl View<'_> {
         })
     }
 
-    /// Releases of a site whose files were removed.
+    /// Releases whose files or image were removed.
     pub fn removed_releases(&self, service: ServiceId) -> Result<BTreeSet<ReleaseId>, StoreError> {
         let sql = "SELECT release FROM site_releases JOIN releases ON releases.id = release \
             WHERE service = ?1 AND removed_at IS NOT NULL";
@@ -114,15 +114,21 @@ impl Tx<'_> {
         let Some(first) = releases.first() else { return Ok(()) };
         let service = self.get_release(*first)?.service;
         for release in releases {
-            row::run(
-                self.connection,
-                "INSERT INTO site_releases (release, removed_at) VALUES (?1, ?2) \
-                 ON CONFLICT (release) DO UPDATE SET removed_at = excluded.removed_at",
-                (release.row(), self.at.as_millis()),
-            )?;
+            self.mark_removed(*release)?;
         }
         let releases = releases.to_vec();
         self.tell(service, EventKind::Site(Event::FilesRemoved { digest, releases }))?;
+        Ok(())
+    }
+
+    /// What this release runs, files or an image, is given up. The table is named after the first who needed it.
+    pub(crate) fn mark_removed(&mut self, release: ReleaseId) -> Result<(), StoreError> {
+        row::run(
+            self.connection,
+            "INSERT INTO site_releases (release, removed_at) VALUES (?1, ?2) \
+             ON CONFLICT (release) DO UPDATE SET removed_at = excluded.removed_at",
+            (release.row(), self.at.as_millis()),
+        )?;
         Ok(())
     }
 }

@@ -32,6 +32,7 @@ struct World {
     is_held_back: bool,
     planned: VecDeque<DnsError>,
     writes: Vec<(bool, TxtRecord)>,
+    tries: usize,
 }
 
 impl FakeDns {
@@ -109,8 +110,14 @@ impl FakeDns {
         self.world().writes.clone()
     }
 
+    /// How many writes were asked for, those that failed included.
+    pub fn tries(&self) -> usize {
+        self.world().tries
+    }
+
     fn write(&self, record: &TxtRecord, adds: bool) -> Result<(), DnsError> {
         let mut world = self.world();
+        world.tries += 1;
         if let Some(error) = world.planned.pop_front() {
             return Err(error);
         }

@@ -1,6 +1,7 @@
 //! `havre releases`. Tests at the end of the file.
 
 use havre_api::release::{Release, ReleaseList};
+use havre_core::artifact::Artifact;
 use havre_core::name::ServiceName;
 use havre_core::time::Timestamp;
 
@@ -37,7 +38,10 @@ fn render(releases: &[Release], now: Timestamp) -> String {
     for release in releases {
         let state = match (release.is_live, release.has_succeeded) {
             (true, _) => "live",
-            (false, _) if release.files_removed => "files removed",
+            (false, _) if release.files_removed => match release.artifact {
+                Artifact::Site { .. } => "files removed",
+                Artifact::Image { .. } => "image removed",
+            },
             (false, true) => "",
             (false, false) => "never succeeded",
         };

@@ -30,6 +30,16 @@ pub fn pause(id: CertificateId, failures: u32) -> Span {
     Span::millis(base + spread(id, u64::from(failures), base / 10))
 }
 
+/// Pause before a DNS provider is asked again for the records of an open order, after `tries` that failed (at least one). No
+/// issuer hears of it, so what passes by itself is tried once an hour at the rarest; what a person must change, rarer from
+/// the beginning.
+pub fn stall(id: CertificateId, tries: u32, is_passing: bool) -> Span {
+    /// The entry of [`PAUSES`] that is an hour, counted from one.
+    const AN_HOUR: u32 = 4;
+    let turn = if is_passing { tries.min(AN_HOUR) } else { tries.saturating_add(AN_HOUR - 1) };
+    pause(id, turn)
+}
+
 /// A number from 0 to `most`, always the same for the same id and turn, and well spread over ids.
 pub fn spread(id: CertificateId, turn: u64, most: u64) -> u64 {
     // SplitMix64's finaliser (Steele, Lea, Flood 2014): every input bit reaches every output bit.
@@ -53,6 +63,18 @@ mod tests {
             assert!((base..=base + base / 10).contains(pause), "{pause} is not near {base}");
         }
         assert_eq!(table(), "1m 5m 15m 1h 3h 6h 12h 1d");
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_tried_every_hour_and_the_rest_rarer() {
+        let id = CertificateId::new(7);
+        for (is_passing, hours) in [(true, [0, 0, 0, 1, 1, 1]), (false, [1, 3, 6, 12, 24, 24])] {
+            let stalled = (1..=6).map(|tries| stall(id, tries, is_passing).as_millis() / 3_600_000);
+            // A tenth longer at most: 24 h are 26 h and a bit at most, 6 h still 6.
+            for (stalled, hours) in stalled.zip(hours) {
+                assert!((hours..=hours + hours / 10).contains(&stalled), "{stalled} h is not near {hours} h");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the result of a step means: the next state, what is remembered, what is told. Pure. Tests:
 //! `tests/it/certificate/plan.rs`, `tests/it/certificate/laws.rs`.
 
-use super::backoff::pause;
+use super::backoff::{pause, stall};
 use super::budget::End;
 use super::challenge::Proof;
 use super::check::check_replacement;
@@ -24,6 +24,13 @@ pub enum Outcome {
     Wants {
         /// Empty when it knows everything already.
         proofs: Vec<Proof>,
+    },
+    /// The records could not be written; the issuer has nothing to do with it, so the order is kept.
+    Stalled {
+        /// It can end without anybody changing anything.
+        is_passing: bool,
+        /// What was said.
+        message: String,
     },
     /// It was told to look.
     Answered,
@@ -73,7 +80,8 @@ pub fn conclude(certificate: &Certificate, outcome: Outcome, now: Timestamp) -> 
     let mut done = Conclusion { certificate: certificate.clone(), end: None, event: None };
     match outcome {
         Outcome::Placed { url } => set_phase(&mut done.certificate, Phase::Placed { url }),
-        Outcome::Wants { proofs } => wants(&mut done.certificate, proofs),
+        Outcome::Wants { proofs } => wants(&mut done.certificate, proofs, now),
+        Outcome::Stalled { is_passing, message } => stalled(&mut done, is_passing, &message, now),
         Outcome::Answered => answered(&mut done.certificate, now),
         Outcome::Issued { current } => issued(&mut done, *current, now),
         Outcome::Failed { side, message, retry_after } => failed(&mut done, side, &message, retry_after, now),
@@ -94,22 +102,42 @@ fn set_phase(certificate: &mut Certificate, to: Phase) {
     }
 }
 
-fn wants(certificate: &mut Certificate, proofs: Vec<Proof>) {
+fn wants(certificate: &mut Certificate, proofs: Vec<Proof>, now: Timestamp) {
     let State::Ordering { phase, .. } = &mut certificate.state else { return };
-    let Phase::Placed { url } = phase else { return };
+    let (Phase::Placed { url } | Phase::Stalled { url, .. }) = phase else { return };
     // Remembered before they are written: a crash in between leaves nothing behind in the zone.
     let records = proofs.iter().filter_map(|proof| match proof {
         Proof::Txt { record } => Some(record.clone()),
         Proof::File { .. } | Proof::Handshake { .. } => None,
     });
     certificate.record.leftovers.extend(records);
-    *phase = Phase::Publishing { url: std::mem::take(url), proofs };
+    *phase = Phase::Publishing { url: std::mem::take(url), proofs, since: Some(now) };
+}
+
+fn stalled(done: &mut Conclusion, is_passing: bool, message: &str, now: Timestamp) {
+    let certificate = &mut done.certificate;
+    let id = certificate.id;
+    let State::Ordering { order, phase, .. } = &mut certificate.state else { return };
+    let (url, proofs) = match phase {
+        Phase::Placed { url } => (std::mem::take(url), Vec::new()),
+        Phase::Publishing { url, proofs, .. } | Phase::Stalled { url, proofs, .. } => {
+            (std::mem::take(url), std::mem::take(proofs))
+        }
+        Phase::Placing | Phase::Validating { .. } => return,
+    };
+    let tries = certificate.record.stalls.saturating_add(1);
+    certificate.record.stalls = tries;
+    let until = now.after(stall(id, tries, is_passing).duration());
+    let message = kept(message);
+    *phase = Phase::Stalled { url, proofs, since: now, until, is_passing, message: message.clone() };
+    done.event = Some(Event::OrderStalled { certificate: id, order: *order, is_passing, message, until });
 }
 
 fn answered(certificate: &mut Certificate, now: Timestamp) {
     let State::Ordering { phase, .. } = &mut certificate.state else { return };
-    let Phase::Publishing { url, proofs } = phase else { return };
+    let Phase::Publishing { url, proofs, .. } = phase else { return };
     *phase = Phase::Validating { url: std::mem::take(url), proofs: std::mem::take(proofs), since: now };
+    certificate.record.stalls = 0;
 }
 
 fn issued(done: &mut Conclusion, current: Current, now: Timestamp) {
@@ -158,11 +186,15 @@ fn failed(done: &mut Conclusion, side: Side, message: &str, retry_after: Option<
         record.rehearsed_at = None;
     }
     record.is_renewal_asked = false;
-    let message: String =
-        message.chars().take(MESSAGE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let message = kept(message);
     record.last_failure = Some(Failure { at: now, attempt: attempt.clone(), side, message: message.clone() });
     let wait = pause(id, record.failures).max(retry_after.unwrap_or(Span::seconds(0)).min(RETRY_MOST));
     let until = now.after(wait.duration());
     certificate.state = State::BackingOff { since: now, until };
     done.event = Some(Event::Failed { certificate: id, attempt, side, message, until });
+}
+
+/// What was said, as it is kept: one line of bounded length.
+fn kept(message: &str) -> String {
+    message.chars().take(MESSAGE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -18,6 +18,14 @@ pub enum Event {
     Unwanted { certificate: CertificateId },
     /// An order was placed.
     OrderPlaced { certificate: CertificateId, order: OrderId, attempt: Attempt },
+    /// The records of an order could not be written; it is kept, and its DNS provider asked again.
+    OrderStalled {
+        certificate: CertificateId,
+        order: OrderId,
+        is_passing: bool,
+        message: String,
+        until: Timestamp,
+    },
     /// A rehearsal passed.
     Rehearsed { certificate: CertificateId, order: OrderId },
     /// An attempt failed.
@@ -65,6 +73,10 @@ impl std::fmt::Display for Event {
                 attempt.issuer,
                 attempt.stage.as_str(),
                 attempt.challenge
+            ),
+            Self::OrderStalled { certificate, order, message, until, .. } => write!(
+                f,
+                "order {order} for certificate {certificate} was kept without its record: {message}; the DNS provider is asked again at {until}"
             ),
             Self::Rehearsed { certificate, order } => {
                 write!(f, "rehearsal {order} of certificate {certificate} passed")

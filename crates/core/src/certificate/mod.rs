@@ -161,6 +161,21 @@ impl State {
         }
     }
 
+    /// Ends a pause because a person asked, or changed what was in the way. Whether there was one.
+    pub fn end_pause(&mut self, now: Timestamp) -> bool {
+        match self {
+            Self::BackingOff { .. } => {
+                *self = Self::Resting { since: now };
+                true
+            }
+            Self::Ordering { phase: Phase::Stalled { until, .. }, .. } => {
+                *until = now.min(*until);
+                true
+            }
+            Self::Resting { .. } | Self::Asking { .. } | Self::Ordering { .. } => false,
+        }
+    }
+
     /// What the edges or the zone must answer for it.
     pub fn proofs(&self) -> &[Proof] {
         match self {
@@ -218,6 +233,25 @@ pub enum Phase {
         url: String,
         /// What must be answered.
         proofs: Vec<Proof>,
+        /// Since when; `None` in rows from before it was kept: then since the order was placed.
+        #[serde(default)]
+        since: Option<Timestamp>,
+    },
+    /// The records could not be written. The order is kept, because each one counts for the budget and the issuer's part is
+    /// done: only its DNS provider is asked again.
+    Stalled {
+        /// Where the order is.
+        url: String,
+        /// What must be answered; empty where the zone to write in was not found, so that it was not known yet.
+        proofs: Vec<Proof>,
+        /// Since when; each try that fails begins anew.
+        since: Timestamp,
+        /// Not before.
+        until: Timestamp,
+        /// It can end without anybody changing anything.
+        is_passing: bool,
+        /// What the provider said, for people.
+        message: String,
     },
     /// The issuer was told to look.
     Validating {
@@ -235,7 +269,9 @@ impl Phase {
     pub fn proofs(&self) -> &[Proof] {
         match self {
             Self::Placing | Self::Placed { .. } => &[],
-            Self::Publishing { proofs, .. } | Self::Validating { proofs, .. } => proofs,
+            Self::Publishing { proofs, .. }
+            | Self::Stalled { proofs, .. }
+            | Self::Validating { proofs, .. } => proofs,
         }
     }
 
@@ -244,6 +280,7 @@ impl Phase {
         match self {
             Self::Placing | Self::Placed { .. } => "an order is being placed",
             Self::Publishing { .. } => "the answer to the issuer's challenge is being published",
+            Self::Stalled { .. } => "the DNS provider does not take the answer to the issuer's challenge",
             Self::Validating { .. } => "the issuer looks",
         }
     }
@@ -259,6 +296,8 @@ pub struct Record {
     pub issuer_failures: u32,
     /// The last of them.
     pub last_failure: Option<Failure>,
+    /// Tries in a row to write records that failed while the order was kept.
+    pub stalls: u32,
     /// When the rehearsal passed that the next attempt relies on.
     pub rehearsed_at: Option<Timestamp>,
     /// A person asked for a new one now.

@@ -29,6 +29,9 @@ const POLL_MOST: Span = Span::seconds(15);
 const ASKING_MAX: Duration = Duration::from_secs(600);
 /// Longest life of an order before we give it up; issuers let them live for days, users do not.
 const ORDER_MAX: Duration = Duration::from_secs(3600);
+/// Longest life of one that waits for its DNS provider: an order less than every week is what no limit of an issuer notices.
+/// Let's Encrypt keeps orders for seven days; an issuer that keeps them for less says so when it is told to look.
+const STALLED_MAX: Duration = Duration::from_secs(6 * 24 * 3600);
 /// A rehearsal that passed is good for this long.
 const REHEARSAL_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Pause between two attempts to take records away.
@@ -92,6 +95,7 @@ pub enum Blocker {
     EdgesLearn,
     EdgeSilent { message: String },
     ZoneLags { message: String },
+    Stalled { until: Timestamp, tries: u32, is_passing: bool, message: String },
     Budget { issuer: IssuerName, stage: Stage, exhausted: Box<Exhausted> },
     IssuerLooks { issuer: IssuerName, stage: Stage, since: Timestamp },
     BackingOff { until: Timestamp, failures: u32, message: String },
@@ -125,6 +129,14 @@ impl std::fmt::Display for Blocker {
                 write!(f, "the edge does not give the answer it should: {message}")
             }
             Self::ZoneLags { message } => write!(f, "the zone does not show the record yet: {message}"),
+            Self::Stalled { until, tries, is_passing: true, message } => write!(
+                f,
+                "the DNS provider did not take the record {tries} times; the order is kept, the provider asked again at {until}: {message}"
+            ),
+            Self::Stalled { until, is_passing: false, message, .. } => write!(
+                f,
+                "this does not pass by itself: {message}; the order is kept, the provider asked again once it is set anew (`havre dns-provider set`), at the latest at {until}"
+            ),
             Self::Budget { issuer, stage, exhausted } => {
                 write!(f, "the budget of {issuer} ({}) is used up: {exhausted}", stage.as_str())
             }
@@ -357,8 +369,13 @@ impl Case<'_> {
             || (!is_renewal && budget::is_cautious(&self.seen.history, self.seen.newcomers, self.now))
     }
 
-    fn ordering(&self, since: Timestamp, attempt: &Attempt, phase: &Phase) -> Plan {
-        if self.now.since(since) > ORDER_MAX {
+    fn ordering(&self, placed: Timestamp, attempt: &Attempt, phase: &Phase) -> Plan {
+        // What comes after a stall has its hour from there.
+        let since = match phase {
+            Phase::Publishing { since: Some(since), .. } | Phase::Validating { since, .. } => *since,
+            _ => placed,
+        };
+        if !matches!(phase, Phase::Stalled { .. }) && self.now.since(since) > ORDER_MAX {
             let message = format!("the order came to no end in an hour while {}", phase.doing());
             return step(Step::GiveUp { side: Side::Issuer, message });
         }
@@ -370,9 +387,44 @@ impl Case<'_> {
             // Placing ends within one step, unless control was stopped in it. The order may exist and counts.
             Phase::Placing => next(State::Resting { since: self.now }),
             Phase::Placed { url } => step(Step::ReadOrder { url: url.clone(), challenge: attempt.challenge }),
-            Phase::Publishing { url, proofs } => self.publishing(since, attempt, url, proofs),
-            Phase::Validating { url, since, .. } => self.validating(*since, attempt, url),
+            Phase::Publishing { url, proofs, .. } => self.publishing(since, attempt, url, proofs),
+            Phase::Stalled { .. } => self.stalled(placed, attempt, phase),
+            Phase::Validating { url, .. } => self.validating(since, attempt, url),
         }
+    }
+
+    /// Is the order still worth keeping? Then its time to try again comes, and nobody else is asked.
+    fn stalled(&self, placed: Timestamp, attempt: &Attempt, phase: &Phase) -> Plan {
+        let Phase::Stalled { url, proofs, since, until, is_passing, message } = phase else {
+            return Plan::default();
+        };
+        let over = if self.now.since(placed) > STALLED_MAX {
+            Some(format!("the order is given up after six days in which {}: {message}", phase.doing()))
+        } else if !is_due(self.certificate, self.now) {
+            Some("the certificate of the order that was kept is not needed any more".to_owned())
+        } else if !self.wanted.has_provider {
+            Some("the DNS provider was removed while the order waited for it".to_owned())
+        } else {
+            None
+        };
+        if let Some(message) = over {
+            return step(Step::GiveUp { side: Side::Ours, message });
+        }
+        // A clock that was set back must not make us wait for longer than was meant.
+        if self.now < *until && self.now >= *since {
+            let (tries, message) = (self.certificate.record.stalls, message.clone());
+            let blocker = Blocker::Stalled { until: *until, tries, is_passing: *is_passing, message };
+            return wait(blocker, Some(*until));
+        }
+        let (url, proofs, challenge) = (url.clone(), proofs.clone(), attempt.challenge);
+        if proofs.is_empty() {
+            return step(Step::ReadOrder { url, challenge });
+        }
+        let mut state = self.certificate.state.clone();
+        if let State::Ordering { phase, .. } = &mut state {
+            *phase = Phase::Publishing { url, proofs, since: Some(self.now) };
+        }
+        next(state)
     }
 
     fn publishing(&self, since: Timestamp, attempt: &Attempt, url: &str, proofs: &[Proof]) -> Plan {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::deployment::course::Course;
 use crate::deployment::state::{FailureReason, State};
 use crate::deployment::{Deployment, Kind};
 use crate::id::ReleaseId;
@@ -12,7 +13,7 @@ use crate::route::{Checks, Health};
 use crate::service::Service;
 use crate::service::plan::{drain_deadline, start_timeout};
 use crate::service::seen::{Seen, SeenTask};
-use crate::service::spec::{CanarySpec, Strategy, TaskWork};
+use crate::service::spec::{Strategy, TaskWork};
 use crate::service::step::{Blocker, Step};
 use crate::task::event::DrainReason;
 use crate::task::{EngineState, WantedTask};
@@ -210,9 +211,7 @@ impl Subject<'_> {
         let since = self.now;
         let next = match self.work() {
             None => State::Switching { since },
-            Some(work) if work.release_command.is_some() && self.deployment.kind == Kind::Deploy => {
-                State::Migrating { since }
-            }
+            Some(_) if self.course().command().is_some() => State::Migrating { since },
             Some(_) => State::Starting { since },
         };
         Plan { steps, next: Some(next), waiting_on: Vec::new() }
@@ -266,7 +265,7 @@ impl Subject<'_> {
         }
         if plan.steps.is_empty() && plan.waiting_on.is_empty() {
             let since = self.now;
-            let has_checks = self.work().is_some_and(|work| !work.checks.is_empty() && work.port.is_some());
+            let has_checks = !self.course().checks().is_empty();
             plan.next = Some(if has_checks { State::Verifying { since } } else { self.to_users() });
         }
         plan
@@ -320,17 +319,10 @@ impl Subject<'_> {
     /// What comes once the new tasks are fit for users: some of them first, if that is wanted and somebody is served now.
     fn to_users(&self) -> State {
         let since = self.now;
-        match self.canary_spec() {
+        match self.course().canary() {
             Some(canary) => State::Canary { since, until: since.after(canary.hold.duration()) },
             None => State::Switching { since },
         }
-    }
-
-    fn canary_spec(&self) -> Option<&CanarySpec> {
-        let live = self.seen.service.live.and_then(|live| self.seen.releases.get(&live))?;
-        let is_beside = live.spec.tasks().is_some() && self.seen.strategy() != Strategy::Recreate;
-        let is_new = self.deployment.kind == Kind::Deploy && !self.release.spec.routes.is_empty();
-        self.work()?.canary.as_ref().filter(|_| is_beside && is_new)
     }
 
     /// No switch has been made: whatever goes wrong, everybody gets the live release again as soon as this ends.
@@ -351,7 +343,7 @@ impl Subject<'_> {
         if let Some(worse) = self.is_worse_than(self.seen.service.live) {
             return Plan::fail(self.now, worse);
         }
-        match self.canary_spec() {
+        match self.course().canary() {
             Some(canary) if self.now < until => {
                 Plan::wait(Blocker::Canary { percent: canary.percent, until })
             }
@@ -420,12 +412,11 @@ impl Subject<'_> {
     }
 
     fn after_switch(&self) -> Plan {
-        let bake = self.work().map_or(Span::seconds(0), |work| work.bake);
         let since = self.now;
-        if bake.as_millis() == 0 || self.release.spec.routes.is_empty() {
-            return Plan::next(State::Draining { since });
-        }
-        Plan::next(State::Baking { since, until: since.after(bake.duration()) })
+        Plan::next(match self.course().bake() {
+            Some(bake) => State::Baking { since, until: since.after(bake.duration()) },
+            None => State::Draining { since },
+        })
     }
 
     fn baking(&self, until: Timestamp) -> Plan {
@@ -538,6 +529,16 @@ impl Subject<'_> {
 
     fn work(&self) -> Option<&TaskWork> {
         self.release.spec.tasks()
+    }
+
+    fn course(&self) -> Course<'_> {
+        let live = self.seen.service.live.and_then(|live| self.seen.releases.get(&live));
+        Course {
+            spec: &self.release.spec,
+            live: live.map(|live| &live.spec),
+            kind: self.deployment.kind,
+            strategy: self.seen.strategy(),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Walks through whole deployments, as text.
 
 use havre_core::deployment::Kind;
+use havre_core::deployment::outline::outline;
 use havre_core::deployment::state::{FailureReason, State};
-use havre_core::id::{ReleaseId, TaskId};
+use havre_core::id::{DeploymentId, ReleaseId, TaskId};
 use havre_core::quantity::Span;
 use havre_core::route::{Canary, Checks, Role};
-use havre_core::service::spec::{CanarySpec, ServiceSpec, TaskWork};
+use havre_core::service::spec::{CanarySpec, CheckSpec, ServiceSpec, TaskWork};
 use havre_core::service::step::Blocker;
 
 use crate::sample;
@@ -306,4 +307,65 @@ fn without_an_edge_nothing_switches() {
         ]
     );
     assert_eq!(live(&sim), Some(ReleaseId::new(1)));
+}
+
+/// States a walk through a deployment enters, of those that are announced.
+fn entered(sim: &Sim, id: DeploymentId) -> Vec<String> {
+    let prefix = format!("{id} ");
+    let states =
+        sim.log.iter().filter(|line| line.starts_with(&prefix)).filter_map(|line| line.split(" -> ").nth(1));
+    // The first has nothing old to drain, and nobody is told that it passes that state; `succeeded` needs no words.
+    states.filter(|state| !matches!(*state, "draining" | "succeeded")).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn what_is_announced_is_what_comes() {
+    let checks = vec![CheckSpec {
+        path: "/version".parse().expect("is a path"),
+        status: 200,
+        contains: String::new(),
+    }];
+    let canary = Some(CanarySpec { percent: 10, hold: Span::seconds(60) });
+    let all =
+        TaskWork { checks, canary, bake: Span::seconds(60), ..sample::with_release_command(sample::work()) };
+    for work in [sample::work(), all.clone(), sample::with_volume(all)] {
+        let spec = sample::spec(work);
+        for kind in [Kind::Deploy, Kind::Rollback] {
+            let mut sim = deployed();
+            let release = ReleaseId::new(2);
+            let live = sim.releases[&ReleaseId::new(1)].clone();
+            sim.deploy(spec.clone(), Behaviour::Healthy);
+            sim.deployments.get_mut(&DeploymentId::new(2)).expect("exists").kind = kind;
+            let announced = outline(&sim.service, Some(&live), &spec, kind);
+            sim.settle();
+            assert!(
+                matches!(sim.state(DeploymentId::new(2)), State::Succeeded { .. }),
+                "{}",
+                sim.log.join("\n")
+            );
+            assert_eq!(sim.service.live, Some(release));
+            let mut states: Vec<&str> = announced.iter().map(|step| step.state).collect();
+            states.dedup();
+            states.retain(|state| *state != "draining");
+            assert_eq!(states, entered(&sim, DeploymentId::new(2)), "{kind:?}: {announced:?}");
+        }
+    }
+}
+
+#[test]
+fn a_canary_is_announced() {
+    let sim = deployed();
+    let live = sim.releases[&ReleaseId::new(1)].clone();
+    let announced = outline(&sim.service, Some(&live), &with_canary(), Kind::Deploy);
+    let text: Vec<&str> = announced.iter().map(|step| step.text.as_str()).collect();
+    assert_eq!(
+        text,
+        [
+            "make sure the image, networks and volumes are there",
+            "start 2 tasks beside the old ones and wait at most 2m until GET / answers 2xx or 3xx",
+            "give it to 10 % of the clients for 10m and stop there if it answers worse",
+            "switch all routes at once and see the new release through the public listener",
+            "let the old tasks finish what is in flight for at most 30s, then stop them",
+        ]
+    );
 }

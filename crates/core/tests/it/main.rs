@@ -3,6 +3,7 @@
 mod build;
 mod certificate;
 mod deployment;
+mod image;
 mod laws;
 mod manifest;
 mod manifest_edge;

@@ -2,7 +2,7 @@
 //! `havre_core::certificate::conclude`. Every step may run twice, placing an order aside, which is recorded before it is done.
 
 use havre_acme::authority::{self, Account, NewAccount, NewOrder, OrderState};
-use havre_acme::error::AuthorityError;
+use havre_acme::error::{AuthorityError, DnsError};
 use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::conclude::{Outcome, conclude};
 use havre_core::certificate::issuer::Issuer;
@@ -306,7 +306,7 @@ impl Site<'_> {
             }
             ChallengeKind::Dns01 => {
                 let place = self.world.dns.challenge_place(&open.name).await;
-                let place = place.map_err(|error| failed(Side::Ours, chain(&error)))?;
+                let place = place.map_err(|error| stalled(&error))?;
                 Ok((Proof::Txt { record: TxtRecord { place, value: asked.txt.clone() } }, None))
             }
         }
@@ -335,13 +335,15 @@ impl Site<'_> {
         for record in records {
             let written = match self.provider(record).await {
                 Ok(provider) => {
-                    self.world.dns.set_txt(&provider, record).await.map_err(|error| chain(&error))
+                    self.world.dns.set_txt(&provider, record).await.map_err(|error| stalled(&error))
                 }
-                Err(error @ (StoreError::NotFound { .. } | StoreError::Sealed { .. })) => Err(chain(&error)),
+                Err(error @ (StoreError::NotFound { .. } | StoreError::Sealed { .. })) => {
+                    Err(Outcome::Stalled { is_passing: false, message: chain(&error) })
+                }
                 Err(error) => return Err(error),
             };
-            if let Err(message) = written {
-                return self.store(failed(Side::Ours, message), Vec::new()).await;
+            if let Err(outcome) = written {
+                return self.store(outcome, Vec::new()).await;
             }
         }
         self.look_at_zone(records).await;
@@ -519,6 +521,11 @@ impl Site<'_> {
 
 fn failed(side: Side, message: String) -> Outcome {
     Outcome::Failed { side, message, retry_after: None }
+}
+
+/// Trouble with DNS says nothing against the order.
+fn stalled(error: &DnsError) -> Outcome {
+    Outcome::Stalled { is_passing: error.is_passing(), message: chain(error) }
 }
 
 fn span(length: std::time::Duration) -> Span {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use havre_core::certificate::budget::Placed;
 use havre_core::certificate::issuer::Issuer;
 use havre_core::certificate::seen::{EdgesSeen, Seen, Wanted};
-use havre_core::certificate::{Certificate, State, serve, wanted};
+use havre_core::certificate::{Certificate, Phase, State, serve, wanted};
 use havre_core::name::{CertificateName, DnsName, HostName};
 use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{EdgeView, Table};
@@ -104,7 +104,12 @@ impl Observed {
 
 /// One that is about to get its first certificate.
 fn is_newcomer(row: &Certificate) -> bool {
-    let is_on_its_way = matches!(row.state, State::Asking { .. } | State::Ordering { .. });
+    let is_on_its_way = match &row.state {
+        State::Asking { .. } => true,
+        // One that waits for its DNS provider asks no issuer for anything.
+        State::Ordering { phase, .. } => !matches!(phase, Phase::Stalled { .. }),
+        State::Resting { .. } | State::BackingOff { .. } => false,
+    };
     row.current.is_none() && row.is_wanted && is_on_its_way
 }
 

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use havre_acme::error::{AuthorityError, Problem, ProblemKind};
+use havre_acme::error::{AuthorityError, DnsError, Problem, ProblemKind};
 use havre_acme::fake::{Operation, Verdict};
 use havre_core::certificate::challenge::ChallengeKind;
 use havre_core::certificate::issuer::Issuer;
-use havre_core::certificate::{Certificate, State};
+use havre_core::certificate::{Certificate, Phase, State};
 use havre_core::dns::provider::{Provider, ProviderKind};
 use havre_core::event::Actor;
-use havre_core::name::{AbsolutePath, HostName};
+use havre_core::name::{AbsolutePath, DnsName, HostName};
 use havre_core::route::https::CertificatePurpose;
 use havre_core::secret::Secret;
 use havre_core::service::spec::RouteSpec;
@@ -54,6 +54,18 @@ impl Control {
         let write =
             self.world.store.write(self.world.now(), Actor::Local, move |tx| tx.set_issuer(&issuer, None));
         write.await.unwrap();
+    }
+
+    /// The provider of `example.org`.
+    async fn set_dns_provider(&self) {
+        let fields = BTreeMap::from([("token".to_owned(), Secret::from("x"))]);
+        let provider = Provider::parse(ProviderKind::Infomaniak, fields).unwrap();
+        let zone: DnsName = "example.org".parse().unwrap();
+        let set = self
+            .world
+            .store
+            .write(self.world.now(), Actor::Local, move |tx| tx.set_dns_provider(&zone, &provider));
+        set.await.unwrap();
     }
 
     /// A service with these hosts, all of which point here.
@@ -139,14 +151,7 @@ async fn a_host_gets_its_certificate_and_turns_to_https() {
 async fn a_wildcard_by_records_which_are_taken_away() {
     let outside = outside();
     let control = outside.control();
-    let fields = BTreeMap::from([("token".to_owned(), Secret::from("x"))]);
-    let provider = Provider::parse(ProviderKind::Infomaniak, fields).unwrap();
-    let zone: havre_core::name::DnsName = "example.org".parse().unwrap();
-    let set = control
-        .world
-        .store
-        .write(control.world.now(), Actor::Local, move |tx| tx.set_dns_provider(&zone, &provider));
-    set.await.unwrap();
+    control.set_dns_provider().await;
     control.set_issuer(&[ChallengeKind::Http01, ChallengeKind::Dns01]).await;
     control.want(&["api.example.org".to_owned(), "www.example.org".to_owned()]).await;
     control.settle_certificates().await;
@@ -159,6 +164,106 @@ async fn a_wildcard_by_records_which_are_taken_away() {
     assert!(outside.dns.values(&"_acme-challenge.example.org".parse().unwrap()).is_empty());
     let hosts = outside.edge.state.lock().unwrap().table.hosts.len();
     assert_eq!(hosts, 2);
+}
+
+/// How often the provider was asked and how many orders were placed, with the phase of the one that is open.
+async fn tried(control: &Control) -> (usize, usize, bool) {
+    let outside = &control.outside;
+    let orders = outside.authority.orders_at(PRODUCTION) + outside.authority.orders_at(STAGING);
+    let row = control.certificates().await.remove(0);
+    let is_stalled = matches!(row.state, State::Ordering { phase: Phase::Stalled { .. }, .. });
+    (outside.dns.tries(), orders, is_stalled)
+}
+
+#[test]
+fn a_dns_provider_in_trouble_costs_one_order_however_often_it_is_tried() {
+    let outside = outside();
+    for _ in 0..5 {
+        outside.dns.fail_next(DnsError::Unavailable {
+            what: "add a TXT record".to_owned(),
+            provider: "Infomaniak".to_owned(),
+            message: "http 500".to_owned(),
+        });
+    }
+    incarnation(async || {
+        let control = outside.control();
+        control.set_dns_provider().await;
+        control.set_issuer(&[ChallengeKind::Dns01]).await;
+        control.want(&["api.example.org".to_owned()]).await;
+        control.settle_certificates().await;
+        assert_eq!(tried(&control).await, (1, 1, true));
+        let text = control.waiting(1).await;
+        assert!(text.contains("did not take the record 1 times; the order is kept"), "{text}");
+        assert!(text.ends_with("Infomaniak has trouble: http 500"), "{text}");
+        // Time that is too short for another try, then enough for the second, third and fourth.
+        for (seconds, tries) in [(50, 1), (20, 2), (340, 3), (1000, 4)] {
+            control.pass(seconds).await;
+            assert_eq!(tried(&control).await, (tries, 1, true));
+        }
+    });
+    // Another control goes on with the same pause and the same order, also when it comes late.
+    incarnation(async || {
+        let control = outside.control();
+        control.settle_certificates().await;
+        assert_eq!(tried(&control).await, (4, 1, true));
+        control.pass(3 * 3600).await;
+        assert_eq!(tried(&control).await, (5, 1, true));
+        control.pass(4000).await;
+        let row = control.certificates().await.remove(0);
+        assert!(row.current.is_some(), "{row:?} {}", control.waiting(1).await);
+        assert_eq!((row.record.failures, row.record.stalls), (0, 0));
+        assert_eq!(outside.authority.orders_at(PRODUCTION), 1, "the same order gave it");
+        assert_eq!(outside.authority.orders_at(STAGING), 0);
+        let recorded = control.world.store.read(|view| view.list_orders(Timestamp::default())).await.unwrap();
+        assert_eq!(recorded.len(), 1);
+        assert!(outside.dns.values(&"_acme-challenge.example.org".parse().unwrap()).is_empty());
+    });
+}
+
+#[tokio::test]
+async fn refused_credentials_are_said_and_tried_again_when_the_provider_is_set_anew() {
+    let outside = outside();
+    let control = outside.control();
+    outside.dns.fail_next(DnsError::Denied {
+        what: "add a TXT record".to_owned(),
+        provider: "Infomaniak".to_owned(),
+        message: "http 401".to_owned(),
+    });
+    control.set_dns_provider().await;
+    control.set_issuer(&[ChallengeKind::Dns01]).await;
+    control.want(&["api.example.org".to_owned()]).await;
+    control.settle_certificates().await;
+    let text = control.waiting(1).await;
+    assert!(
+        text.starts_with("this does not pass by itself: could not add a TXT record: Infomaniak"),
+        "{text}"
+    );
+    control.pass(1800).await;
+    assert_eq!(tried(&control).await, (1, 1, true), "nobody has changed anything");
+    control.set_dns_provider().await;
+    control.settle_certificates().await;
+    assert!(control.certificates().await[0].current.is_some(), "{}", control.waiting(1).await);
+    assert_eq!(outside.authority.orders_at(PRODUCTION), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_is_kept_is_given_up_when_nobody_wants_it() {
+    let outside = outside();
+    let control = outside.control();
+    outside.dns.fail_next(DnsError::Refused {
+        what: "add a TXT record".to_owned(),
+        provider: "Infomaniak".to_owned(),
+        message: "no such zone".to_owned(),
+    });
+    control.set_dns_provider().await;
+    control.set_issuer(&[ChallengeKind::Dns01]).await;
+    control.want(&["api.example.org".to_owned()]).await;
+    control.settle_certificates().await;
+    assert_eq!(tried(&control).await, (1, 1, true));
+    control.want(&["api.example.net".to_owned()]).await;
+    control.settle_certificates().await;
+    let rows = control.certificates().await;
+    assert!(rows.iter().all(|row| row.names[0].as_str() != "*.example.org"), "{rows:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod certificate;
 mod deploy;
 mod failure;
+mod image;
 mod public;
 mod purge;
 mod purge_http;

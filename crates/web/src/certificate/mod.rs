@@ -26,8 +26,9 @@ pub(crate) fn wire(view: &View<'_>, row: core::Certificate) -> Result<Certificat
         }),
         _ => None,
     };
-    let not_before = match row.state {
-        State::BackingOff { until, .. } => Some(until),
+    let not_before = match &row.state {
+        State::BackingOff { until, .. }
+        | State::Ordering { phase: core::Phase::Stalled { until, .. }, .. } => Some(*until),
         _ => None,
     };
     let renews = (row.source == Source::Automatic && row.is_wanted).then_some(row.id);

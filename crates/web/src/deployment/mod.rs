@@ -7,7 +7,6 @@ pub mod list;
 pub mod restart;
 pub mod rollback;
 
-mod outline;
 mod request;
 
 use std::collections::BTreeSet;

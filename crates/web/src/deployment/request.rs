@@ -5,6 +5,7 @@ use axum::Json;
 use havre_api::deployment::{DeploymentAccepted, DeploymentPlan, Source};
 use havre_core::artifact::Artifact;
 use havre_core::deployment::Kind;
+use havre_core::deployment::outline::outline;
 use havre_core::event::Actor;
 use havre_core::id::ReleaseId;
 use havre_core::release::Release;
@@ -13,7 +14,7 @@ use havre_core::service::{Place, Service};
 use havre_store::{NewRelease, Tx, View};
 use http::StatusCode;
 
-use crate::deployment::{outline, succeeded_releases, wire};
+use crate::deployment::{succeeded_releases, wire};
 use crate::error::{Code, Refusal};
 use crate::state::AppState;
 use crate::{lookup, transaction};
@@ -98,7 +99,8 @@ fn describe(view: &View<'_>, service: &Service, target: &Target) -> Result<Deplo
         ReleaseTarget::Existing(release) => Some(release.id),
         ReleaseTarget::New(_) => None,
     };
-    let steps = outline::steps(service, live.as_ref(), target.release.spec(), target.kind);
+    let expected = outline(service, live.as_ref(), target.release.spec(), target.kind);
+    let steps = expected.into_iter().map(|step| step.text).collect();
     Ok(DeploymentPlan { from: service.live, to, steps, warnings })
 }
 
@@ -192,15 +194,20 @@ fn earlier_target(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<T
     Ok(Target { release: ReleaseTarget::Existing(Box::new(release)), kind: Kind::Rollback, warnings })
 }
 
-/// Refuses a release of a site whose files were removed.
+/// Refuses a release whose files or image were removed.
 fn check_files(view: &View<'_>, service: &Service, id: ReleaseId) -> Result<(), Refusal> {
     if !view.removed_releases(service.id)?.contains(&id) {
         return Ok(());
     }
-    let message =
-        format!("the files of {id} are not kept any more: {} keeps those of its newest", service.place);
-    Err(Refusal::new(Code::BuildNeeded, message)
-        .hint("deploy that commit again; `releases` in havre.toml says how many are kept"))
+    let (what, hint) = match view.get_release(id)?.artifact {
+        Artifact::Site { .. } => (
+            format!("the files of {id} are"),
+            "deploy that commit again; `releases` in havre.toml says how many are kept",
+        ),
+        Artifact::Image { .. } => (format!("the image of {id} is"), "deploy that commit again"),
+    };
+    let message = format!("{what} not kept any more: {} keeps those of its newest", service.place);
+    Err(Refusal::new(Code::BuildNeeded, message).hint(hint))
 }
 
 /// The newest release older than the live one that a deployment has succeeded with.

@@ -10,7 +10,7 @@ use havre_core::service::Service;
 pub(crate) struct Standing {
     /// A deployment of it has succeeded.
     pub(crate) has_succeeded: bool,
-    /// The files of this site were removed.
+    /// The files of this site, or the image that was built here, were removed.
     pub(crate) files_removed: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Deployments asked for, planned, listed and cancelled.
 
 use havre_core::deployment::state::{FailureReason, State};
+use havre_core::id::ReleaseId;
 use havre_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -205,6 +206,23 @@ async fn a_recreate_says_what_it_interrupts_and_a_site_cannot_restart() {
     insta::assert_json_snapshot!("recreate_plan", body["plan"]["steps"]);
     let (status, body) = world.ask("POST", &format!("{ENVIRONMENT}/services/web/restart"), Value::Null).await;
     assert_eq!((status, &body["code"]), (409, &json!("not_scalable")));
+}
+
+#[tokio::test]
+async fn a_release_whose_image_was_removed_is_not_gone_back_to() {
+    let world = three_releases().await;
+    let (image, first) = ("ab".repeat(32).parse().expect("a digest"), ReleaseId::new(1));
+    world.write(move |tx| tx.record_image_removed(image, &[first])).await;
+    let (status, body) = world.ask("POST", &format!("{}/rollback", api()), json!({ "release": "r1" })).await;
+    assert_eq!((status, &body["code"]), (409, &json!("build_needed")));
+    let message = "the image of r1 is not kept any more: dropit/production/api keeps those of its newest";
+    assert_eq!(body["message"], json!(message));
+    let (_, list) = world.get(&format!("{}/releases", api())).await;
+    assert_eq!(list["releases"][2]["files_removed"], json!(true));
+    assert_eq!(list["releases"][1]["files_removed"], Value::Null);
+    // Without a name it is passed over.
+    let (status, body) = world.ask("POST", &format!("{}/rollback", api()), Value::Null).await;
+    assert_eq!((status, &body["deployment"]["release"]), (202, &json!("r2")));
 }
 
 #[tokio::test]

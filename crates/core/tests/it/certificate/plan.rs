@@ -9,6 +9,7 @@ use havre_core::certificate::plan::plan;
 use havre_core::certificate::seen::{EdgesSeen, Look, NamesSeen, Seen, Wanted};
 use havre_core::certificate::{Attempt, Certificate, Failure, Phase, Record, Side, Source, Stage, State};
 use havre_core::dns::pointing::Pointing;
+use havre_core::dns::{TxtPlace, TxtRecord};
 use havre_core::id::OrderId;
 
 use crate::certificate::world::{DAY, at, certificate, current, elsewhere, issuer, names, wanted};
@@ -153,10 +154,15 @@ fn an_open_order() {
     say(&mut text, "stopped while it was placed", &row, (&wanted, &good), 2);
     row.state = ordering(Phase::Placed { url: url.clone() }, ChallengeKind::Http01);
     say(&mut text, "placed", &row, (&wanted, &good), 2);
-    row.state = ordering(Phase::Publishing { url: url.clone(), proofs: Vec::new() }, ChallengeKind::Http01);
+    row.state = ordering(
+        Phase::Publishing { url: url.clone(), proofs: Vec::new(), since: None },
+        ChallengeKind::Http01,
+    );
     say(&mut text, "nothing to prove", &row, (&wanted, &Seen::default()), 2);
-    row.state =
-        ordering(Phase::Publishing { url: url.clone(), proofs: vec![file.clone()] }, ChallengeKind::Http01);
+    row.state = ordering(
+        Phase::Publishing { url: url.clone(), proofs: vec![file.clone()], since: None },
+        ChallengeKind::Http01,
+    );
     say(
         &mut text,
         "to be published",
@@ -167,7 +173,7 @@ fn an_open_order() {
     say(&mut text, "published", &row, (&wanted, &good), 2);
     say(&mut text, "not published for long", &row, (&wanted, &Seen::default()), 700);
     row.state = ordering(
-        Phase::Publishing { url: url.clone(), proofs: vec![file.clone()] },
+        Phase::Publishing { url: url.clone(), proofs: vec![file.clone()], since: None },
         ChallengeKind::TlsAlpn01,
     );
     say(
@@ -190,6 +196,95 @@ fn an_open_order() {
     let gone = Wanted { issuers: Vec::new(), ..wanted.clone() };
     say(&mut text, "the issuer was removed", &row, (&gone, &good), 4);
     insta::assert_snapshot!(text);
+}
+
+fn txt() -> Proof {
+    let place = TxtPlace {
+        name: "_acme-challenge.example.org".parse().unwrap(),
+        zone: "example.org".parse().unwrap(),
+    };
+    Proof::Txt { record: TxtRecord { place, value: "v".to_owned() } }
+}
+
+#[test]
+fn a_dns_provider_in_trouble() {
+    let mut text = String::new();
+    let wanted = Wanted { has_provider: true, ..wanted() };
+    let seen = Seen::default();
+    let url = "https://acme/order/1".to_owned();
+    let (since, until) = (at(10), at(70));
+    let stalled = |proofs: Vec<Proof>, is_passing: bool| {
+        let message = "Pretended has trouble: 500".to_owned();
+        let phase = Phase::Stalled { url: url.clone(), proofs, since, until, is_passing, message };
+        let mut row = certificate(1, "*.example.org");
+        row.state = ordering(phase, ChallengeKind::Dns01);
+        row.record.stalls = 2;
+        row
+    };
+    let row = stalled(vec![txt()], true);
+    say(&mut text, "it passes", &row, (&wanted, &seen), 11);
+    say(&mut text, "its time has come, and the order is the same", &row, (&wanted, &seen), 70);
+    say(&mut text, "two days later, because control was down", &row, (&wanted, &seen), 2 * DAY);
+    say(&mut text, "clock set back", &row, (&wanted, &seen), 5);
+    say(&mut text, "it does not pass", &stalled(vec![txt()], false), (&wanted, &seen), 11);
+    say(&mut text, "the zone was not found, tried again", &stalled(Vec::new(), true), (&wanted, &seen), 70);
+    say(&mut text, "more than six days", &row, (&wanted, &seen), 6 * DAY + 1);
+    let gone = Wanted { has_provider: false, ..wanted.clone() };
+    say(&mut text, "the provider was removed", &row, (&gone, &seen), 11);
+    let unwanted = Certificate { is_wanted: false, ..row };
+    say(&mut text, "wanted no more", &unwanted, (&wanted, &seen), 11);
+    // What comes after it has its ten minutes and its hour from there.
+    let mut row = stalled(Vec::new(), true);
+    let publishing = Phase::Publishing { url: url.clone(), proofs: vec![txt()], since: Some(at(DAY)) };
+    row.state = ordering(publishing, ChallengeKind::Dns01);
+    say(&mut text, "records are written again", &row, (&wanted, &seen), DAY);
+    let lagging = Some(Look { at: at(DAY + 1), seen: Err("ns1 does not show it".to_owned()) });
+    let seen = Seen { zone: lagging, ..Seen::default() };
+    say(&mut text, "the zone does not show them yet", &row, (&wanted, &seen), DAY + 2);
+    let shown = Seen { zone: Some(Look { at: at(DAY + 1), seen: Ok(()) }), ..Seen::default() };
+    say(&mut text, "it shows them", &row, (&wanted, &shown), DAY + 2);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn an_order_is_kept_with_growing_pauses_until_its_records_are_taken() {
+    let mut row = certificate(1, "*.example.org");
+    row.state = ordering(Phase::Placed { url: "u".to_owned() }, ChallengeKind::Dns01);
+    row = conclude(&row, Outcome::Wants { proofs: vec![txt()] }, at(1)).certificate;
+    let mut hours = Vec::new();
+    let mut now = at(1);
+    for is_passing in [true, true, true, true, true, false, false] {
+        let done = conclude(&row, Outcome::Stalled { is_passing, message: "500\n".to_owned() }, now);
+        assert_eq!(done.end, None, "the order is open");
+        row = done.certificate;
+        let State::Ordering { order, phase, .. } = &row.state else { panic!("{row:?}") };
+        let Phase::Stalled { proofs, until, message, .. } = phase else { panic!("{row:?}") };
+        assert_eq!(
+            (*order, proofs.as_slice(), message.as_str()),
+            (OrderId::new(1), [txt()].as_slice(), "500 ")
+        );
+        hours.push(until.since(now).as_secs() / 3600);
+        now = *until;
+        let json = serde_json::to_string(&row).unwrap();
+        assert_eq!(serde_json::from_str::<Certificate>(&json).unwrap(), row, "it survives a restart");
+    }
+    assert!(hours[..3].iter().all(|hours| *hours == 0) && hours[3] == 1 && hours[4] == 1, "{hours:?}");
+    assert!(hours[5] >= 24, "a person must do something: {hours:?}");
+    assert_eq!((row.record.failures, row.record.leftovers.len()), (0, 1));
+    // A person asked, or set the provider anew.
+    assert!(row.state.end_pause(now) && !State::Resting { since: now }.end_pause(now));
+    let wanted = Wanted { has_provider: true, ..wanted() };
+    row.state = plan(&row, &wanted, &Seen::default(), now).next.unwrap();
+    row = conclude(&row, Outcome::Answered, now).certificate;
+    assert_eq!(row.record.stalls, 0);
+    assert!(matches!(row.state, State::Ordering { phase: Phase::Validating { .. }, .. }), "{row:?}");
+}
+
+#[test]
+fn an_order_of_an_older_store_is_read() {
+    let json = r#"{"phase":"publishing","url":"u","proofs":[]}"#;
+    let read: Phase = serde_json::from_str(json).unwrap();
+    assert_eq!(read, Phase::Publishing { url: "u".to_owned(), proofs: Vec::new(), since: None });
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn open_challenges_are_answered() {
         since: at(0),
         order: OrderId::new(1),
         attempt: attempt.clone(),
-        phase: Phase::Publishing { url: String::new(), proofs: vec![proof] },
+        phase: Phase::Publishing { url: String::new(), proofs: vec![proof], since: None },
     };
     let host = |text: &str| text.parse().unwrap();
     file.state = ordering(Proof::File {
