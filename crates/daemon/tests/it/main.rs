@@ -8,6 +8,7 @@ mod crash;
 mod deploy;
 mod destroy;
 mod edge_hand_over;
+mod edge_memory;
 mod failure;
 mod rollback;
 mod scale;
