@@ -9,6 +9,7 @@ mod deploy;
 mod destroy;
 mod edge_hand_over;
 mod edge_memory;
+mod edge_upload;
 mod failure;
 mod rollback;
 mod scale;
