@@ -7,6 +7,7 @@ mod command;
 mod crash;
 mod deploy;
 mod destroy;
+mod edge_descriptors;
 mod edge_hand_over;
 mod edge_memory;
 mod edge_upload;
