@@ -10,6 +10,7 @@ mod destroy;
 mod edge_descriptors;
 mod edge_hand_over;
 mod edge_memory;
+mod edge_top;
 mod edge_upload;
 mod failure;
 mod rollback;
