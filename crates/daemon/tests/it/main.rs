@@ -1,11 +1,17 @@
 //! The promises, kept by the real programs: `havred` as control and edge on the real Docker daemon, driven over the
 //! HTTP API, with users at work meanwhile. One file for each subject. `script/e2e` makes Docker and the image ready.
+//! Files named `edge_…` look at the edge; most of them run it alone.
 
 mod canary;
 mod command;
 mod crash;
 mod deploy;
 mod destroy;
+mod edge_descriptors;
+mod edge_hand_over;
+mod edge_memory;
+mod edge_top;
+mod edge_upload;
 mod failure;
 mod rollback;
 mod scale;

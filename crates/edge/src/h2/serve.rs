@@ -52,7 +52,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, client: ClientName
     let mut head_pace = Pace::within(worker.shared.limits.head_timeout.duration());
     let greeted = poll_fn(|context| match greeting.as_mut().poll(context) {
         Poll::Ready(greeted) => Poll::Ready(greeted.ok()),
-        Poll::Pending if worker.stopping.get() => Poll::Ready(None),
+        // The greeting may be on its way, as a request on a resting connection may.
+        Poll::Pending if !worker.may_rest() => Poll::Ready(None),
         Poll::Pending if head_pace.may_wait(&worker.clock, &watch, Lane::Inward) => Poll::Pending,
         Poll::Pending => Poll::Ready(None),
     })

@@ -10,6 +10,7 @@ use http::Request;
 
 use super::{H2Rig, SCHEME};
 use crate::h2_client::{Peer, get, request, run, whole};
+use crate::h2_raw::{self, GOAWAY, PREFACE, Raw, SETTINGS};
 use crate::rig::{App, eventually, live};
 
 /// The lines of a request as the application saw it, without those that differ from run to run.
@@ -303,6 +304,27 @@ fn a_soft_stop_says_goodbye_and_lets_requests_end() {
         assert_eq!(whole(answer.unwrap()).await.unwrap().body, b"ok");
         peer.ended.await.unwrap().unwrap();
     });
+    rig.workers.join();
+}
+
+/// Who connected before the stop may still be on the way with what HTTP/2 begins with.
+#[test]
+fn a_greeting_that_is_under_way_at_the_soft_stop_is_heard_and_its_request_answered() {
+    let app = App::ok();
+    let rig = H2Rig::before(&app);
+    let mut idle = Raw::connect(rig.address);
+    let mut late = Raw::silent(rig.address);
+    eventually("both are accepted", || rig.shared.metrics.connections.get() == 2);
+    rig.tell_to_stop();
+    assert_eq!(idle.until(GOAWAY).map(|frame| frame.code()), Some(0), "the stop has come");
+    let (first, second) = PREFACE.split_at(10);
+    late.send(first);
+    // The one worker has looked at that part alone before it answers this.
+    idle.send(&h2_raw::get(1, "/"));
+    assert_eq!(idle.answer(1), (200, b"ok".to_vec()));
+    late.send(&[second, &h2_raw::frame(SETTINGS, 0, 0, b""), &h2_raw::get(1, "/")].concat());
+    assert_eq!(late.answer(1), (200, b"ok".to_vec()));
+    drop((idle, late));
     rig.workers.join();
 }
 

@@ -2,12 +2,16 @@
 //! Docker daemon. Everything it makes carries the label of its own installation and is removed at the end, also after
 //! a failure.
 
+pub(crate) mod alone;
 pub(crate) mod api;
 pub(crate) mod docker;
 pub(crate) mod load;
+pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod secure;
 pub(crate) mod slot;
 pub(crate) mod spec;
+pub(crate) mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

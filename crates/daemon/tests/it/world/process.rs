@@ -13,6 +13,11 @@ const STOP: Duration = Duration::from_secs(40);
 /// Lines of a log shown when a test fails.
 const SHOWN: usize = 80;
 
+/// A program that lies beside `havred`.
+pub(crate) fn beside(name: &str) -> PathBuf {
+    Path::new(PROGRAM).with_file_name(name)
+}
+
 /// A role in a process of its own; killed when dropped.
 pub(crate) struct Process {
     role: &'static str,
@@ -23,9 +28,20 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `havred <role>`; its log goes on where an earlier process of the role stopped.
     pub(crate) fn start(role: &'static str, config: &Path) -> Self {
+        Self::spawn(Command::new(PROGRAM), role, config)
+    }
+
+    /// The same with at most this many open files, a limit it cannot raise by itself.
+    pub(crate) fn start_with_descriptors(most: u32, role: &'static str, config: &Path) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg("ulimit -n \"$0\" && exec \"$@\"").arg(most.to_string()).arg(PROGRAM);
+        Self::spawn(shell, role, config)
+    }
+
+    fn spawn(program: Command, role: &'static str, config: &Path) -> Self {
         let log = config.with_file_name(format!("{role}.log"));
         let file = OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
-        let child = command(role, config).stderr(file).spawn().expect("havred starts");
+        let child = command(program, role, config).stderr(file).spawn().expect("havred starts");
         Self { role, child, log }
     }
 
@@ -80,12 +96,12 @@ impl Drop for Process {
 
 /// Runs `havred <role>` to its end: exit code and what it wrote to standard error.
 pub(crate) fn run_to_end(role: &str, config: &Path) -> (Option<i32>, String) {
-    let output = command(role, config).stderr(Stdio::piped()).output().expect("havred starts");
+    let output =
+        command(Command::new(PROGRAM), role, config).stderr(Stdio::piped()).output().expect("havred starts");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-fn command(role: &str, config: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
+fn command(mut command: Command, role: &str, config: &Path) -> Command {
     command.arg(role).arg("--config").arg(config).env("NO_COLOR", "1").env_remove("HAVRE_LOG");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
@@ -102,14 +118,15 @@ pub(crate) fn signal(id: u32, signal: Signal) {
 
 /// Kills the processes that a killed test left running: those with an argument that no other process has.
 pub(crate) fn kill_all_with(argument: &str) {
-    for id in all() {
-        if words(id).iter().skip(1).any(|word| word == argument)
-            && let Some(process) = pid(id)
-        {
-            // It may have ended a moment ago.
-            let _ = kill_process(process, Signal::KILL);
-        }
+    for process in all_with(argument).into_iter().filter_map(pid) {
+        // It may have ended a moment ago.
+        let _ = kill_process(process, Signal::KILL);
     }
+}
+
+/// Processes with this argument.
+pub(crate) fn all_with(argument: &str) -> Vec<u32> {
+    all().filter(|id| words(*id).iter().skip(1).any(|word| word == argument)).collect()
 }
 
 /// Children of a process: id and role.
