@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use havre_api::route_change::RouteChange;
 use havre_api::route_table::RouteTable;
 
 use super::peers::{HOST, Proxy, Site, havre};
@@ -49,6 +50,9 @@ pub(crate) struct RoutesArguments {
     /// Worker threads of the edge. With two or more nothing is bound to a core.
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// Give whole tables, as a control does that has started anew.
+    #[arg(long)]
+    whole: bool,
     /// Fail when the change is seen later, in milliseconds (median).
     #[arg(long, default_value_t = 10.0)]
     limit_ms: f64,
@@ -75,6 +79,10 @@ impl Text {
 struct Control {
     /// To service 0, and to service 1.
     texts: [Text; 2],
+    /// What leads to each of them from the other.
+    changes: [RouteChange; 2],
+    /// Tables come whole, as from a control that has started anew.
+    is_whole: bool,
     state: Mutex<State>,
     news: Condvar,
 }
@@ -90,11 +98,17 @@ struct State {
 
 impl Control {
     /// Serves `table`, and what it becomes when host 0 leads to service 1, on `socket`.
-    fn start(mut table: RouteTable, socket: &Path) -> anyhow::Result<Arc<Self>> {
-        let first = Text::of(&table)?;
-        havre::lead(&mut table, 1);
+    fn start(table: RouteTable, socket: &Path, is_whole: bool) -> anyhow::Result<Arc<Self>> {
+        let mut tables = [table.clone(), table];
+        havre::lead(&mut tables[1], 1);
+        let texts = [Text::of(&tables[0])?, Text::of(&tables[1])?];
+        let change = |before: &RouteTable, after: &RouteTable| {
+            let after = RouteTable { generation: before.generation + 1, ..after.clone() };
+            RouteChange::between(before, &after).context("compare the tables")
+        };
+        let changes = [change(&tables[1], &tables[0])?, change(&tables[0], &tables[1])?];
         let state = Mutex::new(State { generation: 1, sent: None, reported: 0 });
-        let control = Arc::new(Self { texts: [first, Text::of(&table)?], state, news: Condvar::new() });
+        let control = Arc::new(Self { texts, changes, is_whole, state, news: Condvar::new() });
         let listener = UnixListener::bind(socket).context("listen as control")?;
         let serving = Arc::clone(&control);
         std::thread::spawn(move || {
@@ -134,9 +148,10 @@ impl Control {
                 length = value.trim().parse()?;
             }
         }
-        if let Some((_, after)) = first.split_once("/table?after=") {
+        for (path, is_change) in [("/table?after=", false), ("/changes?after=", true)] {
+            let Some((_, after)) = first.split_once(path) else { continue };
             let after: u64 = after.split(['&', ' ']).next().unwrap_or_default().parse()?;
-            return self.give(&mut stream, after);
+            return self.give(&mut stream, after, is_change);
         }
         let mut body = String::new();
         reader.take(length).read_to_string(&mut body)?;
@@ -149,8 +164,8 @@ impl Control {
         Ok(stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?)
     }
 
-    /// The newest table once there is one after `after`.
-    fn give(&self, stream: &mut UnixStream, after: u64) -> anyhow::Result<()> {
+    /// The newest table once there is one after `after`, or what leads there.
+    fn give(&self, stream: &mut UnixStream, after: u64, is_change: bool) -> anyhow::Result<()> {
         let state = self.lock();
         let waited = self.news.wait_timeout_while(state, HOLD, |state| state.generation <= after);
         let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -159,15 +174,26 @@ impl Control {
             return Ok(stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?);
         }
         let generation = state.generation;
+        if is_change && (self.is_whole || after + 1 != generation) {
+            drop(state);
+            return Ok(
+                stream.write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?
+            );
+        }
         state.sent.get_or_insert_with(Instant::now);
         drop(state);
-        let Text(before, behind) = &self.texts[usize::from(generation % 2 == 0)];
         let number = generation.to_string();
-        let length = before.len() + number.len() + behind.len();
+        let change = &self.changes[usize::from(generation % 2 == 0)];
+        let change = serde_json::to_vec(&RouteChange { from: after, generation, ..change.clone() })?;
+        let Text(before, behind) = &self.texts[usize::from(generation % 2 == 0)];
+        let parts: [&[u8]; 3] =
+            if is_change { [&change, &[], &[]] } else { [before, number.as_bytes(), behind] };
+        let length: usize = parts.iter().map(|part| part.len()).sum();
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
         );
-        for part in [head.as_bytes(), before, number.as_bytes(), behind] {
+        stream.write_all(head.as_bytes())?;
+        for part in parts {
             stream.write_all(part)?;
         }
         Ok(())
@@ -205,7 +231,7 @@ pub(crate) fn run_command(arguments: &RoutesArguments) -> anyhow::Result<bool> {
     };
     let mut control = None;
     let proxy = havre::start_under_control(&program, &site, arguments.hosts, |table, socket| {
-        control = Some(Control::start(table, socket)?);
+        control = Some(Control::start(table, socket, arguments.whole)?);
         Ok(())
     })?;
     let control = control.context("start control")?;

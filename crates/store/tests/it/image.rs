@@ -6,7 +6,7 @@ use havre_core::deployment::state::State;
 use havre_core::id::{ReleaseId, ServiceId};
 use havre_store::NewRelease;
 
-use crate::world::{World, apply, at, tasks};
+use crate::world::{World, at, tasks};
 
 fn digest(number: i64) -> Digest {
     format!("{number:064x}").parse().unwrap()
