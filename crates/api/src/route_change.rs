@@ -201,7 +201,9 @@ mod tests {
             path_prefix: "/".to_owned(),
             target: Target::Service { service: service.to_owned() },
             policy: policy.map(ToOwned::to_owned),
-        }, is_counted: false }
+            is_counted: false,
+        }
+    }
 
     fn table(generation: u64) -> RouteTable {
         RouteTable {

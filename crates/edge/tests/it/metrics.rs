@@ -75,7 +75,7 @@ fn routes_of_one_service_are_told_apart() {
     let whole = Route { is_counted: true, ..wire.routes[0].clone() };
     let below = Route { path_prefix: "/below/".to_owned(), ..whole.clone() };
     wire.routes = vec![whole, below];
-    let rig = Rig::new(EdgeLimits::default(), &wire);
+    let rig = Rig::start(EdgeLimits::default(), &wire);
     let mut client = rig.connect();
     for path in ["/", "/below", "/below/x"] {
         client.ask(&format!("GET {path} HTTP/1.1\r\nHost: app.example\r\n\r\n"));
