@@ -201,6 +201,7 @@ mod tests {
             path_prefix: "/".to_owned(),
             target: Target::Service { service: service.to_owned() },
             policy: policy.map(ToOwned::to_owned),
+            is_counted: false,
         }
     }
 

@@ -115,6 +115,9 @@ pub struct Route {
     /// Key into [`RouteTable::policies`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// Its requests are counted by themselves as well, because its service has other routes too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_counted: bool,
 }
 
 /// Where a route leads.

@@ -62,6 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             path_prefix: "/".to_owned(),
             target: Target::Service { service: "api".to_owned() },
             policy: None,
+            is_counted: false,
         }],
         services: BTreeMap::from([("api".to_owned(), service)]),
         ..RouteTable::default()

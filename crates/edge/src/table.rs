@@ -125,6 +125,8 @@ struct PathRoute {
     target: RouteTarget,
     /// None when requests only pass.
     policy: Option<Arc<RoutePolicy>>,
+    /// What its own requests ended with, where its service has other routes too; survives a swap.
+    counters: Option<Arc<Counters>>,
 }
 
 #[derive(Debug)]
@@ -144,6 +146,31 @@ pub enum Found<'t> {
     UnknownHost,
     /// Routes name the host, none of them the path.
     UnknownPath,
+}
+
+/// Where a request goes, and what the route does besides.
+#[derive(Debug)]
+pub(crate) struct Hit<'t> {
+    pub(crate) found: Found<'t>,
+    pub(crate) policy: Option<&'t Arc<RoutePolicy>>,
+    /// Who counts it besides its service.
+    pub(crate) counters: Option<&'t Arc<Counters>>,
+}
+
+impl Hit<'_> {
+    /// No route.
+    pub(crate) fn none(found: Found<'_>) -> Hit<'_> {
+        Hit { found, policy: None, counters: None }
+    }
+}
+
+/// A route with counters of its own.
+#[derive(Debug)]
+pub(crate) struct CountedRoute<'t> {
+    /// Host and path prefix.
+    pub(crate) name: String,
+    pub(crate) service: &'t Arc<Service>,
+    pub(crate) counters: &'t Arc<Counters>,
 }
 
 /// One service at one generation.
@@ -173,6 +200,13 @@ pub struct Service {
     pub canary: Option<Canary>,
     /// Those of them that no task answered.
     pub own: Arc<Series>,
+}
+
+impl Service {
+    /// Whether one of its tasks is of this release.
+    fn has(&self, release: &str) -> bool {
+        self.upstreams.iter().any(|member| member.upstream.release == release)
+    }
 }
 
 /// A service is the same only where one table has it from the other: what differs is what was built anew.
@@ -246,12 +280,12 @@ impl Table {
 
     /// The route for `host` and `path`; see [`Table::host`] and [`Host::find`].
     pub fn find(&self, host: &str, path: &str) -> Found<'_> {
-        self.route(host, path).0
+        self.route(host, path).found
     }
 
     /// The same with what the route does besides.
-    pub(crate) fn route(&self, host: &str, path: &str) -> (Found<'_>, Option<&Arc<RoutePolicy>>) {
-        self.host(host).map_or((Found::UnknownHost, None), |host| host.route(path))
+    pub(crate) fn route(&self, host: &str, path: &str) -> Hit<'_> {
+        self.host(host).map_or_else(|| Hit::none(Found::UnknownHost), |host| host.route(path))
     }
 
     /// The service with this key.
@@ -283,13 +317,35 @@ impl Table {
     pub(crate) fn forget_releases(&self, before: &Self) {
         for (_, now) in self.changes_since(before) {
             let Some(service) = now else { continue };
-            service
-                .counters
-                .retain(|release| service.upstreams.iter().any(|member| member.upstream.release == release));
+            service.counters.retain(|release| service.has(release));
         }
         for site in self.touched_sites() {
             site.counters.retain(|release| site.release == release);
         }
+        let touched: Box<dyn Iterator<Item = &Arc<Host>>> = match &self.touched {
+            Some(touched) => Box::new(touched.iter().filter_map(|host| self.hosts.get(host))),
+            None => Box::new(self.hosts.values()),
+        };
+        for PathRoute { target, counters, .. } in touched.flat_map(|host| &host.routes) {
+            if let (RouteTarget::Service(service), Some(counters)) = (target, counters) {
+                counters.retain(|release| service.has(release));
+            }
+        }
+    }
+
+    /// Every route that is counted by itself, in the order of the names.
+    pub(crate) fn counted_routes(&self) -> Vec<CountedRoute<'_>> {
+        let mut routes = Vec::new();
+        for (host, found) in &self.hosts {
+            for route in &found.routes {
+                if let (RouteTarget::Service(service), Some(counters)) = (&route.target, &route.counters) {
+                    let name = format!("{host}{}/", route.prefix);
+                    routes.push(CountedRoute { name, service, counters });
+                }
+            }
+        }
+        routes.sort_by(|a, b| a.name.cmp(&b.name));
+        routes
     }
 
     /// Every site, in no particular order.
@@ -327,21 +383,21 @@ impl Host {
 
     /// The route for `path` (as sent, without the query). Never allocates; as many comparisons as there are prefixes.
     pub fn find(&self, path: &str) -> Found<'_> {
-        self.route(path).0
+        self.route(path).found
     }
 
     /// The same with what the route does besides.
-    pub(crate) fn route(&self, path: &str) -> (Found<'_>, Option<&Arc<RoutePolicy>>) {
+    pub(crate) fn route(&self, path: &str) -> Hit<'_> {
         for route in &self.routes {
             if covers(&route.prefix, path) {
                 let found = match &route.target {
                     RouteTarget::Service(service) => Found::Service(service),
                     RouteTarget::Site(site) => Found::Site(site),
                 };
-                return (found, route.policy.as_ref());
+                return Hit { found, policy: route.policy.as_ref(), counters: route.counters.as_ref() };
             }
         }
-        (Found::UnknownPath, None)
+        Hit::none(Found::UnknownPath)
     }
 }
 

@@ -89,7 +89,7 @@ fn key(number: usize) -> String {
 }
 
 fn route(host: &str, target: Target) -> Route {
-    Route { host: host.to_owned(), path_prefix: "/".to_owned(), target, policy: None }
+    Route { host: host.to_owned(), path_prefix: "/".to_owned(), target, policy: None, is_counted: false }
 }
 
 fn files(digest: String) -> Target {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::series::{Ending, Series};
+use super::series::{Counters, Ending, Series};
 use super::settings::Mode;
 use super::{Account, date, line};
 use crate::proxy::RequestId;
@@ -51,6 +51,8 @@ pub(crate) struct Record {
     pub(crate) sent: u64,
     /// Who counts it: a service or a site, and the release that answered.
     pub(crate) series: Option<Arc<Series>>,
+    /// Who else counts it: its route, where its service has others.
+    pub(crate) route: Option<Arc<Counters>>,
     /// The task that answered, or was asked last.
     pub(crate) upstream: Option<Arc<Upstream>>,
     id: Option<RequestId>,
@@ -71,6 +73,7 @@ impl Record {
             received: 0,
             sent: 0,
             series: None,
+            route: None,
             upstream: None,
             id: None,
             words: Vec::with_capacity(256),
@@ -114,7 +117,7 @@ impl Record {
     fn clear(&mut self) {
         (self.status, self.retries, self.received, self.sent) = (0, 0, 0, 0);
         (self.reason, self.id, self.client_length) = ("", None, 0);
-        (self.series, self.upstream) = (None, None);
+        (self.series, self.route, self.upstream) = (None, None, None);
         self.words.clear();
     }
 }
@@ -235,7 +238,11 @@ impl Desk {
         let micros = u64::try_from(record.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         if let Some(series) = &record.series {
             let (status, received, sent) = (record.status, record.received, record.sent);
-            series.count(self.worker, Ending { status, micros, received, sent });
+            let ending = Ending { status, micros, received, sent };
+            series.count(self.worker, ending);
+            if let Some(route) = &record.route {
+                route.of(&series.release).count(self.worker, ending);
+            }
         }
         if self.is_kept(record) {
             self.write(record, micros);

@@ -30,9 +30,9 @@ pub struct Ending {
 /// Counters of one release of one service or site. Takes memory once it is used.
 #[derive(Debug)]
 pub struct Series {
-    /// `service` or `site`: the label of its name.
+    /// `service`, `site` or `route`: the label of its name.
     pub kind: &'static str,
-    /// Name of the service (`project/environment/service`) or the address of the site.
+    /// Name of the service (`project/environment/service`), or the address of the site or the route.
     pub name: Box<str>,
     /// Name of the release; empty for answers the edge gave itself.
     pub release: Box<str>,
@@ -105,7 +105,7 @@ impl Series {
     }
 }
 
-/// All series of one service or site; survives a swap of the table.
+/// All series of one service, site or route; survives a swap of the table.
 #[derive(Debug)]
 pub struct Counters {
     kind: &'static str,
@@ -120,7 +120,8 @@ impl Counters {
         Self { kind, name: name.into(), series: Mutex::default() }
     }
 
-    /// The series of a release, made when it is missing. Not for the data path: keep what it returns.
+    /// The series of a release, made when it is missing. It takes a lock: what is counted for every request keeps what it
+    /// returns, unless others count it too (routes).
     pub fn of(&self, release: &str) -> Arc<Series> {
         let mut series = self.lock();
         if let Some(found) = series.iter().find(|series| &*series.release == release) {

@@ -9,7 +9,7 @@ use havre_api::route_table::UpstreamRole;
 
 use super::Number;
 use crate::account::histogram::Durations;
-use crate::account::series::{CLASS_NAMES, Series};
+use crate::account::series::{CLASS_NAMES, Series, Totals};
 use crate::shared::Shared;
 use crate::table::Table;
 use crate::upstream::Standing;
@@ -25,6 +25,7 @@ pub fn text(shared: &Shared) -> String {
     process(&mut page, shared, &table);
     let series = all_series(&table);
     requests(&mut page, &series);
+    routes(&mut page, &table);
     upstreams(&mut page, &table);
     page.0
 }
@@ -88,13 +89,40 @@ fn requests(page: &mut Page, series: &[Arc<Series>]) {
         "Time from the head of a request to the end of its answer.",
     );
     for (series, totals) in &totals {
-        for (class, name) in CLASS_NAMES.into_iter().enumerate() {
-            // Classes that never came take no lines: 20 each, for every release.
-            if totals.classes[class] > 0
-                && let Some(durations) = series.durations(class)
-            {
-                page.histogram("request_duration_seconds", &labels(series, &[("class", name)]), &durations);
-            }
+        durations(page, "request_duration_seconds", (series, totals), &[]);
+    }
+}
+
+/// Routes of services that have several; for others the service says it all.
+fn routes(page: &mut Page, table: &Table) {
+    let routes = table.counted_routes();
+    let mut all = Vec::new();
+    for route in &routes {
+        let series = route.counters.list().into_iter();
+        all.extend(series.map(|series| (route.service.name.as_str(), series.totals(), series)));
+    }
+    page.family("route_requests_total", "counter", "Requests of services with several routes, by route.");
+    for (service, totals, series) in &all {
+        for (class, count) in CLASS_NAMES.into_iter().zip(totals.classes) {
+            let labels = labels(series, &[("service", service), ("class", class)]);
+            page.sample("route_requests_total", &labels, count);
+        }
+    }
+    let help = "The same time, by route.";
+    page.family("route_request_duration_seconds", "histogram", help);
+    for (service, totals, series) in &all {
+        durations(page, "route_request_duration_seconds", (series, totals), &[("service", service)]);
+    }
+}
+
+fn durations(page: &mut Page, name: &str, (series, totals): (&Series, &Totals), more: &[(&str, &str)]) {
+    for (class, class_name) in CLASS_NAMES.into_iter().enumerate() {
+        // Classes that never came take no lines: 20 each, for every release.
+        if totals.classes[class] > 0
+            && let Some(durations) = series.durations(class)
+        {
+            let labels = labels(series, &[more, &[("class", class_name)]].concat());
+            page.histogram(name, &labels, &durations);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{ClientName, Connection, RequestId};
 use crate::account::record::{Entry, Words};
 use crate::balance::{Choice, NoUpstream, Place};
 use crate::site::SiteRequest;
-use crate::table::{Found, Host, Service, Table};
+use crate::table::{Found, Hit, Host, Service, Table};
 use crate::upstream::{InFlight, Upstream};
 use crate::worker::Worker;
 use havre_http::h1::body::{Sink, Source};
@@ -159,7 +159,9 @@ impl Connection {
         if client.is_https() {
             ask.hsts = known.and_then(|known| known.https.hsts);
         }
-        let (found, policy) = known.map_or((Found::UnknownHost, None), |known| known.route(head.path()));
+        let Hit { found, policy, counters } =
+            known.map_or_else(|| Hit::none(Found::UnknownHost), |known| known.route(head.path()));
+        entry.route = counters.cloned();
         entry.series = match &found {
             Found::Service(service) => Some(Arc::clone(&service.own)),
             Found::Site(site) => Some(Arc::clone(&site.series)),

@@ -179,13 +179,21 @@ pub(super) fn host(
         let prefix = prefix(route)?;
         let target = target(route, prefix, services, before)?;
         let policy = route.policy.as_deref().and_then(|key| policies.get(key)).cloned();
-        built.push(PathRoute { prefix: prefix.into(), target, policy });
+        let counters = route.is_counted.then(|| counters(name, prefix, before));
+        built.push(PathRoute { prefix: prefix.into(), target, policy, counters });
     }
     built.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then_with(|| a.prefix.cmp(&b.prefix)));
     if let Some(pair) = built.windows(2).find(|pair| pair[0].prefix == pair[1].prefix) {
         return Err(TableError::RouteTwice { host: name.to_owned(), prefix: pair[0].prefix.to_string() });
     }
     Ok(Host { https: policy.map(https::policy).transpose()?.unwrap_or_default(), routes: built })
+}
+
+/// Those of the same route before, or fresh ones.
+fn counters(host: &str, prefix: &str, before: Option<&Host>) -> Arc<Counters> {
+    let mut routes = before.into_iter().flat_map(|host| &host.routes);
+    let known = routes.find(|route| *route.prefix == *prefix).and_then(|route| route.counters.clone());
+    known.unwrap_or_else(|| Arc::new(Counters::new("route", &format!("{host}{prefix}/"))))
 }
 
 pub(super) fn check_host(host: &str) -> Result<(), TableError> {

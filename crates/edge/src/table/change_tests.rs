@@ -99,7 +99,7 @@ fn tables() -> impl Strategy<Value = RouteTable> {
                     _ => None,
                 };
                 let (host, path_prefix) = (host.to_owned(), path_prefix.to_owned());
-                table.routes.push(Route { host, path_prefix, target, policy });
+                table.routes.push(Route { host, path_prefix, target, policy, is_counted: is_below });
             }
             table.routes.sort_by(|a, b| (&a.host, &a.path_prefix).cmp(&(&b.host, &b.path_prefix)));
             if let Some(host) = redirecting {
@@ -123,7 +123,7 @@ fn described(table: &Table) -> Vec<String> {
     let mut lines = Vec::new();
     for host in HOSTS {
         for path in ["/", "/below/x"] {
-            let (found, policy) = table.route(host, path);
+            let Hit { found, policy, counters } = table.route(host, path);
             let found = match found {
                 Found::Service(service) => {
                     assert!(table.service(&service.key).is_some_and(|known| Arc::ptr_eq(known, service)));
@@ -133,7 +133,11 @@ fn described(table: &Table) -> Vec<String> {
                 Found::UnknownHost => "no host".to_owned(),
                 Found::UnknownPath => "no path".to_owned(),
             };
-            lines.push(format!("{host}{path}: {found}, {:?}", policy.map(|policy| policy.limits.clone())));
+            lines.push(format!(
+                "{host}{path}: {found}, {:?} {}",
+                policy.map(|policy| policy.limits.clone()),
+                counters.is_some()
+            ));
         }
         let https = table.https.find(host).map(|certificate| certificate.digest);
         let policy = table.host(host).map(|host| host.https.clone());
@@ -194,6 +198,7 @@ fn built() -> (RouteTable, Table) {
         path_prefix: "/".to_owned(),
         target: Target::Service { service: key.to_owned() },
         policy: None,
+        is_counted: false,
     };
     let wire = RouteTable {
         version: ROUTE_TABLE_VERSION,
@@ -219,6 +224,7 @@ fn changes_that_could_do_harm_are_refused() {
         path_prefix: "/".to_owned(),
         target: Target::Service { service: service.to_owned() },
         policy: policy.map(ToOwned::to_owned),
+        is_counted: false,
     };
     let host = |key: &str, routes: Vec<Route>| RouteChange {
         hosts: [(key.to_owned(), HostChange { routes, policy: None })].into(),

@@ -62,6 +62,7 @@ fn wire(generation: u64, routes: &[(&str, &str, &str)], upstreams: Vec<WireUpstr
                 path_prefix: (*path).to_owned(),
                 target: Target::Service { service: (*service).to_owned() },
                 policy: None,
+                is_counted: false,
             })
             .collect(),
         services: BTreeMap::from([("api".to_owned(), wire_service(upstreams))]),
@@ -82,6 +83,7 @@ fn routed(routes: &[(&str, &str)]) -> Table {
             path_prefix: (*path).to_owned(),
             target: Target::Service { service: name },
             policy: None,
+            is_counted: false,
         });
     }
     Table::build(&table, None).unwrap()
@@ -143,6 +145,7 @@ fn documents_that_could_do_harm_are_refused() {
         host: host.to_owned(),
         path_prefix: path.to_owned(),
         target: Target::Service { service: "api".to_owned() },
+        is_counted: false,
     };
     let upstream = |table: &mut RouteTable, change: &dyn Fn(&mut WireUpstream)| {
         change(&mut table.services.get_mut("api").unwrap().upstreams[0]);

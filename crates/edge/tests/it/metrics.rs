@@ -10,6 +10,7 @@ use havre_edge::{Shared, metrics};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::rig::{App, Rig, eventually, live};
 use crate::strict;
 use crate::world::{table, upstream};
 
@@ -35,6 +36,7 @@ fn shared() -> Arc<Shared> {
             earlier: Vec::new(),
         },
         policy: None,
+        is_counted: false,
     });
     shared.publish(Table::build(&wire, Some(&shared.table.load_full())).unwrap());
     shared
@@ -64,6 +66,39 @@ fn the_whole_page() {
     strict::check(&page);
     insta::assert_snapshot!(page);
     drop(guard);
+}
+
+#[test]
+fn routes_of_one_service_are_told_apart() {
+    let app = App::ok();
+    let mut wire = live(&[app.address]);
+    let whole = Route { is_counted: true, ..wire.routes[0].clone() };
+    let below = Route { path_prefix: "/below/".to_owned(), ..whole.clone() };
+    wire.routes = vec![whole, below];
+    let rig = Rig::start(EdgeLimits::default(), &wire);
+    let mut client = rig.connect();
+    for path in ["/", "/below", "/below/x"] {
+        client.ask(&format!("GET {path} HTTP/1.1\r\nHost: app.example\r\n\r\n"));
+    }
+    let lines = || {
+        let page = metrics::text(&rig.shared);
+        strict::check(&page);
+        let is_wanted = |line: &&str| {
+            line.starts_with("havre_edge_route_re")
+                && line.contains("class=\"2xx\"")
+                && !line.contains("_bucket")
+                && !line.contains("_sum")
+        };
+        page.lines().filter(is_wanted).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    eventually("all are counted", || lines().iter().any(|line| line.ends_with(" 2")));
+    insta::assert_snapshot!(lines().join("\n"));
+    // The next release begins at nothing, and the one before is forgotten.
+    let service = wire.services.values_mut().next().unwrap();
+    (service.upstreams[0].task, service.upstreams[0].release) = ("t9".to_owned(), "r9".to_owned());
+    wire.generation += 1;
+    rig.shared.publish(Table::build(&wire, Some(&rig.shared.table.load_full())).unwrap());
+    assert_eq!(lines(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -153,7 +153,13 @@ fn site_table(table: RouteTable) -> RouteTable {
         cdn: None,
         earlier: Vec::new(),
     };
-    let route = Route { host: "web.example".to_owned(), path_prefix: "/".to_owned(), target, policy: None };
+    let route = Route {
+        host: "web.example".to_owned(),
+        path_prefix: "/".to_owned(),
+        target,
+        policy: None,
+        is_counted: false,
+    };
     RouteTable { routes: vec![route], ..table }
 }
 

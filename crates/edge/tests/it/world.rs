@@ -64,6 +64,7 @@ pub(crate) fn table(generation: u64, upstreams: Vec<Upstream>) -> RouteTable {
             path_prefix: "/".to_owned(),
             target: Target::Service { service: "api".to_owned() },
             policy: None,
+            is_counted: false,
         }],
         services: BTreeMap::from([("api".to_owned(), service)]),
         ..RouteTable::default()

@@ -1,11 +1,12 @@
 //! Route tables and edge reports between core's types and the wire. Total and one to one; no decisions but defaults
 //! that rows do not hold. Golden JSON: `tests/it/edge.rs`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use havre_api::edge_report as report;
 use havre_api::route_table as wire;
-use havre_core::id::{IdError, TaskId};
+use havre_core::id::{IdError, ServiceId, TaskId};
 use havre_core::route::{self, EdgeView, UpstreamView, https};
 use havre_core::service::balance::BalanceSpec;
 use havre_core::service::spec::{CheckSpec, Protocol, defaults};
@@ -13,11 +14,16 @@ use havre_core::time::Timestamp;
 
 /// The table edges get.
 pub fn table(generation: u64, probe_key: String, table: &route::Table) -> wire::RouteTable {
+    let mut routes: BTreeMap<ServiceId, usize> = BTreeMap::new();
+    for service in table.routes.iter().filter_map(service_of) {
+        *routes.entry(service).or_default() += 1;
+    }
+    let is_counted = |route: &route::Route| service_of(route).is_some_and(|service| routes[&service] > 1);
     wire::RouteTable {
         version: wire::ROUTE_TABLE_VERSION,
         generation,
         probe_key,
-        routes: table.routes.iter().map(map_route).collect(),
+        routes: table.routes.iter().map(|route| map_route(route, is_counted(route))).collect(),
         services: table.services.iter().map(|(id, service)| (id.to_string(), map_service(service))).collect(),
         certificates: table.certificates.iter().map(map_certificate).collect(),
         challenges: table.challenges.iter().map(map_challenge).collect(),
@@ -52,7 +58,14 @@ fn map_host(policy: &https::HostPolicy) -> wire::HostPolicy {
     }
 }
 
-fn map_route(route: &route::Route) -> wire::Route {
+fn service_of(route: &route::Route) -> Option<ServiceId> {
+    match route.target {
+        route::Target::Service { service } => Some(service),
+        route::Target::Site { .. } => None,
+    }
+}
+
+fn map_route(route: &route::Route, is_counted: bool) -> wire::Route {
     let target = match &route.target {
         route::Target::Service { service } => wire::Target::Service { service: service.to_string() },
         route::Target::Site {
@@ -82,6 +95,7 @@ fn map_route(route: &route::Route) -> wire::Route {
         path_prefix: route.path.to_string(),
         target,
         policy: route.policy.clone(),
+        is_counted,
     }
 }
 

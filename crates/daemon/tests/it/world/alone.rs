@@ -185,6 +185,7 @@ fn table(application: SocketAddr, digest: String) -> RouteTable {
             path_prefix: "/".to_owned(),
             target: Target::Service { service: "app".to_owned() },
             policy: None,
+            is_counted: false,
         }],
         services: BTreeMap::from([("app".to_owned(), service)]),
         certificates: vec![Certificate {
