@@ -20,10 +20,10 @@ mod https;
 mod tests;
 
 pub use self::https::{Certificate, HostPolicy, Hsts, Https};
-use crate::account::series::{Counters, Series};
 use crate::balance::Balance;
 use crate::site::Site;
 use crate::upstream::{Signals, Upstream};
+use havre_http::account::series::{Counters, Series};
 use havre_http::policy::Policy as RoutePolicy;
 use imbl::ordmap::DiffItem;
 use imbl::{HashMap, OrdMap};

@@ -11,9 +11,9 @@ use havre_api::edge_report::{Checks, Health};
 use havre_api::route_table::{Check, Protocol, Upstream as WireUpstream};
 use tokio::sync::Notify;
 
-use crate::account::series::Series;
 use crate::balance::{Outcome, Queue};
 use crate::tls::upstream::Trust;
+use havre_http::account::series::Series;
 
 /// Wake-ups between worker threads and the two state threads; one for the life of the process, passed from
 /// each table to the next. Each side has exactly one listener, so a stored permit is never lost.

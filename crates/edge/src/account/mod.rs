@@ -2,12 +2,9 @@
 //! log. One record type, `record::Record`, for all of them. `metrics` makes a page of the numbers.
 //! Tests: `tests/it/access_log.rs` and at the end of files.
 
-pub(crate) mod date;
-pub mod histogram;
 mod line;
 pub(crate) mod rates;
 pub(crate) mod record;
-pub mod series;
 pub mod settings;
 pub(crate) mod writer;
 

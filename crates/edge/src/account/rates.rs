@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use havre_api::traffic::{Traffic, TrafficRow};
 
-use super::histogram::Durations;
-use super::series::{CLASSES, Series, Totals};
 use crate::metrics::all_series;
 use crate::shared::Shared;
 use crate::table::Table;
+use havre_http::account::histogram::Durations;
+use havre_http::account::series::{CLASSES, Series, Totals};
 
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -157,8 +157,8 @@ mod tests {
 
     use havre_api::route_table::{ROUTE_TABLE_VERSION, Route, RouteTable};
 
-    use super::super::series::Ending;
     use super::*;
+    use havre_http::account::series::Ending;
 
     fn shared(sites: usize) -> Arc<Shared> {
         let route = |number: usize| -> Route {

@@ -11,11 +11,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::series::{Counters, Ending, Series};
 use super::settings::Mode;
-use super::{Account, date, line};
+use super::{Account, line};
 use crate::proxy::RequestId;
 use crate::upstream::{InFlight, Upstream};
+use havre_http::account::series::{Counters, Ending, Series};
+use havre_http::date;
 
 /// A block of lines is handed to the writer when it is this long, and at every tick of the worker.
 const BLOCK: usize = 32 * 1024;

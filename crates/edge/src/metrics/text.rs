@@ -8,11 +8,11 @@ use std::sync::Arc;
 use havre_api::route_table::UpstreamRole;
 
 use super::Number;
-use crate::account::histogram::Durations;
-use crate::account::series::{CLASS_NAMES, Series, Totals};
 use crate::shared::Shared;
 use crate::table::Table;
 use crate::upstream::Standing;
+use havre_http::account::histogram::Durations;
+use havre_http::account::series::{CLASS_NAMES, Series, Totals};
 
 /// Bounds of the durations on the page, as powers of two of microseconds: half a millisecond to 67 seconds. They are
 /// bounds of the finer buckets inside, so that nothing is guessed.

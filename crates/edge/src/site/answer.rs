@@ -20,7 +20,8 @@ use super::headers::{Sent, lines};
 use super::index::File;
 use super::look::{Look, look};
 use super::reply::{Body, Cold, Lines, LinesWriter, Reply};
-use super::{Site, SiteAnswer, SiteRequest, kind};
+use super::{Site, SiteAnswer, SiteRequest};
+use havre_http::site::kind;
 
 /// All published sites of this machine and the memory of their small files. Cheap to clone.
 #[derive(Debug, Clone)]

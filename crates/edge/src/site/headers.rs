@@ -6,9 +6,9 @@ use havre_core::site::headers::Change;
 use havre_core::site::purge::pages_tag;
 
 use super::index::{File, Index};
-use super::kind;
 use super::reply::{Lines, LinesWriter};
 use super::{Site, TagHeader};
+use havre_http::site::kind;
 
 /// What one file is sent as.
 #[derive(Debug, Clone, Copy)]

@@ -12,8 +12,8 @@ use havre_core::site::document::{Document, Encoding, FileEntry, RULE_FILES, VERS
 use havre_core::site::headers::HeaderRule;
 use havre_core::site::redirects::{Outcome, RedirectRule};
 
-use super::date::http_date;
 use super::folder::Kept;
+use havre_http::date;
 
 /// Most files of a site that has no document; what `build` publishes at most.
 const FILES_MAX: usize = 20_000;
@@ -123,7 +123,14 @@ impl Index {
                 None => patterns.push(place),
             }
         }
-        Self { files, headers, redirects, literal, patterns, modified: http_date(written) }
+        Self {
+            files,
+            headers,
+            redirects,
+            literal,
+            patterns,
+            modified: String::from_utf8_lossy(&date::http(written)).into_owned(),
+        }
     }
 
     /// A file by its path below the site.

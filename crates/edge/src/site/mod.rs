@@ -10,18 +10,16 @@
 //! probe key) says so, leave the body out for `HEAD`, count with `site.series`. Tests: `tests/it/site.rs`.
 
 mod answer;
-mod date;
 mod folder;
 mod headers;
 mod index;
-mod kind;
 mod look;
 mod reply;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::account::series::{Counters, Series};
+use havre_http::account::series::{Counters, Series};
 pub use havre_http::page::Trouble;
 
 pub use answer::Sites;

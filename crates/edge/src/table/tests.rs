@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::account::series::Ending;
 use crate::balance::Choice;
 use crate::upstream::Standing;
 use havre_api::edge_report::{Checks, Health};
@@ -12,6 +11,7 @@ use havre_api::route_table::{
     Certificate as WireCertificate, CertificatePurpose, Challenge, HostPolicy as WireHostPolicy, Route,
     ServiceUpstreams, Upstream as WireUpstream,
 };
+use havre_http::account::series::Ending;
 use proptest::prelude::*;
 
 fn probe() -> Probe {

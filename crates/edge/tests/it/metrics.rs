@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use havre_api::route_table::{Route, Target, UpstreamRole};
-use havre_edge::account::series::{Ending, Series};
 use havre_edge::config::EdgeLimits;
 use havre_edge::table::{Found, Table};
 use havre_edge::{Shared, metrics};
+use havre_http::account::series::{Ending, Series};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 

@@ -2,9 +2,9 @@
 //! Tests at the end of the file.
 
 /// Length of [`http`].
-pub(crate) const HTTP_LENGTH: usize = 29;
+pub const HTTP_LENGTH: usize = 29;
 /// Length of [`second`].
-pub(crate) const SECOND_LENGTH: usize = 19;
+pub const SECOND_LENGTH: usize = 19;
 
 /// Year, month and day of a day since 1970-01-01, in the Gregorian calendar.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -29,7 +29,7 @@ fn put(text: &mut [u8], value: u64) {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7), of seconds since 1970.
-pub(crate) fn http(seconds: u64) -> [u8; HTTP_LENGTH] {
+pub fn http(seconds: u64) -> [u8; HTTP_LENGTH] {
     const DAYS: &[u8] = b"ThuFriSatSunMonTueWed";
     const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
     let (year, month, day) = civil(seconds / 86_400);
@@ -47,7 +47,7 @@ pub(crate) fn http(seconds: u64) -> [u8; HTTP_LENGTH] {
 }
 
 /// `1994-11-06T08:49:37`, of seconds since 1970.
-pub(crate) fn second(seconds: u64) -> [u8; SECOND_LENGTH] {
+pub fn second(seconds: u64) -> [u8; SECOND_LENGTH] {
     let (year, month, day) = civil(seconds / 86_400);
     let mut text = *b"1970-01-01T00:00:00";
     put(&mut text[..4], year);

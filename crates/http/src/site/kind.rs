@@ -1,13 +1,13 @@
 //! What the name of a file says: its media type, and whether its content can never change.
-//! It never looks into files. Tests: `tests/it/site.rs`.
+//! It never looks into files. Tests: the edge's `tests/it/site.rs`.
 
 /// For names that carry a hash of their content.
-pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// For everything else: keep it, but ask each time whether it is still the same.
-pub(super) const REVALIDATE: &str = "no-cache";
+pub const REVALIDATE: &str = "no-cache";
 
 /// Media type by the extension of `name`.
-pub(super) fn content_type(name: &str) -> &'static str {
+pub fn content_type(name: &str) -> &'static str {
     let extension = match name.rsplit_once('.') {
         Some((_, extension)) => extension.to_ascii_lowercase(),
         None => return "application/octet-stream",
@@ -53,19 +53,19 @@ pub(super) fn content_type(name: &str) -> &'static str {
 }
 
 /// `Cache-Control` for `name`.
-pub(super) fn cache_control(name: &str) -> &'static str {
+pub fn cache_control(name: &str) -> &'static str {
     if is_immutable(name) { IMMUTABLE } else { REVALIDATE }
 }
 
 /// Whether it is a page: what people have open, not what pages are made of.
-pub(super) fn is_page(name: &str) -> bool {
+pub fn is_page(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
 }
 
 /// Whether a bundler has put a hash of the content into `name`, as `index-DiwrgTda.js` or `main-3fa4b2c190.css`.
 /// Doubt means no: a wrong yes shows an old file for a year, a wrong no costs one short question.
-pub(super) fn is_immutable(name: &str) -> bool {
+pub fn is_immutable(name: &str) -> bool {
     if is_page(name) {
         return false;
     }

@@ -1,6 +1,6 @@
 //! What the requests of one service or site came to, by release: answers by status class, bytes, durations. Each
 //! worker counts in a stripe of its own, so that counting is a handful of uncontended additions. What is in flight
-//! is counted by `upstream`. Tests at the end of the file and in `tests/it/metrics.rs`.
+//! is counted by `upstream`. Tests at the end of the file and in the edge's `tests/it/metrics.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
