@@ -16,8 +16,11 @@ pub struct EdgeReport {
     pub instance: String,
     /// Generation that **every** worker of this edge uses; no worker can still pick from an older one.
     pub generation: u64,
-    /// Addresses the edge listens on for users.
+    /// Addresses the edge listens on for users of plain HTTP.
     pub listeners: Vec<std::net::SocketAddr>,
+    /// Addresses it listens on for users of HTTPS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub https: Vec<std::net::SocketAddr>,
     /// One entry for each upstream of the table with this generation; less where [`EdgeReport::is_partial`].
     pub upstreams: Vec<UpstreamReport>,
     /// It names only the upstreams of services that another table has changed since the last report of this process;

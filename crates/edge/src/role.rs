@@ -202,7 +202,7 @@ impl Edge {
             shared: Arc::clone(&shared),
             socket: config.control_socket,
             state,
-            identity: Identity { edge: config.name, instance, listeners: addresses, is_retired },
+            identity: Identity { edge: config.name, instance, listeners: addresses, https, is_retired },
             acknowledge: Box::new({
                 let workers = Arc::clone(&workers);
                 move |generation| Box::pin(workers.acknowledge(generation))

@@ -1,6 +1,8 @@
 //! The seam to the public listener: asks it as a user would and tells which release answered. The eighth seam;
 //! reason in `docs/decisions/0004-public-probe-seam.md`.
 
+mod tls;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -67,12 +69,19 @@ pub trait PublicProbe: Send + Sync + std::fmt::Debug {
         host: &HostName,
         path: &str,
     ) -> Result<(u16, String), PublicError>;
+
+    /// The certificate (DER) that is presented for a host to who asks as an issuer does for TLS-ALPN-01 (RFC 8737). Nothing
+    /// is trusted because of it.
+    ///
+    /// # Errors
+    /// When there is no such handshake within five seconds.
+    async fn shake(&self, listener: SocketAddr, host: &HostName) -> Result<Vec<u8>, PublicError>;
 }
 
 /// Largest body of [`PublicProbe::fetch`].
 const BODY_MAX: usize = 4096;
 
-/// The real one: plain HTTP/1.1 over TCP.
+/// The real one: plain HTTP/1.1 over TCP, and TLS without a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HttpProbe;
 
@@ -102,6 +111,16 @@ impl PublicProbe for HttpProbe {
             |message: String| PublicError::NoAnswer { listener, route: format!("{host}{path}"), message };
         match tokio::time::timeout(TIMEOUT, fetch(listener, host, path)).await {
             Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {} s", TIMEOUT.as_secs()))),
+        }
+    }
+
+    async fn shake(&self, listener: SocketAddr, host: &HostName) -> Result<Vec<u8>, PublicError> {
+        let failed =
+            |message: String| PublicError::NoAnswer { listener, route: format!("{host} by TLS"), message };
+        match tokio::time::timeout(TIMEOUT, tls::shake(listener, host)).await {
+            Ok(Ok(leaf)) => Ok(leaf),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed(format!("no answer within {} s", TIMEOUT.as_secs()))),
         }

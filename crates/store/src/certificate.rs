@@ -236,12 +236,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Stores a state that needed no step.
+    /// Stores a state that needed no step, and forgets what was shown for the one before.
     ///
     /// # Errors
     /// `Conflict` when the row changed meanwhile.
     pub fn set_certificate_state(&mut self, row: &Certificate, state: State) -> Result<(), StoreError> {
-        self.put(&Certificate { state, ..row.clone() })
+        let row = Certificate { state, ..row.clone() };
+        self.put(&row)?;
+        self.forget_materials(&row)
     }
 
     /// Records an order before it is placed, with the key of the certificate it shall give. The budget is asked here, where
@@ -347,7 +349,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Keeps what is served, what an open order shows, and for a day what was served before: an edge may still fetch it.
+    /// Keeps what is served, what a trial or an open order shows, and for a day what was served before: an edge may still fetch it.
     fn forget_materials(&mut self, row: &Certificate) -> Result<(), StoreError> {
         use havre_core::certificate::challenge::Proof;
         let mut kept: Vec<&str> = row.current.iter().map(|current| current.digest.hex()).collect();

@@ -46,7 +46,8 @@ impl EdgeReports {
         let State { views, draining } = &mut *state;
         let earlier = views.get_mut(&view.edge).filter(|earlier| earlier.instance == view.instance)?;
         let is_news = is_other(earlier, &view) || has_news(earlier, &view, draining);
-        (earlier.generation, earlier.listeners, earlier.at) = (view.generation, view.listeners, view.at);
+        (earlier.generation, earlier.at) = (view.generation, view.at);
+        (earlier.listeners, earlier.https) = (view.listeners, view.https);
         earlier.upstreams.extend(view.upstreams);
         Some(is_news)
     }
@@ -74,6 +75,7 @@ fn is_other(earlier: &EdgeView, now: &EdgeView) -> bool {
     earlier.instance != now.instance
         || earlier.generation != now.generation
         || earlier.listeners != now.listeners
+        || earlier.https != now.https
 }
 
 /// Whether one of the upstreams in `now` is.

@@ -288,7 +288,7 @@ fn edges() {
     );
     let seen = |health: Value, checks: Value| json!({ "task": "t3", "health": health, "checks": checks, "in_flight": 1, "requests": 2, "errors": 3 });
     golden::<EdgeReport>(json!({
-        "edge": "n", "instance": "i", "generation": 4, "listeners": ["127.0.0.1:80"],
+        "edge": "n", "instance": "i", "generation": 4, "listeners": ["127.0.0.1:80"], "https": ["127.0.0.1:443"],
         "upstreams": [
             seen(json!({ "state": "unknown" }), json!({ "state": "pending" })),
             seen(json!({ "state": "healthy" }), json!({ "state": "passed" })),

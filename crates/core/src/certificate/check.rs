@@ -1,5 +1,6 @@
 //! Laws no certificate may break, whoever made it. Property tests: `tests/it/certificate/laws.rs`.
 
+use super::challenge::ChallengeKind;
 use super::plan::{Plan, Step};
 use super::seen::{Seen, Wanted};
 use super::{Certificate, Current, Stage, budget};
@@ -35,6 +36,9 @@ pub enum Violation {
     /// Production was to be asked although a rehearsal is due.
     #[error("an order in production was planned although the names failed and no rehearsal has passed since")]
     NotRehearsed,
+    /// An issuer was to look for what the edges were not seen to give.
+    #[error("an order was planned although the edges have not given an answer of ours")]
+    NotTried,
 }
 
 /// Whether `new` may take the place of what is served: a valid certificate is never replaced by a worse one.
@@ -69,6 +73,10 @@ pub fn check(
     let Some(issuer) = wanted.issuers.iter().find(|issuer| issuer.name == attempt.issuer) else {
         return Ok(());
     };
+    let is_given = seen.edges.gave.as_ref().is_some_and(|look| look.seen.is_ok());
+    if attempt.challenge != ChallengeKind::Dns01 && !is_given {
+        return Err(Violation::NotTried);
+    }
     let ask = budget::Ask {
         issuer: &attempt.issuer,
         stage: attempt.stage,

@@ -15,6 +15,11 @@ use crate::time::Timestamp;
 /// What a step led to. Looks at DNS, edges and zones are no results: they are seen, and kept in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// There are certificates for the edges to try.
+    TrialMade {
+        /// What they present.
+        proofs: Vec<Proof>,
+    },
     /// The issuer has the order.
     Placed {
         /// Where it is.
@@ -79,6 +84,11 @@ const RETRY_MOST: Span = Span::seconds(7 * 24 * 3600);
 pub fn conclude(certificate: &Certificate, outcome: Outcome, now: Timestamp) -> Conclusion {
     let mut done = Conclusion { certificate: certificate.clone(), end: None, event: None };
     match outcome {
+        Outcome::TrialMade { proofs } => {
+            if let State::Asking { trial, .. } = &mut done.certificate.state {
+                *trial = proofs;
+            }
+        }
         Outcome::Placed { url } => set_phase(&mut done.certificate, Phase::Placed { url }),
         Outcome::Wants { proofs } => wants(&mut done.certificate, proofs, now),
         Outcome::Stalled { is_passing, message } => stalled(&mut done, is_passing, &message, now),

@@ -119,6 +119,9 @@ pub enum State {
     Asking {
         /// Since when.
         since: Timestamp,
+        /// What they present in a trial by TLS; empty until it is made, and where they are asked over plain HTTP.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        trial: Vec<Proof>,
     },
     /// An order is open.
     Ordering {
@@ -155,7 +158,7 @@ impl State {
     pub const fn since(&self) -> Timestamp {
         match self {
             Self::Resting { since }
-            | Self::Asking { since }
+            | Self::Asking { since, .. }
             | Self::Ordering { since, .. }
             | Self::BackingOff { since, .. } => *since,
         }
@@ -179,8 +182,9 @@ impl State {
     /// What the edges or the zone must answer for it.
     pub fn proofs(&self) -> &[Proof] {
         match self {
+            Self::Asking { trial, .. } => trial,
             Self::Ordering { phase, .. } => phase.proofs(),
-            _ => &[],
+            Self::Resting { .. } | Self::BackingOff { .. } => &[],
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct Plan {
 pub enum Step {
     /// Ask servers of names where the hosts point, and who may sign for them.
     LookUp,
+    /// Make the certificates that the edges present in a trial by TLS.
+    MakeTrial,
     /// Ask every edge for the answers it was given.
     AskEdges,
     /// Record an order, then place it. The budget is asked again in the transaction that records it.
@@ -186,7 +188,7 @@ pub fn plan(certificate: &Certificate, wanted: &Wanted, seen: &Seen, now: Timest
     match &certificate.state {
         State::Resting { since } => case.tidy().unwrap_or_else(|| case.resting(*since)),
         State::BackingOff { since, until } => case.tidy().unwrap_or_else(|| case.backing_off(*since, *until)),
-        State::Asking { since } => case.asking(*since),
+        State::Asking { since, trial } => case.asking(*since, trial),
         State::Ordering { since, attempt, phase, .. } => case.ordering(*since, attempt, phase),
     }
 }
@@ -266,7 +268,12 @@ impl Case<'_> {
     fn challenge(&self, issuer: &Issuer) -> Result<ChallengeKind, Blocker> {
         let names = &self.certificate.names;
         let failures = self.certificate.record.failures;
-        challenge::choose(names, self.wanted.has_provider, &issuer.challenges, failures).ok_or_else(|| {
+        let mut ways = issuer.challenges.clone();
+        // Its turn would never end where an edge has nowhere to present a certificate.
+        if self.seen.edges.lack_https && ways.contains(&ChallengeKind::Http01) {
+            ways.retain(|way| *way != ChallengeKind::TlsAlpn01);
+        }
+        challenge::choose(names, self.wanted.has_provider, &ways, failures).ok_or_else(|| {
             match names.iter().find(|name| name.is_wildcard()) {
                 Some(name) => Blocker::NoProvider { name: name.clone() },
                 None => Blocker::NoWay { issuer: issuer.name.clone() },
@@ -296,7 +303,7 @@ impl Case<'_> {
             look.seen.forbidden.iter().map(|message| Blocker::Forbidden { message: message.clone() }),
         );
         if waiting_on.is_empty() {
-            return next(State::Asking { since: self.now });
+            return next(State::Asking { since: self.now, trial: Vec::new() });
         }
         let look_again_at = Some(look_again_at(look.at, since, LOOK_LEAST, LOOK_MOST));
         Plan { waiting_on, look_again_at, ..Plan::default() }
@@ -307,7 +314,7 @@ impl Case<'_> {
         look.at >= since && self.now < look_again_at(look.at, since, LOOK_LEAST, LOOK_MOST)
     }
 
-    fn asking(&self, since: Timestamp) -> Plan {
+    fn asking(&self, since: Timestamp, trial: &[Proof]) -> Plan {
         let (issuer, challenge) = match self.issuer().and_then(|issuer| Ok((issuer, self.challenge(issuer)?)))
         {
             Ok(found) if is_due(self.certificate, self.now) => found,
@@ -315,6 +322,16 @@ impl Case<'_> {
         };
         if self.now.since(since) > ASKING_MAX {
             return next(State::Resting { since: self.now });
+        }
+        match challenge {
+            ChallengeKind::TlsAlpn01 if trial.is_empty() && self.seen.edges.count > 0 => {
+                return step(Step::MakeTrial);
+            }
+            // The way has changed since: what the edges present is not what an issuer would look at.
+            ChallengeKind::Http01 | ChallengeKind::Dns01 if !trial.is_empty() => {
+                return next(State::Resting { since: self.now });
+            }
+            _ => {}
         }
         self.edges(since, challenge).unwrap_or_else(|| self.place(issuer, challenge))
     }
@@ -328,7 +345,7 @@ impl Case<'_> {
         if !edges.know {
             return Some(wait(Blocker::EdgesLearn, None));
         }
-        if challenge != ChallengeKind::Http01 {
+        if challenge == ChallengeKind::Dns01 {
             return None;
         }
         let Some(look) = edges.gave.as_ref().filter(|look| self.is_fresh(look, since)) else {

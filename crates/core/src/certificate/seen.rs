@@ -63,6 +63,8 @@ pub struct Look<T> {
 pub struct EdgesSeen {
     /// Edges that report.
     pub count: usize,
+    /// One of them listens nowhere for HTTPS.
+    pub lack_https: bool,
     /// Every one of them uses a table that holds the answers.
     pub know: bool,
     /// They were asked for them, and gave them or not.

@@ -60,8 +60,10 @@ pub fn challenges(rows: &[Certificate]) -> Vec<Challenge> {
 
 /// What the edges must answer over plain HTTP for this row now.
 pub fn answers(row: &Certificate) -> Vec<Challenge> {
-    if let State::Asking { since } = &row.state {
-        // Ours alone, known to everybody, worth nothing: its only use is to come back.
+    if let State::Asking { since, trial } = &row.state
+        && trial.is_empty()
+    {
+        // Ours alone, known to everybody, worth nothing: its only use is to come back. A trial by TLS presents its digest.
         let token = format!("havre-{}-{}", row.id, since.as_millis());
         return row
             .names

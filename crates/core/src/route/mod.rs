@@ -204,8 +204,11 @@ pub struct EdgeView {
     pub instance: String,
     /// Generation every worker of it uses.
     pub generation: u64,
-    /// Where it listens for users.
+    /// Where it listens for users of plain HTTP.
     pub listeners: Vec<std::net::SocketAddr>,
+    /// Where it listens for users of HTTPS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub https: Vec<std::net::SocketAddr>,
     /// When the report arrived.
     pub at: Timestamp,
     /// Its view of each upstream.

@@ -220,6 +220,7 @@ impl Sim {
             instance: "1".to_owned(),
             generation: self.edge_generation,
             listeners: Vec::new(),
+            https: Vec::new(),
             at: self.now,
             upstreams: upstreams.collect(),
         }

@@ -16,8 +16,10 @@ pub struct Identity {
     pub edge: String,
     /// Random name of this process.
     pub instance: String,
-    /// Addresses it listens on for users.
+    /// Addresses it listens on for users of plain HTTP.
     pub listeners: Vec<SocketAddr>,
+    /// Addresses it listens on for users of HTTPS.
+    pub https: Vec<SocketAddr>,
     /// Set once a successor serves under the same name; then this process drains under a name of its own, so that
     /// what is still in flight here is not hidden by the successor's reports.
     pub is_retired: Arc<AtomicBool>,
@@ -55,6 +57,7 @@ pub(crate) fn gather(
         instance: identity.instance.clone(),
         generation: table.generation,
         listeners: identity.listeners.clone(),
+        https: identity.https.clone(),
         upstreams,
         is_partial: reported.is_some(),
         traffic: traffic.cloned(),

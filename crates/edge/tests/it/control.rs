@@ -70,6 +70,7 @@ impl Place {
                 edge: "node-1".to_owned(),
                 instance: "abc".to_owned(),
                 listeners: vec!["127.0.0.1:8080".parse().unwrap()],
+                https: vec!["127.0.0.1:8443".parse().unwrap()],
                 is_retired: Arc::default(),
             },
             acknowledge: Box::new({
@@ -107,6 +108,7 @@ async fn a_table_is_swapped_saved_acknowledged_and_then_reported() {
         instance: "abc".to_owned(),
         generation,
         listeners: vec!["127.0.0.1:8080".parse().unwrap()],
+        https: vec!["127.0.0.1:8443".parse().unwrap()],
         upstreams,
         is_partial: false,
         traffic: None,

@@ -51,6 +51,7 @@ impl Place {
                 edge: "e".to_owned(),
                 instance: "i".to_owned(),
                 listeners: Vec::new(),
+                https: Vec::new(),
                 is_retired: Arc::default(),
             },
             acknowledge: Box::new(|_| Box::pin(std::future::ready(()))),

@@ -66,8 +66,9 @@ async fn it_serves_from_disk_and_drains_without_losing_what_is_in_flight() {
     save(dir.path(), &serde_json::to_string(&wire(3, UpstreamRole::Live)).unwrap());
 
     // No control yet: it serves all the same.
-    let edge = Edge::start(config(dir.path())).unwrap();
-    let address = edge.addresses(Transport::Plain)[0];
+    let https = vec!["127.0.0.1:0".parse().unwrap()];
+    let edge = Edge::start(EdgeConfig { https, ..config(dir.path()) }).unwrap();
+    let (address, secure) = (edge.addresses(Transport::Plain)[0], edge.addresses(Transport::Tls));
     let (stop, stopped) = watch::channel(false);
     let running = tokio::task::spawn_blocking(move || edge.run(stopped));
     assert_eq!(essence(&get(address, "/").await), ("HTTP/1.1 200 X", "hello"));
@@ -78,8 +79,8 @@ async fn it_serves_from_disk_and_drains_without_losing_what_is_in_flight() {
     wait_for("the slow request in a report", || in_flight() == Some((3, 1))).await;
     let report = control.last().unwrap();
     assert_eq!(
-        (report.edge.as_str(), report.instance.len(), report.listeners),
-        ("node-1", 32, vec![address])
+        (report.edge.as_str(), report.instance.len(), report.listeners, report.https),
+        ("node-1", 32, vec![address], secure)
     );
 
     stop.send(true).unwrap();

@@ -1,5 +1,8 @@
 //! The steps of a certificate: asks, writes, tells, and stores what follows. Chooses nothing; what a result means is
 //! `havre_core::certificate::conclude`. Every step may run twice, placing an order aside, which is recorded before it is done.
+//! What concerns edges is in `execute/edges.rs`.
+
+mod edges;
 
 use havre_acme::authority::{self, Account, NewAccount, NewOrder, OrderState};
 use havre_acme::error::{AuthorityError, DnsError};
@@ -9,7 +12,7 @@ use havre_core::certificate::issuer::Issuer;
 use havre_core::certificate::plan::Step;
 use havre_core::certificate::renewal::Window;
 use havre_core::certificate::seen::{Look, NamesSeen, Wanted};
-use havre_core::certificate::{Attempt, Certificate, Current, Side, Stage, State, serve};
+use havre_core::certificate::{Attempt, Certificate, Current, Side, Stage, State};
 use havre_core::dns::TxtRecord;
 use havre_core::dns::caa::check_caa;
 use havre_core::dns::pointing::judge_pointing;
@@ -36,7 +39,8 @@ pub(super) async fn execute(
     let at = Site { world, row, wanted };
     match step {
         Step::LookUp => at.look_up().await,
-        Step::AskEdges => at.ask_edges().await,
+        Step::MakeTrial => at.make_trial().await?,
+        Step::AskEdges => at.ask_edges().await?,
         Step::PlaceOrder { attempt, is_renewal, is_retry } => at.place(attempt, is_renewal, is_retry).await?,
         Step::ReadOrder { url, challenge } => {
             let (outcome, materials) = at.read_order(&url, challenge).await?;
@@ -99,42 +103,6 @@ impl Site<'_> {
         }
         let look = Look { at: self.world.now(), seen };
         self.world.certificates.look(self.row.id, |sight| sight.names = Some(look));
-    }
-
-    /// Asks every edge at one of its listeners for every answer it was given.
-    async fn ask_edges(&self) {
-        let now = self.world.now();
-        let edges = self.world.store.edges();
-        let mut gave = Ok(());
-        'edges: for edge in edges.iter().filter(|edge| edge.is_fresh(now)) {
-            for challenge in serve::answers(self.row) {
-                gave = self.ask_edge(&edge.listeners, &challenge).await;
-                if gave.is_err() {
-                    break 'edges;
-                }
-            }
-        }
-        let look = Look { at: self.world.now(), seen: gave };
-        self.world.certificates.look(self.row.id, |sight| sight.gave = Some(look));
-    }
-
-    async fn ask_edge(
-        &self,
-        listeners: &[std::net::SocketAddr],
-        challenge: &havre_core::route::https::Challenge,
-    ) -> Result<(), String> {
-        let mut last = "it listens nowhere".to_owned();
-        let path = format!("/.well-known/acme-challenge/{}", challenge.token);
-        for listener in listeners {
-            match self.world.public.fetch(*listener, &challenge.host, &path).await {
-                Ok((200, body)) if body == challenge.answer => return Ok(()),
-                Ok((status, _)) => {
-                    last = format!("{listener} answered {status} for {}{path}", challenge.host)
-                }
-                Err(error) => last = chain(&error),
-            }
-        }
-        Err(last)
     }
 
     fn issuer(&self, name: &IssuerName) -> Option<&Issuer> {
@@ -297,12 +265,8 @@ impl Site<'_> {
                 Ok((Proof::File { host, token, answer }, None))
             }
             ChallengeKind::TlsAlpn01 => {
-                let made =
-                    havre_x509::challenge::challenge_certificate(&host, asked.digest, self.world.now());
-                let made = made.map_err(|error| failed(Side::Ours, chain(&error)))?;
-                let digest = made.digest().parse().expect("a digest is one");
-                let material = Material { digest, chain: made.chain, key: made.key };
-                Ok((Proof::Handshake { host, digest: material.digest.clone() }, Some(material)))
+                let (proof, material) = self.handshake(host, asked.digest)?;
+                Ok((proof, Some(material)))
             }
             ChallengeKind::Dns01 => {
                 let place = self.world.dns.challenge_place(&open.name).await;

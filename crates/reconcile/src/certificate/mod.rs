@@ -109,9 +109,14 @@ pub async fn activate(world: &World) -> Result<Option<Timestamp>, StoreError> {
             continue;
         }
         let mut sight = world.certificates.sight(row.id);
-        sight.published = observed.published(row, &sight);
-        let published = sight.published.clone();
-        world.certificates.look(row.id, |sight| sight.published = published);
+        let published = observed.published(row, &sight);
+        if sight.published != published {
+            // What the edges gave before says nothing about what they were given since.
+            sight.gave = None;
+            sight.published = published;
+            let known = sight.published.clone();
+            world.certificates.look(row.id, |sight| (sight.gave, sight.published) = (None, known));
+        }
         let (wanted, seen) = (observed.wanted(row), observed.seen(&sight));
         if let Some(at) = advance(world, row, &wanted, &seen).await? {
             again = Some(again.map_or(at, |other| other.min(at)));

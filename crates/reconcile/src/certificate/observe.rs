@@ -71,6 +71,7 @@ impl Observed {
             names: sight.names.clone(),
             edges: EdgesSeen {
                 count: self.edges.len(),
+                lack_https: self.edges.iter().any(|edge| edge.https.is_empty()),
                 know: sight
                     .published
                     .as_ref()

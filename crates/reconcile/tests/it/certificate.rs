@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use havre_acme::error::{AuthorityError, DnsError, Problem, ProblemKind};
 use havre_acme::fake::{Operation, Verdict};
-use havre_core::certificate::challenge::ChallengeKind;
+use havre_core::artifact::Digest;
+use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::issuer::Issuer;
 use havre_core::certificate::{Certificate, Phase, State};
 use havre_core::dns::provider::{Provider, ProviderKind};
@@ -17,6 +18,8 @@ use havre_core::secret::Secret;
 use havre_core::service::spec::RouteSpec;
 use havre_core::time::Timestamp;
 use havre_reconcile::{certificate, route};
+use havre_x509::challenge::{challenge_certificate, placeholder};
+use havre_x509::inspect::leaf_der;
 
 use crate::restart::{Killed, incarnation};
 use crate::world::{Control, Outside, spec, work};
@@ -105,6 +108,11 @@ impl Control {
             }
         }
         panic!("the certificates do not settle: {:?}", self.certificates().await);
+    }
+
+    async fn has_material(&self, digest: &Digest) -> bool {
+        let digest = digest.clone();
+        self.world.store.read(move |view| view.find_chain(&digest)).await.unwrap().is_some()
     }
 
     async fn pass(&self, seconds: u64) {
@@ -284,6 +292,75 @@ async fn why_it_waits_is_said_and_nobody_is_asked_meanwhile() {
     outside.edge.state.lock().unwrap().is_up = true;
     control.pass(60).await;
     assert!(control.certificates().await[0].current.is_some(), "{}", control.waiting(1).await);
+}
+
+/// The digest of what the edges present in a trial.
+fn on_trial(row: &Certificate) -> Digest {
+    match (&row.state, row.state.proofs()) {
+        (State::Asking { .. }, [Proof::Handshake { digest, .. }]) => digest.clone(),
+        _ => panic!("there is no trial: {row:?}"),
+    }
+}
+
+#[tokio::test]
+async fn by_tls_no_order_is_placed_before_the_edge_presents_its_own_challenge() {
+    let outside = outside();
+    let control = outside.control();
+    let name = host("api.example.org");
+    control.set_issuer(&[ChallengeKind::TlsAlpn01]).await;
+    control.want(&["api.example.org".to_owned()]).await;
+    let present = |leaf: Option<Vec<u8>>| outside.edge.state.lock().unwrap().presented = leaf;
+    let usual = placeholder(&[name.clone().into()], control.world.now()).unwrap();
+    let other = challenge_certificate(&name, [7; 32], control.world.now()).unwrap();
+    let foreign = challenge_certificate(&host("www.example.org"), [7; 32], control.world.now()).unwrap();
+    for (leaf, why) in [
+        (leaf_der(&usual.chain), "it is for api.example.org and answers no challenge"),
+        (leaf_der(&other.chain), "it answers another challenge"),
+        (leaf_der(&foreign.chain), "it is for www.example.org, and must be for api.example.org alone"),
+        (Some(b"garbage".to_vec()), "it cannot be read as a certificate"),
+    ] {
+        present(leaf);
+        control.pass(30).await;
+        let expected = format!(
+            "the edge does not give the answer it should: edge node: 127.0.0.1:443 presents the wrong certificate for api.example.org: {why}"
+        );
+        assert_eq!(control.waiting(1).await, expected);
+        assert_eq!(outside.authority.calls(), []);
+    }
+    // Longer than a trial lasts: the next one has material of its own, and the one before leaves nothing behind.
+    let first = on_trial(&control.certificates().await[0]);
+    control.pass(660).await;
+    let second = on_trial(&control.certificates().await[0]);
+    assert_ne!(first, second);
+    assert_eq!((control.has_material(&first).await, control.has_material(&second).await), (false, true));
+    assert_eq!(outside.authority.calls(), []);
+
+    present(None);
+    control.pass(60).await;
+    assert!(control.certificates().await[0].current.is_some(), "{}", control.waiting(1).await);
+    assert_eq!((outside.authority.orders_at(PRODUCTION), outside.authority.orders_at(STAGING)), (1, 0));
+    assert!(!control.has_material(&second).await, "a trial leaves nothing behind");
+    let table = outside.edge.state.lock().unwrap().table.clone();
+    assert!(table.certificates.iter().all(|one| one.purpose == CertificatePurpose::Serve), "{table:?}");
+}
+
+#[tokio::test]
+async fn by_tls_an_edge_without_https_is_said_unless_there_is_another_way() {
+    let outside = outside();
+    let control = outside.control();
+    outside.edge.state.lock().unwrap().lacks_https = true;
+    control.set_issuer(&[ChallengeKind::TlsAlpn01]).await;
+    control.want(&["api.example.org".to_owned()]).await;
+    control.settle_certificates().await;
+    assert_eq!(
+        control.waiting(1).await,
+        "the edge does not give the answer it should: edge node: it listens nowhere for HTTPS, which tls-alpn-01 needs: set `https` of `[edge]` in havred.toml"
+    );
+    assert_eq!(outside.authority.calls(), []);
+    control.set_issuer(&[ChallengeKind::TlsAlpn01, ChallengeKind::Http01]).await;
+    control.pass(30).await;
+    assert!(control.certificates().await[0].current.is_some(), "{}", control.waiting(1).await);
+    assert_eq!(outside.authority.orders_at(PRODUCTION), 1);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod deploy;
 mod failure;
 mod image;
 mod public;
+mod public_tls;
 mod purge;
 mod purge_http;
 mod restart;

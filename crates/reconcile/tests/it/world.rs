@@ -18,6 +18,7 @@ use havre_core::event::{Actor, EventKind};
 use havre_core::id::{BuildId, DeploymentId, ReleaseId, ServiceId, TaskId};
 use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
 use havre_core::quantity::Span;
+use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{Checks, EdgeView, Health, Role, Table, Target, UpstreamView};
 use havre_core::service::spec::{
     Argv, HealthSpec, ImageSource, RouteSpec, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, VolumeSpec,
@@ -37,6 +38,7 @@ use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::world::{Seams, Settings, World, edge_network};
 use havre_reconcile::{build, route, service};
 use havre_store::{OpenOptions, Store};
+use havre_x509::inspect::leaf_der;
 
 /// What outlives a control process: the disk, the engine, the edge, the clock.
 #[derive(Debug, Clone)]
@@ -110,6 +112,12 @@ pub(crate) struct EdgeState {
     pub(crate) worse: BTreeSet<ReleaseId>,
     /// It does not take a table in which this release is live: it stays behind, and says so.
     pub(crate) refused: Option<ReleaseId>,
+    /// It has no address for HTTPS.
+    pub(crate) lacks_https: bool,
+    /// Chains it has fetched, by digest: of certificates for challenges only.
+    chains: BTreeMap<Digest, String>,
+    /// What it presents to who asks like an issuer, whatever the table says, in DER.
+    pub(crate) presented: Option<Vec<u8>>,
     /// What the public listener answers, whatever the table says; no answer is told by its message.
     pub(crate) public: Option<Result<PublicAnswer, String>>,
     /// Tasks whose checks have ended.
@@ -317,6 +325,7 @@ impl Control {
     pub(crate) async fn edge_catches_up(&self) {
         let (generation, table) = self.world.store.read(|view| view.route_table()).await.unwrap();
         let tasks = self.outside.engine.list_tasks().await.unwrap_or_default();
+        let chains = self.challenge_chains(&table).await;
         let report = {
             let mut state = self.outside.edge.state.lock().unwrap();
             if !state.is_up {
@@ -324,10 +333,22 @@ impl Control {
             }
             if !state.refuses(&table) {
                 state.take(generation, table, &tasks);
+                state.chains = chains;
             }
             state.report(self.world.now())
         };
         self.world.store.record_edge_report(report);
+    }
+
+    /// Material by digest, as far as it is there.
+    async fn challenge_chains(&self, table: &Table) -> BTreeMap<Digest, String> {
+        let mut chains = BTreeMap::new();
+        for entry in table.certificates.iter().filter(|one| one.purpose == CertificatePurpose::TlsAlpn01) {
+            let digest = entry.digest.clone();
+            let chain = self.world.store.read(move |view| view.find_chain(&digest)).await.unwrap();
+            chains.extend(chain.map(|chain| (entry.digest.clone(), chain)));
+        }
+        chains
     }
 }
 
@@ -411,6 +432,7 @@ impl EdgeState {
             instance: "1".to_owned(),
             generation: self.generation,
             listeners: vec!["127.0.0.1:80".parse().unwrap()],
+            https: if self.lacks_https { Vec::new() } else { vec!["127.0.0.1:443".parse().unwrap()] },
             at: now,
             upstreams,
         }
@@ -458,6 +480,23 @@ impl PublicProbe for FakeEdge {
         let token = path.rsplit('/').next().unwrap_or_default();
         let found = state.table.challenges.iter().find(|one| one.host == *host && one.token == token);
         Ok(found.map_or((404, String::new()), |one| (200, one.answer.clone())))
+    }
+
+    async fn shake(&self, listener: SocketAddr, host: &HostName) -> Result<Vec<u8>, PublicError> {
+        let state = self.state.lock().unwrap();
+        if let (true, Some(presented)) = (state.is_up, &state.presented) {
+            return Ok(presented.clone());
+        }
+        let mut entries = state.table.certificates.iter();
+        let found = entries.find(|one| {
+            one.purpose == CertificatePurpose::TlsAlpn01 && one.names.iter().any(|name| name.covers(host))
+        });
+        let chain = found.filter(|_| state.is_up).and_then(|one| state.chains.get(&one.digest));
+        chain.and_then(|chain| leaf_der(chain)).ok_or_else(|| PublicError::NoAnswer {
+            listener,
+            route: format!("{host} by TLS"),
+            message: "unrecognised name".to_owned(),
+        })
     }
 }
 

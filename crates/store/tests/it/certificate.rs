@@ -1,10 +1,9 @@
 //! Certificates, material and orders: each write with its event, budgets in the transaction, what is forgotten.
 
 use havre_core::certificate::budget::{End, Limits};
+use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::conclude::{Outcome, conclude};
-use havre_core::certificate::{
-    Attempt, Certificate, Current, Source, Stage, State, challenge::ChallengeKind,
-};
+use havre_core::certificate::{Attempt, Certificate, Current, Source, Stage, State};
 use havre_core::name::{CertificateName, IssuerName};
 use havre_core::secret::Secret;
 use havre_store::certificate::OrderRequest;
@@ -136,6 +135,32 @@ async fn an_upload_takes_the_place_of_the_one_before_and_old_keys_go_after_a_day
     assert!(!has("a").await && has("b").await);
     world.write(90_001, move |tx| tx.remove_certificate(first)).await;
     assert!(!has("b").await);
+}
+
+#[tokio::test]
+async fn what_a_trial_presents_is_kept_until_its_state_is_left() {
+    let world = World::new();
+    world.write(0, |tx| tx.want_certificates(&[names("a.example.org")])).await;
+    let row = async || world.store.read(|view| view.get_certificate(rows_id())).await.unwrap();
+    let is_kept =
+        async || world.store.read(|view| view.find_material(&material("d").digest)).await.unwrap().is_some();
+    for is_ordered in [false, true] {
+        let resting = row().await;
+        let asking = State::Asking { since: at(1), trial: Vec::new() };
+        world.write(1, move |tx| tx.set_certificate_state(&resting, asking)).await;
+        let proof = Proof::Handshake { host: "a.example.org".parse().unwrap(), digest: material("d").digest };
+        let made = conclude(&row().await, Outcome::TrialMade { proofs: vec![proof] }, at(2));
+        world.write(2, move |tx| tx.conclude_certificate(made, &[material("d")])).await;
+        assert!(is_kept().await);
+        let tried = row().await;
+        if is_ordered {
+            assert!(world.write(3, move |tx| place(tx, &tried, 9)).await);
+        } else {
+            let rest = State::Resting { since: at(3) };
+            world.write(3, move |tx| tx.set_certificate_state(&tried, rest)).await;
+        }
+        assert!(!is_kept().await, "ordered: {is_ordered}");
+    }
 }
 
 #[tokio::test]

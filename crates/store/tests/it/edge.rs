@@ -27,6 +27,7 @@ fn view(upstreams: &[(TaskId, u64)]) -> EdgeView {
         instance: "one".to_owned(),
         generation: 1,
         listeners: vec!["127.0.0.1:80".parse().unwrap()],
+        https: vec!["127.0.0.1:443".parse().unwrap()],
         at: at(0),
         upstreams,
     }
@@ -59,6 +60,8 @@ async fn news_is_anything_but_counters() {
     assert!(is_news(&report), "a new process");
     report.listeners.clear();
     assert!(is_news(&report), "listeners");
+    report.https.clear();
+    assert!(is_news(&report), "listeners for HTTPS");
     report.upstreams.insert(TaskId::new(2), report.upstreams[&task].clone());
     assert!(is_news(&report), "another upstream");
     report.upstreams.remove(&task);

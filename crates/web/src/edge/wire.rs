@@ -190,6 +190,7 @@ pub fn view(report: report::EdgeReport, at: Timestamp) -> Result<EdgeView, IdErr
         instance: report.instance,
         generation: report.generation,
         listeners: report.listeners,
+        https: report.https,
         at,
         upstreams,
     })

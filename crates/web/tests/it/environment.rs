@@ -68,6 +68,7 @@ async fn status_of_a_live_service() {
         instance: "i1".to_owned(),
         generation: 1,
         listeners: vec!["127.0.0.1:80".parse().expect("an address")],
+        https: Vec::new(),
         at: Timestamp::from_millis(at),
         upstreams: [(task.id, upstream(health))].into(),
     };

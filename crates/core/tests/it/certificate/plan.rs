@@ -37,7 +37,20 @@ fn looked(seconds: i64, pointing: Pointing) -> Option<Look<NamesSeen>> {
 }
 
 fn edges(seconds: i64, gave: Result<(), String>) -> EdgesSeen {
-    EdgesSeen { count: 1, know: true, gave: Some(Look { at: at(seconds), seen: gave }) }
+    EdgesSeen { gave: Some(Look { at: at(seconds), seen: gave }), ..knowing() }
+}
+
+/// One that has the newest table and was not asked yet.
+fn knowing() -> EdgesSeen {
+    EdgesSeen { count: 1, know: true, ..EdgesSeen::default() }
+}
+
+fn handshake() -> Proof {
+    Proof::Handshake { host: "api.example.org".parse().unwrap(), digest: "cd".repeat(32).parse().unwrap() }
+}
+
+fn asking(seconds: i64, trial: Vec<Proof>) -> State {
+    State::Asking { since: at(seconds), trial }
 }
 
 fn ordering(phase: Phase, challenge: ChallengeKind) -> State {
@@ -72,11 +85,11 @@ fn before_an_issuer_hears_of_anything() {
     let seen = Seen { names: looked(1, Pointing::Here), ..Seen::default() };
     say(&mut text, "points here", &row, (&wanted, &seen), 2);
 
-    let asking = Certificate { state: State::Asking { since: at(0) }, ..row.clone() };
+    let asking = Certificate { state: asking(0, Vec::new()), ..row.clone() };
     say(&mut text, "no edge", &asking, (&wanted, &empty), 1);
     let seen = Seen { edges: EdgesSeen { count: 1, ..EdgesSeen::default() }, ..Seen::default() };
     say(&mut text, "the edge has an older table", &asking, (&wanted, &seen), 1);
-    let seen = Seen { edges: EdgesSeen { count: 1, know: true, gave: None }, ..Seen::default() };
+    let seen = Seen { edges: knowing(), ..Seen::default() };
     say(&mut text, "the edge knows", &asking, (&wanted, &seen), 1);
     let silent = edges(1, Err("127.0.0.1:80 did not answer".to_owned()));
     let seen = Seen { edges: silent, ..Seen::default() };
@@ -88,25 +101,67 @@ fn before_an_issuer_hears_of_anything() {
 }
 
 #[test]
+fn a_handshake_is_tried_before_an_order() {
+    let mut text = String::new();
+    let mut wanted = wanted();
+    wanted.issuers[0].challenges = vec![ChallengeKind::TlsAlpn01];
+    let row = Certificate { state: asking(0, Vec::new()), ..certificate(1, "api.example.org") };
+    let seen = |edges: EdgesSeen| Seen { edges, ..Seen::default() };
+    say(&mut text, "no edge", &row, (&wanted, &Seen::default()), 1);
+    say(&mut text, "nothing to present yet", &row, (&wanted, &seen(knowing())), 1);
+    say(&mut text, "files were given in another trial", &row, (&wanted, &seen(edges(1, Ok(())))), 2);
+    let made = Outcome::TrialMade { proofs: vec![handshake()] };
+    let tried = conclude(&row, made, at(1)).certificate;
+    assert_eq!((tried.state.since(), tried.state.proofs()), (at(0), [handshake()].as_slice()));
+    let behind = EdgesSeen { count: 1, ..EdgesSeen::default() };
+    say(&mut text, "the edge has an older table", &tried, (&wanted, &seen(behind)), 1);
+    say(&mut text, "the edge knows", &tried, (&wanted, &seen(knowing())), 1);
+    let wrong = edges(1, Err("edge node: 127.0.0.1:443 presents the wrong certificate".to_owned()));
+    say(&mut text, "it presents another", &tried, (&wanted, &seen(wrong.clone())), 2);
+    say(&mut text, "it presents another, looked a while ago", &tried, (&wanted, &seen(wrong)), 60);
+    say(&mut text, "it presents the right one", &tried, (&wanted, &seen(edges(1, Ok(())))), 2);
+    say(&mut text, "asked for too long", &tried, (&wanted, &seen(knowing())), 700);
+    wanted.issuers[0].challenges = vec![ChallengeKind::Http01];
+    say(&mut text, "the way has changed", &tried, (&wanted, &seen(edges(1, Ok(())))), 2);
+    wanted.issuers[0].challenges = vec![ChallengeKind::TlsAlpn01, ChallengeKind::Http01];
+    let plain = EdgesSeen { lack_https: true, ..knowing() };
+    say(&mut text, "an edge without HTTPS, and another way", &row, (&wanted, &seen(plain)), 1);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_trial_of_an_older_store_is_read() {
+    let json = r#"{"state":"asking","since":"2027-01-15T08:00:00.000Z"}"#;
+    let read: State = serde_json::from_str(json).unwrap();
+    assert_eq!(read, asking(0, Vec::new()));
+    assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    let tried = asking(0, vec![handshake()]);
+    let json = serde_json::to_string(&tried).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&json).unwrap(), tried, "it survives a restart");
+}
+
+#[test]
 fn failures_budget_and_rehearsals() {
     let mut text = String::new();
     let wanted = wanted();
-    let mut row = Certificate { state: State::Asking { since: at(0) }, ..certificate(1, "api.example.org") };
+    let mut row = Certificate { state: asking(0, Vec::new()), ..certificate(1, "api.example.org") };
     let good = Seen { edges: edges(1, Ok(())), ..Seen::default() };
     let crowd = Seen { newcomers: 4, ..good.clone() };
     say(&mut text, "one of many newcomers", &row, (&wanted, &crowd), 2);
     row.record.failures = 1;
+    row.state = asking(0, vec![handshake()]);
     say(&mut text, "failed once: another way, and a rehearsal", &row, (&wanted, &good), 2);
     row.record.rehearsed_at = Some(at(0));
     say(&mut text, "rehearsed a moment ago", &row, (&wanted, &good), 2);
     say(
         &mut text,
         "rehearsed long ago",
-        &Certificate { state: State::Asking { since: at(2 * DAY) }, ..row.clone() },
+        &Certificate { state: asking(2 * DAY, vec![handshake()]), ..row.clone() },
         (&wanted, &Seen { edges: edges(2 * DAY, Ok(())), ..Seen::default() }),
         2 * DAY + 1,
     );
     row.record = Record::default();
+    row.state = asking(0, Vec::new());
     let placed = |seconds: i64| Placed {
         issuer: "letsencrypt".parse().unwrap(),
         stage: Stage::Production,
@@ -127,7 +182,7 @@ fn failures_budget_and_rehearsals() {
     say(&mut text, "backing off, clock set back", &row, (&wanted, &good), -5);
     row.record.issuer_failures = 3;
     let two = Wanted { issuers: vec![issuer("letsencrypt", 1), issuer("own", 2)], ..wanted.clone() };
-    row.state = State::Asking { since: at(0) };
+    row.state = asking(0, Vec::new());
     say(
         &mut text,
         "three failures of the issuer: the next one, which has no staging",
@@ -173,16 +228,12 @@ fn an_open_order() {
     say(&mut text, "published", &row, (&wanted, &good), 2);
     say(&mut text, "not published for long", &row, (&wanted, &Seen::default()), 700);
     row.state = ordering(
-        Phase::Publishing { url: url.clone(), proofs: vec![file.clone()], since: None },
+        Phase::Publishing { url: url.clone(), proofs: vec![handshake()], since: None },
         ChallengeKind::TlsAlpn01,
     );
-    say(
-        &mut text,
-        "published, by TLS",
-        &row,
-        (&wanted, &Seen { edges: EdgesSeen { count: 1, know: true, gave: None }, ..Seen::default() }),
-        2,
-    );
+    let seen = Seen { edges: knowing(), ..Seen::default() };
+    say(&mut text, "published, by TLS", &row, (&wanted, &seen), 2);
+    say(&mut text, "presented, by TLS", &row, (&wanted, &good), 2);
     row.state = ordering(Phase::Validating { url, proofs: vec![file], since: at(3) }, ChallengeKind::Http01);
     say(&mut text, "told", &row, (&wanted, &good), 3);
     say(

@@ -65,8 +65,14 @@ fn open_challenges_are_answered() {
     let mut handshake = certificate(2, "b.example.org");
     let digest = "d".repeat(64).parse().unwrap();
     handshake.state = ordering(Proof::Handshake { host: host("b.example.org"), digest });
-    let asking = Certificate { state: State::Asking { since: at(0) }, ..certificate(3, "c.example.org") };
-    insta::assert_snapshot!(show(&[file, handshake, asking], 1));
+    let asking = |id: i64, name: &str, trial: Vec<Proof>| Certificate {
+        state: State::Asking { since: at(0), trial },
+        ..certificate(id, name)
+    };
+    let trial = Proof::Handshake { host: host("d.example.org"), digest: "e".repeat(64).parse().unwrap() };
+    let rows =
+        [file, handshake, asking(3, "c.example.org", Vec::new()), asking(4, "d.example.org", vec![trial])];
+    insta::assert_snapshot!(show(&rows, 1));
 }
 
 #[test]

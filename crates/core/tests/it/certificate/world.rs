@@ -132,7 +132,12 @@ impl World {
         };
         Seen {
             names: self.names.get(&row.id).cloned(),
-            edges: EdgesSeen { count: 1, know: true, gave: Some(Look { at: self.now, seen: Ok(()) }) },
+            edges: EdgesSeen {
+                count: 1,
+                lack_https: false,
+                know: true,
+                gave: Some(Look { at: self.now, seen: Ok(()) }),
+            },
             zone: Some(Look { at: self.now, seen: Ok(()) }),
             asked_issuer_at: None,
             tidied_at: None,
@@ -189,6 +194,12 @@ impl World {
                 return;
             }
             Some(Step::AskEdges | Step::WriteRecords { .. } | Step::LookAtZone { .. }) => return,
+            Some(Step::MakeTrial) => Outcome::TrialMade {
+                proofs: vec![Proof::Handshake {
+                    host: row.names[0].host(),
+                    digest: "cd".repeat(32).parse().unwrap(),
+                }],
+            },
             Some(Step::PlaceOrder { attempt, is_renewal, is_retry }) => {
                 let stage = attempt.stage;
                 let order = OrderId::new(i64::try_from(self.history.len()).unwrap() + 1);
