@@ -272,7 +272,10 @@ impl Ending {
     /// Starts a successor; `None` when there is none, and this edge goes on.
     async fn hand_over(&self) -> Option<Successor> {
         info!("starting a successor");
-        self.state.retire(true);
+        let state = Arc::clone(&self.state);
+        // A table that is being saved goes first: the successor will read what is on disk, and write there.
+        let retiring = tokio::task::spawn_blocking(move || state.retire(true));
+        retiring.await.expect("retiring does not panic and is never cancelled");
         match self.estate.start().await {
             Ok(successor) => {
                 info!(process = successor.id(), "a successor serves; draining");
