@@ -10,6 +10,7 @@ mod peers;
 mod ratio;
 mod report;
 mod routes;
+mod switch;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};

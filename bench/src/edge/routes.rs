@@ -1,5 +1,6 @@
 //! `havre-bench edge-routes`: how soon a change among thousands of routes reaches users, and what ten changes a second cost
-//! them. It plays control for a real edge. Tests: at the end of the file.
+//! them; with `--site`, the same of a static site that is switched from one published folder to another (`switch`). It
+//! plays control for a real edge. Tests: at the end of the file.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,15 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use havre_api::route_change::RouteChange;
 use havre_api::route_table::RouteTable;
 
 use super::peers::{HOST, Proxy, Site, havre};
 use super::ratio::Spread;
-use super::{Folder, ProgramArguments, Upstream, files, pin, ratio, wait_ready};
-use crate::http::answer::Wanted;
+use super::switch::{RELEASES, Switch};
+use super::{Folder, ProgramArguments, Upstream, files, pin, ratio, switch, wait_ready};
 use crate::http::exchange::{Exchange, get};
 use crate::load::{Plan, run};
 use crate::process::{CpuTimes, with_descendants};
@@ -53,9 +54,12 @@ pub(crate) struct RoutesArguments {
     /// Give whole tables, as a control does that has started anew.
     #[arg(long)]
     whole: bool,
-    /// Fail when the change is seen later, in milliseconds (median).
-    #[arg(long, default_value_t = 10.0)]
-    limit_ms: f64,
+    /// Host 0 is a static site, and a change is the switch from one published folder to another.
+    #[arg(long)]
+    site: bool,
+    /// Fail when a change is seen later, in milliseconds. Left out: 10 for the median; with `--site` 50, and for every one.
+    #[arg(long)]
+    limit_ms: Option<f64>,
     /// Fail when ten changes a second leave less of the throughput (median).
     #[arg(long, default_value_t = 0.98)]
     limit_throughput: f64,
@@ -77,7 +81,7 @@ impl Text {
 /// The control that the edge asks.
 #[derive(Debug)]
 struct Control {
-    /// To service 0, and to service 1.
+    /// The first table, and what it is changed to.
     texts: [Text; 2],
     /// What leads to each of them from the other.
     changes: [RouteChange; 2],
@@ -97,10 +101,8 @@ struct State {
 }
 
 impl Control {
-    /// Serves `table`, and what it becomes when host 0 leads to service 1, on `socket`.
-    fn start(table: RouteTable, socket: &Path, is_whole: bool) -> anyhow::Result<Arc<Self>> {
-        let mut tables = [table.clone(), table];
-        havre::lead(&mut tables[1], 1);
+    /// Serves the first of these, then one and the other in turn, on `socket`.
+    fn start(tables: &[RouteTable; 2], socket: &Path, is_whole: bool) -> anyhow::Result<Arc<Self>> {
         let texts = [Text::of(&tables[0])?, Text::of(&tables[1])?];
         let change = |before: &RouteTable, after: &RouteTable| {
             let after = RouteTable { generation: before.generation + 1, ..after.clone() };
@@ -125,13 +127,15 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the next change; odd generations lead to service 0. Returns the release that users must see.
-    fn change(&self) -> (u64, &'static str) {
+    /// Makes the next change; odd generations are the first table. Returns the release that users have seen, and the one
+    /// that they must see.
+    fn change(&self) -> (u64, [&'static str; 2]) {
         let mut state = self.lock();
         state.generation += 1;
         state.sent = None;
         self.news.notify_all();
-        (state.generation, if state.generation % 2 == 1 { "r1" } else { "r2" })
+        let [first, second] = RELEASES;
+        (state.generation, if state.generation % 2 == 1 { [second, first] } else { [first, second] })
     }
 
     fn answer(&self, mut stream: UnixStream) -> anyhow::Result<()> {
@@ -220,6 +224,7 @@ pub(crate) fn run_command(arguments: &RoutesArguments) -> anyhow::Result<bool> {
     let folder = Folder::create()?;
     let pem = files::certificate(&[HOST.to_owned()])?;
     let www = files::write(&folder.0, &pem)?;
+    let folders = arguments.site.then(|| switch::write(&folder.0)).transpose()?;
     let upstream = Upstream::start()?;
     let site = Site {
         folder: &folder.0,
@@ -230,19 +235,35 @@ pub(crate) fn run_command(arguments: &RoutesArguments) -> anyhow::Result<bool> {
         workers: arguments.workers,
     };
     let mut control = None;
-    let proxy = havre::start_under_control(&program, &site, arguments.hosts, |table, socket| {
-        control = Some(Control::start(table, socket, arguments.whole)?);
+    let hosts = (arguments.hosts, folders.as_ref());
+    let proxy = havre::start_under_control(&program, &site, hosts, |tables, socket| {
+        control = Some(Control::start(tables, socket, arguments.whole)?);
         Ok(())
     })?;
     let control = control.context("start control")?;
     wait_ready(&proxy, &folder.0)?;
     control.wait_reported(1)?;
+    measure(&control, &proxy, arguments)
+}
+
+/// Measures and prints; `false` as [`run_command`].
+fn measure(control: &Arc<Control>, proxy: &Proxy, arguments: &RoutesArguments) -> anyhow::Result<bool> {
     let megabytes = (control.texts[0].0.len() + control.texts[0].1.len()) as f64 / 1e6;
     println!("{} hosts, {} worker(s); table of {megabytes:.1} MB", arguments.hosts, arguments.workers);
-
-    let seen = times(&control, &proxy, arguments.changes)?;
+    let Seen { millis: seen, mut torn } = times(control, proxy, arguments)?;
     println!("a change is seen on {LOOKING} connections after {} ms", spread(&seen));
-    let cost = under_load(&control, &proxy, arguments)?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let watch = arguments.site.then(|| switch::watch(proxy.plain, &havre::host(0), Arc::clone(&is_over)));
+    let cost = under_load(control, proxy, arguments);
+    is_over.store(true, Ordering::Relaxed);
+    if let Some(watch) = watch {
+        let watched = watch.join().map_err(|_| anyhow!("the watch of the site stopped"))??;
+        ensure!(watched.answers > 0, "the site was not watched");
+        torn += watched.torn;
+        println!("one connection saw {} answers of the site under load", watched.answers);
+    }
+    let cost = cost?;
+    println!("{torn} answers were of neither release alone, or of the old one after the new one");
     println!(
         "{CHANGES} changes a second under full load: {} requests, {} failed",
         cost.requests, cost.failed
@@ -253,18 +274,18 @@ pub(crate) fn run_command(arguments: &RoutesArguments) -> anyhow::Result<bool> {
         median(&cost.cpu[0]),
         median(&cost.cpu[1])
     );
-    let late = median(&seen) > arguments.limit_ms;
-    let slow = median(&cost.shares) < arguments.limit_throughput;
-    for (is_missed, what) in [
-        (late, "a change is seen too late"),
-        (slow, "changes cost too much"),
+    let late = if arguments.site { most(&seen) } else { median(&seen) };
+    let limit = arguments.limit_ms.unwrap_or(if arguments.site { 50.0 } else { 10.0 });
+    let problems = [
+        (late > limit, "a change is seen too late"),
+        (torn > 0, "a change is not atomic"),
+        (median(&cost.shares) < arguments.limit_throughput, "changes cost too much"),
         (cost.failed > 0, "requests failed"),
-    ] {
-        if is_missed {
-            eprintln!("PROBLEM {what}");
-        }
+    ];
+    for (_, what) in problems.iter().filter(|(is_missed, _)| *is_missed) {
+        eprintln!("PROBLEM {what}");
     }
-    Ok(!late && !slow && cost.failed == 0)
+    Ok(problems.iter().all(|(is_missed, _)| !is_missed))
 }
 
 /// What changes cost users.
@@ -297,7 +318,7 @@ fn under_load(control: &Arc<Control>, proxy: &Proxy, arguments: &RoutesArguments
             let cpu = CpuTimes::read(&pids).since(&before);
             is_over.store(true, Ordering::Relaxed);
             if let Some(changer) = changer {
-                let changes = changer.join().map_err(|_| anyhow::anyhow!("the changes stopped"))?;
+                let changes = changer.join().map_err(|_| anyhow!("the changes stopped"))?;
                 ensure!(changes > 0, "not one change was made");
                 let generation = control.lock().generation;
                 control.wait_reported(generation)?;
@@ -318,38 +339,58 @@ fn median(values: &[f64]) -> f64 {
 
 fn spread(values: &[f64]) -> String {
     let Some(Spread { median, lower, upper }) = ratio::spread(values) else { return "nothing".to_owned() };
-    let most = values.iter().copied().fold(0.0, f64::max);
-    format!("{median:.2} [{lower:.2}..{upper:.2}], at most {most:.2}")
+    format!("{median:.2} [{lower:.2}..{upper:.2}], at most {:.2}", most(values))
 }
 
-/// Milliseconds from the first byte of a table to the moment when every looking connection has had an answer by it.
-fn times(control: &Control, proxy: &Proxy, changes: usize) -> anyhow::Result<Vec<f64>> {
-    let request = get(&havre::host(0), "/200", "");
-    let wanted = Wanted { release: true, ..Wanted::default() };
+fn most(values: &[f64]) -> f64 {
+    values.iter().copied().fold(0.0, f64::max)
+}
+
+/// What looking connections have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// From the first byte of a table to the moment when every one has had an answer by it, for each change.
+    millis: Vec<f64>,
+    /// See [`Switch`].
+    torn: u64,
+}
+
+fn times(control: &Control, proxy: &Proxy, arguments: &RoutesArguments) -> anyhow::Result<Seen> {
+    let request = get(&havre::host(0), if arguments.site { "/" } else { "/200" }, "");
     let connect = || Exchange::connect(proxy.plain, Duration::from_secs(5));
     let mut looking: Vec<Exchange> = (0..LOOKING).map(|_| connect()).collect::<anyhow::Result<_>>()?;
-    let mut times = Vec::with_capacity(changes);
-    for _ in 0..changes {
-        let (generation, release) = control.change();
+    let mut seen = Seen::default();
+    for number in 0..arguments.changes {
+        let (generation, releases) = control.change();
+        let mut switch = Switch::between(releases);
         let limit = Instant::now() + SEEN;
         for exchange in &mut looking {
-            loop {
-                let answer = exchange.ask(&request, wanted, |_| {})?;
-                ensure!(answer.status == 200, "status {}", answer.status);
-                if answer.release.as_deref() == Some(release) {
-                    break;
-                }
-                if Instant::now() > limit {
-                    bail!("generation {generation} is not seen");
-                }
+            while !switch.take(release(exchange, &request, arguments.site)?.as_deref()) {
+                ensure!(Instant::now() <= limit, "generation {generation} is not seen");
             }
         }
-        let seen = Instant::now();
+        let all = Instant::now();
         let sent = control.lock().sent.context("the table was not sent")?;
-        times.push(seen.saturating_duration_since(sent).as_secs_f64() * 1e3);
+        seen.millis.push(all.saturating_duration_since(sent).as_secs_f64() * 1e3);
+        if arguments.site {
+            // Nor may any other file be of the old release now.
+            let request = get(&havre::host(0), &switch::part(number), "");
+            for exchange in &mut looking {
+                switch.take(release(exchange, &request, true)?.as_deref());
+            }
+        }
+        seen.torn += switch.torn;
         control.wait_reported(generation)?;
     }
-    Ok(times)
+    Ok(seen)
+}
+
+/// Of which release the answer is; none where it contradicts itself.
+fn release(exchange: &mut Exchange, request: &[u8], is_site: bool) -> anyhow::Result<Option<String>> {
+    let answer = exchange.ask(request, switch::WANTED, |_| {})?;
+    ensure!(answer.status == 200, "status {}", answer.status);
+    let release = if is_site { switch::release_of(&answer) } else { answer.release.as_deref() };
+    Ok(release.map(ToOwned::to_owned))
 }
 
 fn change_steadily(control: Arc<Control>, is_over: Arc<AtomicBool>) -> std::thread::JoinHandle<u32> {

@@ -101,6 +101,21 @@ impl RouteChange {
         })
     }
 
+    /// Goes on with `next`, so that both are one change; false, and nothing done, where `next` builds on something else.
+    pub fn join(&mut self, next: Self) -> bool {
+        if next.from != self.generation || next.version != self.version || next.generation <= next.from {
+            return false;
+        }
+        self.generation = next.generation;
+        // Each names all of a host, a service or a policy.
+        self.hosts.extend(next.hosts);
+        self.services.extend(next.services);
+        self.policies.extend(next.policies);
+        self.certificates = next.certificates.or_else(|| self.certificates.take());
+        self.challenges = next.challenges.or_else(|| self.challenges.take());
+        true
+    }
+
     /// Makes `table` the one it leads to, with routes ordered by host; false, and nothing done, where it builds on
     /// another one.
     pub fn apply(self, table: &mut RouteTable) -> bool {
@@ -287,6 +302,31 @@ mod tests {
         assert!(seen.certificates.is_none() && seen.challenges.is_some());
         let back = change(&RouteTable { generation: 10, ..after }, &table(11));
         assert_eq!(back.challenges, Some(Vec::new()));
+    }
+
+    #[test]
+    fn two_changes_are_one() {
+        let (first, mut second) = (table(3), table(4));
+        second.routes.remove(2);
+        second.services.remove("s2");
+        second.policies.insert("p2".to_owned(), Policy::default());
+        second.challenges.push(Challenge { host: "a.example".into(), token: "t".into(), answer: "a".into() });
+        let mut third = RouteTable { generation: 7, ..second.clone() };
+        third.routes[0].policy = None;
+        third.routes.push(route("c.example", "s2", None));
+        third.services.insert("s2".to_owned(), service("s2", 9));
+        third.policies.remove("p1");
+        let (one, other) = (change(&first, &second), change(&second, &third));
+        let mut both = one.clone();
+        assert!(both.join(other.clone()));
+        let mut seen = first;
+        assert!(both.clone().apply(&mut seen));
+        assert_eq!(seen, third);
+        for stranger in [one, other.clone(), RouteChange { version: 1, from: 7, generation: 8, ..other }] {
+            let before = both.clone();
+            assert!(!both.join(stranger));
+            assert_eq!(both, before);
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::succession::{Estate, Heritage, Successor};
 use crate::table::{Table, TableError};
 use crate::tls::settings::{Settings, SettingsError};
 use crate::tls::ticket::{self, Tickets};
+use crate::upstream::Signals;
 use crate::worker::{Workers, spawn_workers};
 use crate::{metrics, notify, probe};
 
@@ -197,6 +198,7 @@ impl Edge {
             estate,
             state: Arc::clone(&state),
             is_retired: Arc::clone(&is_retired),
+            signals: Arc::clone(&shared.table.load().signals),
         };
         let link = Link {
             shared: Arc::clone(&shared),
@@ -241,6 +243,7 @@ struct Ending {
     estate: Estate,
     state: Arc<StateDir>,
     is_retired: Arc<AtomicBool>,
+    signals: Arc<Signals>,
 }
 
 impl Ending {
@@ -272,11 +275,16 @@ impl Ending {
     /// Starts a successor; `None` when there is none, and this edge goes on.
     async fn hand_over(&self) -> Option<Successor> {
         info!("starting a successor");
-        self.state.retire(true);
+        let state = Arc::clone(&self.state);
+        // A table that is being saved goes first: the successor will read what is on disk, and write there.
+        let retiring = tokio::task::spawn_blocking(move || state.retire(true));
+        retiring.await.expect("retiring does not panic and is never cancelled");
         match self.estate.start().await {
             Ok(successor) => {
                 info!(process = successor.id(), "a successor serves; draining");
                 self.is_retired.store(true, Ordering::SeqCst);
+                // Under its own name, before control takes the successor's word for what is in flight here.
+                self.signals.report.notify_one();
                 notify::succeeded_by(successor.id());
                 Some(successor)
             }

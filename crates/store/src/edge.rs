@@ -28,8 +28,11 @@ impl EdgeReports {
     /// Keeps the report; whether somebody should look at it now.
     pub(crate) fn record(&self, view: EdgeView) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news =
-            state.views.get(&view.edge).is_none_or(|earlier| is_news(earlier, &view, &state.draining));
+        let earlier = state.views.get(&view.edge);
+        if earlier.is_some_and(|earlier| is_overtaken(earlier, &view)) {
+            return false;
+        }
+        let is_news = earlier.is_none_or(|earlier| is_news(earlier, &view, &state.draining));
         state.views.retain(|_, other| view.at.since(other.at) <= FORGOTTEN_AFTER);
         if state.views.len() >= EDGES_MAX && !state.views.contains_key(&view.edge) {
             let oldest = state.views.values().min_by_key(|other| other.at).map(|other| other.edge.clone());
@@ -40,11 +43,13 @@ impl EdgeReports {
     }
 
     /// The same for a report that names only upstreams which another table has changed: about all others the last report
-    /// of the same process still holds. None where there is no such report.
+    /// of the same process still holds. None where there is no such report, or only a newer one.
     pub(crate) fn record_partial(&self, view: EdgeView) -> Option<bool> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { views, draining } = &mut *state;
-        let earlier = views.get_mut(&view.edge).filter(|earlier| earlier.instance == view.instance)?;
+        let earlier = views
+            .get_mut(&view.edge)
+            .filter(|earlier| earlier.instance == view.instance && !is_overtaken(earlier, &view))?;
         let is_news = is_other(earlier, &view) || has_news(earlier, &view, draining);
         (earlier.generation, earlier.at) = (view.generation, view.at);
         (earlier.listeners, earlier.https) = (view.listeners, view.https);
@@ -61,6 +66,13 @@ impl EdgeReports {
     pub(crate) fn set_draining(&self, draining: BTreeSet<TaskId>) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).draining = draining;
     }
+}
+
+/// Whether the edge has given this report up and posted another since: the tables of one process only become newer. Kept,
+/// it would say of tasks that drain by now what was so before they had requests, and a partial report after it would make
+/// that the word of a newer table.
+fn is_overtaken(known: &EdgeView, late: &EdgeView) -> bool {
+    known.instance == late.instance && late.generation < known.generation
 }
 
 /// Whether anything but counters and the arrival differs, or a draining task has just become idle.

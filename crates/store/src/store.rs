@@ -208,7 +208,7 @@ impl Store {
     }
 
     /// Takes a report that names only some upstreams; false where nothing is known of the others, because this process has
-    /// reported nothing whole yet.
+    /// reported nothing whole yet, or it comes too late.
     pub fn record_partial_report(&self, view: EdgeView) -> bool {
         let recorded = self.inner.shared.edges.record_partial(view);
         if recorded == Some(true) {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FILES_HOST, HOST, OTHER_HOST, Proxy, Site, command, free_address, spawn};
 use crate::edge::files::{Pem, certificate};
+use crate::edge::switch::RELEASES;
 
 /// Starts the edge with the host of the proxies, that of the files, and one without tasks.
 pub(super) fn start(program: &OsString, site: &Site<'_>) -> anyhow::Result<Proxy> {
@@ -32,7 +33,7 @@ pub(super) fn start(program: &OsString, site: &Site<'_>) -> anyhow::Result<Proxy
     };
     table.services.insert("none".to_owned(), none);
     table.routes.push(route(OTHER_HOST, Target::Service { service: "none".to_owned() }));
-    table.routes.push(route(FILES_HOST, files(digest)));
+    table.routes.push(route(FILES_HOST, files(digest, RELEASES[0])));
     home.certify(&mut table, vec![HOST.to_owned(), FILES_HOST.to_owned()], site.pem)?;
     home.run(program, site, &table, ("havre", None))
 }
@@ -55,27 +56,39 @@ pub(in crate::edge) fn start_with_hosts(
     home.run(program, site, &table, (name, Some(count)))
 }
 
-/// Starts one more edge with `count` hosts without certificates, which asks a control on the returned socket for news.
+/// Starts one more edge with `count` hosts without certificates, which asks a control on a socket for news. `serve` gets the
+/// table it starts with and the one it is changed to: host 0 leads to another service or, where there are folders of
+/// files, to the site of the second instead of that of the first.
 pub(in crate::edge) fn start_under_control(
     program: &OsString,
     site: &Site<'_>,
-    count: usize,
-    serve: impl FnOnce(RouteTable, &Path) -> anyhow::Result<()>,
+    (count, folders): (usize, Option<&[PathBuf; 2]>),
+    serve: impl FnOnce(&[RouteTable; 2], &Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<Proxy> {
     let home = Home::make(site.folder, "havre-routes")?;
     let hosts: Vec<(String, SocketAddr)> = (0..count).map(|number| (host(number), site.upstream)).collect();
-    let mut table = table(&hosts);
-    if let Some(second) = table.services.get_mut(&key(1)) {
-        second.upstreams.iter_mut().for_each(|upstream| upstream.release = "r2".to_owned());
+    let mut first = table(&hosts);
+    if let Some(second) = first.services.get_mut(&key(1)) {
+        second.upstreams.iter_mut().for_each(|upstream| upstream.release = RELEASES[1].to_owned());
     }
-    serve(table.clone(), &site.folder.join("havre-routes-control.sock"))?;
-    home.run(program, site, &table, ("havre, routes", Some(count)))
+    let mut tables = [first.clone(), first];
+    match folders {
+        // Neither names the other as an earlier release: each switch finds the folder closed, as that of a new release is.
+        Some(folders) => {
+            for ((table, folder), release) in tables.iter_mut().zip(folders).zip(RELEASES) {
+                lead(table, files(home.publish(folder)?, release));
+            }
+        }
+        None => lead(&mut tables[1], Target::Service { service: key(1) }),
+    }
+    serve(&tables, &site.folder.join("havre-routes-control.sock"))?;
+    home.run(program, site, &tables[0], ("havre, routes", Some(count)))
 }
 
-/// Leads host 0 to service `number`.
-pub(in crate::edge) fn lead(table: &mut RouteTable, number: usize) {
+/// Leads host 0 somewhere else.
+fn lead(table: &mut RouteTable, target: Target) {
     if let Some(first) = table.routes.first_mut() {
-        first.target = Target::Service { service: key(number) };
+        first.target = target;
     }
 }
 
@@ -92,10 +105,10 @@ fn route(host: &str, target: Target) -> Route {
     Route { host: host.to_owned(), path_prefix: "/".to_owned(), target, policy: None, is_counted: false }
 }
 
-fn files(digest: String) -> Target {
+fn files(digest: String, release: &str) -> Target {
     Target::Site {
         digest,
-        release: "r1".to_owned(),
+        release: release.to_owned(),
         spa: false,
         expose_release: true,
         base: None,

@@ -14,7 +14,7 @@ use super::{Link, LinkError, Trouble, chain};
 use crate::certificate::Digest;
 use crate::certificate::material::{MAX_MATERIAL_BYTES, digest_of};
 use crate::pace::Backoff;
-use crate::table::Table;
+use crate::table::{Https, Table};
 
 /// Longest exchange for one certificate.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,9 +37,9 @@ enum MaterialError {
     Save(Digest, #[source] std::io::Error),
 }
 
-/// Waits for a table with other certificates than `table` has.
-async fn other_certificates(settled: &mut watch::Receiver<Arc<Table>>, table: &Table) {
-    let is_over = settled.wait_for(|now| !now.https.shares_certificates(&table.https)).await.is_err();
+/// Waits for a table with other certificates than these.
+async fn other_certificates(settled: &mut watch::Receiver<Arc<Table>>, https: &Https) {
+    let is_over = settled.wait_for(|now| !now.https.shares_certificates(https)).await.is_err();
     if is_over {
         std::future::pending().await
     }
@@ -54,13 +54,14 @@ impl Link {
         let mut trouble = Trouble::default();
         let mut unnamed = HashMap::new();
         loop {
-            let table = Arc::clone(&settled.borrow_and_update());
-            let failure = self.fetch_missing(&table).await.err();
-            self.tidy(&table, &mut unnamed).await;
+            // Not the table: it would live for as long as nothing happens here.
+            let https = settled.borrow_and_update().https.clone();
+            let failure = self.fetch_missing(&https).await.err();
+            self.tidy(&https, &mut unnamed).await;
             if let Some(problem) = failure {
                 trouble.say("not every certificate is here; serving older ones", chain(&problem));
                 tokio::select! {
-                    () = other_certificates(&mut settled, &table) => {}
+                    () = other_certificates(&mut settled, &https) => {}
                     () = sleep(backoff.next()) => {}
                 }
                 continue;
@@ -68,7 +69,7 @@ impl Link {
             trouble.over("every certificate is here");
             backoff.reset();
             tokio::select! {
-                () = other_certificates(&mut settled, &table) => {}
+                () = other_certificates(&mut settled, &https) => {}
                 () = self.shared.certificates.missed.notified() => {}
                 () = sleep(TIDY_EVERY) => {}
             }
@@ -78,13 +79,13 @@ impl Link {
     /// Fetches what `table` lacks, but does not hold it up for long.
     pub(super) async fn supply_soon(&self, table: &Table) {
         // What fails here is tried again, and said, by `supply`.
-        let _ = timeout(SUPPLY_WAIT, self.fetch_missing(table)).await;
+        let _ = timeout(SUPPLY_WAIT, self.fetch_missing(&table.https)).await;
     }
 
     /// Fetches each certificate that is missing; the last failure, after all have been tried.
-    async fn fetch_missing(&self, table: &Table) -> Result<(), MaterialError> {
+    async fn fetch_missing(&self, https: &Https) -> Result<(), MaterialError> {
         let mut failure = Ok(());
-        for digest in self.shared.certificates.missing(table.https.digests().0) {
+        for digest in self.shared.certificates.missing(https.digests().0) {
             match self.fetch(digest).await {
                 Ok(()) => info!(%digest, "certificate fetched"),
                 // Control is away: the others would fail in the same way.
@@ -119,8 +120,8 @@ impl Link {
     }
 
     /// Removes material that no table has named for a day.
-    async fn tidy(&self, table: &Table, unnamed: &mut HashMap<Digest, Instant>) {
-        let (wanted, older) = table.https.digests();
+    async fn tidy(&self, https: &Https, unnamed: &mut HashMap<Digest, Instant>) {
+        let (wanted, older) = https.digests();
         let now = Instant::now();
         let loose = self
             .shared

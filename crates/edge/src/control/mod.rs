@@ -113,7 +113,7 @@ impl Link {
         let mut wants_whole = false;
         loop {
             let asked = Instant::now();
-            let outcome = match self.ask(wants_whole, knows_changes).await {
+            let outcome = match self.ask(wants_whole || self.state.is_behind(), knows_changes).await {
                 Ok(Some(news)) => {
                     // What cannot be built upon is not asked for a second time.
                     wants_whole = matches!(news, News::Change(_));

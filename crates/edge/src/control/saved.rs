@@ -7,11 +7,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use havre_api::route_change::RouteChange;
 use havre_api::route_table::RouteTable;
 use rustix::fs::{FlockOperation, flock};
+use tracing::warn;
 
 use self::journal::Journal;
 use crate::durable;
@@ -60,10 +61,18 @@ pub struct StateDir {
     path: PathBuf,
     /// The kernel releases the lock when the last process that holds it ends, however it ends.
     lock: File,
+    /// Held by who writes, so that nobody retires in the middle of it.
+    saved: Mutex<Saved>,
+}
+
+#[derive(Debug)]
+struct Saved {
     /// What has changed since the table was saved whole.
     journal: Journal,
     /// A successor writes here now; two writers would overwrite each other's tables.
-    is_retired: AtomicBool,
+    is_retired: bool,
+    /// Something in use is not there: what changes it would be changes of a gap.
+    is_behind: bool,
 }
 
 impl StateDir {
@@ -102,8 +111,13 @@ impl StateDir {
     }
 
     fn of(path: &Path, lock: File) -> Self {
-        let (path, journal) = (path.to_owned(), Journal::within(path));
-        Self { path, lock, journal, is_retired: AtomicBool::new(false) }
+        let saved = Saved { journal: Journal::within(path), is_retired: false, is_behind: false };
+        Self { path: path.to_owned(), lock, saved: Mutex::new(saved) }
+    }
+
+    fn saved(&self) -> MutexGuard<'_, Saved> {
+        // What a panic would leave is what a crash leaves.
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lock, for a successor.
@@ -111,9 +125,20 @@ impl StateDir {
         &self.lock
     }
 
-    /// Stops, or takes up again, the saving of tables.
+    /// Stops, or takes up again, the saving of tables. Waits for one that is being saved.
     pub(crate) fn retire(&self, is_retired: bool) {
-        self.is_retired.store(is_retired, Ordering::SeqCst);
+        let mut saved = self.saved();
+        // Tables have come meanwhile, and what the successor has written nobody knows.
+        if saved.is_retired && !is_retired {
+            saved.is_behind = true;
+        }
+        saved.is_retired = is_retired;
+    }
+
+    /// Whether changes cannot bring up to date what is saved: the next table should come whole.
+    pub(crate) fn is_behind(&self) -> bool {
+        let saved = self.saved();
+        saved.is_behind && !saved.is_retired
     }
 
     /// Where it is.
@@ -126,6 +151,18 @@ impl StateDir {
     /// # Errors
     /// The file is there but no route table; call [`StateDir::set_aside`] and go on without.
     pub fn load(&self) -> Result<Option<RouteTable>, SavedError> {
+        let mut saved = self.saved();
+        let Some(mut table) = self.whole()? else { return Ok(None) };
+        if let Err(problem) = saved.journal.replay(&mut table) {
+            // An older table is better than none until control answers.
+            warn!(%problem, "cannot read what has changed since the route table was saved");
+            saved.is_behind = true;
+        }
+        Ok(Some(table))
+    }
+
+    /// What was saved whole.
+    fn whole(&self) -> Result<Option<RouteTable>, SavedError> {
         let file = match File::open(self.path.join(TABLE)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -136,9 +173,7 @@ impl StateDir {
         if text.len() > MAX_TABLE_BYTES {
             return Err(SavedError::TooLarge);
         }
-        let mut table = serde_json::from_slice(&text).map_err(SavedError::Format)?;
-        self.journal.replay(&mut table).map_err(SavedError::Io)?;
-        Ok(Some(table))
+        serde_json::from_slice(&text).map(Some).map_err(SavedError::Format)
     }
 
     /// Moves a damaged table out of the way and returns where it is now. One damaged table is kept.
@@ -147,8 +182,9 @@ impl StateDir {
     /// The folder cannot be written.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
         let aside = self.path.join(DAMAGED_TABLE);
+        let mut saved = self.saved();
         std::fs::rename(self.path.join(TABLE), &aside)?;
-        self.journal.forget()?;
+        saved.journal.forget()?;
         Ok(aside)
     }
 
@@ -158,23 +194,30 @@ impl StateDir {
     /// # Errors
     /// The disk is full or the folder cannot be written; the old table is still there.
     pub fn save(&self, text: &[u8]) -> io::Result<()> {
-        if self.is_retired.load(Ordering::SeqCst) {
+        let mut saved = self.saved();
+        if saved.is_retired {
             return Ok(());
         }
+        saved.is_behind = true;
         durable::replace(&self.path, TABLE, text)?;
-        self.journal.forget()
+        saved.journal.forget()?;
+        saved.is_behind = false;
+        Ok(())
     }
 
     /// Saves what makes the saved table the next one. True: there are many such changes by now, and [`StateDir::fold`]
-    /// should follow.
+    /// should follow. Nothing is done where the saved table is another one: the next one comes whole.
     ///
     /// # Errors
-    /// The disk is full or the folder cannot be written; the change is tried again with the next one.
+    /// The disk is full or the folder cannot be written; the next table should come whole.
     pub fn append(&self, change: &RouteChange) -> io::Result<bool> {
-        if self.is_retired.load(Ordering::SeqCst) {
+        let mut saved = self.saved();
+        if saved.is_retired || saved.is_behind {
             return Ok(false);
         }
-        self.journal.append(change)
+        let appended = saved.journal.append(change);
+        saved.is_behind = appended.is_err();
+        appended
     }
 
     /// Saves the table whole that the saved one and its changes make.
@@ -182,15 +225,21 @@ impl StateDir {
     /// # Errors
     /// As [`StateDir::save`]; what was saved is still there.
     pub fn fold(&self) -> io::Result<()> {
-        match self.load().map_err(io::Error::other)? {
-            Some(table) => self.save(&serde_json::to_vec(&table)?),
-            None => Ok(()),
+        let mut saved = self.saved();
+        if saved.is_retired || saved.is_behind {
+            return Ok(());
         }
+        let Some(mut table) = self.whole().map_err(io::Error::other)? else { return Ok(()) };
+        saved.journal.replay(&mut table)?;
+        durable::replace(&self.path, TABLE, &serde_json::to_vec(&table)?)?;
+        saved.journal.forget()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use havre_api::route_table::ROUTE_TABLE_VERSION;
+
     use super::*;
 
     #[test]
@@ -224,6 +273,51 @@ mod tests {
         StateDir::lock(dir.path()).unwrap();
         let stranger = tempfile::tempfile().unwrap();
         StateDir::inherit(dir.path(), stranger).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_not_saved_is_followed_by_a_whole_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::lock(dir.path()).unwrap();
+        let whole = |generation| {
+            let table = RouteTable { version: ROUTE_TABLE_VERSION, generation, ..RouteTable::default() };
+            serde_json::to_vec(&table).unwrap()
+        };
+        let change = |from| RouteChange {
+            version: ROUTE_TABLE_VERSION,
+            from,
+            generation: from + 1,
+            ..RouteChange::default()
+        };
+        let seen = || (state.load().unwrap().unwrap().generation, state.is_behind());
+        state.save(&whole(3)).unwrap();
+        state.append(&change(3)).unwrap();
+        assert_eq!(seen(), (4, false));
+
+        // A successor was started and did not come up; meanwhile there was a change.
+        state.retire(true);
+        state.append(&change(4)).unwrap();
+        assert_eq!(seen(), (4, false), "it is the successor's now");
+        state.retire(false);
+        assert_eq!(seen(), (4, true));
+        state.append(&change(5)).unwrap();
+        state.fold().unwrap();
+        assert_eq!(seen(), (4, true), "nothing is built on a gap");
+        state.save(&whole(7)).unwrap();
+        state.append(&change(7)).unwrap();
+        assert_eq!(seen(), (8, false));
+
+        // Root may write anywhere, so the names of the files are taken by folders.
+        let taken = dir.path().join(format!("{TABLE}.new"));
+        std::fs::create_dir(&taken).unwrap();
+        state.save(&whole(9)).unwrap_err();
+        assert_eq!(seen(), (8, true));
+        std::fs::remove_dir(&taken).unwrap();
+        state.save(&whole(10)).unwrap();
+        assert_eq!(seen(), (10, false));
+        std::fs::create_dir(dir.path().join("changes.jsonl")).unwrap();
+        state.append(&change(10)).unwrap_err();
+        assert_eq!(seen(), (10, true), "and the whole one is served without its changes");
     }
 
     #[test]

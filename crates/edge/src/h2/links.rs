@@ -120,13 +120,18 @@ impl Links {
         }
     }
 
-    /// Leaves connections without requests that have rested since before `oldest`.
+    /// Leaves connections without requests that have rested since before `oldest`, and forgets addresses without any: a
+    /// request that was picked before a change may have reached one after it was left.
     pub(crate) fn sweep(&self, oldest: u64) {
-        for links in self.open.borrow_mut().values_mut() {
+        let (mut open, mut opening) = (self.open.borrow_mut(), self.opening.borrow_mut());
+        open.retain(|_, links| {
             links.retain(|Link { load, .. }| {
                 !load.is_over.get() && (load.live.get() > 0 || load.rests_since.get() >= oldest)
             });
-        }
+            !links.is_empty()
+        });
+        // Who waits at a gate holds it.
+        opening.retain(|address, gate| open.contains_key(address) || Rc::strong_count(gate) > 1);
     }
 }
 

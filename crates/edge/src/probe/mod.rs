@@ -123,7 +123,8 @@ impl Watches {
 
     fn watch(&mut self, upstream: &Arc<Upstream>, wanted: Wanted) {
         match self.by_task.get(&upstream.task) {
-            Some(watch) if Arc::ptr_eq(&watch.upstream, upstream) => {
+            // A watch ends by itself only if a bug made it panic; then the upstream gets a new one.
+            Some(watch) if Arc::ptr_eq(&watch.upstream, upstream) && !watch.task.is_finished() => {
                 watch.wanted.send_if_modified(|now| {
                     let is_new = *now != wanted;
                     *now = wanted;
@@ -145,7 +146,6 @@ impl Watches {
             return;
         }
         watch.hurry.notify_one();
-        // A watch ends by itself only if a bug made it panic; then the upstream gets a new one.
         if watch.task.is_finished() {
             let again = start(&watch.upstream, watch.wanted.borrow().clone(), &self.slots);
             self.by_task.insert(task.to_owned(), again);

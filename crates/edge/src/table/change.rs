@@ -51,14 +51,20 @@ fn services(table: &Table, change: &RouteChange) -> Result<ByKey<Service>, Table
             services.remove(key.as_str());
             continue;
         };
-        let same_key = table.service(key).filter(|service| service.name == wire.name);
-        let earlier = same_key.or_else(|| table.services().find(|service| service.name == wire.name));
+        let same_key = table.service(key);
+        let same_name = same_key.filter(|service| service.name == wire.name);
+        let earlier = same_name.or_else(|| table.services().find(|service| service.name == wire.name));
         let known = |task: &str| {
-            let members = earlier.into_iter().flat_map(|earlier| &earlier.upstreams);
+            // Its tasks stay what they are when a service gets another name.
+            let members = same_key.into_iter().chain(earlier).flat_map(|earlier| &earlier.upstreams);
             members.map(|member| &member.upstream).find(|upstream| upstream.task == task)
         };
-        let strangers = wire.upstreams.iter().map(|upstream| upstream.task.as_str());
-        fresh.extend(strangers.filter(|task| known(task).is_none()));
+        let is_own = |task: &str| {
+            let mut members = same_key.into_iter().flat_map(|service| &service.upstreams);
+            members.any(|member| member.upstream.task == task)
+        };
+        let tasks = wire.upstreams.iter().map(|upstream| upstream.task.as_str());
+        fresh.extend(tasks.filter(|task| !is_own(task)));
         let service = build::service((key, wire), earlier, known, (&mut named, &table.signals))?;
         services.insert(Arc::clone(&service.key), Arc::new(service));
     }

@@ -252,6 +252,74 @@ fn changes_that_could_do_harm_are_refused() {
 }
 
 #[test]
+fn tasks_stay_what_they_are_under_another_name_or_key() {
+    let (_, table) = built();
+    let live = |key: &str| service(key, 1, vec![upstream("s1", 1, UpstreamRole::Live, "r1")]);
+    let serve = |services: [(&str, Option<ServiceUpstreams>); 2]| RouteChange {
+        version: ROUTE_TABLE_VERSION,
+        from: 1,
+        generation: 2,
+        services: services.map(|(key, service)| (key.to_owned(), service)).into(),
+        hosts: [("a.example".to_owned(), HostChange::default())].into(),
+        ..Default::default()
+    };
+    let known = |table: &Table, key: &str| Arc::clone(&table.service(key).unwrap().upstreams[0].upstream);
+    let before = known(&table, "s1");
+    let s2 = || ("s2", Some(service("s2", 1, Vec::new())));
+    let renamed = table.change(&serve([("s1", Some(live("other"))), s2()])).unwrap();
+    assert!(Arc::ptr_eq(&known(&renamed, "s1"), &before), "requests in flight are still counted");
+    let moved = table.change(&serve([("s1", None), ("s9", Some(live("s1")))])).unwrap();
+    assert!(Arc::ptr_eq(&known(&moved, "s9"), &before));
+    // Both cannot have it.
+    let twice = table.change(&serve([("s9", Some(live("s1"))), s2()])).unwrap_err();
+    assert_eq!(twice.to_string(), "task s1-1 is named twice");
+}
+
+/// So many that they lie in many nodes of the map, some shared and some not.
+#[test]
+fn what_differs_among_hundreds_of_services_is_told_and_nothing_else() {
+    let change = |from: u64, services: BTreeMap<String, Option<ServiceUpstreams>>| RouteChange {
+        version: ROUTE_TABLE_VERSION,
+        from,
+        generation: from + 1,
+        services,
+        ..Default::default()
+    };
+    let some = |key: &str| Some(service(key, 1, Vec::new()));
+    let name = |number: u64| format!("s{number:04}");
+    let all = (0..700).map(|number| (name(number), some(&name(number)))).collect();
+    let mut tables = vec![Table::empty().change(&change(0, all)).unwrap()];
+    let mut random = 7_u64;
+    for from in 1..60 {
+        let mut services = BTreeMap::new();
+        for _ in 0..=from % 5 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let key = name((random >> 33) % 900);
+            let is_gone = (random >> 20) % 3 == 0;
+            services.insert(key.clone(), if is_gone { None } else { some(&key) });
+        }
+        let next = tables.last().unwrap().change(&change(from, services)).unwrap();
+        tables.push(next);
+    }
+    for (place, table) in tables.iter().enumerate() {
+        for before in [place.saturating_sub(1), place / 2, 0, tables.len() - 1].map(|at| &tables[at]) {
+            let told: Vec<_> = table
+                .changes_since(before)
+                .map(|(before, now)| (before.map(Arc::as_ptr), now.map(Arc::as_ptr)))
+                .collect();
+            let keys: std::collections::BTreeSet<_> =
+                before.services().chain(table.services()).map(|service| &service.key).collect();
+            let both = keys.into_iter().map(|key| (before.service(key), table.service(key)));
+            let expected: Vec<_> = both
+                .map(|(before, now)| (before.map(Arc::as_ptr), now.map(Arc::as_ptr)))
+                .filter(|(before, now)| before != now)
+                .collect();
+            assert_eq!(told, expected, "from {} to {}", before.generation, table.generation);
+        }
+    }
+}
+
+#[test]
 fn what_was_built_of_a_table_in_between_is_told_over_two() {
     let (_, first) = built();
     let serve = |from: u64, key: &str| RouteChange {

@@ -328,6 +328,29 @@ async fn a_disk_that_cannot_be_written_does_not_stop_a_deployment() {
 }
 
 #[tokio::test]
+async fn after_a_change_that_was_not_saved_the_next_table_comes_whole() {
+    let place = Place::new();
+    let control = Control::start(&place.socket);
+    control.state.lock().unwrap().changes = Some(BTreeMap::new());
+    let edge = place.edge();
+    let reported = |wanted: u64| control.last().is_some_and(|report| report.generation == wanted);
+    control.offer(&wire(1));
+    wait_for("generation 1 saved and reported", || reported(1)).await;
+    let taken = place.dir.path().join("state/changes.jsonl");
+    std::fs::create_dir(&taken).unwrap();
+    let change = RouteChange::between(&wire(1), &wire(2)).unwrap();
+    let text = serde_json::to_string(&change).unwrap();
+    control.state.lock().unwrap().changes.as_mut().unwrap().insert(1, text);
+    wait_for("generation 2 in use and reported", || reported(2)).await;
+    std::fs::remove_dir(&taken).unwrap();
+    assert_eq!(place.saved(), Some(wire(1)));
+    control.offer(&wire(3));
+    wait_for("the whole table on disk", || place.saved() == Some(wire(3))).await;
+    assert_eq!(generation(&edge), 3);
+    assert_eq!(control.state.lock().unwrap().asked_after, [0, 2]);
+}
+
+#[tokio::test]
 async fn health_and_the_end_of_a_drain_are_reported() {
     let place = Place::new();
     let control = Control::start(&place.socket);

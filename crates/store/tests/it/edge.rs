@@ -91,6 +91,27 @@ async fn a_partial_report_changes_what_it_names() {
 }
 
 #[tokio::test]
+async fn a_report_that_another_one_has_overtaken_says_nothing() {
+    let world = World::new();
+    let task = TaskId::new(1);
+    // It got its first requests and drains, all since the report that comes late.
+    let newer = EdgeView { generation: 3, ..view(&[(task, 5)]) };
+    world.store.record_edge_report(newer.clone());
+    let before = world.changes();
+    for late in [view(&[(task, 0)]), view(&[])] {
+        let late = EdgeView { generation: 2, at: at(9), ..late };
+        world.store.record_edge_report(late.clone());
+        assert!(!world.store.record_partial_report(late));
+        assert_eq!(world.store.edges(), std::slice::from_ref(&newer));
+    }
+    assert_eq!(world.changes(), before);
+    // Another process begins where its disk says.
+    let restarted = EdgeView { generation: 2, instance: "two".to_owned(), ..view(&[]) };
+    world.store.record_edge_report(restarted.clone());
+    assert_eq!(world.store.edges(), [restarted]);
+}
+
+#[tokio::test]
 async fn a_draining_task_that_becomes_idle_is_news() {
     let world = World::new();
     let service = world.service().await;

@@ -5,7 +5,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use havre_api::route_change::RouteChange;
 use havre_api::route_table::RouteTable;
@@ -14,89 +13,84 @@ const CHANGES: &str = "changes.jsonl";
 
 /// From this length on the table should be saved whole.
 const LONG: u64 = 1024 * 1024;
-/// What waits for a disk that can be written again; more is given up, and a restart serves an older table until control
-/// answers.
-const MOST_UNSAVED: usize = 8 * 1024 * 1024;
 
-/// The file and what is not in it yet.
+/// The file.
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: PathBuf,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Length of the file up to the end of its last whole line, once that is known.
+    /// Its length up to the end of the last line that counts, once that is known.
     good: Option<u64>,
-    unsaved: Vec<u8>,
 }
 
 impl Journal {
     pub(super) fn within(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), state: Mutex::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // What a panic would leave is what a failed write leaves.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { folder: folder.to_owned(), good: None }
     }
 
     /// Writes a change behind the others. True: there are many.
-    pub(super) fn append(&self, change: &RouteChange) -> io::Result<bool> {
-        let mut state = self.lock();
-        if state.unsaved.len() > MOST_UNSAVED {
-            state.unsaved.clear();
-        }
-        serde_json::to_writer(&mut state.unsaved, change)?;
-        state.unsaved.push(b'\n');
+    ///
+    /// # Errors
+    /// The disk is full, or what stood there is gone: nothing can be built on the file then.
+    pub(super) fn append(&mut self, change: &RouteChange) -> io::Result<bool> {
+        let mut line = serde_json::to_vec(change)?;
+        line.push(b'\n');
         let path = self.folder.join(CHANGES);
         let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
-        let good = match state.good {
+        let good = match self.good.take() {
+            Some(good) if good > file.metadata()?.len() => {
+                return Err(io::Error::other(format!("{CHANGES} has lost lines")));
+            }
             Some(good) => good,
             None => whole_lines(&mut file)?.len() as u64,
         };
         // What an attempt before this one has left, or a crash.
         file.set_len(good)?;
-        file.write_all_at(&state.unsaved, good)?;
+        file.write_all_at(&line, good)?;
         file.sync_data()?;
         if good == 0 {
             File::open(&self.folder)?.sync_all()?;
         }
-        let length = good + state.unsaved.len() as u64;
-        state.good = Some(length);
-        state.unsaved.clear();
+        let length = good + line.len() as u64;
+        self.good = Some(length);
         Ok(length > LONG)
     }
 
     /// Brings a saved table up to date. A line that is cut or builds on something else ends it: what stands before it was
-    /// in use once.
-    pub(super) fn replay(&self, table: &mut RouteTable) -> io::Result<()> {
+    /// in use once, and the next change goes in its place.
+    pub(super) fn replay(&mut self, table: &mut RouteTable) -> io::Result<()> {
+        self.good = None;
         let text = match File::open(self.folder.join(CHANGES)) {
             Ok(mut file) => whole_lines(&mut file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let (version, from) = (table.version, table.generation);
+        // All of them at once: each by itself would go through the whole table.
+        let mut all = RouteChange { version, from, generation: from, ..RouteChange::default() };
+        let mut good = 0;
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
             let Ok(change) = serde_json::from_slice::<RouteChange>(line) else { break };
             // Older than the table: it was saved whole, and then there was a crash.
-            if change.generation > table.generation && !change.apply(table) {
+            if change.generation > all.generation && !all.join(change) {
                 break;
             }
+            good += line.len() as u64;
         }
+        if all.generation > from {
+            all.apply(table);
+        }
+        self.good = Some(good);
         Ok(())
     }
 
     /// Begins anew: the table is saved whole, or lost.
-    pub(super) fn forget(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        state.unsaved.clear();
-        state.good = None;
+    pub(super) fn forget(&mut self) -> io::Result<()> {
+        self.good = None;
         match std::fs::remove_file(self.folder.join(CHANGES)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => {
-                state.good = Some(0);
+                self.good = Some(0);
                 Ok(())
             }
         }
@@ -144,7 +138,7 @@ mod tests {
     fn changes_are_replayed_as_far_as_they_hold_together() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(replayed(folder.path(), 3), 3, "no file");
-        let journal = Journal::within(folder.path());
+        let mut journal = Journal::within(folder.path());
         for from in 3..6 {
             assert!(!journal.append(&change(from)).unwrap());
         }
@@ -160,6 +154,11 @@ mod tests {
         // A line that says something else ends it too.
         std::fs::write(&path, [whole.as_slice(), b"{}\n"].concat()).unwrap();
         assert_eq!(replayed(folder.path(), 3), 6);
+        // Who has read it up to there goes on there.
+        let mut reader = Journal::within(folder.path());
+        reader.replay(&mut table(3)).unwrap();
+        reader.append(&change(6)).unwrap();
+        assert_eq!(replayed(folder.path(), 3), 7);
         journal.forget().unwrap();
         journal.forget().unwrap();
         assert_eq!(replayed(folder.path(), 3), 3);
@@ -168,21 +167,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_disk_did_not_take_is_written_with_the_next_change() {
+    fn a_change_that_stands_there_twice_counts_once() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::within(folder.path());
-        let path = folder.path().join(CHANGES);
-        std::fs::create_dir(&path).unwrap();
-        assert!(journal.append(&change(3)).is_err());
-        std::fs::remove_dir(&path).unwrap();
-        journal.append(&change(4)).unwrap();
+        for from in [3, 3, 4] {
+            // Each is another process.
+            Journal::within(folder.path()).append(&change(from)).unwrap();
+        }
         assert_eq!(replayed(folder.path(), 3), 5);
+    }
+
+    #[test]
+    fn nothing_is_written_behind_lines_that_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::within(folder.path());
+        journal.append(&change(3)).unwrap();
+        std::fs::remove_file(folder.path().join(CHANGES)).unwrap();
+        journal.append(&change(4)).unwrap_err();
+        assert_eq!(replayed(folder.path(), 3), 3);
     }
 
     #[test]
     fn many_changes_ask_to_be_folded() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::within(folder.path());
+        let mut journal = Journal::within(folder.path());
         let answer = "x".repeat(64 * 1024);
         let long = |from| {
             let mut change = change(from);
