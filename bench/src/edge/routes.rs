@@ -178,7 +178,7 @@ impl Control {
             return Ok(stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?);
         }
         let generation = state.generation;
-        if is_change && (self.is_whole || after + 1 != generation) {
+        if is_change && self.is_whole {
             drop(state);
             return Ok(
                 stream.write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?
@@ -187,8 +187,12 @@ impl Control {
         state.sent.get_or_insert_with(Instant::now);
         drop(state);
         let number = generation.to_string();
-        let change = &self.changes[usize::from(generation % 2 == 0)];
-        let change = serde_json::to_vec(&RouteChange { from: after, generation, ..change.clone() })?;
+        let mut change = self.changes[usize::from(generation % 2 == 0)].clone();
+        if (generation - after).is_multiple_of(2) {
+            // There and back again while the edge was busy.
+            change = RouteChange { version: change.version, ..RouteChange::default() };
+        }
+        let change = serde_json::to_vec(&RouteChange { from: after, generation, ..change })?;
         let Text(before, behind) = &self.texts[usize::from(generation % 2 == 0)];
         let parts: [&[u8]; 3] =
             if is_change { [&change, &[], &[]] } else { [before, number.as_bytes(), behind] };

@@ -295,7 +295,7 @@ fn what_differs_among_hundreds_of_services_is_told_and_nothing_else() {
         for _ in 0..=from % 5 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let key = name((random >> 33) % 900);
-            let is_gone = (random >> 20) % 3 == 0;
+            let is_gone = (random >> 20).is_multiple_of(3);
             services.insert(key.clone(), if is_gone { None } else { some(&key) });
         }
         let next = tables.last().unwrap().change(&change(from, services)).unwrap();
