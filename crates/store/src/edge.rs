@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use havre_core::id::TaskId;
-use havre_core::route::EdgeView;
+use havre_core::route::{EdgeView, retired_name};
 
 /// Most edges remembered; one machine has one.
 const EDGES_MAX: usize = 64;
@@ -33,6 +33,15 @@ impl EdgeReports {
             return false;
         }
         let is_news = earlier.is_none_or(|earlier| is_news(earlier, &view, &state.draining));
+        // What a predecessor still carries must not be forgotten until it says so itself, under a name of its own.
+        let carries = |earlier: &&EdgeView| {
+            earlier.instance != view.instance
+                && earlier.upstreams.values().any(|upstream| upstream.in_flight > 0)
+        };
+        if let Some(predecessor) = earlier.filter(carries).cloned() {
+            let edge = retired_name(&predecessor.edge, &predecessor.instance);
+            state.views.entry(edge.clone()).or_insert(EdgeView { edge, ..predecessor });
+        }
         state.views.retain(|_, other| view.at.since(other.at) <= FORGOTTEN_AFTER);
         if state.views.len() >= EDGES_MAX && !state.views.contains_key(&view.edge) {
             let oldest = state.views.values().min_by_key(|other| other.at).map(|other| other.edge.clone());

@@ -263,6 +263,12 @@ pub enum Checks {
 /// An edge that has not reported for this long is not waited for.
 pub const EDGE_LEASE: Span = Span::seconds(10);
 
+/// The name under which a process of an edge reports once a successor has its name, as long as it drains.
+pub fn retired_name(edge: &str, instance: &str) -> String {
+    let (edge, instance) = (edge.chars().take(50), instance.chars().take(8));
+    edge.chain(['~']).chain(instance).collect()
+}
+
 impl EdgeView {
     /// Whether its last report is fresh enough to count.
     pub fn is_fresh(&self, now: Timestamp) -> bool {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use havre_api::edge_report::{EdgeReport, UpstreamReport};
 use havre_api::traffic::Traffic;
+use havre_core::route::retired_name;
 
 use crate::table::{Member, Table};
 
@@ -30,10 +31,7 @@ impl Identity {
     fn name(&self) -> String {
         match self.is_retired.load(Ordering::SeqCst) {
             false => self.edge.clone(),
-            true => {
-                let (edge, instance) = (self.edge.chars().take(50), self.instance.chars().take(8));
-                edge.chain(['~']).chain(instance).collect()
-            }
+            true => retired_name(&self.edge, &self.instance),
         }
     }
 }

@@ -112,6 +112,29 @@ async fn a_report_that_another_one_has_overtaken_says_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_predecessor_carries_is_not_hidden_by_its_successor() {
+    let world = World::new();
+    let task = TaskId::new(1);
+    let report = |edge: &str, instance: &str, in_flight| EdgeView {
+        edge: edge.to_owned(),
+        instance: instance.to_owned(),
+        ..view(&[(task, in_flight)])
+    };
+    let seen = || -> Vec<(String, u64)> {
+        let edges = world.store.edges().into_iter();
+        edges.map(|edge| (edge.edge, edge.upstreams[&task].in_flight)).collect()
+    };
+    world.store.record_edge_report(report("node", "one", 3));
+    world.store.record_edge_report(report("node", "two", 0));
+    assert_eq!(seen(), [("node".to_owned(), 0), ("node~one".to_owned(), 3)]);
+    world.store.record_edge_report(report("node~one", "one", 1));
+    assert_eq!(seen(), [("node".to_owned(), 0), ("node~one".to_owned(), 1)]);
+    // One that had nothing in flight leaves nothing behind.
+    world.store.record_edge_report(report("node", "three", 0));
+    assert_eq!(seen().len(), 2);
+}
+
+#[tokio::test]
 async fn a_draining_task_that_becomes_idle_is_news() {
     let world = World::new();
     let service = world.service().await;
