@@ -32,7 +32,29 @@ type Key = (&'static str, Box<str>, Box<str>);
 #[derive(Debug, Default)]
 struct Seen {
     totals: Totals,
-    durations: Durations,
+    durations: Few,
+}
+
+/// Durations in little memory: there may be tens of thousands of series, and most fill few of the buckets.
+#[derive(Debug, Default)]
+struct Few {
+    counts: Box<[(u8, u64)]>,
+    sum: u64,
+}
+
+impl Few {
+    fn of(durations: &Durations) -> Self {
+        let counts = (0..).zip(durations.counts).filter(|(_, count)| *count > 0);
+        Self { counts: counts.collect(), sum: durations.sum }
+    }
+
+    fn all(&self) -> Durations {
+        let mut all = Durations { sum: self.sum, ..Durations::default() };
+        for (bucket, count) in &self.counts {
+            all.counts[usize::from(*bucket)] = *count;
+        }
+        all
+    }
 }
 
 impl Rates {
@@ -54,18 +76,21 @@ impl Rates {
         let mut rows = Vec::new();
         let mut seen = HashMap::new();
         for series in all_series(table) {
-            let key = (series.kind, series.name.clone(), series.release.clone());
             let totals = series.totals();
-            let before = self.before.remove(&key);
             if totals == Totals::default() {
                 continue;
             }
+            let key = (series.kind, series.name.clone(), series.release.clone());
+            let before = self.before.remove(&key);
             let is_quiet = before.as_ref().is_some_and(|before| before.totals == totals);
             let now = match before {
                 Some(before) if is_quiet => before,
                 before => {
-                    let now = Seen { totals, durations: all_durations(&series) };
-                    rows.push(row(&series, &before.unwrap_or_default(), &now));
+                    let durations = all_durations(&series);
+                    let before = before.unwrap_or_default();
+                    let now = Seen { totals, durations: Few::of(&durations) };
+                    let news = durations.since(&before.durations.all());
+                    rows.push(row(&series, (&before.totals, &now.totals), &news));
                     now
                 }
             };
@@ -88,17 +113,16 @@ fn all_durations(series: &Arc<Series>) -> Durations {
     all
 }
 
-fn row(series: &Series, before: &Seen, now: &Seen) -> TrafficRow {
-    let class = |class: usize| now.totals.classes[class].saturating_sub(before.totals.classes[class]);
-    let durations = now.durations.since(&before.durations);
+fn row(series: &Series, (before, now): (&Totals, &Totals), durations: &Durations) -> TrafficRow {
+    let class = |class: usize| now.classes[class].saturating_sub(before.classes[class]);
     TrafficRow {
         name: series.name.to_string(),
         release: series.release.to_string(),
         requests: (0..CLASSES).map(class).sum(),
         errors: class(0) + class(5),
         client_errors: class(4),
-        received_bytes: now.totals.received.saturating_sub(before.totals.received),
-        sent_bytes: now.totals.sent.saturating_sub(before.totals.sent),
+        received_bytes: now.received.saturating_sub(before.received),
+        sent_bytes: now.sent.saturating_sub(before.sent),
         p50_us: durations.quantile(500),
         p95_us: durations.quantile(950),
         p99_us: durations.quantile(990),
@@ -229,5 +253,13 @@ mod tests {
         (0..300).for_each(|site| count(&shared, site, 200, 1));
         let found = rates.look(&shared, &table, start + WINDOW).unwrap();
         assert_eq!((found.rows.len(), found.left_out), (200, 100));
+    }
+
+    #[test]
+    fn durations_in_little_memory_are_the_same() {
+        let mut durations = Durations { sum: 77, ..Durations::default() };
+        (durations.counts[0], durations.counts[5], durations.counts[119]) = (1, u64::MAX, 3);
+        assert_eq!(Few::of(&durations).all(), durations);
+        assert_eq!(Few::default().all(), Durations::default());
     }
 }
