@@ -12,7 +12,6 @@ mod size;
 mod tree;
 mod vocabulary;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -61,8 +60,7 @@ fn main() -> ExitCode {
 
 /// Runs the checks, prints their findings, returns how many there are.
 fn run(checks: &[&str]) -> Result<usize> {
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in a folder of the repository")?;
+    let root = &tree::root().context("find the repository")?;
     let tree = Tree::load(root).context("read the repository")?;
     let mut count = 0;
     for check in checks {

@@ -2,7 +2,7 @@
 //! hidden folders other than `.ci`. Tests: at the end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -64,14 +64,21 @@ impl Tree {
     }
 }
 
+/// The folder of the repository. Cargo says where it is at run time too: a program out of a shared target folder may have
+/// been compiled in another checkout.
+pub(crate) fn root() -> Option<PathBuf> {
+    let compiled = || env!("CARGO_MANIFEST_DIR").into();
+    let package: PathBuf = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(compiled, PathBuf::from);
+    package.parent().map(Path::to_path_buf)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn loads_this_repository_without_what_tools_make() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let tree = Tree::load(root).unwrap();
+        let tree = Tree::load(&root().unwrap()).unwrap();
         assert!(tree.get("xtask/src/tree.rs").is_some_and(|text| text.contains("fn loads_this_repository")));
         assert!(tree.get("crates/core/Cargo.toml").is_some());
         let made = |(path, _): &(&str, &str)| path.split('/').any(|part| MADE.contains(&part));
