@@ -1,7 +1,7 @@
 //! Dates as text, without allocation: for the `Date` header and for lines of the access log.
 //! Tests at the end of the file.
 
-/// Length of [`http`].
+/// Length of [`http()`].
 pub const HTTP_LENGTH: usize = 29;
 /// Length of [`second`].
 pub const SECOND_LENGTH: usize = 19;
