@@ -80,6 +80,8 @@ ids! {
     CertificateId "certificate" "c";
     /// One order placed at an issuer.
     OrderId "order" "o";
+    /// One run of the pipeline for a commit.
+    PipelineId "pipeline" "i";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

@@ -19,6 +19,7 @@ pub mod route;
 pub mod secret;
 pub mod service;
 pub mod site;
+pub mod source;
 pub mod task;
 mod text;
 pub mod time;

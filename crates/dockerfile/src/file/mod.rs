@@ -1,0 +1,1 @@
+//! A Dockerfile as instructions with line numbers.
