@@ -13,6 +13,7 @@ pub mod environment;
 pub mod error;
 pub mod event;
 pub mod node;
+pub mod pipeline;
 pub mod project;
 pub mod release;
 pub mod route_change;

@@ -6,7 +6,7 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, certificate, completions, context, deployment, dns_provider, edge, environment, event, issuer,
-    project, release, service, task, version,
+    pipeline, project, release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -59,6 +59,9 @@ enum Command {
     Cancel(deployment::cancel::Options),
     /// Take a service or the whole environment away for ever
     Destroy(environment::destroy::Options),
+    /// Pipelines: what follows from a push
+    #[command(subcommand)]
+    Ci(CiCommand),
     /// What goes through the front door, and how it is
     #[command(subcommand)]
     Edge(EdgeCommand),
@@ -81,6 +84,18 @@ enum Command {
     Completions(completions::Options),
     /// Show the versions of client and server
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum CiCommand {
+    /// List pipelines, or show one; `--wait` for its end
+    Status(pipeline::status::Options),
+    /// Show or follow what the builds of a pipeline say
+    Logs(pipeline::logs::Options),
+    /// Build and deploy the commit of a pipeline once more
+    Rerun(pipeline::rerun::Options),
+    /// Stop a pipeline; what is live stays live
+    Cancel(pipeline::cancel::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -188,6 +203,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Open(options) => service::open::run(&invocation, options).await,
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
+        Command::Ci(command) => run_ci(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
@@ -204,6 +220,15 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Context(ContextCommand::Remove(options)) => context::remove::run(options),
         Command::Completions(options) => completions::run(options),
         Command::Version => version::run(&invocation).await,
+    }
+}
+
+async fn run_ci(invocation: &Invocation, command: CiCommand) -> Result<Exit, CliError> {
+    match command {
+        CiCommand::Status(options) => pipeline::status::run(invocation, options).await,
+        CiCommand::Logs(options) => pipeline::logs::run(invocation, options).await,
+        CiCommand::Rerun(options) => pipeline::rerun::run(invocation, options).await,
+        CiCommand::Cancel(options) => pipeline::cancel::run(invocation, options).await,
     }
 }
 

@@ -17,6 +17,7 @@ mod http;
 mod invocation;
 mod issuer;
 mod output;
+mod pipeline;
 mod project;
 mod release;
 mod service;

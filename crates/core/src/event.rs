@@ -70,6 +70,8 @@ pub enum EventKind {
     Service(service::event::Event),
     /// A build.
     Build(build::event::Event),
+    /// A pipeline, or a push that led to none.
+    Pipeline(crate::pipeline::event::Event),
     /// A deployment.
     Deployment(deployment::event::Event),
     /// A task.
@@ -107,6 +109,7 @@ impl std::fmt::Display for EventKind {
         match self {
             Self::Service(event) => event.fmt(f),
             Self::Build(event) => event.fmt(f),
+            Self::Pipeline(event) => event.fmt(f),
             Self::Deployment(event) => event.fmt(f),
             Self::Task(event) => event.fmt(f),
             Self::Site(event) => event.fmt(f),

@@ -13,6 +13,7 @@ pub mod id;
 pub mod image;
 pub mod manifest;
 pub mod name;
+pub mod pipeline;
 pub mod quantity;
 pub mod release;
 pub mod route;

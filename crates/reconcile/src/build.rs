@@ -203,6 +203,13 @@ async fn say(world: &World, lines: &mpsc::Sender<BuildLine>, text: String) {
 
 async fn record_success(world: &World, build: Build, artifact: Artifact) -> Result<(), StoreError> {
     let now = world.now();
+    if build.pipeline.is_some() {
+        // Deployed with the other builds of its pipeline, or not at all.
+        let recorded = world.store.write(now, Actor::Havre, move |tx| {
+            tx.set_build_state(build.id, &build.state, State::Built { at: now, artifact })
+        });
+        return ignore_conflict(recorded.await);
+    }
     let recorded = world.store.write(now, Actor::Havre, move |tx| {
         let Build { id, service, spec, revision, commit, state, .. } = build;
         let made = artifact.clone();

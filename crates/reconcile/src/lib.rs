@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod execute;
 pub mod image;
 pub mod observe;
+pub mod pipeline;
 pub mod public;
 pub mod purge;
 pub mod route;

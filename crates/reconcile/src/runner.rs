@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, certificate, image, purge, route, service, site};
+use crate::{build, certificate, image, pipeline, purge, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -32,6 +32,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let purges = tokio::spawn(purge::run(world.clone(), stop.clone()));
     // Likewise: Docker may take long to remove a large image.
     let images = tokio::spawn(image::run(world.clone(), stop.clone()));
+    // Likewise: a large repository takes its time.
+    let pipelines = tokio::spawn(pipeline::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -67,6 +69,9 @@ pub async fn run(world: World, stop: CancellationToken) {
     }
     if let Err(error) = images.await {
         tracing::error!(%error, "the loop of images broke off");
+    }
+    if let Err(error) = pipelines.await {
+        tracing::error!(%error, "the loop of pipelines broke off");
     }
     world.tracker.close();
     world.tracker.wait().await;

@@ -16,6 +16,7 @@ use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::network::NetworkSpec;
 use havre_engine::task::EngineTask;
+use havre_source::Source;
 use havre_store::Store;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -61,16 +62,21 @@ pub struct World {
     pub dns: Arc<dyn Dns>,
     /// Calls CDNs.
     pub purger: Arc<dyn Purger>,
+    /// Reads repositories.
+    pub source: Arc<dyn Source>,
     /// Places and networks.
     pub settings: Arc<Settings>,
     /// Wakes the runner from inside.
     pub wake: Arc<Notify>,
     /// Wakes the loop of certificates from inside.
     pub certificates_wake: Arc<Notify>,
+    /// Wakes the loop of pipelines from inside.
+    pub pipelines_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
     pub(crate) building: crate::build::Running,
+    pub(crate) checking_out: crate::pipeline::CheckingOut,
     pub(crate) stopping: Arc<Mutex<BTreeSet<TaskId>>>,
     pub(crate) engine_view: Arc<EngineView>,
 }
@@ -87,12 +93,15 @@ impl World {
             authority: seams.authority,
             dns: seams.dns,
             purger: seams.purger,
+            source: seams.source,
             settings: Arc::new(settings),
             wake: Arc::default(),
             certificates_wake: Arc::default(),
+            pipelines_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
             building: Arc::default(),
+            checking_out: Arc::default(),
             stopping: Arc::default(),
             engine_view: Arc::default(),
         }
@@ -141,6 +150,8 @@ pub struct Seams {
     pub dns: Arc<dyn Dns>,
     /// Calls CDNs.
     pub purger: Arc<dyn Purger>,
+    /// Reads repositories.
+    pub source: Arc<dyn Source>,
 }
 
 /// The engine's last answer, valid until something may have changed.

@@ -3,7 +3,9 @@
 use havre_core::build::event::Event;
 use havre_core::build::{Build, State};
 use havre_core::event::EventKind;
-use havre_core::id::{BuildId, ServiceId};
+use havre_core::id::{BuildId, PipelineId, ServiceId};
+use havre_core::pipeline::Pipeline;
+use havre_core::service::Service;
 use havre_core::service::spec::ServiceSpec;
 use rusqlite::Row;
 
@@ -11,7 +13,7 @@ use crate::error::StoreError;
 use crate::row::{self, Origin, column};
 use crate::view::{Tx, View};
 
-const SELECT: &str = "SELECT id, service, spec, revision, source, state, created_at FROM builds WHERE";
+const SELECT: &str = "SELECT id, service, spec, revision, source, pipeline, state, created_at FROM builds WHERE";
 
 fn read(row: &Row<'_>) -> Result<Build, StoreError> {
     let origin = Origin::of("builds", row)?;
@@ -21,6 +23,7 @@ fn read(row: &Row<'_>) -> Result<Build, StoreError> {
         spec: origin.json(row, "spec")?,
         revision: origin.count(row, "revision")?,
         commit: row.get("source")?,
+        pipeline: row.get::<_, Option<i64>>("pipeline")?.map(PipelineId::new),
         state: origin.json(row, "state")?,
         created_at: row::instant(row, "created_at")?,
     })
@@ -37,6 +40,11 @@ impl View<'_> {
     pub fn list_builds(&self, service: ServiceId, limit: u32) -> Result<Vec<Build>, StoreError> {
         let sql = format!("{SELECT} service = ?1 ORDER BY id DESC LIMIT ?2");
         row::list(self.connection, &sql, (service.row(), limit), read)
+    }
+
+    /// The builds of a pipeline, by id.
+    pub fn list_pipeline_builds(&self, pipeline: PipelineId) -> Result<Vec<Build>, StoreError> {
+        row::list(self.connection, &format!("{SELECT} pipeline = ?1 ORDER BY id"), [pipeline.row()], read)
     }
 
     /// Every build that has not ended, oldest first.
@@ -74,6 +82,22 @@ impl Tx<'_> {
         let build = BuildId::new(self.connection.last_insert_rowid());
         self.tell(service, EventKind::Build(Event::StateChanged { build, to: State::Queued }))?;
         self.get_build(build)
+    }
+
+    /// Queues a build that is a part of a pipeline.
+    ///
+    /// # Errors
+    /// `BeingDestroyed`.
+    pub fn create_pipeline_build(
+        &mut self,
+        pipeline: &Pipeline,
+        service: &Service,
+    ) -> Result<Build, StoreError> {
+        let (spec, commit) = (service.spec.clone(), pipeline.commit.to_string());
+        let build = self.create_build(service.id, spec, service.revision, commit)?;
+        let sql = "UPDATE builds SET pipeline = ?2 WHERE id = ?1";
+        row::run(self.connection, sql, (build.id.row(), pipeline.id.row()))?;
+        self.get_build(build.id)
     }
 
     /// Replaces the state `from` by `to`; nothing happens when they are the same.

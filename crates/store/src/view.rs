@@ -59,6 +59,11 @@ impl<'a> Deref for Tx<'a> {
 }
 
 impl Tx<'_> {
+    /// The instant of this transaction.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
     /// Names the event that caused those written from now on; `None` for none.
     pub fn set_cause(&mut self, cause: Option<u64>) {
         self.cause = cause;

@@ -5,12 +5,12 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` | no valid access token |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
 //! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
-//! | 422 | `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` | well formed, but breaks a rule |
+//! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` | well formed, but breaks a rule |
 //! | 429 | `too_many_streams` | too many streams or uploads at once; try again later |
 //! | 500 | `internal` | a bug or a damaged store; the server's log says more |
 //! | 503 | `unavailable` | the engine or the store cannot be used right now |
@@ -45,6 +45,8 @@ pub enum Code {
     ReleaseNotFound,
     DeploymentNotFound,
     BuildNotFound,
+    PipelineNotFound,
+    RepositoryNotFound,
     TaskNotFound,
     TokenNotFound,
     CertificateNotFound,
@@ -68,6 +70,7 @@ pub enum Code {
     NoMasterKey,
     BodyTooLarge,
     ContextTooLarge,
+    PushRefused,
     SpecInvalid,
     ContextInvalid,
     ImageInvalid,
@@ -98,6 +101,8 @@ impl Code {
             Self::ReleaseNotFound => ("release_not_found", StatusCode::NOT_FOUND),
             Self::DeploymentNotFound => ("deployment_not_found", StatusCode::NOT_FOUND),
             Self::BuildNotFound => ("build_not_found", StatusCode::NOT_FOUND),
+            Self::PipelineNotFound => ("pipeline_not_found", StatusCode::NOT_FOUND),
+            Self::RepositoryNotFound => ("repository_not_found", StatusCode::NOT_FOUND),
             Self::TaskNotFound => ("task_not_found", StatusCode::NOT_FOUND),
             Self::TokenNotFound => ("token_not_found", StatusCode::NOT_FOUND),
             Self::CertificateNotFound => ("certificate_not_found", StatusCode::NOT_FOUND),
@@ -124,6 +129,7 @@ impl Code {
             Self::TaskNotRunning => ("task_not_running", StatusCode::CONFLICT),
             Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::ContextTooLarge => ("context_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::PushRefused => ("push_refused", StatusCode::UNPROCESSABLE_ENTITY),
             Self::SpecInvalid => ("spec_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::ContextInvalid => ("context_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::ImageInvalid => ("image_invalid", StatusCode::UNPROCESSABLE_ENTITY),
@@ -261,6 +267,7 @@ fn not_found_code(kind: &str) -> Code {
         "release" => Code::ReleaseNotFound,
         "deployment" => Code::DeploymentNotFound,
         "build" => Code::BuildNotFound,
+        "pipeline" => Code::PipelineNotFound,
         "task" => Code::TaskNotFound,
         "token" => Code::TokenNotFound,
         "certificate" => Code::CertificateNotFound,
@@ -290,7 +297,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> (\""))
             .map(|(_, rest)| rest.split('"').next().unwrap())
             .collect();
-        assert_eq!(names.len(), 47);
+        assert_eq!(names.len(), 50);
         for name in names {
             assert_eq!(page.matches(&format!("`{name}`")).count(), 1, "{name} must be on the page once");
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
-use havre_core::id::{BuildId, CertificateId, DeploymentId};
+use havre_core::id::{BuildId, CertificateId, DeploymentId, PipelineId};
 use havre_core::name::{DnsName, EnvironmentName, IssuerName, ProjectName, TokenName};
 use havre_core::service::Place;
 use http::request::Parts;
@@ -109,6 +109,10 @@ macro_rules! one_segment {
 one_segment! {
     /// Id in the path of a build.
     BuildPath(BuildId) "build";
+    /// Id in the path of a pipeline.
+    PipelinePath(PipelineId) "pipeline";
+    /// Name in the path of a project.
+    ProjectPath(ProjectName) "project";
     /// Id in the path of a deployment.
     DeploymentPath(DeploymentId) "deployment";
     /// Id in the path of a certificate.

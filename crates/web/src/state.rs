@@ -16,6 +16,7 @@ use crate::build::intake::ContextIntake;
 use crate::edge::board::Board;
 use crate::edge::memory::Tables;
 use crate::error::{Code, Refusal};
+use crate::git::gateway::GitGateway;
 use crate::task::streams::TaskStreams;
 
 /// What the daemon knows of engine and loops, as data.
@@ -76,6 +77,8 @@ pub struct Wiring {
     pub streams: Arc<dyn TaskStreams>,
     /// Takes build contexts in.
     pub intake: Arc<dyn ContextIntake>,
+    /// Answers git.
+    pub git: Arc<dyn GitGateway>,
     /// Folder of build logs: `<build>.log` (`b4.log`), one `BuildLogLine` on each line, written by the build loop.
     pub build_log_dir: PathBuf,
     /// Engine and loops.

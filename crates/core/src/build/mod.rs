@@ -8,7 +8,7 @@ pub mod plan;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
-use crate::id::{BuildId, DeploymentId, ServiceId};
+use crate::id::{BuildId, DeploymentId, PipelineId, ServiceId};
 use crate::service::spec::ServiceSpec;
 use crate::time::Timestamp;
 
@@ -25,6 +25,8 @@ pub struct Build {
     pub revision: u64,
     /// Commit the client named, empty when unknown.
     pub commit: String,
+    /// The pipeline it is a part of; absent for builds of `havre deploy`.
+    pub pipeline: Option<PipelineId>,
     /// Where it stands.
     pub state: State,
     /// When it was asked for.
@@ -41,6 +43,13 @@ pub enum State {
     Running {
         /// Since when.
         since: Timestamp,
+    },
+    /// Made its artifact and waits for the other builds of its pipeline.
+    Built {
+        /// When.
+        at: Timestamp,
+        /// What it made.
+        artifact: Artifact,
     },
     /// Made an artifact.
     Succeeded {
@@ -79,7 +88,7 @@ pub enum State {
 impl State {
     /// Nothing will change any more.
     pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Queued | Self::Running { .. })
+        !matches!(self, Self::Queued | Self::Running { .. } | Self::Built { .. })
     }
 
     /// The state's name in text, JSON and tables.
@@ -87,6 +96,7 @@ impl State {
         match self {
             Self::Queued => "queued",
             Self::Running { .. } => "running",
+            Self::Built { .. } => "built",
             Self::Succeeded { .. } => "succeeded",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",

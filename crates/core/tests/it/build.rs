@@ -14,6 +14,7 @@ fn build(id: i64, service: i64, state: State) -> Build {
         spec: sample::spec(sample::work()),
         revision: 1,
         commit: String::new(),
+        pipeline: None,
         state,
         created_at: Timestamp::default(),
     }

@@ -12,6 +12,7 @@ mod event;
 mod image;
 mod issuer;
 mod open;
+mod pipeline;
 mod purge;
 mod release;
 mod route;

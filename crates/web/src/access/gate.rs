@@ -3,6 +3,7 @@
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
+use base64::Engine as _;
 use axum::response::{IntoResponse, Response};
 use havre_core::event::Actor;
 use havre_core::time::Timestamp;
@@ -12,6 +13,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterE
 
 use crate::access::secret;
 use crate::error::{Code, Refusal};
+use crate::git;
 use crate::state::AppState;
 
 /// What a caller must be allowed to do.
@@ -99,11 +101,13 @@ async fn unknown_path(request: Request) -> Refusal {
 }
 
 async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    match gate.admit(request.headers()).await {
+    let is_git = request.uri().path().starts_with(git::PREFIX);
+    match gate.admit(request.headers(), is_git).await {
         Ok(Some(actor)) => {
             request.extensions_mut().insert(Caller(actor));
         }
         Ok(None) => {}
+        Err(refusal) if is_git => return ask_password(refusal.into_response()),
         Err(refusal) => return refusal.into_response(),
     }
     let method = request.method().clone();
@@ -117,6 +121,15 @@ async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Res
     };
     if response.status() == http::StatusCode::METHOD_NOT_ALLOWED {
         return method_not_allowed(&method, &response);
+    }
+    response
+}
+
+/// Git asks for a password where it is told so, and shows a refusal's text.
+fn ask_password(mut response: Response) -> Response {
+    if response.status() == http::StatusCode::UNAUTHORIZED {
+        let ask = http::HeaderValue::from_static("Basic realm=\"Havre: an access token as the password\"");
+        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, ask);
     }
     response
 }
@@ -138,7 +151,7 @@ fn method_not_allowed(method: &http::Method, response: &Response) -> Response {
 
 impl Gate {
     /// Who is asking; `None` where nobody has to be known.
-    async fn admit(&self, headers: &HeaderMap) -> Result<Option<Actor>, Refusal> {
+    async fn admit(&self, headers: &HeaderMap, is_git: bool) -> Result<Option<Actor>, Refusal> {
         match (self.door, self.permission) {
             (_, Permission::Public) => Ok(None),
             (Door::Edge, Permission::Edge) => Ok(Some(Actor::Havre)),
@@ -147,7 +160,7 @@ impl Gate {
             }
             (Door::Local, _) => Ok(Some(Actor::Local)),
             (Door::Network, permission) => {
-                let name = self.find_token(headers).await?;
+                let name = self.find_token(headers, is_git).await?;
                 if permission == Permission::Machine {
                     return Err(machine_only());
                 }
@@ -157,8 +170,9 @@ impl Gate {
     }
 
     /// Name of the valid token a request carries.
-    async fn find_token(&self, headers: &HeaderMap) -> Result<String, Refusal> {
-        let hash = bearer(headers).and_then(secret::hash).ok_or_else(unauthorised)?;
+    async fn find_token(&self, headers: &HeaderMap, is_git: bool) -> Result<String, Refusal> {
+        let token = token(headers, is_git).ok_or_else(unauthorised)?;
+        let hash = secret::hash(&token).ok_or_else(unauthorised)?;
         let row = self.state.store.read(move |view| view.find_token(hash)).await?;
         let row = row.filter(|row| secret::is_same(&row.hash, &hash)).ok_or_else(unauthorised)?;
         let now = self.state.now();
@@ -179,7 +193,8 @@ fn is_stale(last: Option<Timestamp>, now: Timestamp) -> bool {
     last.is_none_or(|last| now.since(last) >= std::time::Duration::from_secs(60))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token of a request; for git also as the password of whatever name, which is how git sends one (RFC 7617).
+fn token(headers: &HeaderMap, is_git: bool) -> Option<String> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     // Two different answers to "who are you" are no answer.
@@ -187,7 +202,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     }
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(token.trim().to_owned());
+    }
+    if !is_git || !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(token.trim()).ok()?;
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.to_owned())
 }
 
 fn unauthorised() -> Refusal {

@@ -37,6 +37,8 @@ fn operations() -> Vec<(String, String)> {
             .replace("{service}", "api")
             .replace("{deployment}", "d1")
             .replace("{build}", "b1")
+            .replace("{pipeline}", "i1")
+            .replace("{repository}", "dropit.git")
             .replace("{certificate}", "c1")
             .replace("{issuer}", "own")
             .replace("{zone}", "example.org")
@@ -59,11 +61,13 @@ async fn no_route_answers_without_a_token() {
             assert_eq!(response.status(), 200, "{method} {path}");
             continue;
         }
-        assert_eq!(response.headers()["www-authenticate"], "Bearer", "{method} {path}");
+        let scheme = if path.starts_with("/git/") { "Basic " } else { "Bearer" };
+        let asked = response.headers()["www-authenticate"].to_str().expect("text").to_owned();
+        assert!(asked.starts_with(scheme), "{method} {path}: {asked}");
         assert_eq!(read(response).await, (401, unauthorised()), "{method} {path}");
         refused += 1;
     }
-    assert_eq!(refused, 41);
+    assert_eq!(refused, 48);
     // Neither unknown paths nor unknown methods nor the edge's own paths tell anything.
     for (method, path) in
         [("GET", "/"), ("GET", "/v1/nothing"), ("PATCH", "/v1/projects"), ("GET", "/edge/v1/table")]

@@ -20,6 +20,7 @@ use havre_core::release::Release;
 use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
 use havre_store::{NewRelease, OpenOptions, Store, Tx};
+use havre_web::git::gateway::GitGateway;
 use havre_web::build::intake::{ContextIntake, ContextUpload, IntakeError, ReceivedContext};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
 use havre_web::{AppState, Limits, NodeView, Wiring};
@@ -28,6 +29,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use crate::fake_git::FakeGit;
 
 /// Where every path of the tests begins.
 pub(crate) const ENVIRONMENT: &str = "/v1/projects/dropit/environments/production";
@@ -41,6 +44,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<AtomicI64>,
     pub(crate) intake: Arc<FakeIntake>,
     pub(crate) streams: Arc<FakeStreams>,
+    pub(crate) git: Arc<FakeGit>,
     pub(crate) node: watch::Sender<NodeView>,
     pub(crate) stop: CancellationToken,
     pub(crate) folder: tempfile::TempDir,
@@ -69,6 +73,7 @@ impl World {
         let seconds = Arc::clone(&clock);
         let intake = Arc::new(FakeIntake { folder: folder.path().to_owned(), ..FakeIntake::default() });
         let streams = Arc::new(FakeStreams::default());
+        let git = Arc::new(FakeGit::default());
         let (node, node_seen) = watch::channel(NodeView::default());
         let stop = CancellationToken::new();
         let entropy = Mutex::new(0_u8);
@@ -82,6 +87,7 @@ impl World {
             }),
             streams: Arc::clone(&streams) as Arc<dyn TaskStreams>,
             intake: Arc::clone(&intake) as Arc<dyn ContextIntake>,
+            git: Arc::clone(&git) as Arc<dyn GitGateway>,
             build_log_dir: folder.path().to_owned(),
             node: node_seen,
             limits,
@@ -97,6 +103,7 @@ impl World {
             clock,
             intake,
             streams,
+            git,
             node,
             stop,
             folder,

@@ -1,0 +1,71 @@
+//! Pipelines: runs from a pushed commit to what users get.
+
+use havre_core::id::{BuildId, DeploymentId, PipelineId};
+use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
+use havre_core::pipeline::{Cause, State};
+use havre_core::source::{CommitId, RefName};
+use havre_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pipeline {
+    /// Its id.
+    #[schema(value_type = String, example = "i7")]
+    pub id: PipelineId,
+    /// The project whose repository the commit is in.
+    #[schema(value_type = String, example = "dropit")]
+    pub project: ProjectName,
+    /// The environment it deploys to.
+    #[schema(value_type = String, example = "production")]
+    pub environment: EnvironmentName,
+    /// Branch it was made for.
+    #[schema(value_type = String, example = "refs/heads/main")]
+    pub reference: RefName,
+    /// The commit.
+    #[schema(value_type = String, example = "0123456789abcdef0123456789abcdef01234567")]
+    pub commit: CommitId,
+    /// First line of the commit's message.
+    pub subject: String,
+    /// Who wrote the commit.
+    pub author: String,
+    /// Why there is this run.
+    #[schema(value_type = Object, example = json!({"kind": "push", "by": {"kind": "token", "name": "ci"}}))]
+    pub cause: Cause,
+    /// Where it stands; `state.state` is its name.
+    #[schema(value_type = Object, example = json!({"state": "queued"}))]
+    pub state: State,
+    /// What it is made of, once the commit has been read.
+    pub parts: Vec<PipelinePart>,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// One service of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PipelinePart {
+    /// Name of the service.
+    #[schema(value_type = String, example = "api")]
+    pub service: ServiceName,
+    /// Its build.
+    #[schema(value_type = String, example = "b4")]
+    pub build: BuildId,
+    /// Name of the build's state.
+    #[schema(example = "built")]
+    pub build_state: String,
+    /// The deployment it led to.
+    #[schema(value_type = Option<String>, example = "d12")]
+    pub deployment: Option<DeploymentId>,
+    /// Name of the deployment's state.
+    #[schema(example = "succeeded")]
+    pub deployment_state: Option<String>,
+}
+
+/// Pipelines of one project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PipelineList {
+    /// Newest first.
+    pub pipelines: Vec<Pipeline>,
+}

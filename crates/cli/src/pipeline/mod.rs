@@ -1,0 +1,57 @@
+//! `havre ci`: pipelines, which follow from pushes.
+
+pub(crate) mod cancel;
+pub(crate) mod logs;
+pub(crate) mod rerun;
+pub(crate) mod status;
+
+use std::time::Duration;
+
+use havre_api::pipeline::Pipeline;
+use havre_core::id::PipelineId;
+use havre_core::pipeline::State;
+
+use crate::exit::{CliError, Exit};
+use crate::http::Client;
+use crate::output;
+
+/// How often a pipeline that is waited for is asked about.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Waits for the end of a pipeline, saying each state once.
+async fn wait(client: &Client, id: PipelineId) -> Result<Pipeline, CliError> {
+    let mut said = "";
+    loop {
+        let pipeline: Pipeline = client.get(&format!("/v1/pipelines/{id}")).await?;
+        if pipeline.state.is_final() {
+            return Ok(pipeline);
+        }
+        if said != pipeline.state.name() {
+            said = pipeline.state.name();
+            output::say(&format!("{id} is {}", said.replace('_', " ")));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = tokio::signal::ctrl_c() => {
+                return Err(CliError::new(Exit::Interrupted, format!("{id} goes on; cancel it with `havre ci cancel {id}`")));
+            }
+        }
+    }
+}
+
+/// The exit code a script wants: only a success is one.
+fn exit(pipeline: &Pipeline) -> Exit {
+    match pipeline.state {
+        State::Succeeded { .. } => Exit::Ok,
+        _ => Exit::Failed,
+    }
+}
+
+/// State and reason on one line.
+fn state(pipeline: &Pipeline) -> String {
+    match &pipeline.state {
+        State::Failed { stage, reason, .. } => format!("failed ({}): {reason}", stage.name()),
+        State::Superseded { by, .. } => format!("superseded by {by}"),
+        other => other.name().replace('_', " "),
+    }
+}

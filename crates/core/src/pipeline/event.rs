@@ -1,0 +1,63 @@
+//! What happened to a pipeline.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::PipelineId;
+use crate::name::{EnvironmentName, ProjectName};
+use crate::pipeline::State;
+use crate::source::{CommitId, RefName};
+
+/// A past-tense fact; its subject is the whole installation, since a pipeline is about several services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Event {
+    /// A branch or tag moved.
+    Pushed {
+        /// The project.
+        project: ProjectName,
+        /// What moved.
+        reference: RefName,
+        /// Where it points now; absent where it was removed.
+        commit: Option<CommitId>,
+    },
+    /// A push led to no pipeline.
+    Ignored {
+        /// The project.
+        project: ProjectName,
+        /// What moved.
+        reference: RefName,
+        /// Why nothing follows, for people.
+        reason: String,
+    },
+    /// A pipeline entered a state; also written when it was queued.
+    StateChanged {
+        /// The pipeline.
+        pipeline: PipelineId,
+        /// Its project.
+        project: ProjectName,
+        /// Its environment.
+        environment: EnvironmentName,
+        /// The new state.
+        to: State,
+    },
+}
+
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pushed { project, reference, commit: Some(commit) } => {
+                write!(f, "{project}: {reference} is at {}", commit.short())
+            }
+            Self::Pushed { project, reference, commit: None } => write!(f, "{project}: {reference} was removed"),
+            Self::Ignored { project, reference, reason } => write!(f, "{project}: {reference}: {reason}"),
+            Self::StateChanged { pipeline, project, environment, to } => {
+                write!(f, "pipeline {pipeline} of {project}/{environment} ")?;
+                match to {
+                    State::Failed { stage, reason, .. } => write!(f, "failed ({}): {reason}", stage.name()),
+                    State::Superseded { by, .. } => write!(f, "was superseded by {by}"),
+                    _ => write!(f, "is {}", to.name().replace('_', " ")),
+                }
+            }
+        }
+    }
+}

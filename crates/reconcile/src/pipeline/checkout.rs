@@ -1,0 +1,287 @@
+//! Turns a commit into queued builds: reads `havre.toml`, packs what each service is built from straight out of the
+//! repository, and records the configuration and every build in one transaction. Nothing of the commit is unpacked
+//! onto a disk. Tests: `tests/it/pipeline.rs`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use havre_build::builder::BuildError;
+use havre_build::context::{ContextWriter, context_path};
+use havre_core::build::ignore::Ignore;
+use havre_core::event::Actor;
+use havre_core::id::BuildId;
+use havre_core::pipeline::{Pipeline, Stage, State};
+use havre_core::quantity::ByteSize;
+use havre_core::service::spec::{DockerfileSource, ImageSource, ServiceSpec, SiteSource, Work};
+use havre_source::{SourceError, Tree, plan_context};
+use havre_store::{StoreError, Tx};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::deployment::chain;
+use crate::pipeline::read;
+use crate::world::World;
+
+/// Largest context.
+const CONTEXT_MAX: ByteSize = ByteSize::mebibytes(512);
+/// Largest `.dockerignore` or Dockerfile.
+const FILE_MAX: u64 = 1024 * 1024;
+/// Chunks of a context on their way to its file.
+const CHUNKS: usize = 16;
+
+/// Names of contexts before their builds exist; unique within the process, and the folder is emptied at its start.
+static NEXT: AtomicI64 = AtomicI64::new(1);
+
+/// Why a commit cannot be built, for people; or that the work was cut.
+#[derive(Debug, thiserror::Error)]
+enum CheckoutError {
+    /// It was asked to stop: somebody else has closed the row, or the process ends.
+    #[error("cancelled")]
+    Cancelled,
+    /// The commit is of no use.
+    #[error("{0}")]
+    Commit(String),
+    #[error("could not read the commit")]
+    Source(#[source] SourceError),
+    #[error("could not store what is to be built")]
+    Build(#[source] BuildError),
+    #[error("could not record the builds")]
+    Store(#[source] StoreError),
+}
+
+impl From<SourceError> for CheckoutError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Cancelled => Self::Cancelled,
+            other => Self::Source(other),
+        }
+    }
+}
+
+/// A service and what it is built from; the file goes with it unless a build takes it.
+struct Prepared {
+    spec: ServiceSpec,
+    context: Option<Context>,
+}
+
+/// A packed context without a build. Dropped, nothing of it stays.
+struct Context(Option<PathBuf>);
+
+impl Context {
+    fn publish(mut self, target: &Path) -> std::io::Result<()> {
+        match self.0.as_ref() {
+            Some(path) => std::fs::rename(path, target)?,
+            None => return Ok(()),
+        }
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "could not remove a context nobody wants");
+        }
+    }
+}
+
+fn folder(world: &World) -> PathBuf {
+    world.settings.build_dir.join("checkout")
+}
+
+/// Empties what an earlier process left half-way.
+pub(super) async fn clear(world: &World) -> std::io::Result<()> {
+    match tokio::fs::remove_dir_all(folder(world)).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    tokio::fs::create_dir_all(folder(world)).await
+}
+
+/// Begins, unless it is at work already.
+pub(super) fn start(world: &World, pipeline: Pipeline) {
+    let cancel = CancellationToken::new();
+    {
+        let mut running = world.checking_out.lock().expect("no holder panics");
+        if running.contains_key(&pipeline.id) {
+            return;
+        }
+        running.insert(pipeline.id, cancel.clone());
+    }
+    let world = world.clone();
+    world.clone().tracker.spawn(async move {
+        let id = pipeline.id;
+        if let Err(error) = run(&world, &pipeline, &cancel).await {
+            tracing::error!(pipeline = %id, error = %chain(&error), "could not record how a checkout ended");
+            world.clock.sleep(std::time::Duration::from_secs(1)).await;
+        }
+        world.checking_out.lock().expect("no holder panics").remove(&id);
+        world.pipelines_wake.notify_one();
+    });
+}
+
+async fn run(world: &World, pipeline: &Pipeline, cancel: &CancellationToken) -> Result<(), StoreError> {
+    let error = match check_out(world, pipeline, cancel).await {
+        Ok(()) | Err(CheckoutError::Cancelled) => return Ok(()),
+        Err(error) => error,
+    };
+    let (id, from, at) = (pipeline.id, pipeline.state.clone(), world.now());
+    let to = State::Failed { at, stage: Stage::Checkout, reason: chain(&error) };
+    let stored = world.store.write(at, Actor::Havre, move |tx| tx.set_pipeline_state(id, &from, to)).await;
+    super::ignore_conflict(stored)
+}
+
+async fn check_out(
+    world: &World,
+    pipeline: &Pipeline,
+    cancel: &CancellationToken,
+) -> Result<(), CheckoutError> {
+    let head = read::head(world, &pipeline.project, &pipeline.commit).await?;
+    let manifest = head.manifest.map_err(CheckoutError::Commit)?;
+    let specs = manifest
+        .resolve(&pipeline.environment)
+        .map_err(|error| CheckoutError::Commit(error.to_string()))?;
+    let mut prepared = Vec::new();
+    for spec in specs {
+        let context = pack(world, pipeline, &head.tree, &spec, cancel).await?;
+        prepared.push(Prepared { spec, context });
+    }
+    let (row, at, build_dir) = (pipeline.clone(), world.now(), world.settings.build_dir.clone());
+    let by = pipeline.cause.actor().clone();
+    let stored = world.store.write(at, by, move |tx| {
+        let now = tx.at();
+        record(tx, &row, prepared, &build_dir)?;
+        tx.set_pipeline_state(row.id, &row.state, State::Building { since: now })
+    });
+    match stored.await {
+        Ok(()) => {
+            world.wake.notify_one();
+            Ok(())
+        }
+        Err(StoreError::Conflict { .. }) => Err(CheckoutError::Cancelled),
+        Err(error) => Err(CheckoutError::Store(error)),
+    }
+}
+
+/// Applies the configuration of the commit and queues a build for each of its services.
+fn record(
+    tx: &mut Tx<'_>,
+    pipeline: &Pipeline,
+    prepared: Vec<Prepared>,
+    build_dir: &Path,
+) -> Result<(), StoreError> {
+    let environment = tx.ensure_environment(pipeline.project.clone(), pipeline.environment.clone())?;
+    let specs = prepared.iter().map(|one| one.spec.clone()).collect();
+    let applied = tx.apply_services(environment.id, specs)?;
+    for (Prepared { context, .. }, (service, _)) in prepared.into_iter().zip(applied) {
+        let build = tx.create_pipeline_build(pipeline, &service)?;
+        if let Some(context) = context {
+            let target = context_path(build_dir, build.id);
+            let doing = "put the context of a build at";
+            context.publish(&target).map_err(|source| StoreError::File { doing, path: target, source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Packs the context of a service; `None` for one that runs a finished image.
+async fn pack(
+    world: &World,
+    pipeline: &Pipeline,
+    tree: &Tree,
+    spec: &ServiceSpec,
+    cancel: &CancellationToken,
+) -> Result<Option<Context>, CheckoutError> {
+    let plan = match &spec.work {
+        Work::Tasks(work) => match &work.source {
+            ImageSource::Image { .. } => return Ok(None),
+            ImageSource::Dockerfile(source) => of_dockerfile(world, pipeline, tree, source).await?,
+        },
+        Work::Site(site) => match &site.source {
+            SiteSource::Dockerfile { build, .. } => of_dockerfile(world, pipeline, tree, build).await?,
+            SiteSource::Folder { root } => {
+                let plan = plan_context(tree, root, &Ignore::default(), Vec::new())?;
+                if plan.entries.is_empty() {
+                    return Err(CheckoutError::Commit(format!(
+                        "the folder {root} of the site {} is empty in this commit: commit its finished files, or name a \
+                         `dockerfile` that makes them",
+                        spec.name
+                    )));
+                }
+                plan
+            }
+        },
+    };
+    let number = BuildId::new(NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut writer =
+        ContextWriter::create(&folder(world), number, CONTEXT_MAX).await.map_err(CheckoutError::Build)?;
+    let (sender, mut chunks) = mpsc::channel(CHUNKS);
+    let packing = world.source.pack(&pipeline.project, &plan, sender, cancel.clone());
+    let writing = async {
+        while let Some(chunk) = chunks.recv().await {
+            writer.write(&chunk).await?;
+        }
+        Ok::<_, BuildError>(writer)
+    };
+    let (packed, written) = tokio::join!(packing, writing);
+    // A writer that gave up (a full disk) makes the packing break off as well: its reason is the true one.
+    let writer = written.map_err(CheckoutError::Build)?;
+    let summary = packed?;
+    if let Some(path) = summary.lfs_pointers.first() {
+        return Err(CheckoutError::Commit(format!(
+            "{path} is a pointer of Git LFS and its content is not in the repository: Havre keeps no LFS store yet; commit \
+             the file itself"
+        )));
+    }
+    let path = writer.finish().await.map_err(CheckoutError::Build)?;
+    Ok(Some(Context(Some(path))))
+}
+
+/// What a Dockerfile is built from, under its `.dockerignore`.
+async fn of_dockerfile(
+    world: &World,
+    pipeline: &Pipeline,
+    tree: &Tree,
+    source: &DockerfileSource,
+) -> Result<havre_source::PackPlan, CheckoutError> {
+    let project = &pipeline.project;
+    let Some(dockerfile) = read::text(world, project, tree, source.dockerfile.as_str(), FILE_MAX).await?
+    else {
+        return Err(CheckoutError::Commit(format!("the commit holds no {}", source.dockerfile)));
+    };
+    let ignore = read_ignore(world, pipeline, tree, source).await?;
+    let name = source.dockerfile_in_context();
+    let mut plan = plan_context(tree, &source.context, &ignore, Vec::new())?;
+    if !plan.entries.iter().any(|entry| entry.path == name) {
+        plan = plan_context(
+            tree,
+            &source.context,
+            &ignore,
+            vec![(name.to_owned(), dockerfile.into_bytes())],
+        )?;
+    }
+    Ok(plan)
+}
+
+/// `<Dockerfile>.dockerignore` where there is one, else `.dockerignore` of the context.
+async fn read_ignore(
+    world: &World,
+    pipeline: &Pipeline,
+    tree: &Tree,
+    source: &DockerfileSource,
+) -> Result<Ignore, CheckoutError> {
+    let context = match source.context.as_str() {
+        "." => ".dockerignore".to_owned(),
+        folder => format!("{folder}/.dockerignore"),
+    };
+    for path in [format!("{}.dockerignore", source.dockerfile), context] {
+        if let Some(text) = read::text(world, &pipeline.project, tree, &path, FILE_MAX).await? {
+            return Ignore::parse(&text)
+                .map_err(|why| CheckoutError::Commit(format!("{path} is wrong: {why}")));
+        }
+    }
+    Ok(Ignore::default())
+}

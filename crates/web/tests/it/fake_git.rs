@@ -1,0 +1,48 @@
+//! Stands in for git: answers with what it was asked, and moves the branches it was told to.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use havre_core::name::ProjectName;
+use havre_web::git::gateway::{Exchange, GitError, GitGateway, Pushed, Verb};
+
+#[derive(Debug, Default)]
+pub(crate) struct FakeGit {
+    /// What the next push moves.
+    pub(crate) moves: Mutex<Vec<Pushed>>,
+    /// Error of the next call.
+    pub(crate) fail: Mutex<Option<GitError>>,
+}
+
+#[async_trait]
+impl GitGateway for FakeGit {
+    async fn advertise(
+        &self,
+        project: &ProjectName,
+        verb: Verb,
+        is_version_2: bool,
+    ) -> Result<Bytes, GitError> {
+        if let Some(error) = self.fail.lock().expect("no holder panics").take() {
+            return Err(error);
+        }
+        Ok(format!("{} of {project}, version 2: {is_version_2}", verb.name()).into())
+    }
+
+    async fn exchange(&self, mut exchange: Exchange) -> Result<(), GitError> {
+        let mut received = 0;
+        while let Some(chunk) = exchange.input.recv().await {
+            received += chunk.map_err(|error| GitError::Failed(error.to_string()))?.len();
+        }
+        let head = format!("{} of {} took {received} bytes\n", exchange.verb.name(), exchange.project);
+        let _ = exchange.output.send(head.into()).await;
+        if exchange.verb == Verb::Push {
+            let moves = std::mem::take(&mut *self.moves.lock().expect("no holder panics"));
+            let _ = exchange.pushed.send(moves);
+            while let Some(line) = exchange.messages.recv().await {
+                let _ = exchange.output.send(format!("{line}\n").into()).await;
+            }
+        }
+        Ok(())
+    }
+}
