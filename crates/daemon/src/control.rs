@@ -16,6 +16,8 @@ use havre_reconcile::clock::{Clock, SystemClock};
 use havre_reconcile::public::HttpProbe;
 use havre_reconcile::purge::{HttpPurger, PurgeSettings};
 use havre_reconcile::world::{Seams, Settings, World};
+use havre_source::Source;
+use havre_source::git::GitSource;
 use havre_store::{AddressPool, OpenOptions, Store};
 use havre_web::{AppState, NodeView, Wiring};
 use tokio::net::{TcpListener, UnixListener};
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ControlConfig};
+use crate::git::Gateway;
 use crate::intake::Intake;
 use crate::streams::EngineStreams;
 use crate::{entropy, key, node, signals};
@@ -45,7 +48,9 @@ async fn serve(config: ControlConfig) -> anyhow::Result<()> {
     let folders = Folders::make(&config)?;
     let store = open_store(&config)?;
     let (engine, builder) = seams(&config, &store)?;
-    let world = world(&config, &folders, store.clone(), Arc::clone(&engine), Arc::clone(&builder) as _)?;
+    let source: Arc<dyn Source> = Arc::new(source(&folders)?);
+    let seams = (Arc::clone(&engine), Arc::clone(&builder) as _, Arc::clone(&source));
+    let world = world(&config, &folders, store.clone(), seams)?;
     let streams = Arc::new(EngineStreams::new(store.clone(), Arc::clone(&engine), folders.task_logs.clone()));
     let stop = CancellationToken::new();
     let (node_sender, node) = watch::channel(NodeView::default());
@@ -55,6 +60,7 @@ async fn serve(config: ControlConfig) -> anyhow::Result<()> {
         entropy: Arc::new(entropy::bytes),
         streams: Arc::clone(&streams) as _,
         intake: Arc::new(Intake::open(&folders.builds).context("prepare the folder of uploads")?),
+        git: Arc::new(Gateway::new(source)),
         build_log_dir: folders.builds.clone(),
         node,
         limits: havre_web::Limits::default(),
@@ -104,19 +110,28 @@ async fn clean_up(engine: Arc<dyn Engine>, builder: Arc<DockerBuilder>) {
 
 struct Folders {
     builds: std::path::PathBuf,
+    repositories: std::path::PathBuf,
     task_logs: std::path::PathBuf,
 }
 
 impl Folders {
     fn make(config: &ControlConfig) -> anyhow::Result<Self> {
-        let folders =
-            Self { builds: config.data_dir.join("builds"), task_logs: config.data_dir.join("task-logs") };
-        for folder in [&folders.builds, &folders.task_logs, &config.sites_dir] {
+        let folders = Self {
+            builds: config.data_dir.join("builds"),
+            repositories: config.data_dir.join("git"),
+            task_logs: config.data_dir.join("task-logs"),
+        };
+        for folder in [&folders.builds, &folders.repositories, &folders.task_logs, &config.sites_dir] {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make the folder {}", folder.display()))?;
         }
         Ok(folders)
     }
+}
+
+fn source(folders: &Folders) -> anyhow::Result<GitSource> {
+    let options = havre_source::git::Options::new(folders.repositories.clone());
+    GitSource::open(options).context("prepare the folder of repositories")
 }
 
 fn open_store(config: &ControlConfig) -> anyhow::Result<Store> {
@@ -149,8 +164,7 @@ fn world(
     config: &ControlConfig,
     folders: &Folders,
     store: Store,
-    engine: Arc<dyn Engine>,
-    builder: Arc<dyn Builder>,
+    (engine, builder, source): (Arc<dyn Engine>, Arc<dyn Builder>, Arc<dyn Source>),
 ) -> anyhow::Result<World> {
     let pool: AddressPool = config.edge_pool.parse().context("read the pool of the edge network")?;
     let edge_network = havre_reconcile::world::edge_network(&config.edge_pool, pool.gateway());
@@ -177,6 +191,7 @@ fn world(
         authority: Arc::new(AcmeClient::new()),
         dns: Arc::new(DnsClient::new(dns)),
         purger: Arc::new(HttpPurger::new(purge)),
+        source,
     };
     Ok(World::new(store, seams, settings))
 }

@@ -4,6 +4,7 @@
 mod config;
 mod control;
 mod entropy;
+mod git;
 mod intake;
 mod key;
 mod node;

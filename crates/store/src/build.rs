@@ -13,7 +13,8 @@ use crate::error::StoreError;
 use crate::row::{self, Origin, column};
 use crate::view::{Tx, View};
 
-const SELECT: &str = "SELECT id, service, spec, revision, source, pipeline, state, created_at FROM builds WHERE";
+const SELECT: &str =
+    "SELECT id, service, spec, revision, source, pipeline, state, created_at FROM builds WHERE";
 
 fn read(row: &Row<'_>) -> Result<Build, StoreError> {
     let origin = Origin::of("builds", row)?;

@@ -116,18 +116,16 @@ impl View<'_> {
     }
 
     /// One branch or tag.
-    pub fn find_ref(
-        &self,
-        project: &ProjectName,
-        reference: &RefName,
-    ) -> Result<Option<RefRow>, StoreError> {
+    pub fn find_ref(&self, project: &ProjectName, reference: &RefName) -> Result<Option<RefRow>, StoreError> {
         let sql = format!("{SELECT_REF} project = ?1 AND reference = ?2");
         row::find(self.connection, &sql, (project.as_str(), reference.as_str()), read_ref)
     }
 
     /// Branches and tags that moved and were not looked at since, the one that waits longest first.
     pub fn list_unjudged_refs(&self) -> Result<Vec<RefRow>, StoreError> {
-        let sql = format!("{SELECT_REF} judged_id IS NULL OR judged_id <> commit_id ORDER BY pushed_at, project, reference");
+        let sql = format!(
+            "{SELECT_REF} judged_id IS NULL OR judged_id <> commit_id ORDER BY pushed_at, project, reference"
+        );
         row::list(self.connection, &sql, [], read_ref)
     }
 }
@@ -223,12 +221,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// `Conflict` when the pipeline is not in `from` any more.
-    pub fn set_pipeline_state(
-        &mut self,
-        id: PipelineId,
-        from: &State,
-        to: State,
-    ) -> Result<(), StoreError> {
+    pub fn set_pipeline_state(&mut self, id: PipelineId, from: &State, to: State) -> Result<(), StoreError> {
         let pipeline = self.get_pipeline(id)?;
         if pipeline.state != *from {
             let (expected, found) = (from.name(), pipeline.state.name());

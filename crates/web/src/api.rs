@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
-    access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, node, pipeline,
-    project, release, service, task,
+    access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, node,
+    pipeline, project, release, service, task,
 };
 
 /// The API on the TCP address: every request but two carries an access token.

@@ -108,6 +108,7 @@ impl Track {
         match state {
             BuildState::Queued => self.state = "queued",
             BuildState::Running { .. } => self.state = "building",
+            BuildState::Built { .. } => self.state = "built",
             BuildState::Succeeded { deployment, .. } => {
                 self.deployment = Some(*deployment);
                 self.release = self.requested.filter(|(id, _)| id == deployment).map(|(_, release)| release);

@@ -5,8 +5,7 @@ use havre_api::pipeline::{Pipeline, PipelinePart};
 use havre_core::id::PipelineId;
 
 use crate::exit::{CliError, Exit};
-use crate::http::Client;
-use crate::http::lines::Line;
+use crate::http::{Client, Line};
 use crate::invocation::Invocation;
 use crate::output::{self, printable};
 use crate::pipeline::{exit, state, wait};

@@ -48,7 +48,8 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
 }
 
 fn render(pipelines: &[Pipeline], now: Timestamp) -> String {
-    let mut rows = vec![table::row(["PIPELINE", "STATE", "ASKED FOR", "ENVIRONMENT", "BRANCH", "COMMIT", "SUBJECT"])];
+    let mut rows =
+        vec![table::row(["PIPELINE", "STATE", "ASKED FOR", "ENVIRONMENT", "BRANCH", "COMMIT", "SUBJECT"])];
     for pipeline in pipelines {
         let reference = pipeline.reference.as_str();
         rows.push(table::row([

@@ -24,7 +24,9 @@ impl std::fmt::Display for Event {
         match to {
             State::Failed { reason, .. } => write!(f, "build {build} failed: {reason}"),
             State::Superseded { by, .. } => write!(f, "build {build} was superseded by {by}"),
-            State::Built { artifact, .. } | State::Succeeded { artifact, .. } => write!(f, "build {build} made {artifact}"),
+            State::Built { artifact, .. } | State::Succeeded { artifact, .. } => {
+                write!(f, "build {build} made {artifact}")
+            }
             _ => write!(f, "build {build} is {}", to.name()),
         }
     }

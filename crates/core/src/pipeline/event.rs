@@ -48,7 +48,9 @@ impl std::fmt::Display for Event {
             Self::Pushed { project, reference, commit: Some(commit) } => {
                 write!(f, "{project}: {reference} is at {}", commit.short())
             }
-            Self::Pushed { project, reference, commit: None } => write!(f, "{project}: {reference} was removed"),
+            Self::Pushed { project, reference, commit: None } => {
+                write!(f, "{project}: {reference} was removed")
+            }
             Self::Ignored { project, reference, reason } => write!(f, "{project}: {reference}: {reason}"),
             Self::StateChanged { pipeline, project, environment, to } => {
                 write!(f, "pipeline {pipeline} of {project}/{environment} ")?;

@@ -24,9 +24,8 @@ pub fn queue(open: &[Pipeline]) -> Queue {
     let same = |one: &Pipeline, other: &Pipeline| {
         one.project == other.project && one.environment == other.environment
     };
-    let is_at_work = |pipeline: &Pipeline| {
-        matches!(pipeline.state, State::CheckingOut { .. } | State::Building { .. })
-    };
+    let is_at_work =
+        |pipeline: &Pipeline| matches!(pipeline.state, State::CheckingOut { .. } | State::Building { .. });
     let mut queued: Vec<&Pipeline> = open.iter().filter(|one| one.state == State::Queued).collect();
     queued.sort_by_key(|pipeline| pipeline.id);
     for (at, pipeline) in queued.iter().enumerate() {
@@ -251,7 +250,10 @@ mod tests {
     #[test]
     fn it_has_succeeded_when_every_deployment_has() {
         let deployed = |id| {
-            build(id, BuildState::Succeeded { at: AT, artifact: artifact(), deployment: DeploymentId::new(id) })
+            build(
+                id,
+                BuildState::Succeeded { at: AT, artifact: artifact(), deployment: DeploymentId::new(id) },
+            )
         };
         let builds = [deployed(1), deployed(2)];
         let good = DeploymentState::Succeeded { at: AT };

@@ -84,7 +84,8 @@ mod tests {
         Ok(found.iter().map(ToString::to_string).collect())
     }
 
-    const TWO: &str = "[environments.production]\nbranch = \"main\"\n[environments.staging]\nbranch = \"develop\"\n";
+    const TWO: &str =
+        "[environments.production]\nbranch = \"main\"\n[environments.staging]\nbranch = \"develop\"\n";
 
     #[test]
     fn branches_lead_to_their_environments() {
@@ -92,7 +93,10 @@ mod tests {
         assert_eq!(decide(TWO, "refs/heads/develop", "x"), Ok(vec!["staging".to_owned()]));
         assert_eq!(decide("", "refs/heads/main", "x"), Ok(vec!["production".to_owned()]));
         let trunk = "[environments.production]\nbranch = \"trunk\"\n[environments.eu]\nbranch = \"trunk\"\n";
-        assert_eq!(decide(trunk, "refs/heads/trunk", "x"), Ok(vec!["eu".to_owned(), "production".to_owned()]));
+        assert_eq!(
+            decide(trunk, "refs/heads/trunk", "x"),
+            Ok(vec!["eu".to_owned(), "production".to_owned()])
+        );
         assert!(decide(trunk, "refs/heads/main", "x").is_err());
     }
 

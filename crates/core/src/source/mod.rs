@@ -77,12 +77,41 @@ mod tests {
 
     #[test]
     fn branches() {
-        for right in ["main", "feature/x", "release-1.2", "a/b/c", "dependabot/npm/x-1.2.3", "v1.0.0+b", "a@b"] {
+        for right in
+            ["main", "feature/x", "release-1.2", "a/b/c", "dependabot/npm/x-1.2.3", "v1.0.0+b", "a@b"]
+        {
             assert!(right.parse::<BranchName>().is_ok(), "{right:?} must parse");
         }
         let wrong = [
-            "", "-x", "--upload-pack=x", "$(id)", "a b", "a;b", "a`b`", "a..b", "/a", "a/", "a//b", ".a", "a/.b", "a.",
-            "a.lock", "a.lock/b", "@", "HEAD", "a@{1}", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "a\nb", "é", "a/-b",
+            "",
+            "-x",
+            "--upload-pack=x",
+            "$(id)",
+            "a b",
+            "a;b",
+            "a`b`",
+            "a..b",
+            "/a",
+            "a/",
+            "a//b",
+            ".a",
+            "a/.b",
+            "a.",
+            "a.lock",
+            "a.lock/b",
+            "@",
+            "HEAD",
+            "a@{1}",
+            "a~1",
+            "a^",
+            "a:b",
+            "a?",
+            "a*",
+            "a[",
+            "a\\b",
+            "a\nb",
+            "é",
+            "a/-b",
         ];
         for wrong in wrong {
             assert!(wrong.parse::<BranchName>().is_err(), "{wrong:?} must not parse");

@@ -64,7 +64,5 @@ pub(crate) type Found = Option<Result<Written, StackError>>;
 pub fn write(snapshot: &Snapshot, root: &RelativePath) -> Result<Written, StackError> {
     let found: Found = None;
     let _ = snapshot;
-    found.unwrap_or_else(|| {
-        Err(StackError::Unknown { folder: root.to_string(), looked_for: String::new() })
-    })
+    found.unwrap_or_else(|| Err(StackError::Unknown { folder: root.to_string(), looked_for: String::new() }))
 }

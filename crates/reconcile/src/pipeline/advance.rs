@@ -33,12 +33,13 @@ fn choose(view: &View<'_>, id: PipelineId) -> Result<Step, StoreError> {
         };
         rows.push((build.spec.name.to_string(), build, deployment));
     }
-    let part = |(service, build, deployment): &'_ (String, Build, Option<Deployment>)| -> Part<'_> {
-        let deployment = deployment.as_ref().map(|deployment| (deployment.id, &deployment.state));
-        Part { service, build, deployment }
-    };
     let parts: Vec<Part<'_>> = rows.iter().map(part).collect();
     Ok(step(&parts))
+}
+
+fn part((service, build, deployment): &(String, Build, Option<Deployment>)) -> Part<'_> {
+    let deployment = deployment.as_ref().map(|deployment| (deployment.id, &deployment.state));
+    Part { service, build, deployment }
 }
 
 /// Decides again, on the rows of this transaction, and does it.

@@ -13,7 +13,7 @@ use havre_core::id::BuildId;
 use havre_core::pipeline::{Pipeline, Stage, State};
 use havre_core::quantity::ByteSize;
 use havre_core::service::spec::{DockerfileSource, ImageSource, ServiceSpec, SiteSource, Work};
-use havre_source::{SourceError, Tree, plan_context};
+use havre_source::{PackPlan, SourceError, Tree, plan_context};
 use havre_store::{StoreError, Tx};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -141,9 +141,8 @@ async fn check_out(
 ) -> Result<(), CheckoutError> {
     let head = read::head(world, &pipeline.project, &pipeline.commit).await?;
     let manifest = head.manifest.map_err(CheckoutError::Commit)?;
-    let specs = manifest
-        .resolve(&pipeline.environment)
-        .map_err(|error| CheckoutError::Commit(error.to_string()))?;
+    let specs =
+        manifest.resolve(&pipeline.environment).map_err(|error| CheckoutError::Commit(error.to_string()))?;
     let mut prepared = Vec::new();
     for spec in specs {
         let context = pack(world, pipeline, &head.tree, &spec, cancel).await?;
@@ -246,7 +245,7 @@ async fn of_dockerfile(
     pipeline: &Pipeline,
     tree: &Tree,
     source: &DockerfileSource,
-) -> Result<havre_source::PackPlan, CheckoutError> {
+) -> Result<PackPlan, CheckoutError> {
     let project = &pipeline.project;
     let Some(dockerfile) = read::text(world, project, tree, source.dockerfile.as_str(), FILE_MAX).await?
     else {
@@ -256,12 +255,8 @@ async fn of_dockerfile(
     let name = source.dockerfile_in_context();
     let mut plan = plan_context(tree, &source.context, &ignore, Vec::new())?;
     if !plan.entries.iter().any(|entry| entry.path == name) {
-        plan = plan_context(
-            tree,
-            &source.context,
-            &ignore,
-            vec![(name.to_owned(), dockerfile.into_bytes())],
-        )?;
+        plan =
+            plan_context(tree, &source.context, &ignore, vec![(name.to_owned(), dockerfile.into_bytes())])?;
     }
     Ok(plan)
 }

@@ -17,7 +17,11 @@ use crate::world::World;
 enum Decision {
     Ignore(String),
     /// Pipelines for these environments; with a reason, they have failed already.
-    Start { environments: Vec<EnvironmentName>, commit: Commit, failed: Option<String> },
+    Start {
+        environments: Vec<EnvironmentName>,
+        commit: Commit,
+        failed: Option<String>,
+    },
 }
 
 /// Decides about one branch or tag and records it, in one transaction.
@@ -89,7 +93,7 @@ fn record(tx: &mut Tx<'_>, row: &RefRow, decision: Decision) -> Result<(), Store
                     environment,
                     reference: row.reference.clone(),
                     commit: row.commit.clone(),
-                    subject: line(&commit.message),
+                    subject: line(&commit.subject),
                     author: line(&commit.author),
                     cause: Cause::Push { by: row.pushed_by.clone() },
                 })?;

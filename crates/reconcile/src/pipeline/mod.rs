@@ -150,20 +150,14 @@ pub async fn activate(world: &World) -> Result<(), PipelineError> {
 /// A checkout whose pipeline was closed by somebody else is told to stop.
 fn cancel_closed(world: &World, open: &[Pipeline]) {
     for (id, cancel) in world.checking_out.lock().expect("no holder panics").iter() {
-        let is_wanted =
-            |one: &Pipeline| one.id == *id && matches!(one.state, State::CheckingOut { .. });
+        let is_wanted = |one: &Pipeline| one.id == *id && matches!(one.state, State::CheckingOut { .. });
         if !open.iter().any(is_wanted) {
             cancel.cancel();
         }
     }
 }
 
-async fn set_state(
-    world: &World,
-    open: &[Pipeline],
-    id: PipelineId,
-    to: State,
-) -> Result<(), StoreError> {
+async fn set_state(world: &World, open: &[Pipeline], id: PipelineId, to: State) -> Result<(), StoreError> {
     let Some(pipeline) = open.iter().find(|pipeline| pipeline.id == id) else { return Ok(()) };
     let from = pipeline.state.clone();
     let stored =

@@ -3,6 +3,7 @@
 use havre_core::manifest::{self, Manifest};
 use havre_core::name::{ProjectName, RelativePath};
 use havre_core::source::CommitId;
+use havre_source::tree::EntryKind;
 use havre_source::{SourceError, Tree};
 
 use crate::world::World;
@@ -53,7 +54,8 @@ pub(super) async fn text(
     path: &str,
     limit: u64,
 ) -> Result<Option<String>, SourceError> {
-    let Some(file) = tree.find_file(path) else { return Ok(None) };
+    let found = tree.find(path).filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
+    let Some(file) = found else { return Ok(None) };
     let mut bytes = world.source.read(project, std::slice::from_ref(&file.object), limit).await?;
     Ok(bytes.pop().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }

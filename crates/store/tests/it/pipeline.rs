@@ -36,12 +36,15 @@ async fn states_are_compared_and_set() {
     let failed = State::Failed { at: at(3), stage: Stage::Checkout, reason: "no havre.toml".to_owned() };
     let to = failed.clone();
     world.write(3, move |tx| tx.set_pipeline_state(first.id, &State::Queued, to)).await;
-    let error =
-        world.try_write(4, move |tx| tx.set_pipeline_state(first.id, &State::Queued, State::Cancelled { at: at(4) }));
+    let error = world.try_write(4, move |tx| {
+        tx.set_pipeline_state(first.id, &State::Queued, State::Cancelled { at: at(4) })
+    });
     assert!(matches!(error.await, Err(StoreError::Conflict { .. })));
     let (open, all) = world
         .store
-        .read(|view| Ok((view.list_open_pipelines()?, view.list_pipelines(&"dropit".parse().expect("a name"), 9)?)))
+        .read(|view| {
+            Ok((view.list_open_pipelines()?, view.list_pipelines(&"dropit".parse().expect("a name"), 9)?))
+        })
         .await
         .unwrap();
     assert_eq!(open.iter().map(|one| one.id).collect::<Vec<_>>(), [second.id]);
@@ -61,7 +64,9 @@ async fn states_are_compared_and_set() {
 async fn a_push_is_looked_at_once_and_again_when_the_branch_moves() {
     let world = World::new();
     let project = || "dropit".parse::<havre_core::name::ProjectName>().expect("is a name");
-    let note = |seconds, digit| world.write(seconds, move |tx| tx.note_push(&project(), &main(), Some(&commit(digit))));
+    let note = |seconds, digit| {
+        world.write(seconds, move |tx| tx.note_push(&project(), &main(), Some(&commit(digit))))
+    };
     let waiting = || async {
         let rows = world.store.read(|view| view.list_unjudged_refs()).await.unwrap();
         rows.into_iter().map(|row| row.commit).collect::<Vec<_>>()

@@ -3,8 +3,8 @@
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
-use base64::Engine as _;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
 use havre_core::event::Actor;
 use havre_core::time::Timestamp;
 use http::HeaderMap;

@@ -130,7 +130,9 @@ fn unpack(packed: &[u8]) -> Result<Bytes, Refusal> {
     match read {
         Ok(count) if count as u64 <= UNPACKED_MAX => Ok(unpacked.into()),
         Ok(_) => Err(Refusal::new(Code::BodyTooLarge, "the request is too large once it is unpacked")),
-        Err(_) => Err(Refusal::new(Code::BodyInvalid, "the request is not packed with gzip, though it says so")),
+        Err(_) => {
+            Err(Refusal::new(Code::BodyInvalid, "the request is not packed with gzip, though it says so"))
+        }
     }
 }
 

@@ -43,8 +43,13 @@ pub(super) async fn tell(
         Ok(())
     });
     if let Err(error) = written.await {
-        tracing::error!(error = crate::error::chain(&error), "could not note a push; it is found within minutes");
-        let _ = say.send("the push is safe, but could not be noted now; it is looked at within minutes".to_owned()).await;
+        tracing::error!(
+            error = crate::error::chain(&error),
+            "could not note a push; it is found within minutes"
+        );
+        let _ = say
+            .send("the push is safe, but could not be noted now; it is looked at within minutes".to_owned())
+            .await;
         return;
     }
     let mut started = Vec::new();

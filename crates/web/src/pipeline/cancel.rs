@@ -41,7 +41,9 @@ fn close(tx: &mut Tx<'_>, id: PipelineId, at: Timestamp) -> Result<Pipeline, Ref
     let row = tx.get_pipeline(id)?;
     if row.state.is_final() {
         let message = format!("{id} is over already: it is {}", row.state.name());
-        return Err(Refusal::new(Code::AlreadyOver, message).hint("`havre rollback` goes back to an earlier release"));
+        return Err(
+            Refusal::new(Code::AlreadyOver, message).hint("`havre rollback` goes back to an earlier release")
+        );
     }
     let mut is_deploying = false;
     for build in tx.list_pipeline_builds(id)? {

@@ -93,7 +93,8 @@ async fn push(world: &World, commit: Option<CommitId>) -> tokio::task::JoinHandl
     soon(async {
         loop {
             let project = "dropit".parse().expect("is a name");
-            let row = world.store.read(move |view| view.find_ref(&project, &main_branch())).await.expect("a read");
+            let row =
+                world.store.read(move |view| view.find_ref(&project, &main_branch())).await.expect("a read");
             if row.is_some() || pushing.is_finished() {
                 return;
             }

@@ -8,6 +8,7 @@ pub(crate) mod docker;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod repository;
 pub(crate) mod secure;
 pub(crate) mod slot;
 pub(crate) mod spec;
@@ -105,6 +106,11 @@ impl World {
     pub(crate) fn process(&mut self, role: &str) -> &mut Process {
         let found = self.processes.0.iter_mut().find(|(name, _)| *name == role);
         &mut found.expect("the role was started").1
+    }
+
+    /// Where clients of git reach control.
+    pub(crate) fn api_address(&self) -> String {
+        self.slot.api_address()
     }
 
     /// Control again, after it was killed or stopped; waits until it answers.
@@ -242,7 +248,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
     let at = |name: &str| toml::Value::String(folder.join(name).display().to_string());
     let text = format!(
         "[control]\ndata_dir = {}\nmaster_key = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\n\
-         edge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
+         listen = \"{}\"\nedge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
          [edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nhttps = []\nworkers = 2\n\
          control_socket = {}\nstate_dir = {}\nsites_dir = {}\n",
         at("data"),
@@ -250,6 +256,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
         at("sites"),
         at("control.sock"),
         at("edge.sock"),
+        slot.api_address(),
         slot.edge_network(),
         slot.edge_pool(),
         slot.environment_pool(),

@@ -82,6 +82,11 @@ impl Slot {
         format!("10.240.{}.0/24", self.number)
     }
 
+    /// Where control listens for clients of git, which know no Unix sockets.
+    pub(crate) fn api_address(&self) -> String {
+        format!("127.0.0.1:{}", 27_100 + u16::from(self.number))
+    }
+
     /// Addresses of environments: 16 networks of /24.
     pub(crate) fn environment_pool(&self) -> String {
         format!("10.241.{}.0/20", self.number * 16)

@@ -1,0 +1,129 @@
+//! Hands git's clients from the API to the source crate, and what is to be told back into git's answer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use havre_core::name::ProjectName;
+use havre_source::push::{Command, PushRules};
+use havre_source::source::{Exchange as Request, Protocol, Service, Source};
+use havre_source::tail::Tail;
+use havre_source::{SourceError, pkt};
+use havre_web::git::gateway::{Exchange, GitError, GitGateway, Pushed, Verb};
+use tokio::sync::mpsc;
+
+/// Chunks between git and its client.
+const CHUNKS: usize = 16;
+
+/// The gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    source: Arc<dyn Source>,
+}
+
+impl Gateway {
+    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
+        Self { source }
+    }
+
+    /// What really moved: git may have refused a part of what the client asked for.
+    async fn moved(&self, project: &ProjectName, commands: Vec<Command>) -> Result<Vec<Pushed>, SourceError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let refs = self.source.list_refs(project).await?;
+        let moved = commands.into_iter().filter_map(|command| {
+            let commit = refs.get(&command.name).cloned();
+            let is_branch = command.name.branch().is_some();
+            // An annotated tag points to a tag, which leads to the commit.
+            let is_done =
+                if is_branch || command.new.is_none() { commit == command.new } else { commit.is_some() };
+            is_done.then_some(Pushed { reference: command.name, commit })
+        });
+        Ok(moved.collect())
+    }
+}
+
+#[async_trait]
+impl GitGateway for Gateway {
+    async fn advertise(
+        &self,
+        project: &ProjectName,
+        verb: Verb,
+        is_version_2: bool,
+    ) -> Result<Bytes, GitError> {
+        if verb == Verb::Push {
+            self.source.ensure(project).await.map_err(refuse)?;
+        }
+        let protocol = is_version_2.then_some(Protocol::V2);
+        let found = self.source.advertise(project, service(verb), protocol).await.map_err(refuse)?;
+        // Version 2 begins without the name of the service (gitprotocol-v2(5)); a push is always spoken in the first one.
+        if is_version_2 && verb == Verb::Fetch {
+            return Ok(found);
+        }
+        let mut whole = Vec::with_capacity(found.len() + 64);
+        pkt::encode(&mut whole, format!("# service={}\n", verb.name()).as_bytes());
+        whole.extend_from_slice(pkt::FLUSH);
+        whole.extend_from_slice(&found);
+        Ok(whole.into())
+    }
+
+    async fn exchange(&self, exchange: Exchange) -> Result<(), GitError> {
+        let Exchange { project, verb, is_version_2, input, output, pushed, mut messages, cancel } = exchange;
+        let (sender, mut answer) = mpsc::channel::<Bytes>(CHUNKS);
+        let request = Request {
+            service: service(verb),
+            protocol: is_version_2.then_some(Protocol::V2),
+            rules: PushRules::default(),
+            input,
+            output: sender,
+        };
+        let work = self.source.exchange(&project, request, cancel);
+        if verb == Verb::Fetch {
+            let pass = async {
+                while let Some(chunk) = answer.recv().await {
+                    if output.send(chunk).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            let (done, ()) = tokio::join!(work, pass);
+            return done.map(drop).map_err(refuse);
+        }
+        let mut tail = Tail::new();
+        let pass = async {
+            while let Some(chunk) = answer.recv().await {
+                // Git goes on when its client has left: what it has taken stays taken.
+                let _ = output.send(tail.push(&chunk)).await;
+            }
+        };
+        let (done, ()) = tokio::join!(work, pass);
+        let done = done.map_err(refuse)?;
+        let moved = self.moved(&project, done.commands).await.map_err(refuse)?;
+        // Nobody to tell when the server stops; the next start finds the push.
+        let _ = pushed.send(moved);
+        while let Some(line) = messages.recv().await {
+            if output.send(tail.message(&line)).await.is_err() {
+                messages.close();
+            }
+        }
+        let _ = output.send(tail.finish()).await;
+        Ok(())
+    }
+}
+
+const fn service(verb: Verb) -> Service {
+    match verb {
+        Verb::Fetch => Service::UploadPack,
+        Verb::Push => Service::ReceivePack,
+    }
+}
+
+fn refuse(error: SourceError) -> GitError {
+    match error {
+        SourceError::RepositoryMissing { repository } => GitError::Missing(repository),
+        SourceError::NoSpace { .. } => GitError::NoSpace,
+        error if error.is_permanent() => GitError::Refused(error.to_string()),
+        error => GitError::Failed(format!("{:#}", anyhow::Error::new(error))),
+    }
+}

@@ -1,0 +1,81 @@
+//! A work tree of a person who pushes, with the system's git, that knows nothing of this machine's configuration.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A work tree with one remote, `havre`.
+pub(crate) struct Repository {
+    folder: TempDir,
+}
+
+impl Repository {
+    /// An empty one on the branch `main`, with this address as its remote.
+    pub(crate) fn new(remote: &str) -> Self {
+        let repository = Self { folder: tempfile::tempdir().expect("a folder") };
+        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        repository.git(&["remote", "add", "havre", remote]);
+        repository
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file, with the folders it lies in.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    /// Commits everything; the commit's id.
+    pub(crate) fn commit(&self, message: &str) -> String {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+        self.git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    /// Runs git and wants success; what it prints.
+    #[track_caller]
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("git runs");
+        assert!(output.status.success(), "git {arguments:?}: {}", told(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Pushes; whether it worked, and what the person is told.
+    pub(crate) async fn push(&self, arguments: &[&str]) -> (bool, String) {
+        let mut all = vec!["push", "havre"];
+        all.extend(arguments);
+        let mut command = self.command(&all);
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("git runs");
+        (output.status.success(), told(&output))
+    }
+
+    /// Begins to push and does not wait.
+    pub(crate) fn begin_push(&self, arguments: &[&str]) -> std::process::Child {
+        let mut all = vec!["push", "havre"];
+        all.extend(arguments);
+        self.command(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        let none =
+            [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_TERMINAL_PROMPT", "0")];
+        command.envs(none).env("HOME", self.folder.path()).env("LC_ALL", "C");
+        for (who, name) in [("AUTHOR", "Ada"), ("COMMITTER", "Ada")] {
+            command.env(format!("GIT_{who}_NAME"), name).env(format!("GIT_{who}_EMAIL"), "ada@example.org");
+        }
+        command
+    }
+}
+
+fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
