@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::ProjectName;
+use havre_source::SourceError;
 use havre_source::push::{Command, PushRules};
 use havre_source::source::{Exchange as Request, Protocol, Service, Source};
 use havre_source::tail::Tail;
-use havre_source::{SourceError, pkt};
 use havre_web::git::gateway::{Exchange, GitError, GitGateway, Pushed, Verb};
 use tokio::sync::mpsc;
 
@@ -56,16 +56,7 @@ impl GitGateway for Gateway {
             self.source.ensure(project).await.map_err(refuse)?;
         }
         let protocol = is_version_2.then_some(Protocol::V2);
-        let found = self.source.advertise(project, service(verb), protocol).await.map_err(refuse)?;
-        // Version 2 begins without the name of the service (gitprotocol-v2(5)); a push is always spoken in the first one.
-        if is_version_2 && verb == Verb::Fetch {
-            return Ok(found);
-        }
-        let mut whole = Vec::with_capacity(found.len() + 64);
-        pkt::encode(&mut whole, format!("# service={}\n", verb.name()).as_bytes());
-        whole.extend_from_slice(pkt::FLUSH);
-        whole.extend_from_slice(&found);
-        Ok(whole.into())
+        self.source.advertise(project, service(verb), protocol).await.map_err(refuse)
     }
 
     async fn exchange(&self, exchange: Exchange) -> Result<(), GitError> {

@@ -5,6 +5,7 @@
 mod archive;
 pub mod context;
 pub mod error;
+pub mod git;
 pub mod pkt;
 pub mod push;
 pub mod source;

@@ -7,6 +7,7 @@ use std::io;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::{ProjectName, RelativePath};
+use havre_core::quantity::ByteSize;
 use havre_core::source::{CommitId, RefName};
 use havre_core::time::Timestamp;
 use tokio::sync::mpsc;
@@ -106,14 +107,14 @@ pub struct Commit {
     pub author: String,
     /// The first line of its message: no control characters, at most 200 characters.
     pub subject: String,
-    /// Its whole message, cut at [`MESSAGE_MAX`] bytes; any characters.
+    /// Its whole message, cut at [`MESSAGE_MAX`] characters; any characters.
     pub message: String,
     /// When it was made, by the clock of whoever made it.
     pub committed_at: Timestamp,
 }
 
-/// Longest message of a [`Commit`] in bytes.
-pub const MESSAGE_MAX: usize = 64 * 1024;
+/// Longest message of a [`Commit`], in characters.
+pub const MESSAGE_MAX: usize = 16 * 1024;
 /// Longest name and subject of a [`Commit`], in characters.
 pub const TEXT_MAX: usize = 200;
 
@@ -233,6 +234,26 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
 pub(crate) fn text(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_MAX).collect();
     line.trim().to_owned()
+}
+
+/// Whether so many objects may be read at once.
+pub(crate) fn check_count(objects: &[ObjectId]) -> Result<(), SourceError> {
+    if objects.len() > READ_OBJECTS_MAX {
+        return Err(SourceError::too_large("the number of files to read", READ_OBJECTS_MAX));
+    }
+    Ok(())
+}
+
+/// Whether an object of `size` bytes may be read, where `left` bytes are left of all that may.
+pub(crate) fn check_size(object: &ObjectId, size: u64, limit: u64, left: u64) -> Result<(), SourceError> {
+    if size > limit {
+        let what = format!("file {object} with {size} bytes");
+        return Err(SourceError::too_large(what, format!("{limit} bytes")));
+    }
+    if size > left {
+        return Err(SourceError::too_large("what is read at once", ByteSize::bytes(READ_BYTES_MAX)));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -74,7 +74,6 @@ fn no_environment(manifest: &Manifest, branch: &BranchName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::manifest::parse;
 
     fn decide(environments: &str, reference: &str, message: &str) -> Result<Vec<String>, String> {

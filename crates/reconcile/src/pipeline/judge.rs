@@ -28,10 +28,8 @@ enum Decision {
 pub(super) async fn judge(world: &World, row: &RefRow) -> Result<(), PipelineError> {
     let decision = match decide(world, row).await {
         Ok(decision) => decision,
-        // The branch has moved on or is gone, and the commit with it.
-        Err(SourceError::CommitMissing { .. } | SourceError::RepositoryMissing { .. }) => {
-            Decision::Ignore("the commit is not in the repository any more".to_owned())
-        }
+        // The branch has moved on or is gone and the commit with it, or no commit of ours should be like that.
+        Err(error) if error.is_permanent() => Decision::Ignore(error.to_string()),
         Err(error) => return Err(error.into()),
     };
     let row = row.clone();

@@ -124,8 +124,12 @@ pub async fn notice(world: &World) -> Result<(), PipelineError> {
 /// # Errors
 /// See [`PipelineError`]; what was done before stays done.
 pub async fn activate(world: &World) -> Result<(), PipelineError> {
+    // One that cannot be looked at now holds up no other.
+    let mut failed = None;
     for row in world.store.read(|view| view.list_unjudged_refs()).await? {
-        judge::judge(world, &row).await?;
+        if let Err(error) = judge::judge(world, &row).await {
+            failed = Some(error);
+        }
     }
     let open = world.store.read(|view| view.list_open_pipelines()).await?;
     cancel_closed(world, &open);
@@ -144,7 +148,7 @@ pub async fn activate(world: &World) -> Result<(), PipelineError> {
             _ => {}
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// A checkout whose pipeline was closed by somebody else is told to stop.

@@ -37,6 +37,7 @@ use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
 use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::world::{Seams, Settings, World, edge_network};
 use havre_reconcile::{build, route, service};
+use havre_source::git::{GitSource, Options as GitOptions};
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
 
@@ -172,6 +173,10 @@ impl Outside {
             authority: Arc::new(self.authority.clone()),
             dns: Arc::new(self.dns.clone()),
             purger: Arc::clone(&self.cdn) as _,
+            // The real one: git is everywhere, and a fake of it proves little.
+            source: Arc::new(
+                GitSource::open(GitOptions::new(self.folder.path().join("git"))).expect("git is there"),
+            ),
         };
         let settings = Settings {
             edge_network: edge_network("10.213.0.0/16", "10.213.0.1".parse().unwrap()),

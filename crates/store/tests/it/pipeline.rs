@@ -85,10 +85,11 @@ async fn a_push_is_looked_at_once_and_again_when_the_branch_moves() {
     let verdict = ignored.clone();
     assert!(world.write(5, move |tx| tx.judge_ref(&project(), &main(), &commit('b'), &verdict)).await);
     assert_eq!(waiting().await, []);
-    let row = world.store.read(|view| view.find_ref(&project(), &main())).await.unwrap().expect("is there");
+    let row =
+        world.store.read(move |view| view.find_ref(&project(), &main())).await.unwrap().expect("is there");
     assert_eq!((row.verdict, row.pushed_at), (Some(ignored), at(3)));
     note(6, 'c').await;
     assert_eq!(waiting().await, [commit('c')], "looked at anew");
-    world.write(7, |tx| tx.note_push(&project(), &main(), None)).await;
+    world.write(7, move |tx| tx.note_push(&project(), &main(), None)).await;
     assert_eq!(waiting().await, []);
 }

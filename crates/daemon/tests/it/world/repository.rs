@@ -1,6 +1,5 @@
 //! A work tree of a person who pushes, with the system's git, that knows nothing of this machine's configuration.
 
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -17,10 +16,6 @@ impl Repository {
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.git(&["remote", "add", "havre", remote]);
         repository
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Writes a file, with the folders it lies in.
