@@ -8,5 +8,6 @@
 mod base64;
 pub mod delivery;
 pub mod headers;
+pub mod payload;
 pub mod provider;
 pub mod verify;
