@@ -7,7 +7,9 @@
 
 mod base64;
 pub mod delivery;
+pub mod glob;
 pub mod headers;
+pub mod judge;
 pub mod payload;
 pub mod provider;
 pub mod verify;
