@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 10] = [
+const BANS: [(&str, &[&str], &str); 11] = [
     (
         "havre-core",
         &[
@@ -54,6 +54,25 @@ const BANS: [(&str, &[&str], &str); 10] = [
         "havre-http",
         &["havre-x509", "havre-store", "havre-engine", "h2", "hyper", "rustls", "rustix"],
         "it reads bytes and opens neither connections nor files",
+    ),
+    (
+        "havre-webhook",
+        &[
+            "tokio",
+            "http",
+            "hyper",
+            "axum",
+            "rusqlite",
+            "bollard",
+            "havre-api",
+            "havre-store",
+            "havre-engine",
+            "havre-build",
+            "havre-source",
+            "havre-reconcile",
+            "havre-web",
+        ],
+        "bytes in, a verdict out: no I/O, no clock, no store",
     ),
     ("havre-reconcile", &["havre-web", "havre-api", "havre-edge"], "loops and API meet in the store only"),
     (
