@@ -4,9 +4,12 @@
 //! one, [`fake`] the one of tests; [`pkt`], [`push`], [`tail`], [`tree`] and [`context`] are pure. It decides neither what is
 //! built nor who may push, and speaks no HTTP. Tests: `tests/it/contract.rs`, one suite for both sources.
 
+mod archive;
 pub mod context;
 pub mod error;
+pub mod git;
 pub mod pkt;
 pub mod push;
+pub mod source;
 pub mod tail;
 pub mod tree;
