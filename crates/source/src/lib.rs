@@ -7,6 +7,7 @@
 mod archive;
 pub mod context;
 pub mod error;
+pub mod fake;
 pub mod git;
 pub mod pkt;
 pub mod push;
