@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 11] = [
+const BANS: [(&str, &[&str], &str); 12] = [
     (
         "havre-core",
         &[
@@ -25,6 +25,7 @@ const BANS: [(&str, &[&str], &str); 11] = [
             "havre-engine",
             "havre-build",
             "havre-acme",
+            "havre-source",
             "havre-x509",
             "aws-lc-rs",
         ],
@@ -32,7 +33,15 @@ const BANS: [(&str, &[&str], &str); 11] = [
     ),
     (
         "havre-web",
-        &["havre-engine", "havre-build", "havre-acme", "havre-reconcile", "havre-edge", "bollard"],
+        &[
+            "havre-engine",
+            "havre-build",
+            "havre-acme",
+            "havre-source",
+            "havre-reconcile",
+            "havre-edge",
+            "bollard",
+        ],
         "web writes desired state; loops make it true",
     ),
     (
@@ -42,6 +51,7 @@ const BANS: [(&str, &[&str], &str); 11] = [
             "havre-engine",
             "havre-build",
             "havre-acme",
+            "havre-source",
             "havre-reconcile",
             "havre-web",
             "axum",
@@ -77,17 +87,22 @@ const BANS: [(&str, &[&str], &str); 11] = [
     ("havre-reconcile", &["havre-web", "havre-api", "havre-edge"], "loops and API meet in the store only"),
     (
         "havre-engine",
-        &["havre-build", "havre-acme", "havre-store", "rusqlite"],
+        &["havre-build", "havre-acme", "havre-source", "havre-store", "rusqlite"],
         "seams see neither each other nor the store",
     ),
     (
         "havre-build",
-        &["havre-engine", "havre-acme", "havre-store", "rusqlite"],
+        &["havre-engine", "havre-acme", "havre-source", "havre-store", "rusqlite"],
         "seams see neither each other nor the store",
     ),
     (
         "havre-acme",
-        &["havre-engine", "havre-build", "havre-store", "rusqlite"],
+        &["havre-engine", "havre-build", "havre-source", "havre-store", "rusqlite"],
+        "seams see neither each other nor the store",
+    ),
+    (
+        "havre-source",
+        &["havre-engine", "havre-build", "havre-acme", "havre-store", "rusqlite", "bollard", "hyper", "axum"],
         "seams see neither each other nor the store",
     ),
     (
@@ -102,6 +117,7 @@ const BANS: [(&str, &[&str], &str); 11] = [
             "havre-engine",
             "havre-build",
             "havre-acme",
+            "havre-source",
             "havre-x509",
             "havre-reconcile",
             "havre-web",

@@ -193,7 +193,7 @@ mod tests {
             assert_eq!(found.header().mtime().expect("has one"), 1_700_000_000);
             seen.push((name, found.size(), found.header().mode().expect("has one"), target));
         }
-        let row = |name: &str, size, mode| (name.to_owned(), size, mode, None);
+        let row = |name: &str, size: u64, mode: u32| (name.to_owned(), size, mode, None);
         let expected = [
             row("src/", 0, 0o755),
             row(&deep, 1000, 0o755),

@@ -1,7 +1,7 @@
 //! What of a commit's tree goes into a context, in which order and with which modes, decided before a byte is read. Pure.
 //! The same files as `havre deploy` uploads from a checkout (`cli/src/build/walk.rs`), refused for the same reasons as an
 //! upload (`build/src/context/verify.rs`), but with the path named before anything is built. Does not read contents:
-//! targets of links and pointers of git-lfs are judged by [`check_link`] and [`is_lfs_pointer`] when they are. Tests in
+//! targets of links and pointers of git-lfs are judged by `check_link` and `is_lfs_pointer` when they are. Tests in
 //! `context_tests.rs`.
 
 use std::collections::BTreeMap;
@@ -294,9 +294,7 @@ fn check_path(path: &[u8]) -> Result<&str, SourceError> {
     if text.len() > PATH_MAX {
         return wrong("is longer than 1024 bytes");
     }
-    let mut depth = 0;
     for part in text.split('/') {
-        depth += 1;
         if matches!(part, "" | "." | "..") {
             return wrong("leaves its folder");
         }
@@ -304,7 +302,7 @@ fn check_path(path: &[u8]) -> Result<&str, SourceError> {
             return wrong("has a part longer than 255 bytes");
         }
     }
-    if depth > DEPTH_MAX {
+    if text.split('/').count() > DEPTH_MAX {
         return wrong("is nested deeper than 64 folders");
     }
     Ok(text)

@@ -33,9 +33,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Settings of every call, stronger than those in the repository's own file.
 const SETTINGS: &[&str] = &[
-    // No program but git runs.
+    // No program but git runs. (An empty `core.alternateRefsCommand` would not help: git tries to run it through a shell for
+    // the quarantine of each push, and tells the client that it cannot. Only the repository's own file could set it.)
     "core.hooksPath=/dev/null",
-    "core.alternateRefsCommand=",
     "protocol.file.allow=never",
     // Repositories belong to the user that runs us, or to root after a restore; the folder is ours either way.
     "safe.directory=*",

@@ -143,7 +143,7 @@ impl Repositories {
         let (directory, gone) = (self.directory(repository), self.temporary(GONE, repository));
         let folder = self.folder.clone();
         blocking(&format!("remove the repository of {repository}"), move || {
-            match fs::rename(&directory, &gone) {
+            match fs::rename(directory, &gone) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 renamed => renamed?,
             }

@@ -75,11 +75,10 @@ pub(super) async fn fetch(
 ) -> Result<Exchanged, SourceError> {
     let what = format!("serve a fetch from {repository}");
     let directory = source.repositories.get(repository).await?;
-    let cancelled = SourceError::Cancelled;
-    let _place = cancel.run_until_cancelled(source.git.exchange()).await.ok_or(cancelled)?;
+    let _place = cancel.run_until_cancelled(source.git.exchange()).await.ok_or(SourceError::Cancelled)?;
     let mut command = source.git.command(&[]);
     serve(&mut command, exchange.service, exchange.protocol);
-    command.arg("--").arg(&directory);
+    command.arg("--").arg(directory);
     let (running, Pipes { input: to, output: mut from }) = Running::spawn(&what, command)?;
     let mut request = Request { input: exchange.input, left: FETCH_MAX };
     let work = pump(request.give_to(&what, to, Vec::new()), answer(&what, &mut from, exchange.output, false));
