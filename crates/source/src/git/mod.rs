@@ -64,16 +64,17 @@ pub struct GitSource {
 }
 
 impl GitSource {
-    /// Looks whether git is there, makes the folder, and removes what a crash has left in it. Blocks; for the start, and only
-    /// while no other process uses the folder.
+    /// Makes the folder, and removes what a crash has left in it. Blocks; for the start, and only while no other process uses
+    /// the folder. A machine without git runs everything else: only pushes and fetches are refused then, with what to do.
     ///
     /// # Errors
-    /// [`SourceError::Refused`] when git is missing or too old, [`SourceError::Failed`] when the folder cannot be
-    /// used.
+    /// [`SourceError::Failed`] when the folder cannot be used.
     pub fn open(options: Options) -> Result<Self, SourceError> {
         let repositories = Repositories::open(&options.folder)?;
         let git = Git::new(options.git, repositories.home());
-        git.check_version()?;
+        if let Err(error) = git.check_version() {
+            tracing::warn!(%error, "nobody can push to this server");
+        }
         Ok(Self { git, repositories, max_push: options.max_push, quota: options.quota })
     }
 }
@@ -92,6 +93,9 @@ impl Source for GitSource {
     }
 
     async fn ensure(&self, repository: &ProjectName) -> Result<(), SourceError> {
+        if self.repositories.find(repository).await?.is_none() {
+            self.git.check_version()?;
+        }
         self.repositories.ensure(&self.git, repository).await
     }
 
