@@ -24,9 +24,15 @@ use crate::stack::{Found, StackError, Written, has_other_language, procfile, unc
 const IGNORED: [&str; 6] =
     [".git", "**/node_modules", "**/.DS_Store", "**/*.log", "**/coverage", "**/.turbo"];
 /// Variables of a program come with its task; what a machine of a developer has must not end in an image.
-const SECRETS: [&str; 3] = ["**/.env", "**/.env.*", "!**/.env.example"];
-/// Frameworks that make pages read these when they build, and keep the others for developers.
-const PAGE_SECRETS: [&str; 4] = ["**/.env", "**/.env.*", "!**/.env.example", "!**/.env.production"];
+const SECRETS: [&str; 7] = [
+    "**/.env",
+    "**/.env.local",
+    "**/.env.*.local",
+    "**/.env.development",
+    "**/.env.test",
+    "**/.env.staging",
+    "**/.env.production",
+];
 
 /// Answers for folders with a `package.json`.
 pub(crate) fn find(snapshot: &Snapshot, root: &RelativePath) -> Found {
@@ -142,7 +148,8 @@ fn write(snapshot: &Snapshot, package: Package) -> Result<Written, StackError> {
     let health = health.filter(|path| path.parse::<ProbeTarget>().is_ok());
     let made = ["dist", ".next", ".nuxt", ".output", ".svelte-kit"];
     let makes_pages = framework.needs_build && framework.name != "NestJS";
-    let secrets: &[&str] = if makes_pages { &PAGE_SECRETS } else { &SECRETS };
+    // Those read `.env.production` when they build, and put what is public of it into their pages.
+    let secrets = if makes_pages { &SECRETS[..6] } else { &SECRETS[..] };
     let (stack, ignore) = (plan.stack(framework.name), plan.ignore(secrets, &made));
     let notes = plan.notes.clone();
     let program = Program { plan, framework, start, builds, health };

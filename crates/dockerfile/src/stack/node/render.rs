@@ -146,9 +146,9 @@ fn run(document: &mut Document, snapshot: &Snapshot, program: &Program, kept: Ke
     document.exec("CMD", &program.start.argv);
 }
 
-/// Variables of the stage that runs, ours only.
+/// Variables of the stage that runs, ours only. Tasks bring a `PORT` of their own.
 fn variables(program: &Program) -> Vec<String> {
-    let mut variables = vec!["NODE_ENV=production".to_owned()];
+    let mut variables = vec!["NODE_ENV=production".to_owned(), format!("PORT={}", program.framework.port)];
     variables.extend(program.framework.variables.iter().map(|variable| (*variable).to_owned()));
     if program.start.is_looked_up() {
         let home = program.plan.home();
@@ -211,23 +211,15 @@ fn remove_modules(plan: &Plan) -> String {
 /// The commands of the build; with a cache of its own where the framework has one.
 fn with_next_cache(program: &Program) -> Vec<String> {
     let mut builds = program.builds.clone();
-    if program.framework.name != "Next.js" {
-        return builds;
+    let is_next = program.framework.name == "Next.js";
+    if let Some(last) = builds.last_mut().filter(|_| is_next) {
+        let name = program.plan.project.program.name().unwrap_or("app").to_ascii_lowercase();
+        let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let home = program.plan.home();
+        *last = format!(
+            "--mount=type=cache,id=next-{name},target={home}/{NEXT_CACHE},sharing=locked NEXT_TELEMETRY_DISABLED=1 {last}"
+        );
     }
-    let Some(last) = builds.last_mut() else { return builds };
-    let name: String = program
-        .plan
-        .project
-        .program
-        .name()
-        .unwrap_or("app")
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .collect();
-    let home = program.plan.home();
-    *last = format!(
-        "--mount=type=cache,id=next-{name},target={home}/{NEXT_CACHE},sharing=locked NEXT_TELEMETRY_DISABLED=1 {last}"
-    );
     builds
 }
 
