@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn source(context: &str, root: &str) -> DockerfileSource {
-        let path = |text: &str| text.parse().expect("a path");
+        let path = |text: &str| -> RelativePath { text.parse().expect("a path") };
         let args = BTreeMap::from([("VERSION".parse().expect("a key"), "1".to_owned())]);
         DockerfileSource::written(path(context), path(root), args)
     }

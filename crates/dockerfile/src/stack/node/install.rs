@@ -208,6 +208,9 @@ impl Install {
             lines.push(copy_all(base));
             return lines;
         }
+        lines.push(
+            "# Before all other files, so that packages are installed anew only when they change.".to_owned(),
+        );
         let names = ["package.json"].into_iter().chain(self.lockfile).chain(self.files.iter().copied());
         let paths: Vec<String> = names.map(|name| join(base.as_str(), name)).collect();
         lines.push(format!("COPY {} ./", paths.join(" ")));

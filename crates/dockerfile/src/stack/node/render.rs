@@ -39,7 +39,6 @@ pub(crate) fn packages(
         document.line(line);
     }
     document.line("WORKDIR /app");
-    document.comment("Before all other files, so that packages are installed anew only when they change.");
     for line in plan.install.prepare(&plan.project) {
         document.line(line);
     }
