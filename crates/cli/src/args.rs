@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, certificate, completions, context, deployment, dns_provider, edge, environment, event, issuer,
-    pipeline, project, release, service, task, version,
+    access, build, certificate, completions, context, deployment, dns_provider, edge, environment, event,
+    issuer, pipeline, project, release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -27,6 +27,8 @@ enum Command {
     Plan(environment::plan::Options),
     /// Make the server's configuration what havre.toml says
     Apply(environment::apply::Options),
+    /// Show how services are built
+    Build(build::print::Options),
     /// Build and deploy, and follow until users get it
     Deploy(deployment::deploy::Options),
     /// Show what runs and what it waits for
@@ -183,6 +185,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Init(options) => project::init::run(&invocation.global, options),
         Command::Plan(options) => environment::plan::run(&invocation, options).await,
         Command::Apply(options) => environment::apply::run(&invocation, options).await,
+        Command::Build(options) => build::print::run(&invocation, options),
         Command::Deploy(options) => deployment::deploy::run(&invocation, options).await,
         Command::Status(options) => environment::status::run(&invocation, options).await,
         Command::Releases(options) => release::list::run(&invocation, options).await,

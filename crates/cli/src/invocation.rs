@@ -132,6 +132,14 @@ impl Invocation {
         }
     }
 
+    /// The same where there need not be one.
+    pub(crate) fn manifest_if_any(&self) -> Result<Option<Project>, CliError> {
+        if self.global.file.is_none() && find_manifest()?.is_none() {
+            return Ok(None);
+        }
+        self.manifest().map(Some)
+    }
+
     /// Project and environment, from the options or from `havre.toml`.
     pub(crate) fn scope(&self) -> Result<Scope, CliError> {
         let environment = self.environment();

@@ -268,6 +268,17 @@ impl RelativePath {
     pub fn here() -> Self {
         Self(".".to_owned())
     }
+
+    /// This path as seen from a folder that holds it, `.` for the folder itself; `None` when it lies elsewhere.
+    pub fn inside(&self, folder: &Self) -> Option<Self> {
+        if folder.0 == "." {
+            return Some(self.clone());
+        }
+        match self.0.strip_prefix(&folder.0)? {
+            "" => Some(Self::here()),
+            rest => rest.strip_prefix('/').map(|below| Self(below.to_owned())),
+        }
+    }
 }
 
 impl EnvironmentName {
@@ -344,5 +355,11 @@ mod tests {
         for wrong in ["", "/etc", "../x", "a/../b", "a//b", "-v", "a b", "a\0"] {
             assert!(wrong.parse::<RelativePath>().is_err(), "{wrong:?} must not parse");
         }
+        let path = |text: &str| text.parse::<RelativePath>().expect("a path");
+        let inside = |text: &str, folder: &str| path(text).inside(&path(folder)).map(|path| path.to_string());
+        assert_eq!(inside("apps/api", "apps").as_deref(), Some("api"));
+        assert_eq!(inside("apps/api", ".").as_deref(), Some("apps/api"));
+        assert_eq!(inside("apps", "apps").as_deref(), Some("."));
+        assert_eq!((inside("apps2", "apps"), inside(".", "apps")), (None, None));
     }
 }

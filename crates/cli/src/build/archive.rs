@@ -122,6 +122,11 @@ fn append<W: Write>(builder: &mut Builder<W>, entry: &Entry) -> io::Result<()> {
             builder.append_data(&mut header, &entry.name, &mut exact)?;
             if exact.left > 0 { Err(changed()) } else { Ok(()) }
         }
+        EntryKind::Text { text } => {
+            header.set_entry_type(EntryType::Regular);
+            header.set_size(text.len() as u64);
+            builder.append_data(&mut header, &entry.name, text.as_bytes())
+        }
     }
 }
 

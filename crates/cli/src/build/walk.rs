@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use havre_core::build::ignore::Ignore;
 use havre_core::quantity::ByteSize;
-use havre_core::service::spec::DockerfileSource;
+use havre_core::service::spec::{DockerfileSource, OUTSIDE_DOCKERFILE};
 
 use crate::exit::CliError;
 use crate::output::time::size;
@@ -31,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) bytes: u64,
     /// Things that stay out because they are neither file, folder nor link.
     pub(crate) skipped: Vec<String>,
+    /// What was decided about it and why, a sentence each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// One file, folder or link.
@@ -52,8 +54,23 @@ pub(crate) struct Entry {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     Folder,
-    File { bytes: u64 },
-    Link { target: PathBuf },
+    File {
+        bytes: u64,
+    },
+    /// A file that is on no disk.
+    Text {
+        text: String,
+    },
+    Link {
+        target: PathBuf,
+    },
+}
+
+impl EntryKind {
+    /// Whether it is a file, wherever it comes from.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Text { .. })
+    }
 }
 
 /// The context of a Dockerfile. Its `.dockerignore` is honoured; the Dockerfile itself always goes along.
@@ -62,17 +79,40 @@ pub(crate) fn of_dockerfile(folder: &Path, source: &DockerfileSource) -> Result<
     let dockerfile = folder.join(source.dockerfile.as_str());
     if !dockerfile.is_file() {
         return Err(CliError::usage(format!("there is no {}", dockerfile.display()))
-            .hint("havre.toml names it as `dockerfile`; Havre writes no Dockerfile yet"));
+            .hint("havre.toml names it as `dockerfile`; without that key Havre writes one"));
     }
-    let ignore = read_ignore(&root, &dockerfile)?;
-    let mut walk = Walk::new(&root, ignore)?;
-    walk.folder(&root, "")?;
-    let name = source.dockerfile_in_context().to_owned();
+    of_file(&root, dockerfile, source.dockerfile_in_context())
+}
+
+/// The context of a Dockerfile that is there, and that goes along under this name.
+pub(crate) fn of_file(root: &Path, dockerfile: PathBuf, name: &str) -> Result<Context, CliError> {
+    let mut own = dockerfile.as_os_str().to_owned();
+    own.push(".dockerignore");
+    let ignore = read_ignore(&[PathBuf::from(own), root.join(".dockerignore")], "")?;
+    let mut walk = Walk::new(root, ignore.unwrap_or_default())?;
+    walk.folder(root, "")?;
+    walk.make_room(name);
     if !walk.context.entries.iter().any(|entry| entry.name == name) {
         let metadata = fs::metadata(&dockerfile)
             .map_err(|error| CliError::io(format!("read {}", dockerfile.display()), &error))?;
-        walk.file(name, dockerfile, &metadata);
+        walk.file(name.to_owned(), dockerfile, &metadata);
     }
+    walk.finish()
+}
+
+/// The context of a Dockerfile that is on no disk.
+pub(crate) fn of_text(root: &Path, ignore: Ignore, name: &str, text: String) -> Result<Context, CliError> {
+    let mut walk = Walk::new(root, ignore)?;
+    walk.folder(root, "")?;
+    walk.make_room(name);
+    walk.context.bytes = walk.context.bytes.saturating_add(text.len() as u64);
+    walk.context.entries.push(Entry {
+        name: name.to_owned(),
+        path: PathBuf::new(),
+        kind: EntryKind::Text { text },
+        mode: 0o644,
+        modified: 0,
+    });
     walk.finish()
 }
 
@@ -88,16 +128,16 @@ pub(crate) fn of_folder(folder: &Path, root: &str) -> Result<Context, CliError> 
     walk.finish()
 }
 
-/// `<Dockerfile>.dockerignore` where there is one, else `.dockerignore` of the context.
-fn read_ignore(root: &Path, dockerfile: &Path) -> Result<Ignore, CliError> {
-    let mut own = dockerfile.as_os_str().to_owned();
-    own.push(".dockerignore");
-    for path in [PathBuf::from(own), root.join(".dockerignore")] {
+/// The rules of the first of these files that is there, with further ones behind its own.
+pub(crate) fn read_ignore(candidates: &[PathBuf], behind: &str) -> Result<Option<Ignore>, CliError> {
+    for path in candidates {
         let mut text = String::new();
-        let read = fs::File::open(&path).and_then(|file| file.take(IGNORE_MAX).read_to_string(&mut text));
+        let read = fs::File::open(path).and_then(|file| file.take(IGNORE_MAX).read_to_string(&mut text));
         match read {
             Ok(_) => {
-                return Ignore::parse(&text).map_err(|why| {
+                text.push('\n');
+                text.push_str(behind);
+                return Ignore::parse(&text).map(Some).map_err(|why| {
                     let why = crate::output::printable(&why);
                     CliError::usage(format!("{} is wrong: {why}", path.display()))
                 });
@@ -106,7 +146,7 @@ fn read_ignore(root: &Path, dockerfile: &Path) -> Result<Ignore, CliError> {
             Err(error) => return Err(CliError::io(format!("read {}", path.display()), &error)),
         }
     }
-    Ok(Ignore::default())
+    Ok(None)
 }
 
 struct Walk {
@@ -179,6 +219,13 @@ impl Walk {
         }
         self.context.skipped.push(name);
         Ok(())
+    }
+
+    /// The name under which a Dockerfile travels is ours: a file of the user's that has it stays out.
+    fn make_room(&mut self, name: &str) {
+        if name == OUTSIDE_DOCKERFILE {
+            self.context.entries.retain(|entry| entry.name != name);
+        }
     }
 
     fn file(&mut self, name: String, path: PathBuf, metadata: &Metadata) {
@@ -266,6 +313,7 @@ mod tests {
             dockerfile: dockerfile.parse().expect("a path"),
             target: None,
             args: BTreeMap::new(),
+            written_for: None,
         }
     }
 

@@ -13,8 +13,8 @@ use havre_core::service::spec::{ImageSource, ServiceSpec, SiteSource, Work};
 use hyper::Method;
 
 use crate::build::archive::{Progress, body};
-use crate::build::commit;
 use crate::build::walk::{self, Context};
+use crate::build::{commit, stack};
 use crate::deployment::follow::follow;
 use crate::deployment::track::Track;
 use crate::environment::change;
@@ -120,13 +120,16 @@ fn read_source(project: &Project, spec: &ServiceSpec, image: Option<ImageRef>) -
     let context = match &spec.work {
         Work::Tasks(work) => match &work.source {
             ImageSource::Image { .. } => return Ok(Source::Image(None)),
-            ImageSource::Dockerfile(source) => walk::of_dockerfile(&project.folder, source)?,
+            ImageSource::Dockerfile(source) => stack::context(&project.folder, source, false)?,
         },
         Work::Site(site) => match &site.source {
-            SiteSource::Dockerfile { build, .. } => walk::of_dockerfile(&project.folder, build)?,
-            SiteSource::Folder { root } => walk::of_folder(&project.folder, root.as_str())?,
+            SiteSource::Dockerfile { build, .. } => stack::context(&project.folder, build, true)?,
+            SiteSource::Folder { root } => finished(walk::of_folder(&project.folder, root.as_str())?),
         },
     };
+    for note in &context.notes {
+        output::say(&format!("{}: {}", spec.name, output::printable(note)));
+    }
     for name in context.skipped.iter().take(10) {
         output::say(&format!(
             "{}: left out {}: not a file, folder or link",
@@ -137,10 +140,19 @@ fn read_source(project: &Project, spec: &ServiceSpec, image: Option<ImageRef>) -
     Ok(Source::Context(context))
 }
 
+/// Files of a site that look as if they were not finished.
+fn finished(mut context: Context) -> Context {
+    if context.entries.iter().any(|entry| entry.name == "package.json") {
+        let note = "its package.json is published with the other files; build = true in havre.toml has a site built first";
+        context.notes.push(note.to_owned());
+    }
+    context
+}
+
 fn describe(service: &ServiceName, source: &Source) -> String {
     match source {
         Source::Context(context) => {
-            let is_file = |entry: &&walk::Entry| matches!(entry.kind, walk::EntryKind::File { .. });
+            let is_file = |entry: &&walk::Entry| entry.kind.is_file();
             let files = match context.entries.iter().filter(is_file).count() {
                 1 => "1 file".to_owned(),
                 count => format!("{count} files"),

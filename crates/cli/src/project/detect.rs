@@ -1,12 +1,15 @@
-//! Finds the services and sites of a repository: Dockerfiles, `package.json`, Vite, monorepos. Reads a bounded number
-//! of small files and changes nothing. Tests: in `init`.
+//! Finds the services and sites of a repository: Dockerfiles, what Havre can write one for, `package.json`, Vite,
+//! monorepos. Reads a bounded number of small files and changes nothing. Tests: in `init`.
 
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
+use havre_core::name::RelativePath;
+use havre_dockerfile::stack::{self, Snapshot, StackError, Written};
 use serde_json::Value;
 
+use crate::build::stack::{read_texts, snapshot};
 use crate::project::dockerfile::{self, Hints};
 
 /// Largest file that is read.
@@ -31,6 +34,9 @@ const SERVERS: [&str; 9] = [
     "@sveltejs/adapter-node",
 ];
 
+/// Tools whose pages find their own way by the address.
+const SINGLE_PAGE: [&str; 4] = ["Vite", "Create React App", "Vue CLI", "Angular"];
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -38,8 +44,8 @@ pub(crate) enum Found {
     Service {
         /// Folder relative to the repository, `.` for itself.
         folder: String,
-        /// What its Dockerfile says; `None` when there is none.
-        dockerfile: Option<Hints>,
+        /// What it is built by.
+        origin: Origin,
         /// The Dockerfile copies by paths of the repository.
         is_context_here: bool,
     },
@@ -49,6 +55,8 @@ pub(crate) enum Found {
         folder: String,
         /// Dockerfile that makes the files, and where they end up in its image.
         build: Option<String>,
+        /// Havre writes that Dockerfile.
+        is_written: bool,
         /// The Dockerfile copies by paths of the repository.
         is_context_here: bool,
         /// Folder of finished files inside `folder`; `.` for itself.
@@ -58,15 +66,51 @@ pub(crate) enum Found {
     },
 }
 
+/// What a program is built by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A Dockerfile of its own, which says this.
+    Own(Hints),
+    /// One that Havre writes.
+    Written {
+        /// What Havre recognised.
+        stack: String,
+        /// What it says.
+        hints: Hints,
+    },
+    /// None yet.
+    Missing {
+        /// Why Havre cannot write one; empty where it has nothing to go by.
+        reason: String,
+    },
+}
+
+/// A repository, and what Havre would write for its folders.
+struct Repository<'r> {
+    root: &'r Path,
+    /// `None` when it cannot be read as a whole; then only Dockerfiles and a few names count.
+    snapshot: Option<Snapshot>,
+}
+
+impl Repository<'_> {
+    fn write(&mut self, folder: &str) -> Option<Result<Written, StackError>> {
+        let snapshot = self.snapshot.as_mut()?;
+        let folder: RelativePath = folder.parse().ok()?;
+        snapshot.texts = read_texts(self.root, &snapshot.paths, &folder).ok()?;
+        Some(stack::write(snapshot, &folder))
+    }
+}
+
 /// Looks at a repository.
 pub(crate) fn detect(root: &Path) -> Vec<Found> {
+    let mut repository = Repository { root, snapshot: snapshot(root, &RelativePath::here()).ok() };
     let mut found = Vec::new();
     for folder in folders(root) {
-        found.extend(look(root, &folder));
+        found.extend(look(&mut repository, &folder));
     }
     // A repository of several programs often has a package.json that only ties them together.
     if found.is_empty() || root.join("Dockerfile").is_file() {
-        found.extend(look(root, "."));
+        found.extend(look(&mut repository, "."));
     }
     found
 }
@@ -90,22 +134,77 @@ fn read(path: &Path) -> Option<String> {
     Some(text)
 }
 
-fn look(root: &Path, folder: &str) -> Option<Found> {
-    let path = root.join(folder);
+fn look(repository: &mut Repository<'_>, folder: &str) -> Option<Found> {
+    let path = repository.root.join(folder);
     let hints = read(&path.join("Dockerfile")).map(|text| dockerfile::read(&text));
     let package: Option<Value> =
         read(&path.join("package.json")).and_then(|text| serde_json::from_str(&text).ok());
-    let is_context_here = hints.as_ref().is_some_and(|hints| is_context_here(root, folder, hints));
-    let folder = folder.to_owned();
-    if is_site(&path, package.as_ref()) {
-        let build = hints.map(|hints| hints.output.unwrap_or_else(|| "/site".to_owned()));
-        return Some(Found::Site { folder, build, is_context_here, finished: "dist", spa: true });
+    let package = package.as_ref();
+    match hints {
+        Some(hints) => Some(look_at_own(repository.root, folder, hints, package)),
+        None => {
+            let written = repository.write(folder);
+            look_without(&path, folder, written, package)
+        }
     }
-    if hints.is_some() || package.as_ref().is_some_and(is_program) {
-        return Some(Found::Service { folder, dockerfile: hints, is_context_here });
+}
+
+/// A folder with a Dockerfile of its own.
+fn look_at_own(root: &Path, folder: &str, hints: Hints, package: Option<&Value>) -> Found {
+    let is_context_here = is_context_here(root, folder, &hints);
+    let folder_name = folder.to_owned();
+    if is_site(&root.join(folder), package) {
+        return Found::Site {
+            folder: folder_name,
+            build: Some(hints.output.unwrap_or_else(|| "/site".to_owned())),
+            is_written: false,
+            is_context_here,
+            finished: "dist",
+            spa: true,
+        };
+    }
+    Found::Service { folder: folder_name, origin: Origin::Own(hints), is_context_here }
+}
+
+/// A folder without: what Havre would write, else what looks like a program or a site all the same.
+fn look_without(
+    path: &Path,
+    folder: &str,
+    written: Option<Result<Written, StackError>>,
+    package: Option<&Value>,
+) -> Option<Found> {
+    let folder = folder.to_owned();
+    let site = |finished: &'static str, is_written: bool, spa: bool| Found::Site {
+        folder: folder.clone(),
+        build: None,
+        is_written,
+        is_context_here: true,
+        finished,
+        spa,
+    };
+    let is_program = package.is_some_and(is_program);
+    let reason = match written {
+        Some(Ok(written)) if written.is_site() => {
+            let spa = SINGLE_PAGE.iter().any(|tool| written.stack.ends_with(tool));
+            return Some(site(".", true, spa));
+        }
+        // A package of Node.js that nothing starts is a library.
+        Some(Ok(written)) if is_program || !written.stack.starts_with("Node.js") => {
+            let hints = Hints { port: Some(written.port), health: written.health, ..Hints::default() };
+            let origin = Origin::Written { stack: written.stack, hints };
+            return Some(Found::Service { folder, origin, is_context_here: true });
+        }
+        Some(Err(StackError::Unclear { reason, hint, .. })) => format!("{reason}; {hint}"),
+        _ => String::new(),
+    };
+    if is_site(path, package) {
+        return Some(site("dist", false, true));
+    }
+    if is_program {
+        return Some(Found::Service { folder, origin: Origin::Missing { reason }, is_context_here: true });
     }
     let is_plain = package.is_none() && path.join("index.html").is_file();
-    is_plain.then_some(Found::Site { folder, build: None, is_context_here: false, finished: ".", spa: false })
+    is_plain.then(|| site(".", false, false))
 }
 
 /// Vite without anything that listens.

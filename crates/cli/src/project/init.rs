@@ -6,10 +6,11 @@ use std::path::Path;
 use havre_core::manifest;
 use havre_core::name::{NAME_MAX, ProjectName};
 
-use super::detect::{Found, detect};
+use super::detect::{Found, Origin, detect};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, MANIFEST};
 use crate::output;
+use crate::project::dockerfile::Hints;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -42,7 +43,7 @@ pub(crate) fn run(global: &Global, options: Options) -> Result<Exit, CliError> {
         output::say(&format!("  {}", describe(each)));
     }
     if found.is_empty() {
-        output::say("  found no Dockerfile and no package.json, so it describes a service to be filled in");
+        output::say("  found nothing it knows, so it describes a service to be filled in");
     }
     output::say("read it, then: havre plan, havre deploy");
     Ok(Exit::Ok)
@@ -86,11 +87,18 @@ fn label(text: &str) -> Option<String> {
 
 fn describe(found: &Found) -> String {
     match found {
-        Found::Service { folder, dockerfile: Some(_), .. } => {
+        Found::Service { folder, origin: Origin::Own(_), .. } => {
             format!("service in {folder}, built by its Dockerfile")
         }
-        Found::Service { folder, dockerfile: None, .. } => {
-            format!("service in {folder}; it needs a Dockerfile, Havre writes none yet")
+        Found::Service { folder, origin: Origin::Written { stack, .. }, .. } => {
+            format!("service in {folder} ({stack}); Havre writes its Dockerfile")
+        }
+        Found::Service { folder, origin: Origin::Missing { reason }, .. } => {
+            let reason = output::printable(reason);
+            format!("service in {folder}; it needs a Dockerfile, and Havre cannot write it yet: {reason}")
+        }
+        Found::Site { folder, is_written: true, .. } => {
+            format!("site in {folder}; Havre writes the Dockerfile that builds it")
         }
         Found::Site { folder, build: Some(_), .. } => format!("site in {folder}, built by its Dockerfile"),
         Found::Site { folder, finished: ".", .. } => format!("site in {folder}"),
@@ -119,7 +127,8 @@ fn render(project: &ProjectName, found: &[Found]) -> String {
         names.push(name);
     }
     if found.is_empty() {
-        let nothing = Found::Service { folder: ".".to_owned(), dockerfile: None, is_context_here: true };
+        let origin = Origin::Missing { reason: String::new() };
+        let nothing = Found::Service { folder: ".".to_owned(), origin, is_context_here: true };
         text.push('\n');
         text.push_str(&render_service(project, "app", &nothing));
     }
@@ -146,14 +155,33 @@ fn context_line(folder: &str, is_context_here: bool) -> String {
 }
 
 fn render_service(project: &ProjectName, name: &str, found: &Found) -> String {
-    let Found::Service { folder, dockerfile, is_context_here } = found else { return String::new() };
-    let hints = dockerfile.clone().unwrap_or_default();
+    let Found::Service { folder, origin, is_context_here } = found else { return String::new() };
     let mut text = format!("[services.{name}]\n");
-    if dockerfile.is_none() {
-        text.push_str("# This file does not exist yet; Havre writes no Dockerfile in this version.\n");
-    }
-    text.push_str(&format!("dockerfile = \"{}\"\n", join(folder, "Dockerfile")));
-    text.push_str(&context_line(folder, *is_context_here));
+    let hints = match origin {
+        Origin::Own(hints) => {
+            text.push_str(&format!("dockerfile = \"{}\"\n", join(folder, "Dockerfile")));
+            text.push_str(&context_line(folder, *is_context_here));
+            hints.clone()
+        }
+        Origin::Written { stack, hints } => {
+            text.push_str(&format!(
+                "# {stack}. Havre writes the Dockerfile: havre build --print-dockerfile {name}\nroot = \"{folder}\"\n"
+            ));
+            hints.clone()
+        }
+        Origin::Missing { reason } if reason.is_empty() => {
+            text.push_str("# Havre knows nothing of what it found here: say what runs.\n");
+            text.push_str(&format!("dockerfile = \"{}\"\n", join(folder, "Dockerfile")));
+            Hints::default()
+        }
+        Origin::Missing { reason } => {
+            let reason = output::printable(reason);
+            text.push_str(&format!(
+                "# Havre cannot write a Dockerfile for it yet: {reason}\nroot = \"{folder}\"\n"
+            ));
+            Hints::default()
+        }
+    };
     match hints.port {
         Some(port) => text.push_str(&format!("port = {port}\n")),
         None => text.push_str(
@@ -175,9 +203,16 @@ fn render_service(project: &ProjectName, name: &str, found: &Found) -> String {
 }
 
 fn render_site(project: &ProjectName, name: &str, found: &Found, is_first: bool) -> String {
-    let Found::Site { folder, build, is_context_here, finished, spa } = found else { return String::new() };
+    let Found::Site { folder, build, is_written, is_context_here, finished, spa } = found else {
+        return String::new();
+    };
     let mut text = format!("[sites.{name}]\n");
     match build {
+        None if *is_written => {
+            text.push_str(&format!(
+                "root = \"{folder}\"\nbuild = true                    # by a Dockerfile Havre writes\n"
+            ));
+        }
         Some(output) => {
             text.push_str(&format!("dockerfile = \"{}\"\n", join(folder, "Dockerfile")));
             text.push_str(&context_line(folder, *is_context_here));
@@ -230,6 +265,8 @@ mod tests {
     #[test]
     fn a_monorepo() {
         let nest = r#"{"dependencies": {"@nestjs/core": "11"}}"#;
+        let built = r#"{"scripts": {"build": "nest build"}, "dependencies": {"@nestjs/core": "11"}}"#;
+        let vite = r#"{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "6"}}"#;
         insta::assert_snapshot!(
             "monorepo",
             written(&[
@@ -238,9 +275,12 @@ mod tests {
                 ("apps/api/Dockerfile", "FROM node\nCOPY package.json .\nEXPOSE 3000\n"),
                 ("apps/web/package.json", r#"{"dependencies": {"react": "19"}}"#),
                 ("apps/web/vite.config.ts", ""),
+                ("apps/admin/package.json", vite),
+                ("apps/admin/index.html", ""),
                 ("apps/docs/index.html", ""),
                 ("apps/shared/package.json", r#"{"name": "shared"}"#),
-                ("services/api/package.json", nest),
+                ("services/api/package.json", built),
+                ("services/old/package.json", nest),
             ])
         );
     }

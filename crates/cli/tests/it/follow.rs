@@ -218,7 +218,7 @@ async fn nothing_is_applied_when_the_context_is_wrong() {
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
     error: there is no FOLDER/project/Dockerfile
-      havre.toml names it as `dockerfile`; Havre writes no Dockerfile yet
+      havre.toml names it as `dockerfile`; without that key Havre writes one
     ");
     assert_eq!(fake.requests(), Vec::<String>::new());
 }

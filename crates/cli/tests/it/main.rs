@@ -4,5 +4,6 @@ mod context;
 mod follow;
 mod reach;
 mod session;
+mod stack;
 mod stream;
 mod world;

@@ -26,6 +26,7 @@ pub const ROOT: Keys = Keys {
 pub const SERVICE: Keys = Keys {
     table: "services.<name>",
     known: &[
+        "root",
         "dockerfile",
         "context",
         "target",
@@ -78,7 +79,8 @@ pub const SERVICE: Keys = Keys {
         ("scale", "replicas"),
         ("instances", "replicas"),
         ("stop_grace_period", "stop_grace"),
-        ("root", "context"),
+        ("dir", "root"),
+        ("folder", "root"),
         ("redirect", "redirects"),
         ("proxy", "edge"),
         ("middlewares", "edge"),
@@ -281,6 +283,7 @@ pub const SITE: Keys = Keys {
     table: "sites.<name>",
     known: &[
         "root",
+        "build",
         "dockerfile",
         "context",
         "target",

@@ -67,29 +67,32 @@ pub(super) fn read_or<'t, T>(
     fields.find(key).and_then(|value| read(reader, &value)).unwrap_or(default)
 }
 
+/// A Dockerfile, an image, or, when neither is named, a folder for which Havre writes the Dockerfile.
 fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<ImageSource> {
-    match (fields.find("dockerfile"), fields.find("image")) {
-        (Some(_), Some(image)) => {
-            let message = format!("`{}` has both `dockerfile` and `image`", fields.path);
-            reader.report(Code::Conflict, image.key_at.clone(), message, "keep the one that should run");
-            None
-        }
-        (Some(dockerfile), None) => {
-            source::read_dockerfile(reader, fields, &dockerfile).map(ImageSource::Dockerfile)
-        }
-        (None, Some(image)) => {
-            source::refuse_build_keys(reader, fields, &["context", "target", "args"], "image");
-            let reference: ImageRef = reader.parsed(&image)?;
-            Some(ImageSource::Image { reference })
-        }
-        (None, None) => {
-            let message = format!("`{}` does not say what runs", fields.path);
-            let hint =
-                "add dockerfile = \"Dockerfile\" or image = \"name:tag\"; Havre writes no Dockerfile yet";
-            reader.report(Code::MissingKey, fields.at.clone(), message, hint);
-            None
-        }
+    let (dockerfile, image) = (fields.find("dockerfile"), fields.find("image"));
+    if let (Some(_), Some(image)) = (&dockerfile, &image) {
+        let message = format!("`{}` has both `dockerfile` and `image`", fields.path);
+        reader.report(Code::Conflict, image.key_at.clone(), message, "keep the one that should run");
+        return None;
     }
+    if let Some(root) = fields.find("root").filter(|_| dockerfile.is_some() || image.is_some()) {
+        let other = if image.is_some() { "image" } else { "dockerfile" };
+        let message =
+            format!("`{}` is for a program whose Dockerfile Havre writes, and here is `{other}`", root.path);
+        let hint = "remove one of them; the folder that is uploaded for a Dockerfile is `context`";
+        reader.report(Code::Conflict, root.key_at.clone(), message, hint);
+        return None;
+    }
+    if let Some(image) = image {
+        source::refuse_build_keys(reader, fields, &["context", "target", "args"], "image");
+        let reference: ImageRef = reader.parsed(&image)?;
+        return Some(ImageSource::Image { reference });
+    }
+    let source = match dockerfile {
+        Some(dockerfile) => source::read_dockerfile(reader, fields, &dockerfile),
+        None => source::read_written(reader, fields, &["target"]),
+    };
+    source.map(ImageSource::Dockerfile)
 }
 
 fn read_work(

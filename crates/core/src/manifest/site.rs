@@ -9,6 +9,9 @@ use crate::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work
 use crate::site::purge::{PurgeBody, PurgeMethod, PurgeSpec};
 use crate::site::settings::{self, CdnSpec, CleanUrls, SiteSettings, TagHeader, TrailingSlash};
 
+/// Where a Dockerfile that Havre writes puts the files of a site.
+const WRITTEN_OUTPUT: &str = "/site";
+
 /// Reads one site; `None` when it has problems that leave no whole specification.
 pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>) -> (Kind, Option<Found>) {
     let Some(fields) = reader.table(&schema::SITE, value) else { return (Kind::Site, None) };
@@ -155,7 +158,25 @@ fn read_word<T: Copy>(
 }
 
 fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SiteSource> {
+    let build = fields.find("build");
+    let is_built = build.as_ref().and_then(|build| reader.boolean(build)).unwrap_or(false);
     match (fields.find("dockerfile"), fields.find("root")) {
+        (Some(_), _) if is_built => {
+            let message = format!("`{}` has both `dockerfile` and build = true", fields.path);
+            let hint = "remove `dockerfile` to have Havre write one, or `build`";
+            reader.report(
+                Code::Conflict,
+                build.map_or(fields.at.clone(), |build| build.key_at),
+                message,
+                hint,
+            );
+            None
+        }
+        (None, _) if is_built => {
+            let build = source::read_written(reader, fields, &["target", "output"])?;
+            let output = WRITTEN_OUTPUT.parse().expect("it is an absolute path");
+            Some(SiteSource::Dockerfile { build, output })
+        }
         (Some(_), Some(root)) => {
             let message = format!("`{}` has both `dockerfile` and `root`", fields.path);
             let hint = "keep `root` for finished files, or `dockerfile` and `output` for files a build makes";
@@ -179,7 +200,8 @@ fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SiteSourc
         }
         (None, None) => {
             let message = format!("`{}` does not say where its files come from", fields.path);
-            let hint = "add root = \"dist\" for finished files, or `dockerfile` and `output` to build them";
+            let hint = "add root = \"dist\" for finished files; with build = true Havre builds them from a folder such \
+                        as root = \"web\"; or name `dockerfile` and `output`";
             reader.report(Code::MissingKey, fields.at.clone(), message, hint);
             None
         }

@@ -35,7 +35,44 @@ pub(super) fn read_dockerfile(
         reader.report(Code::WrongValue, dockerfile.at(), message, "name the file, such as \"Dockerfile\"");
         return None;
     }
-    Some(DockerfileSource { context: context?, dockerfile: dockerfile_path, target, args })
+    Some(DockerfileSource { context: context?, dockerfile: dockerfile_path, target, args, written_for: None })
+}
+
+/// Reads the keys of a program or site whose Dockerfile nobody named; `root` is its folder. Keys that mean nothing without
+/// a name are `refused`. `None` when one has a problem.
+pub(super) fn read_written(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    refused: &[&str],
+) -> Option<DockerfileSource> {
+    for key in refused {
+        if let Some(value) = fields.find(key) {
+            let message =
+                format!("`{}` belongs to `dockerfile`, and Havre writes that itself here", value.path);
+            reader.report(Code::Conflict, value.key_at.clone(), message, "remove it, or name a `dockerfile`");
+        }
+    }
+    let context = match fields.find("context") {
+        Some(value) => read_path(reader, &value),
+        None => Some(RelativePath::here()),
+    };
+    let args = match fields.find("args") {
+        Some(value) => read_variables(reader, &value),
+        None => BTreeMap::new(),
+    };
+    let Some(root) = fields.find("root") else {
+        let context = context?;
+        return Some(DockerfileSource::written(context.clone(), context, args));
+    };
+    let folder = read_path(reader, &root)?;
+    let source = DockerfileSource::written(context?, folder, args);
+    if source.root_in_context().is_none() {
+        let message = format!("`{}` lies outside of `context`, which is all that the build sees", root.path);
+        let hint = "leave `context` out, or name one that holds it";
+        reader.report(Code::Conflict, root.at(), message, hint);
+        return None;
+    }
+    Some(source)
 }
 
 /// A path inside the repository; `./x` and `x/` are written by people and mean `x`.

@@ -200,12 +200,29 @@ pub struct DockerfileSource {
     pub target: Option<StageName>,
     /// Build arguments; never secrets, they stay in the image.
     pub args: BTreeMap<EnvKey, String>,
+    /// Folder of the program, relative to `havre.toml`, where nobody named a Dockerfile: whoever makes the context takes
+    /// the one in this folder, or writes one, and sends it as [`OUTSIDE_DOCKERFILE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_for: Option<RelativePath>,
 }
 
-/// Name under which a Dockerfile that lies outside of its context travels at the root of the context.
+/// Name under which a Dockerfile that lies outside of its context, or that Havre has written, travels at the root of the
+/// context.
 pub const OUTSIDE_DOCKERFILE: &str = ".havre.Dockerfile";
 
 impl DockerfileSource {
+    /// For a program whose Dockerfile nobody named. `root` must lie in `context`.
+    pub fn written(context: RelativePath, root: RelativePath, args: BTreeMap<EnvKey, String>) -> Self {
+        let dockerfile = OUTSIDE_DOCKERFILE.parse().expect("it is a path inside the repository");
+        Self { context, dockerfile, target: None, args, written_for: Some(root) }
+    }
+
+    /// The folder of such a program as seen from the context; `None` when the Dockerfile was named, or when the folder
+    /// lies outside of the context.
+    pub fn root_in_context(&self) -> Option<RelativePath> {
+        self.written_for.as_ref()?.inside(&self.context)
+    }
+
     /// Where the Dockerfile lies in the uploaded context: client and builder agree by this function.
     pub fn dockerfile_in_context(&self) -> &str {
         let (context, dockerfile) = (self.context.as_str(), self.dockerfile.as_str());

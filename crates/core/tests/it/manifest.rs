@@ -180,7 +180,6 @@ fn names() {
 
 #[test]
 fn what_runs_must_be_said_once() {
-    assert_snapshot!("no_source", service("port = 1"));
     assert_snapshot!("two_sources", service("image = \"a\"\ndockerfile = \"Dockerfile\""));
     assert_snapshot!("image_with_context", service("image = \"a\"\ncontext = \"x\"\nargs = { A = \"1\" }"));
     assert_snapshot!("image_wrong", service("image = \"a b\""));
@@ -190,6 +189,41 @@ fn what_runs_must_be_said_once() {
     assert_snapshot!("site_twice", site("dockerfile = \"Dockerfile\"\nroot = \"x\"\noutput = \"/site\""));
     assert_snapshot!("site_without_files", site("spa = true"));
     assert_snapshot!("site_without_hosts", refused("project = \"p\"\n[sites.web]\nroot = \".\"\n"));
+}
+
+#[test]
+fn without_a_dockerfile_havre_writes_one() {
+    let text = r#"
+project = "shop"
+[services.api]
+port = 3000
+[services.worker]
+root = "./backend/worker/"
+context = "backend"
+args = { VERSION = "1" }
+[sites.web]
+root = "web"
+build = true
+hosts = ["a"]
+[sites.docs]
+root = "docs"
+build = false
+hosts = ["b"]
+"#;
+    let specs: serde_json::Value = serde_json::from_str(&resolved(text, "production")).unwrap();
+    let sources: Vec<&serde_json::Value> =
+        specs.as_array().unwrap().iter().map(|spec| &spec["work"]["source"]).collect();
+    assert_snapshot!("written_for", serde_json::to_string_pretty(&sources).unwrap());
+}
+
+#[test]
+fn the_folder_of_a_written_dockerfile() {
+    assert_snapshot!("root_and_dockerfile", service("dockerfile = \"Dockerfile\"\nroot = \"api\""));
+    assert_snapshot!("root_and_image", service("image = \"a\"\nroot = \"api\""));
+    assert_snapshot!("root_outside", service("root = \"api\"\ncontext = \"web\"\ntarget = \"run\""));
+    let site = |lines: &str| refused(&format!("project = \"p\"\n[sites.web]\nhosts = [\"a\"]\n{lines}\n"));
+    assert_snapshot!("site_built_twice", site("build = true\ndockerfile = \"Dockerfile\""));
+    assert_snapshot!("site_built_with_output", site("build = true\noutput = \"/site\""));
 }
 
 #[test]

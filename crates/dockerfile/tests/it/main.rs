@@ -1,0 +1,3 @@
+//! The crate as client and server use it.
+
+mod stack;

@@ -1,0 +1,4 @@
+const { cpSync } = require('node:fs');
+
+// Stands for a compiler.
+cpSync(`${__dirname}/src`, `${__dirname}/lib`, { recursive: true });
