@@ -22,7 +22,9 @@ pub(super) fn plan(folder: &Folder<'_>) -> Result<Plan, StackError> {
     let image = if has_wrapper {
         format!("eclipse-temurin:{version}-jdk-jammy")
     } else {
-        format!("gradle:8-jdk{version}-jammy")
+        // Gradle 8 does not run on Java 25.
+        let gradle = if version > 21 { 9 } else { 8 };
+        format!("gradle:{gradle}-jdk{version}")
     };
     let health = if script.contains("spring-boot-starter-actuator") {
         Some("/actuator/health")

@@ -93,7 +93,7 @@ fn gradle() {
     assert_sound(
         &boot.dockerfile,
         &[
-            "FROM gradle:8-jdk8-jammy AS build",
+            "FROM gradle:8-jdk8 AS build",
             "GRADLE_USER_HOME=/root/.gradle",
             "--mount=type=cache,target=/root/.gradle,sharing=locked",
             "gradle --no-daemon bootJar",
