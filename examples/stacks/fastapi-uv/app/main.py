@@ -1,0 +1,15 @@
+"""A FastAPI service: `/` greets, `/health` says that it is up."""
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/")
+def greet() -> dict[str, str]:
+    return {"message": "hello from FastAPI"}
+
+
+@app.get("/health")
+def health() -> dict[str, str]:
+    return {"status": "ok"}
