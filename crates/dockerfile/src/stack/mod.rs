@@ -3,12 +3,22 @@
 //! golden Dockerfile for each sample in `examples/stacks`.
 
 // Languages, by name. Each has `find(&Snapshot, &RelativePath) -> Found` and a line in `LANGUAGES`.
+mod go;
+mod java;
 mod node;
+mod php;
+mod python;
+mod ruby;
+mod rust;
 mod site;
 
+mod folder;
+mod grammar;
 mod procfile;
 mod snapshot;
+mod step;
 mod text;
+mod version;
 
 use havre_core::name::{EnvKey, RelativePath};
 use serde::Serialize;
@@ -23,7 +33,12 @@ pub const SITE_OUTPUT: &str = "/site";
 const LANGUAGES: &[fn(&Snapshot, &RelativePath) -> Found] = &[
     site::find,
     node::find,
-    // Here: python::find, go::find, rust::find, ruby::find, php::find, java::find.
+    python::find,
+    go::find,
+    rust::find,
+    ruby::find,
+    php::find,
+    java::find,
     site::find_plain,
 ];
 

@@ -15,7 +15,12 @@ pub const PATHS_MAX: usize = 200_000;
 const TEXTS_MAX: usize = 2000;
 
 /// Wanted in the folder of the program and in every folder above it.
-const NAMES: [&str; 67] = [
+const NAMES: [&str; 71] = [
+    // Locks whose text says which system libraries or extensions are needed.
+    "Cargo.lock",
+    "composer.lock",
+    "uv.lock",
+    "poetry.lock",
     // Any language.
     "Procfile",
     "app.json",
@@ -96,7 +101,21 @@ const NAMES: [&str; 67] = [
 
 /// Wanted down to this many folders below the program.
 const BELOW: usize = 3;
-const NAMES_BELOW: [&str; 11] = [
+const NAMES_BELOW: [&str; 24] = [
+    // Where a program starts, its settings, and its health path.
+    "__init__.py",
+    "server.py",
+    "api.py",
+    "application.py",
+    "run.py",
+    "base.py",
+    "production.py",
+    "local.py",
+    "main.rs",
+    "routes.rb",
+    "app.rb",
+    "app.php",
+    "index.php",
     "wsgi.py",
     "asgi.py",
     "settings.py",
