@@ -12,20 +12,19 @@ use havre_core::event::Actor;
 use havre_core::id::BuildId;
 use havre_core::pipeline::{Pipeline, Stage, State};
 use havre_core::quantity::ByteSize;
-use havre_core::service::spec::{DockerfileSource, ImageSource, ServiceSpec, SiteSource, Work};
-use havre_source::{PackPlan, SourceError, Tree, plan_context};
+use havre_core::service::spec::{ImageSource, ServiceSpec, SiteSource, Work};
+use havre_source::{SourceError, Tree, plan_context};
 use havre_store::{StoreError, Tx};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
+use crate::pipeline::context::Commit;
 use crate::pipeline::read;
 use crate::world::World;
 
 /// Largest context.
 const CONTEXT_MAX: ByteSize = ByteSize::mebibytes(512);
-/// Largest `.dockerignore` or Dockerfile.
-const FILE_MAX: u64 = 1024 * 1024;
 /// Chunks of a context on their way to its file.
 const CHUNKS: usize = 16;
 
@@ -34,7 +33,7 @@ static NEXT: AtomicI64 = AtomicI64::new(1);
 
 /// Why a commit cannot be built, for people; or that the work was cut.
 #[derive(Debug, thiserror::Error)]
-enum CheckoutError {
+pub(super) enum CheckoutError {
     /// It was asked to stop: somebody else has closed the row, or the process ends.
     #[error("cancelled")]
     Cancelled,
@@ -61,13 +60,13 @@ impl From<SourceError> for CheckoutError {
 /// A service and what it is built from; the file goes with it unless a build takes it.
 struct Prepared {
     spec: ServiceSpec,
-    context: Option<Context>,
+    context: Option<Packed>,
 }
 
 /// A packed context without a build. Dropped, nothing of it stays.
-struct Context(Option<PathBuf>);
+struct Packed(Option<PathBuf>);
 
-impl Context {
+impl Packed {
     fn publish(mut self, target: &Path) -> std::io::Result<()> {
         match self.0.as_ref() {
             Some(path) => std::fs::rename(path, target)?,
@@ -78,7 +77,7 @@ impl Context {
     }
 }
 
-impl Drop for Context {
+impl Drop for Packed {
     fn drop(&mut self) {
         if let Some(path) = self.0.take()
             && let Err(error) = std::fs::remove_file(&path)
@@ -193,14 +192,15 @@ async fn pack(
     tree: &Tree,
     spec: &ServiceSpec,
     cancel: &CancellationToken,
-) -> Result<Option<Context>, CheckoutError> {
+) -> Result<Option<Packed>, CheckoutError> {
+    let commit = Commit { world, project: &pipeline.project, tree };
     let plan = match &spec.work {
         Work::Tasks(work) => match &work.source {
             ImageSource::Image { .. } => return Ok(None),
-            ImageSource::Dockerfile(source) => of_dockerfile(world, pipeline, tree, source).await?,
+            ImageSource::Dockerfile(source) => commit.of_dockerfile(source, false).await?,
         },
         Work::Site(site) => match &site.source {
-            SiteSource::Dockerfile { build, .. } => of_dockerfile(world, pipeline, tree, build).await?,
+            SiteSource::Dockerfile { build, .. } => commit.of_dockerfile(build, true).await?,
             SiteSource::Folder { root } => {
                 let plan = plan_context(tree, root, &Ignore::default(), Vec::new())?;
                 if plan.entries.is_empty() {
@@ -236,47 +236,5 @@ async fn pack(
         )));
     }
     let path = writer.finish().await.map_err(CheckoutError::Build)?;
-    Ok(Some(Context(Some(path))))
-}
-
-/// What a Dockerfile is built from, under its `.dockerignore`.
-async fn of_dockerfile(
-    world: &World,
-    pipeline: &Pipeline,
-    tree: &Tree,
-    source: &DockerfileSource,
-) -> Result<PackPlan, CheckoutError> {
-    let project = &pipeline.project;
-    let Some(dockerfile) = read::text(world, project, tree, source.dockerfile.as_str(), FILE_MAX).await?
-    else {
-        return Err(CheckoutError::Commit(format!("the commit holds no {}", source.dockerfile)));
-    };
-    let ignore = read_ignore(world, pipeline, tree, source).await?;
-    let name = source.dockerfile_in_context();
-    let mut plan = plan_context(tree, &source.context, &ignore, Vec::new())?;
-    if !plan.entries.iter().any(|entry| entry.path == name) {
-        plan =
-            plan_context(tree, &source.context, &ignore, vec![(name.to_owned(), dockerfile.into_bytes())])?;
-    }
-    Ok(plan)
-}
-
-/// `<Dockerfile>.dockerignore` where there is one, else `.dockerignore` of the context.
-async fn read_ignore(
-    world: &World,
-    pipeline: &Pipeline,
-    tree: &Tree,
-    source: &DockerfileSource,
-) -> Result<Ignore, CheckoutError> {
-    let context = match source.context.as_str() {
-        "." => ".dockerignore".to_owned(),
-        folder => format!("{folder}/.dockerignore"),
-    };
-    for path in [format!("{}.dockerignore", source.dockerfile), context] {
-        if let Some(text) = read::text(world, &pipeline.project, tree, &path, FILE_MAX).await? {
-            return Ignore::parse(&text)
-                .map_err(|why| CheckoutError::Commit(format!("{path} is wrong: {why}")));
-        }
-    }
-    Ok(Ignore::default())
+    Ok(Some(Packed(Some(path))))
 }

@@ -4,6 +4,7 @@
 
 mod advance;
 mod checkout;
+mod context;
 mod judge;
 mod read;
 

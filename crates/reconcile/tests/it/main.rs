@@ -6,6 +6,7 @@ mod certificate;
 mod deploy;
 mod failure;
 mod image;
+mod pipeline;
 mod public;
 mod public_tls;
 mod purge;

@@ -37,7 +37,7 @@ use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
 use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::world::{Seams, Settings, World, edge_network};
 use havre_reconcile::{build, route, service};
-use havre_source::git::{GitSource, Options as GitOptions};
+use havre_source::fake::FakeSource;
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
 
@@ -52,6 +52,7 @@ pub(crate) struct Outside {
     pub(crate) authority: FakeAuthority,
     pub(crate) dns: FakeDns,
     pub(crate) cdn: Arc<FakeCdn>,
+    pub(crate) source: Arc<FakeSource>,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
 }
@@ -142,6 +143,7 @@ impl Outside {
             authority: FakeAuthority::new(),
             dns: FakeDns::new(),
             cdn: Arc::default(),
+            source: Arc::default(),
             command_exit: Arc::default(),
         };
         for folder in ["sites", "logs", "builds"] {
@@ -173,10 +175,7 @@ impl Outside {
             authority: Arc::new(self.authority.clone()),
             dns: Arc::new(self.dns.clone()),
             purger: Arc::clone(&self.cdn) as _,
-            // The real one: git is everywhere, and a fake of it proves little.
-            source: Arc::new(
-                GitSource::open(GitOptions::new(self.folder.path().join("git"))).expect("git is there"),
-            ),
+            source: Arc::clone(&self.source) as _,
         };
         let settings = Settings {
             edge_network: edge_network("10.213.0.0/16", "10.213.0.1".parse().unwrap()),
