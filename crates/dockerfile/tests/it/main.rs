@@ -1,0 +1,3 @@
+//! Tests of Dockerfiles: reading them, reviewing them. One binary, one file for each subject.
+
+mod file;
