@@ -88,25 +88,31 @@ pub(crate) fn of_folder(folder: &Path, root: &str) -> Result<Context, CliError> 
     walk.finish()
 }
 
-/// `<Dockerfile>.dockerignore` where there is one, else `.dockerignore` of the context.
 fn read_ignore(root: &Path, dockerfile: &Path) -> Result<Ignore, CliError> {
+    let Some((path, text)) = read_ignore_text(root, dockerfile)? else { return Ok(Ignore::default()) };
+    Ignore::parse(&text).map_err(|why| {
+        let why = crate::output::printable(&why);
+        CliError::usage(format!("{} is wrong: {why}", path.display()))
+    })
+}
+
+/// `<Dockerfile>.dockerignore` where there is one, else `.dockerignore` of the context; with its path.
+pub(crate) fn read_ignore_text(
+    root: &Path,
+    dockerfile: &Path,
+) -> Result<Option<(PathBuf, String)>, CliError> {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
     for path in [PathBuf::from(own), root.join(".dockerignore")] {
         let mut text = String::new();
         let read = fs::File::open(&path).and_then(|file| file.take(IGNORE_MAX).read_to_string(&mut text));
         match read {
-            Ok(_) => {
-                return Ignore::parse(&text).map_err(|why| {
-                    let why = crate::output::printable(&why);
-                    CliError::usage(format!("{} is wrong: {why}", path.display()))
-                });
-            }
+            Ok(_) => return Ok(Some((path, text))),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(CliError::io(format!("read {}", path.display()), &error)),
         }
     }
-    Ok(Ignore::default())
+    Ok(None)
 }
 
 struct Walk {
