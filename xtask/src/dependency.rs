@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 10] = [
+const BANS: [(&str, &[&str], &str); 11] = [
     (
         "havre-core",
         &[
@@ -54,6 +54,11 @@ const BANS: [(&str, &[&str], &str); 10] = [
         "havre-http",
         &["havre-x509", "havre-store", "havre-engine", "h2", "hyper", "rustls", "rustix"],
         "it reads bytes and opens neither connections nor files",
+    ),
+    (
+        "havre-dockerfile",
+        &["tokio", "hyper", "havre-store", "havre-engine", "havre-build"],
+        "it reads text and opens no file",
     ),
     ("havre-reconcile", &["havre-web", "havre-api", "havre-edge"], "loops and API meet in the store only"),
     (
