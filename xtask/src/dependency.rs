@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 12] = [
+const BANS: [(&str, &[&str], &str); 13] = [
     (
         "havre-core",
         &[
@@ -83,6 +83,11 @@ const BANS: [(&str, &[&str], &str); 12] = [
             "havre-web",
         ],
         "bytes in, a verdict out: no I/O, no clock, no store",
+    ),
+    (
+        "havre-dockerfile",
+        &["tokio", "hyper", "havre-store", "havre-engine", "havre-build"],
+        "it reads text and opens no file",
     ),
     ("havre-reconcile", &["havre-web", "havre-api", "havre-edge"], "loops and API meet in the store only"),
     (

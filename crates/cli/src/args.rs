@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, build, certificate, completions, context, deployment, dns_provider, edge, environment, event,
-    issuer, pipeline, project, release, service, task, version,
+    access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
+    environment, event, issuer, pipeline, project, release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -76,6 +76,9 @@ enum Command {
     /// At whom records of a zone are written, for wildcard certificates
     #[command(subcommand)]
     DnsProvider(DnsProviderCommand),
+    /// Dockerfiles on this machine, without a server
+    #[command(subcommand)]
+    Dockerfile(DockerfileCommand),
     /// Access tokens of the server; only on its own machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -157,6 +160,12 @@ enum DnsProviderCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum DockerfileCommand {
+    /// Say what should be mended in one, why, and how
+    Check(dockerfile::check::Options),
+}
+
+#[derive(Debug, Subcommand)]
 enum TokenCommand {
     /// Make one; it is shown this one time
     Create(access::create::Options),
@@ -212,6 +221,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
+        Command::Dockerfile(DockerfileCommand::Check(options)) => {
+            dockerfile::check::run(&invocation, options)
+        }
         Command::Token(TokenCommand::Create(options)) => access::create::run(&invocation, options).await,
         Command::Token(TokenCommand::List) => access::list::run(&invocation).await,
         Command::Token(TokenCommand::Revoke(options)) => access::revoke::run(&invocation, options).await,

@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     Unauthorised,
     /// There is no such thing, or the present state does not allow it.
     Absent,
+    /// A check found something; nothing failed.
+    Found,
     /// Ctrl-C.
     Interrupted,
     /// The exit code of a command run by `exec` or `run`.
@@ -27,13 +29,14 @@ pub(crate) enum Exit {
 }
 
 /// Exit codes and their meaning, for `--help` and documentation.
-pub(crate) const TABLE: [(Exit, &str); 7] = [
+pub(crate) const TABLE: [(Exit, &str); 8] = [
     (Exit::Ok, "it did what was asked"),
     (Exit::Failed, "the server reports a failure, such as a deployment that failed"),
     (Exit::Usage, "wrong usage or configuration; nothing was changed"),
     (Exit::Unreachable, "the server cannot be reached"),
     (Exit::Unauthorised, "the server does not accept the token, or not for this"),
     (Exit::Absent, "there is no such thing, or its present state does not allow it"),
+    (Exit::Found, "a check found something that should be mended"),
     (Exit::Interrupted, "interrupted by Ctrl-C"),
 ];
 
@@ -47,6 +50,7 @@ impl Exit {
             Self::Unreachable => 3,
             Self::Unauthorised => 4,
             Self::Absent => 5,
+            Self::Found => 6,
             Self::Interrupted => 130,
             Self::Command(code) => code,
         }

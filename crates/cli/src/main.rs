@@ -9,6 +9,7 @@ mod completions;
 mod context;
 mod deployment;
 mod dns_provider;
+mod dockerfile;
 mod edge;
 mod environment;
 mod event;

@@ -130,18 +130,29 @@ pub(crate) fn of_folder(folder: &Path, root: &str) -> Result<Context, CliError> 
 
 /// The rules of the first of these files that is there, with further ones behind its own.
 pub(crate) fn read_ignore(candidates: &[PathBuf], behind: &str) -> Result<Option<Ignore>, CliError> {
+    let Some((path, text)) = read_first(candidates)? else { return Ok(None) };
+    Ignore::parse(&format!("{text}\n{behind}")).map(Some).map_err(|why| {
+        let why = crate::output::printable(&why);
+        CliError::usage(format!("{} is wrong: {why}", path.display()))
+    })
+}
+
+/// `<Dockerfile>.dockerignore` where there is one, else `.dockerignore` of the context; with its path.
+pub(crate) fn read_ignore_text(
+    root: &Path,
+    dockerfile: &Path,
+) -> Result<Option<(PathBuf, String)>, CliError> {
+    let mut own = dockerfile.as_os_str().to_owned();
+    own.push(".dockerignore");
+    read_first(&[PathBuf::from(own), root.join(".dockerignore")])
+}
+
+fn read_first(candidates: &[PathBuf]) -> Result<Option<(PathBuf, String)>, CliError> {
     for path in candidates {
         let mut text = String::new();
         let read = fs::File::open(path).and_then(|file| file.take(IGNORE_MAX).read_to_string(&mut text));
         match read {
-            Ok(_) => {
-                text.push('\n');
-                text.push_str(behind);
-                return Ignore::parse(&text).map(Some).map_err(|why| {
-                    let why = crate::output::printable(&why);
-                    CliError::usage(format!("{} is wrong: {why}", path.display()))
-                });
-            }
+            Ok(_) => return Ok(Some((path.clone(), text))),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(CliError::io(format!("read {}", path.display()), &error)),
         }

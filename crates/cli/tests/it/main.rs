@@ -1,6 +1,7 @@
 //! The program itself against a fake server on a Unix socket: exit codes, both outputs, reconnecting.
 
 mod context;
+mod dockerfile;
 mod follow;
 mod reach;
 mod session;

@@ -1,3 +1,5 @@
-//! The crate as client and server use it.
+//! Tests of Dockerfiles: reading them, reviewing them, writing them. One binary, one file for each subject.
 
+mod file;
+mod review;
 mod stack;
