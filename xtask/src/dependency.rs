@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 10] = [
+const BANS: [(&str, &[&str], &str); 11] = [
     (
         "havre-core",
         &[
@@ -29,6 +29,11 @@ const BANS: [(&str, &[&str], &str); 10] = [
             "aws-lc-rs",
         ],
         "core decides; it does no I/O",
+    ),
+    (
+        "havre-schedule",
+        &["tokio", "hyper", "rusqlite", "havre-core"],
+        "it turns a text into instants, and knows nothing of jobs",
     ),
     (
         "havre-web",
@@ -94,7 +99,7 @@ const BANS: [(&str, &[&str], &str); 10] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 8] = [
+const QUARANTINE: [(&str, &[&str]); 9] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
@@ -103,6 +108,7 @@ const QUARANTINE: [(&str, &[&str]); 8] = [
     ("instant-acme", &["havre-acme"]),
     ("dns-update", &["havre-acme"]),
     ("hickory-proto", &["havre-acme"]),
+    ("croner", &["havre-schedule"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.
