@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, name: "site_releases", sql: include_str!("../migrations/0003_site_releases.sql") },
     Migration { number: 4, name: "certificate", sql: include_str!("../migrations/0004_certificate.sql") },
     Migration { number: 5, name: "purge", sql: include_str!("../migrations/0005_purge.sql") },
+    Migration { number: 6, name: "job", sql: include_str!("../migrations/0006_job.sql") },
 ];
 
 struct Applied {

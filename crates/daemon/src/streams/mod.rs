@@ -42,7 +42,7 @@ impl EngineStreams {
         Ok(of_service
             .filter_map(|found| match found.purpose {
                 Purpose::Task { task } => Some((task, found)),
-                Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } => None,
+                Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } => None,
             })
             .collect())
     }
