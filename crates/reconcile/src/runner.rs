@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, certificate, image, purge, route, service, site};
+use crate::{build, certificate, image, job, purge, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -32,6 +32,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let purges = tokio::spawn(purge::run(world.clone(), stop.clone()));
     // Likewise: Docker may take long to remove a large image.
     let images = tokio::spawn(image::run(world.clone(), stop.clone()));
+    // Likewise: an image may have to be pulled for a job, and its task takes its time to stop.
+    let jobs = tokio::spawn(job::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -59,14 +61,12 @@ pub async fn run(world: World, stop: CancellationToken) {
         changes.mark_unchanged();
     }
     listener.abort();
-    if let Err(error) = certificates.await {
-        tracing::error!(%error, "the loop of certificates broke off");
-    }
-    if let Err(error) = purges.await {
-        tracing::error!(%error, "the loop of calls to CDNs broke off");
-    }
-    if let Err(error) = images.await {
-        tracing::error!(%error, "the loop of images broke off");
+    for (what, ended) in
+        [("certificates", certificates), ("calls to CDNs", purges), ("images", images), ("jobs", jobs)]
+    {
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the loop of {what} broke off");
+        }
     }
     world.tracker.close();
     world.tracker.wait().await;

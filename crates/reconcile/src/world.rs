@@ -34,6 +34,8 @@ pub struct Settings {
     pub sites_dir: PathBuf,
     /// Last logs of removed tasks, one folder per service.
     pub task_log_dir: PathBuf,
+    /// Logs of runs of jobs, one folder per service.
+    pub job_log_dir: PathBuf,
     /// Uploaded build contexts and build logs.
     pub build_dir: PathBuf,
     /// Builds at once.
@@ -67,9 +69,12 @@ pub struct World {
     pub wake: Arc<Notify>,
     /// Wakes the loop of certificates from inside.
     pub certificates_wake: Arc<Notify>,
-    /// Work that outlives one activation: stopping tasks, builds.
+    /// Wakes the loop of jobs from inside.
+    pub jobs_wake: Arc<Notify>,
+    /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
+    pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) stopping: Arc<Mutex<BTreeSet<TaskId>>>,
     pub(crate) engine_view: Arc<EngineView>,
@@ -90,8 +95,10 @@ impl World {
             settings: Arc::new(settings),
             wake: Arc::default(),
             certificates_wake: Arc::default(),
+            jobs_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
+            jobs: Arc::default(),
             building: Arc::default(),
             stopping: Arc::default(),
             engine_view: Arc::default(),
@@ -107,6 +114,7 @@ impl World {
     pub fn engine_changed(&self) {
         self.engine_view.forget();
         self.wake.notify_one();
+        self.jobs_wake.notify_one();
     }
 
     /// All our tasks as the engine last listed them; asks it when something may have changed since.

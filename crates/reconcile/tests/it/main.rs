@@ -6,6 +6,8 @@ mod certificate;
 mod deploy;
 mod failure;
 mod image;
+mod job;
+mod job_restart;
 mod public;
 mod public_tls;
 mod purge;
