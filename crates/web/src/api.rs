@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
-    access, build, certificate, deployment, dns_provider, edge, environment, event, issuer, node, project,
-    release, service, task,
+    access, build, certificate, deployment, dns_provider, edge, environment, event, issuer, job, node,
+    project, release, service, task,
 };
 
 /// The API on the TCP address: every request but two carries an access token.
@@ -110,6 +110,12 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(build::log::log)),
         Endpoint::quick(Change, routes!(build::cancel::cancel)),
         Endpoint::long(Change, routes!(build::create::create)),
+        Endpoint::quick(Read, routes!(job::list::list)),
+        Endpoint::quick(Read, routes!(job::runs::runs)),
+        Endpoint::quick(Change, routes!(job::create::create)),
+        Endpoint::quick(Read, routes!(job::get::get)),
+        Endpoint::quick(Change, routes!(job::cancel::cancel)),
+        Endpoint::quick(Read, routes!(job::log::log)),
         Endpoint::quick(Read, routes!(event::list::list)),
         Endpoint::quick(Read, routes!(task::logs::logs)),
         Endpoint::quick(Command, routes!(task::exec::exec)),

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod error;
 pub mod event;
 pub mod issuer;
+pub mod job;
 pub mod node;
 pub mod project;
 pub mod release;

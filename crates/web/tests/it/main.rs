@@ -9,6 +9,7 @@ mod edge;
 mod environment;
 mod event;
 mod issuer;
+mod job;
 mod node;
 mod refusal;
 mod serve;
