@@ -6,7 +6,7 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, certificate, completions, context, deployment, dns_provider, edge, environment, event, issuer,
-    project, release, service, task, version,
+    job, project, release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -59,6 +59,9 @@ enum Command {
     Cancel(deployment::cancel::Options),
     /// Take a service or the whole environment away for ever
     Destroy(environment::destroy::Options),
+    /// Jobs of services: when they run next, how they ended, and a run by hand
+    #[command(subcommand)]
+    Job(JobCommand),
     /// What goes through the front door, and how it is
     #[command(subcommand)]
     Edge(EdgeCommand),
@@ -103,6 +106,20 @@ enum MaintenanceCommand {
 enum PasswordCommand {
     /// Print the hash of a password read from standard input
     Hash,
+}
+
+#[derive(Debug, Subcommand)]
+enum JobCommand {
+    /// List them, with their next run and how the last one ended
+    List,
+    /// List the runs of one
+    Runs(job::runs::Options),
+    /// Run one now, and follow it
+    Run(job::run::Options),
+    /// Show or follow the log of a run
+    Logs(job::logs::Options),
+    /// Stop runs; no further attempt follows
+    Cancel(job::cancel::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -190,6 +207,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
+        Command::Job(command) => run_job(&invocation, command).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
@@ -204,6 +222,16 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Context(ContextCommand::Remove(options)) => context::remove::run(options),
         Command::Completions(options) => completions::run(options),
         Command::Version => version::run(&invocation).await,
+    }
+}
+
+async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, CliError> {
+    match command {
+        JobCommand::List => job::list::run(invocation).await,
+        JobCommand::Runs(options) => job::runs::run(invocation, options).await,
+        JobCommand::Run(options) => job::run::run(invocation, options).await,
+        JobCommand::Logs(options) => job::logs::run(invocation, options).await,
+        JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
     }
 }
 

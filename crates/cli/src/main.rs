@@ -16,6 +16,7 @@ mod exit;
 mod http;
 mod invocation;
 mod issuer;
+mod job;
 mod output;
 mod project;
 mod release;

@@ -2,6 +2,7 @@
 
 mod context;
 mod follow;
+mod job;
 mod reach;
 mod session;
 mod stream;
