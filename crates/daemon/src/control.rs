@@ -112,11 +112,8 @@ struct Folders {
 impl Folders {
     fn make(config: &ControlConfig) -> anyhow::Result<Self> {
         let folder = |name: &str| config.data_dir.join(name);
-        let folders = Self {
-            builds: folder("builds"),
-            task_logs: folder("task-logs"),
-            job_logs: folder("job-logs"),
-        };
+        let folders =
+            Self { builds: folder("builds"), task_logs: folder("task-logs"), job_logs: folder("job-logs") };
         for folder in [&folders.builds, &folders.task_logs, &folders.job_logs, &config.sites_dir] {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make the folder {}", folder.display()))?;
