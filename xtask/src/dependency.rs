@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 13] = [
+const BANS: [(&str, &[&str], &str); 14] = [
     (
         "havre-core",
         &[
@@ -30,6 +30,11 @@ const BANS: [(&str, &[&str], &str); 13] = [
             "aws-lc-rs",
         ],
         "core decides; it does no I/O",
+    ),
+    (
+        "havre-schedule",
+        &["tokio", "hyper", "rusqlite", "havre-core"],
+        "it turns a text into instants, and knows nothing of jobs",
     ),
     (
         "havre-web",
@@ -134,7 +139,7 @@ const BANS: [(&str, &[&str], &str); 13] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 8] = [
+const QUARANTINE: [(&str, &[&str]); 9] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
@@ -143,6 +148,7 @@ const QUARANTINE: [(&str, &[&str]); 8] = [
     ("instant-acme", &["havre-acme"]),
     ("dns-update", &["havre-acme"]),
     ("hickory-proto", &["havre-acme"]),
+    ("croner", &["havre-schedule"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.

@@ -12,6 +12,7 @@ pub mod edge_report;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod job;
 pub mod node;
 pub mod pipeline;
 pub mod project;

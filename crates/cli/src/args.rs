@@ -6,7 +6,7 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, pipeline, project, release, service, task, version,
+    environment, event, issuer, job, pipeline, project, release, service, task, version,
 };
 
 /// Runs a team's production on servers they own.
@@ -64,6 +64,9 @@ enum Command {
     /// Pipelines: what follows from a push
     #[command(subcommand)]
     Ci(CiCommand),
+    /// Jobs of services: when they run next, how they ended, and a run by hand
+    #[command(subcommand)]
+    Job(JobCommand),
     /// What goes through the front door, and how it is
     #[command(subcommand)]
     Edge(EdgeCommand),
@@ -123,6 +126,20 @@ enum MaintenanceCommand {
 enum PasswordCommand {
     /// Print the hash of a password read from standard input
     Hash,
+}
+
+#[derive(Debug, Subcommand)]
+enum JobCommand {
+    /// List them, with their next run and how the last one ended
+    List,
+    /// List the runs of one
+    Runs(job::runs::Options),
+    /// Run one now, and follow it
+    Run(job::run::Options),
+    /// Show or follow the log of a run
+    Logs(job::logs::Options),
+    /// Stop runs; no further attempt follows
+    Cancel(job::cancel::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -218,6 +235,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Ci(command) => run_ci(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
+        Command::Job(command) => run_job(&invocation, command).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
@@ -244,6 +262,16 @@ async fn run_ci(invocation: &Invocation, command: CiCommand) -> Result<Exit, Cli
         CiCommand::Logs(options) => pipeline::logs::run(invocation, options).await,
         CiCommand::Rerun(options) => pipeline::rerun::run(invocation, options).await,
         CiCommand::Cancel(options) => pipeline::cancel::run(invocation, options).await,
+    }
+}
+
+async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, CliError> {
+    match command {
+        JobCommand::List => job::list::run(invocation).await,
+        JobCommand::Runs(options) => job::runs::run(invocation, options).await,
+        JobCommand::Run(options) => job::run::run(invocation, options).await,
+        JobCommand::Logs(options) => job::logs::run(invocation, options).await,
+        JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
     }
 }
 

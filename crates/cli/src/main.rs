@@ -17,6 +17,7 @@ mod exit;
 mod http;
 mod invocation;
 mod issuer;
+mod job;
 mod output;
 mod pipeline;
 mod project;

@@ -84,6 +84,8 @@ pub enum EventKind {
     Route(crate::route::event::Event),
     /// Certificates, issuers and DNS providers.
     Certificate(certificate::event::Event),
+    /// Runs of jobs.
+    Job(crate::job::event::Event),
     /// Access to the API.
     Access(AccessEvent),
 }
@@ -116,6 +118,7 @@ impl std::fmt::Display for EventKind {
             Self::Image(event) => event.fmt(f),
             Self::Route(event) => event.fmt(f),
             Self::Certificate(event) => event.fmt(f),
+            Self::Job(event) => event.fmt(f),
             Self::Access(AccessEvent::TokenCreated { name }) => write!(f, "access token {name} created"),
             Self::Access(AccessEvent::TokenRevoked { name }) => write!(f, "access token {name} revoked"),
         }

@@ -82,6 +82,8 @@ ids! {
     OrderId "order" "o";
     /// One run of the pipeline for a commit.
     PipelineId "pipeline" "i";
+    /// One run of a job, its further attempts included.
+    JobRunId "job run" "j";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

@@ -11,6 +11,7 @@ pub mod dns;
 pub mod event;
 pub mod id;
 pub mod image;
+pub mod job;
 pub mod manifest;
 pub mod name;
 pub mod pipeline;

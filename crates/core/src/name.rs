@@ -168,6 +168,8 @@ names! {
     TokenName "token name" is_label LABEL_RULE;
     /// Name of an issuer of certificates.
     IssuerName "issuer name" is_label LABEL_RULE;
+    /// Name of a job, unique in its environment.
+    JobName "job name" is_label LABEL_RULE;
     /// Name of an environment variable.
     EnvKey "environment variable name" is_env_key ENV_RULE;
     /// A host users ask for, lower case (RFC 1123, RFC 5890 for international names).

@@ -51,7 +51,8 @@ async fn serve(config: ControlConfig) -> anyhow::Result<()> {
     let source: Arc<dyn Source> = Arc::new(source(&folders)?);
     let seams = (Arc::clone(&engine), Arc::clone(&builder) as _, Arc::clone(&source));
     let world = world(&config, &folders, store.clone(), seams)?;
-    let streams = Arc::new(EngineStreams::new(store.clone(), Arc::clone(&engine), folders.task_logs.clone()));
+    let logs = (folders.task_logs.clone(), folders.job_logs.clone());
+    let streams = Arc::new(EngineStreams::new(store.clone(), Arc::clone(&engine), logs));
     let stop = CancellationToken::new();
     let (node_sender, node) = watch::channel(NodeView::default());
     let state = AppState::new(Wiring {
@@ -112,16 +113,20 @@ struct Folders {
     builds: std::path::PathBuf,
     repositories: std::path::PathBuf,
     task_logs: std::path::PathBuf,
+    job_logs: std::path::PathBuf,
 }
 
 impl Folders {
     fn make(config: &ControlConfig) -> anyhow::Result<Self> {
+        let folder = |name: &str| config.data_dir.join(name);
         let folders = Self {
-            builds: config.data_dir.join("builds"),
-            repositories: config.data_dir.join("git"),
-            task_logs: config.data_dir.join("task-logs"),
+            builds: folder("builds"),
+            repositories: folder("git"),
+            task_logs: folder("task-logs"),
+            job_logs: folder("job-logs"),
         };
-        for folder in [&folders.builds, &folders.repositories, &folders.task_logs, &config.sites_dir] {
+        let own = [&folders.builds, &folders.repositories, &folders.task_logs, &folders.job_logs];
+        for folder in own.into_iter().chain([&config.sites_dir]) {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make the folder {}", folder.display()))?;
         }
@@ -172,6 +177,7 @@ fn world(
         edge_network,
         sites_dir: config.sites_dir.clone(),
         task_log_dir: folders.task_logs.clone(),
+        job_log_dir: folders.job_logs.clone(),
         build_dir: folders.builds.clone(),
         build_capacity: config.builds,
         public_addresses: config.public_addresses.clone(),

@@ -27,7 +27,11 @@ pub const TASK: &str = "dev.havre.task";
 pub const DEPLOYMENT: &str = "dev.havre.deployment";
 /// Number of the session, where the purpose is a one-off task.
 pub const ONE_OFF: &str = "dev.havre.one-off";
-/// Why a container exists: `task`, `release-command` or `one-off`.
+/// Id of the run, where the purpose is a job.
+pub const JOB_RUN: &str = "dev.havre.job-run";
+/// Number of the attempt of that run.
+pub const ATTEMPT: &str = "dev.havre.attempt";
+/// Why a container exists: `task`, `release-command`, `one-off` or `job`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image.
 pub const BUILD: &str = "dev.havre.build";
@@ -35,6 +39,7 @@ pub const BUILD: &str = "dev.havre.build";
 const PURPOSE_TASK: &str = "task";
 const PURPOSE_COMMAND: &str = "release-command";
 const PURPOSE_ONE_OFF: &str = "one-off";
+const PURPOSE_JOB: &str = "job";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,11 +90,18 @@ pub(crate) struct TaskLabels {
 /// Labels of a task's container.
 pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> HashMap<String, String> {
     let purpose = match task.purpose {
-        Purpose::Task { task } => [(PURPOSE, PURPOSE_TASK.to_owned()), (TASK, task.to_string())],
+        Purpose::Task { task } => vec![(PURPOSE, PURPOSE_TASK.to_owned()), (TASK, task.to_string())],
         Purpose::ReleaseCommand { deployment } => {
-            [(PURPOSE, PURPOSE_COMMAND.to_owned()), (DEPLOYMENT, deployment.to_string())]
+            vec![(PURPOSE, PURPOSE_COMMAND.to_owned()), (DEPLOYMENT, deployment.to_string())]
         }
-        Purpose::OneOff { number } => [(PURPOSE, PURPOSE_ONE_OFF.to_owned()), (ONE_OFF, number.to_string())],
+        Purpose::OneOff { number } => {
+            vec![(PURPOSE, PURPOSE_ONE_OFF.to_owned()), (ONE_OFF, number.to_string())]
+        }
+        Purpose::Job { run, attempt } => vec![
+            (PURPOSE, PURPOSE_JOB.to_owned()),
+            (JOB_RUN, run.to_string()),
+            (ATTEMPT, attempt.to_string()),
+        ],
     };
     let place = [
         (PROJECT, task.place.project.to_string()),
@@ -109,6 +121,7 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
         PURPOSE_TASK => Purpose::Task { task: parse(labels, TASK)? },
         PURPOSE_COMMAND => Purpose::ReleaseCommand { deployment: parse(labels, DEPLOYMENT)? },
         PURPOSE_ONE_OFF => Purpose::OneOff { number: parse(labels, ONE_OFF)? },
+        PURPOSE_JOB => Purpose::Job { run: parse(labels, JOB_RUN)?, attempt: parse(labels, ATTEMPT)? },
         _ => return None,
     };
     Some(TaskLabels {
@@ -127,6 +140,24 @@ pub(crate) fn parse<T: FromStr>(labels: &HashMap<String, String>, key: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_of_a_job_is_known_by_its_labels() {
+        let mut labels: HashMap<String, String> = [
+            (PURPOSE, PURPOSE_JOB),
+            (JOB_RUN, "j12"),
+            (ATTEMPT, "2"),
+            (SERVICE_ID, "s1"),
+            (RELEASE, "r7"),
+            (ENVIRONMENT_ID, "e1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let found = parse_labels(&labels).expect("is a task of ours");
+        assert_eq!(found.purpose, Purpose::Job { run: havre_core::id::JobRunId::new(12), attempt: 2 });
+        labels.remove(ATTEMPT);
+        assert_eq!(parse_labels(&labels), None, "half a name names nothing");
+    }
 
     #[test]
     fn only_our_own_installation_is_ours() {

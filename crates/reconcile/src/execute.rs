@@ -1,9 +1,7 @@
 //! Executes steps. Short, idempotent, no choices; whatever decides something is in `havre_core`.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use havre_core::artifact::Artifact;
 use havre_core::event::{Actor, EventKind, Subject};
 use havre_core::id::{DeploymentId, ReleaseId, TaskId};
 use havre_core::release::Release;
@@ -15,16 +13,16 @@ use havre_core::task::spec::{
     volume_name,
 };
 use havre_engine::error::EngineError;
-use havre_engine::image::PullPolicy;
 use havre_engine::log::LogQuery;
-use havre_engine::network::{NetworkEnvironment, NetworkSpec, VolumeSpec};
+use havre_engine::network::VolumeSpec;
 use havre_store::{Environment, StoreError};
 
+use crate::prepare;
 use crate::task_log;
 use crate::world::World;
 
-/// Wait between SIGTERM and SIGKILL for a release command that must go.
-const COMMAND_GRACE: Duration = Duration::from_secs(10);
+/// Wait between SIGTERM and SIGKILL for a command that must go.
+pub(crate) const COMMAND_GRACE: Duration = Duration::from_secs(10);
 
 /// Why a step could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +67,7 @@ impl StepError {
 }
 
 /// Why a step could not be done, before it is named.
-enum Fault {
+pub(crate) enum Fault {
     Engine(EngineError),
     Store(StoreError),
     Impossible(String),
@@ -141,9 +139,11 @@ struct Executor<'a> {
 impl Executor<'_> {
     async fn run(&self, step: &Step) -> Result<bool, Fault> {
         match step {
-            Step::EnsureNetworks => self.ensure_networks().await?,
+            Step::EnsureNetworks => prepare::networks(self.world, self.environment).await?,
             Step::EnsureVolumes { release } => self.ensure_volumes(*release).await?,
-            Step::EnsureArtifact { release } => self.ensure_artifact(*release).await?,
+            Step::EnsureArtifact { release } => {
+                prepare::artifact(self.world, self.release(*release)?).await?
+            }
             Step::RunCommand { deployment } => self.run_command(*deployment).await?,
             Step::RemoveCommand { deployment } => self.remove_command(*deployment).await?,
             Step::StartTask { task } => self.start_task(*task).await?,
@@ -184,22 +184,6 @@ impl Executor<'_> {
         Ok(write.await?)
     }
 
-    async fn ensure_networks(&self) -> Result<(), Fault> {
-        self.world.engine.ensure_network(&self.world.settings.edge_network).await?;
-        let network = NetworkSpec {
-            name: environment_network(self.environment.id),
-            subnet: self.environment.subnet.clone(),
-            gateway: gateway(&self.environment.subnet)?,
-            isolated: false,
-            environment: Some(NetworkEnvironment {
-                id: self.environment.id,
-                project: self.environment.project_name.clone(),
-                name: self.environment.name.clone(),
-            }),
-        };
-        Ok(self.world.engine.ensure_network(&network).await?)
-    }
-
     async fn ensure_volumes(&self, release: ReleaseId) -> Result<(), Fault> {
         let work = self.release(release)?.spec.tasks();
         for volume in work.map(|work| work.volumes.as_slice()).unwrap_or_default() {
@@ -207,28 +191,6 @@ impl Executor<'_> {
             let name = volume_name(service, &volume.name);
             let spec = VolumeSpec { name, service, place: self.seen.service.place.clone() };
             self.world.engine.ensure_volume(&spec).await?;
-        }
-        Ok(())
-    }
-
-    async fn ensure_artifact(&self, release: ReleaseId) -> Result<(), Fault> {
-        match &self.release(release)?.artifact {
-            Artifact::Site { digest } => {
-                if tokio::fs::metadata(self.world.settings.sites_dir.join(digest.hex())).await.is_err() {
-                    let message = format!("the files of site {} are gone; deploy it again", digest.short());
-                    return Err(Fault::Impossible(message));
-                }
-            }
-            Artifact::Image { id, pull } => {
-                if self.world.engine.find_image(id).await?.is_some() {
-                    return Ok(());
-                }
-                let Some(reference) = pull else {
-                    let message = format!("image {} was built here and is gone; deploy again", id.short());
-                    return Err(Fault::Impossible(message));
-                };
-                self.world.engine.resolve_image(reference, PullPolicy::IfMissing, None).await?;
-            }
         }
         Ok(())
     }
@@ -267,7 +229,7 @@ impl Executor<'_> {
         let spec = derive_task(place, self.seen.service.environment, release, &task.task)
             .ok_or_else(|| Fault::Impossible("the release runs no tasks".to_owned()))?;
         // After a reboot or a `docker network prune` the networks may be gone while the release is long prepared.
-        self.ensure_networks().await?;
+        prepare::networks(self.world, self.environment).await?;
         self.ensure_task(&spec).await
     }
 
@@ -364,13 +326,6 @@ impl Executor<'_> {
         let open = open.ok_or_else(|| Fault::Impossible(format!("{id} is not open")))?;
         self.release(open.release)
     }
-}
-
-/// The node's own address on a private network: the first of its subnet, as Docker itself would choose.
-fn gateway(subnet: &str) -> Result<Ipv4Addr, Fault> {
-    let base = subnet.split('/').next().and_then(|base| base.parse::<Ipv4Addr>().ok());
-    let base = base.ok_or_else(|| Fault::Impossible(format!("`{subnet}` is not a subnet")))?;
-    Ok(Ipv4Addr::from(u32::from(base) + 1))
 }
 
 /// A query for the end of a log.

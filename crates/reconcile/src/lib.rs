@@ -9,6 +9,7 @@ pub mod clock;
 pub mod deployment;
 pub mod execute;
 pub mod image;
+pub mod job;
 pub mod observe;
 pub mod pipeline;
 pub mod public;
@@ -19,3 +20,5 @@ pub mod service;
 pub mod site;
 pub mod task_log;
 pub mod world;
+
+mod prepare;

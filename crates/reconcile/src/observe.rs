@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use havre_core::deployment::Deployment;
 use havre_core::deployment::plan::{CommandSeen, Observed, PublicSeen};
 use havre_core::deployment::state::State;
-use havre_core::id::ServiceId;
+use havre_core::id::{JobRunId, ServiceId};
 use havre_core::release::Release;
 use havre_core::service::seen::{Failures, Seen, SeenTask};
 use havre_core::task::spec::Purpose;
@@ -59,9 +59,9 @@ pub async fn observe(world: &World, id: ServiceId) -> Result<(Seen, Environment)
             }
             let tasks =
                 tasks.into_iter().map(|task| SeenTask { engine: EngineState::Absent, task }).collect();
-            let commands = Vec::new();
+            let (commands, jobs, edges) = (Vec::new(), Vec::new(), Vec::new());
             Ok((
-                Seen { service, open, releases, tasks, commands, edges: Vec::new(), generation, failures },
+                Seen { service, open, releases, tasks, commands, jobs, edges, generation, failures },
                 environment,
             ))
         })
@@ -69,6 +69,7 @@ pub async fn observe(world: &World, id: ServiceId) -> Result<(Seen, Environment)
     let now = world.now();
     seen.edges = world.store.edges().into_iter().filter(|edge| edge.is_fresh(now)).collect();
     seen.commands = commands(&engine, id);
+    seen.jobs = jobs(&engine, id);
     for task in &mut seen.tasks {
         task.engine = engine_state(&engine, &task.task);
     }
@@ -80,9 +81,22 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
     of_service
         .filter_map(|task| match task.purpose {
             Purpose::ReleaseCommand { deployment } => Some(deployment),
-            Purpose::Task { .. } | Purpose::OneOff { .. } => None,
+            Purpose::Task { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } => None,
         })
         .collect()
+}
+
+fn jobs(engine: &[EngineTask], id: ServiceId) -> Vec<JobRunId> {
+    let of_service = engine.iter().filter(|task| task.service == id);
+    let mut runs: Vec<JobRunId> = of_service
+        .filter_map(|task| match task.purpose {
+            Purpose::Job { run, .. } => Some(run),
+            Purpose::Task { .. } | Purpose::OneOff { .. } | Purpose::ReleaseCommand { .. } => None,
+        })
+        .collect();
+    runs.sort();
+    runs.dedup();
+    runs
 }
 
 fn engine_state(engine: &[EngineTask], task: &Task) -> EngineState {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, certificate, image, pipeline, purge, route, service, site};
+use crate::{build, certificate, image, job, pipeline, purge, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -34,6 +34,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let images = tokio::spawn(image::run(world.clone(), stop.clone()));
     // Likewise: a large repository takes its time.
     let pipelines = tokio::spawn(pipeline::run(world.clone(), stop.clone()));
+    // Likewise: an image may have to be pulled for a job, and its task takes its time to stop.
+    let jobs = tokio::spawn(job::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -61,14 +63,12 @@ pub async fn run(world: World, stop: CancellationToken) {
         changes.mark_unchanged();
     }
     listener.abort();
-    if let Err(error) = certificates.await {
-        tracing::error!(%error, "the loop of certificates broke off");
-    }
-    if let Err(error) = purges.await {
-        tracing::error!(%error, "the loop of calls to CDNs broke off");
-    }
-    if let Err(error) = images.await {
-        tracing::error!(%error, "the loop of images broke off");
+    for (what, ended) in
+        [("certificates", certificates), ("calls to CDNs", purges), ("images", images), ("jobs", jobs)]
+    {
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the loop of {what} broke off");
+        }
     }
     if let Err(error) = pipelines.await {
         tracing::error!(%error, "the loop of pipelines broke off");

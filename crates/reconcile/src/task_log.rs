@@ -35,18 +35,29 @@ pub async fn last_lines(world: &World, container: &str, count: u32) -> Vec<Strin
 
 /// Writes the end of a container's log with timestamps, see [`file_name`].
 pub async fn save(world: &World, task: &Task, container: &str) {
-    let folder = world.settings.task_log_dir.join(task.service.to_string());
-    let Ok(mut lines) = world.engine.logs(container, tail(SAVED_LINES)).await else { return };
-    let mut text = String::new();
-    while let Some(Ok(line)) = lines.next().await {
-        text.push_str(&format!("{} {} {}\n", line.at, source(line.stream), line.line));
-    }
+    let text = read(world, container).await;
     if text.is_empty() {
         return;
     }
-    if let Err(error) = write(&folder, task, text).await {
+    let folder = world.settings.task_log_dir.join(task.service.to_string());
+    let name = file_name(task.id, task.release);
+    let kept = async {
+        write(&folder, &name, text).await?;
+        prune(&folder).await
+    };
+    if let Err(error) = kept.await {
         tracing::warn!(task = %task.id, %error, folder = %folder.display(), "could not keep the last log of a task");
     }
+}
+
+/// The end of a container's log, as it is kept; empty when there is none.
+pub(crate) async fn read(world: &World, container: &str) -> String {
+    let mut text = String::new();
+    let Ok(mut lines) = world.engine.logs(container, tail(SAVED_LINES)).await else { return text };
+    while let Some(Ok(line)) = lines.next().await {
+        text.push_str(&format!("{} {} {}\n", line.at, source(line.stream), line.line));
+    }
+    text
 }
 
 const fn source(stream: LogSource) -> &'static str {
@@ -56,12 +67,15 @@ const fn source(stream: LogSource) -> &'static str {
     }
 }
 
-async fn write(folder: &Path, task: &Task, text: String) -> std::io::Result<()> {
+/// Writes a file of this name, whole or not at all.
+pub(crate) async fn write(folder: &Path, name: &str, text: String) -> std::io::Result<()> {
     tokio::fs::create_dir_all(folder).await?;
-    let target = folder.join(file_name(task.id, task.release));
-    let temporary = folder.join(format!(".{}.tmp", task.id));
+    let temporary = folder.join(format!(".{name}.tmp"));
     tokio::fs::write(&temporary, text).await?;
-    tokio::fs::rename(&temporary, &target).await?;
+    tokio::fs::rename(&temporary, folder.join(name)).await
+}
+
+async fn prune(folder: &Path) -> std::io::Result<()> {
     let mut files = Vec::new();
     let mut entries = tokio::fs::read_dir(folder).await?;
     while let Some(entry) = entries.next_entry().await? {

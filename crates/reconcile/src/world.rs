@@ -35,6 +35,8 @@ pub struct Settings {
     pub sites_dir: PathBuf,
     /// Last logs of removed tasks, one folder per service.
     pub task_log_dir: PathBuf,
+    /// Logs of runs of jobs, one folder per service.
+    pub job_log_dir: PathBuf,
     /// Uploaded build contexts and build logs.
     pub build_dir: PathBuf,
     /// Builds at once.
@@ -72,9 +74,12 @@ pub struct World {
     pub certificates_wake: Arc<Notify>,
     /// Wakes the loop of pipelines from inside.
     pub pipelines_wake: Arc<Notify>,
-    /// Work that outlives one activation: stopping tasks, builds.
+    /// Wakes the loop of jobs from inside.
+    pub jobs_wake: Arc<Notify>,
+    /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
+    pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
     pub(crate) stopping: Arc<Mutex<BTreeSet<TaskId>>>,
@@ -98,8 +103,10 @@ impl World {
             wake: Arc::default(),
             certificates_wake: Arc::default(),
             pipelines_wake: Arc::default(),
+            jobs_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
+            jobs: Arc::default(),
             building: Arc::default(),
             checking_out: Arc::default(),
             stopping: Arc::default(),
@@ -116,6 +123,7 @@ impl World {
     pub fn engine_changed(&self) {
         self.engine_view.forget();
         self.wake.notify_one();
+        self.jobs_wake.notify_one();
     }
 
     /// All our tasks as the engine last listed them; asks it when something may have changed since.

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use havre_core::id::JobRunId;
+use havre_core::name::JobName;
 use havre_core::service::Place;
 use havre_core::service::spec::RouteSpec;
 use rusqlite::ErrorCode;
@@ -149,6 +151,14 @@ pub enum StoreError {
         is: &'static str,
         /// What was asked for.
         wanted: &'static str,
+    },
+    /// Runs of one job never overlap.
+    #[error("{run} of the job {job} has not ended, and two runs of a job never overlap")]
+    JobRunning {
+        /// Which job.
+        job: JobName,
+        /// Its open run.
+        run: JobRunId,
     },
     /// A site has no tasks to scale.
     #[error("{place} is a site: it has no tasks to scale")]

@@ -17,12 +17,14 @@ impl View<'_> {
     /// Everything that says which images are needed.
     pub fn image_rows(&self) -> Result<Vec<ServiceRows>, StoreError> {
         let tasks = self.list_all_tasks()?;
+        let runs = self.list_open_job_runs()?;
         let mut services = Vec::new();
         for service in self.list_services()? {
             let removed = self.removed_releases(service.id)?;
             let succeeded = self.succeeded_releases(service.id)?;
             let mut wanted: BTreeSet<ReleaseId> =
                 tasks.iter().filter(|task| task.service == service.id).map(|task| task.release).collect();
+            wanted.extend(runs.iter().filter(|run| run.service == service.id).map(|run| run.release));
             for open in self.open_deployments(service.id)? {
                 wanted.insert(open.release);
                 wanted.extend(open.previous);

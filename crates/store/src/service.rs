@@ -47,7 +47,8 @@ fn read(row: &Row<'_>) -> Result<Service, StoreError> {
     })
 }
 
-fn read_place(origin: Origin, row: &Row<'_>) -> Result<Place, StoreError> {
+/// Where a service belongs, from columns of these names.
+pub(crate) fn read_place(origin: Origin, row: &Row<'_>) -> Result<Place, StoreError> {
     Ok(Place {
         project: origin.text(row, "project_name")?,
         environment: origin.text(row, "environment_name")?,
@@ -284,7 +285,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes a destroyed service with its builds, releases and deployments. Its events stay.
+    /// Removes a destroyed service with its builds, releases, deployments and runs of jobs. Its events stay.
     ///
     /// # Errors
     /// `NotDestroyed` when nobody asked for it, `NotEmpty` while it has tasks.
@@ -303,6 +304,8 @@ impl Tx<'_> {
             "DELETE FROM deployments WHERE service = ?1",
             "UPDATE services SET live = NULL WHERE id = ?1",
             "DELETE FROM purges WHERE service = ?1",
+            "DELETE FROM jobs WHERE service = ?1",
+            "DELETE FROM job_runs WHERE service = ?1",
             "DELETE FROM site_releases WHERE release IN (SELECT id FROM releases WHERE service = ?1)",
             "DELETE FROM releases WHERE service = ?1",
             "DELETE FROM builds WHERE service = ?1",

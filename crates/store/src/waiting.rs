@@ -20,7 +20,7 @@ impl View<'_> {
 
 impl Tx<'_> {
     /// Records what an item plans and waits for; writes only when it differs; empty text for nothing. No event: it
-    /// is about now. Those of builds and deployments are removed when these end.
+    /// is about now. Those of builds, deployments and runs of jobs are removed when these end.
     pub fn set_waiting(&mut self, room: &str, id: i64, text: &str) -> Result<(), StoreError> {
         let text = &text[..text.floor_char_boundary(WAITING_MAX)];
         if self.waiting(room, id)?.as_deref().unwrap_or_default() == text {
@@ -39,13 +39,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets what a service and its builds and deployments waited for.
+    /// Forgets what a service and its builds, deployments and runs of jobs waited for.
     pub(crate) fn forget_waiting_of(&mut self, service: ServiceId) -> Result<(), StoreError> {
         row::run(
             self.connection,
             "DELETE FROM waiting WHERE (room = 'service' AND id = ?1) \
              OR (room = 'deployment' AND id IN (SELECT id FROM deployments WHERE service = ?1)) \
-             OR (room = 'build' AND id IN (SELECT id FROM builds WHERE service = ?1))",
+             OR (room = 'build' AND id IN (SELECT id FROM builds WHERE service = ?1)) \
+             OR (room = 'job' AND id IN (SELECT id FROM job_runs WHERE service = ?1))",
             [service.row()],
         )?;
         Ok(())

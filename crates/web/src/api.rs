@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
-    access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, node,
+    access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
     pipeline, project, release, service, task,
 };
 
@@ -117,6 +117,12 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::long(Read, routes!(git::refs::refs)),
         Endpoint::long(Read, routes!(git::exchange::fetch)),
         Endpoint::long(Change, routes!(git::exchange::push)),
+        Endpoint::quick(Read, routes!(job::list::list)),
+        Endpoint::quick(Read, routes!(job::runs::runs)),
+        Endpoint::quick(Change, routes!(job::create::create)),
+        Endpoint::quick(Read, routes!(job::get::get)),
+        Endpoint::quick(Change, routes!(job::cancel::cancel)),
+        Endpoint::quick(Read, routes!(job::log::log)),
         Endpoint::quick(Read, routes!(event::list::list)),
         Endpoint::quick(Read, routes!(task::logs::logs)),
         Endpoint::quick(Command, routes!(task::exec::exec)),

@@ -5,10 +5,10 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` | no valid access token |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
-//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` | right in itself, but not in the present state |
+//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `job_running` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
 //! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` | well formed, but breaks a rule |
 //! | 429 | `too_many_streams` | too many streams or uploads at once; try again later |
@@ -52,6 +52,9 @@ pub enum Code {
     CertificateNotFound,
     IssuerNotFound,
     ProviderNotFound,
+    JobNotFound,
+    JobRunNotFound,
+    JobRunning,
     MethodNotAllowed,
     UploadStalled,
     RouteTaken,
@@ -108,6 +111,9 @@ impl Code {
             Self::CertificateNotFound => ("certificate_not_found", StatusCode::NOT_FOUND),
             Self::IssuerNotFound => ("issuer_not_found", StatusCode::NOT_FOUND),
             Self::ProviderNotFound => ("provider_not_found", StatusCode::NOT_FOUND),
+            Self::JobNotFound => ("job_not_found", StatusCode::NOT_FOUND),
+            Self::JobRunNotFound => ("job_run_not_found", StatusCode::NOT_FOUND),
+            Self::JobRunning => ("job_running", StatusCode::CONFLICT),
             Self::NotRenewable => ("not_renewable", StatusCode::CONFLICT),
             Self::NoMasterKey => ("no_master_key", StatusCode::CONFLICT),
             Self::CertificateInvalid => ("certificate_invalid", StatusCode::UNPROCESSABLE_ENTITY),
@@ -243,6 +249,8 @@ impl From<StoreError> for Refusal {
             StoreError::BeingDestroyed { .. } => Self::new(Code::BeingDestroyed, text),
             StoreError::OtherKind { .. } => Self::new(Code::OtherKind, text),
             StoreError::NotScalable { .. } => Self::new(Code::NotScalable, text),
+            StoreError::JobRunning { run, .. } => Self::new(Code::JobRunning, text)
+                .hint(format!("wait until it has ended, or `havre job cancel {run}`")),
             StoreError::NameTaken { .. } => Self::new(Code::NameTaken, text).hint("choose another name"),
             StoreError::NotFound { kind, .. } => Self::new(not_found_code(kind), text),
             StoreError::NoMasterKey => Self::new(Code::NoMasterKey, text),
@@ -273,6 +281,8 @@ fn not_found_code(kind: &str) -> Code {
         "certificate" => Code::CertificateNotFound,
         "issuer" => Code::IssuerNotFound,
         "DNS provider" => Code::ProviderNotFound,
+        "job" => Code::JobNotFound,
+        "job run" => Code::JobRunNotFound,
         _ => Code::PathNotFound,
     }
 }
@@ -297,7 +307,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> (\""))
             .map(|(_, rest)| rest.split('"').next().unwrap())
             .collect();
-        assert_eq!(names.len(), 50);
+        assert_eq!(names.len(), 53);
         for name in names {
             assert_eq!(page.matches(&format!("`{name}`")).count(), 1, "{name} must be on the page once");
         }

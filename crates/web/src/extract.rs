@@ -6,8 +6,8 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
-use havre_core::id::{BuildId, CertificateId, DeploymentId, PipelineId};
-use havre_core::name::{DnsName, EnvironmentName, IssuerName, ProjectName, TokenName};
+use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
+use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, TokenName};
 use havre_core::service::Place;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -81,12 +81,22 @@ impl FromRequestParts<AppState> for ServicePath {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        Ok(Self(Segments::of(parts, state).await?.place()?))
+    }
+}
+
+/// Names in the path of a job.
+pub(crate) struct JobPath {
+    pub(crate) place: Place,
+    pub(crate) job: JobName,
+}
+
+impl FromRequestParts<AppState> for JobPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
-        Ok(Self(Place {
-            project: params.parse("project")?,
-            environment: params.parse("environment")?,
-            service: params.parse("service")?,
-        }))
+        Ok(Self { place: params.place()?, job: params.parse("job")? })
     }
 }
 
@@ -125,6 +135,8 @@ one_segment! {
     ZonePath(DnsName) "zone";
     /// Name in the path of a token.
     TokenPath(TokenName) "token";
+    /// Id in the path of a run of a job.
+    JobRunPath(JobRunId) "run";
 }
 
 struct Segments(RawPathParams);
@@ -133,6 +145,14 @@ impl Segments {
     async fn of(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         RawPathParams::from_request_parts(parts, state).await.map(Self).map_err(|error| {
             Refusal::new(Code::NameInvalid, format!("the path is wrong: {}", error.body_text()))
+        })
+    }
+
+    fn place(&self) -> Result<Place, Refusal> {
+        Ok(Place {
+            project: self.parse("project")?,
+            environment: self.parse("environment")?,
+            service: self.parse("service")?,
         })
     }
 

@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod git;
 pub mod issuer;
+pub mod job;
 pub mod node;
 pub mod pipeline;
 pub mod project;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::BoxStream;
 use havre_api::JSON_LINES;
 use havre_api::error::StreamEnd;
 use serde::Serialize;
@@ -74,6 +75,26 @@ impl Lines {
     /// An empty line: finds out whether the client is still there.
     pub(crate) async fn keep_alive(&self) -> Result<(), Gone> {
         self.send_raw(Bytes::from_static(b"\n")).await
+    }
+}
+
+/// Sends every item of a stream, and an empty line where nothing comes for a while.
+pub(crate) async fn pass_on<T, E>(
+    lines: &Lines,
+    mut items: BoxStream<'static, Result<T, E>>,
+    keep_alive: Duration,
+) -> Result<(), Broken>
+where
+    T: Serialize,
+    Refusal: From<E>,
+{
+    loop {
+        match tokio::time::timeout(keep_alive, items.next()).await {
+            Ok(Some(Ok(item))) => lines.send(&item).await?,
+            Ok(Some(Err(error))) => return Err(Broken::Refused(error.into())),
+            Ok(None) => return Ok(()),
+            Err(_) => lines.keep_alive().await?,
+        }
     }
 }
 

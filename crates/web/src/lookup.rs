@@ -1,8 +1,9 @@
 //! Finds rows by the names people use; what is not there is answered with the names that are near.
 //! Tests: `tests/it/refusal.rs`.
 
-use havre_core::id::{BuildId, DeploymentId, ReleaseId};
-use havre_core::name::{EnvironmentName, ProjectName};
+use havre_core::id::{BuildId, DeploymentId, JobRunId, ReleaseId};
+use havre_core::job::JobRun;
+use havre_core::name::{EnvironmentName, JobName, ProjectName};
 use havre_core::release::Release;
 use havre_core::service::{Place, Service};
 use havre_store::{Environment, StoreError, View};
@@ -94,6 +95,35 @@ pub(crate) fn build(view: &View<'_>, id: BuildId) -> Result<(havre_core::build::
     let row = view.get_build(id)?;
     let place = view.get_service(row.service)?.place;
     Ok((row, place))
+}
+
+/// A run of a job and where it belongs.
+pub(crate) fn job_run(view: &View<'_>, id: JobRunId) -> Result<(JobRun, Place), Refusal> {
+    let row = view.get_job_run(id)?;
+    let place = view.get_service(row.service)?.place;
+    Ok((row, place))
+}
+
+/// The live release of the service has this job.
+pub(crate) fn job(view: &View<'_>, service: &Service, job: &JobName) -> Result<(), Refusal> {
+    let live = view.find_live_jobs(service.id)?;
+    let known: Vec<String> = live.iter().flat_map(|live| live.jobs.keys()).map(ToString::to_string).collect();
+    if known.iter().any(|name| name == job.as_str()) {
+        return Ok(());
+    }
+    let message = match nearest(job.as_str(), &known) {
+        Some(near) => {
+            format!("the live release of {} has no job `{job}`; did you mean `{near}`?", service.place)
+        }
+        None => format!("the live release of {} has no job `{job}`", service.place),
+    };
+    let hint = match known.is_empty() {
+        true => {
+            "jobs come with a deployment: add [jobs.<name>] to havre.toml, then `havre deploy`".to_owned()
+        }
+        false => format!("its jobs are: {}", known.join(", ")),
+    };
+    Err(Refusal::new(Code::JobNotFound, message).hint(hint))
 }
 
 /// The known name that was probably meant.

@@ -10,6 +10,7 @@ use havre_api::edge_report::EdgeReport;
 use havre_api::environment::{ApplyRequest, ApplyResponse, DestroyQuery, DestroyResponse};
 use havre_api::error::{ErrorBody, StreamEnd};
 use havre_api::event::{Event, EventQuery};
+use havre_api::job::{JobList, JobLogEntry, JobLogQuery, JobRunList};
 use havre_api::node::{Health, NodeStatus};
 use havre_api::project::ProjectList;
 use havre_api::release::{ListQuery, ReleaseList};
@@ -163,6 +164,54 @@ fn events() {
         "kind": { "room": "route", "type": "table_stored", "generation": 4 }, "text": "route table 4 stored",
     }));
     golden::<EventQuery>(json!({ "after": 3, "follow": true, "service": "s2", "limit": 10 }));
+}
+
+#[test]
+fn jobs() {
+    let run = json!({
+        "id": "j12", "job": "cleanup", "service_id": "s2", "place": place(), "release": "r7", "trigger": "schedule",
+        "planned_at": AT, "missed": 2, "attempt": 1, "started_at": AT, "ended_at": null,
+        "state": { "state": "waiting", "not_before": AT,
+            "after": { "code": "exited", "exit": 3, "out_of_memory": false } },
+        "is_final": false, "exit_code": null, "failure": "its command ended with code 3", "waiting": "",
+        "cancel_requested": false, "created_at": AT,
+    });
+    for state in [
+        json!({ "state": "starting", "since": AT }),
+        json!({ "state": "stopping", "since": AT, "why": "timed_out" }),
+        json!({ "state": "failed", "at": AT, "reason": { "code": "lost" } }),
+        json!({ "state": "failed", "at": AT, "reason": { "code": "not_started", "message": "m" } }),
+        json!({ "state": "skipped", "at": AT, "reason": { "code": "overlap", "run": "j11" } }),
+        json!({ "state": "skipped", "at": AT, "reason": { "code": "missed" } }),
+        json!({ "state": "timed_out", "at": AT }),
+    ] {
+        let mut run = run.clone();
+        run["state"] = state;
+        golden::<JobRunList>(json!({ "runs": [run] }));
+    }
+    golden::<JobList>(json!({
+        "jobs": [{
+            "name": "cleanup", "service_id": "s2", "place": place(), "release": "r7",
+            "spec": { "schedule": "0 3 * * *", "timezone": "Europe/Paris", "command": ["cleanup"], "timeout": "1h",
+                "retries": 2, "missed": "skip", "keep": 20 },
+            "next_at": AT, "open": run, "last": null,
+        }],
+    }));
+    golden::<JobLogEntry>(json!({ "at": AT, "attempt": 1, "stream": "stderr", "line": "no" }));
+    defaults::<JobLogQuery>(json!({}), json!({ "follow": false }));
+    refused::<JobLogQuery>(json!({}));
+    golden::<Event>(json!({
+        "seq": 11, "at": AT, "actor": { "kind": "havre" }, "service_id": "s2", "place": place(),
+        "kind": { "room": "job", "type": "planned", "run": "j12", "job": "cleanup", "trigger": "schedule",
+            "planned_at": AT, "missed": 2, "state": { "state": "waiting", "not_before": AT } },
+        "text": "t",
+    }));
+    golden::<Event>(json!({
+        "seq": 12, "at": AT, "actor": { "kind": "local" }, "service_id": "s2", "place": place(),
+        "kind": { "room": "job", "type": "state_changed", "run": "j12", "job": "cleanup", "attempt": 1,
+            "to": { "state": "succeeded", "at": AT } },
+        "text": "t",
+    }));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod context;
 mod dockerfile;
 mod follow;
+mod job;
 mod reach;
 mod session;
 mod stack;

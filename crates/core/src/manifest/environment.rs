@@ -1,13 +1,13 @@
 //! Reads `[environments.<name>]`: what one environment changes. Tests: `tests/it/manifest.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Reader, Value};
 use crate::manifest::route::{self, RouteAt};
 use crate::manifest::{Kind, schema, source};
-use crate::name::{EnvKey, ServiceName};
+use crate::name::{EnvKey, JobName, ServiceName};
 use crate::service::spec::defaults;
 
 /// What an environment changes.
@@ -22,14 +22,17 @@ pub(super) struct Overrides {
     pub(super) replicas_at: BTreeMap<ServiceName, Range<usize>>,
     /// Added to the service's own, and stronger.
     pub(super) env: BTreeMap<ServiceName, BTreeMap<EnvKey, String>>,
+    /// Jobs it does not have.
+    pub(super) without_jobs: BTreeSet<JobName>,
     /// Its path, for messages.
     pub(super) path: String,
 }
 
-/// Reads one environment of a file with these services and sites.
+/// Reads one environment of a file with these services, sites and jobs.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     names: &BTreeMap<ServiceName, Kind>,
+    jobs: &BTreeSet<JobName>,
     value: &Value<'_>,
 ) -> Option<Overrides> {
     let fields = reader.table(&schema::ENVIRONMENT, value)?;
@@ -54,7 +57,36 @@ pub(super) fn read(
             overrides.env.insert(name, source::read_env(reader, &value));
         }
     }
+    if let Some(value) = fields.find("jobs") {
+        overrides.without_jobs = read_without_jobs(reader, jobs, &value);
+    }
     Some(overrides)
+}
+
+/// `{ cleanup = false }`: `true` says what is so anyway.
+fn read_without_jobs(
+    reader: &mut Reader<'_>,
+    jobs: &BTreeSet<JobName>,
+    value: &Value<'_>,
+) -> BTreeSet<JobName> {
+    let mut without = BTreeSet::new();
+    for (text, entry) in reader.entries(value).unwrap_or_default() {
+        let Some(name) = jobs.iter().find(|name| name.as_str() == text) else {
+            let known: Vec<&str> = jobs.iter().map(JobName::as_str).collect();
+            let hint = match schema::nearest(&text, &known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if known.is_empty() => "there are no jobs; add [jobs.<name>]".to_owned(),
+                None => format!("there are: {}", known.join(", ")),
+            };
+            let message = format!("`{}` names no job of this file", entry.path);
+            reader.report(Code::UnknownJob, entry.key_at, message, hint);
+            continue;
+        };
+        if reader.boolean(&entry) == Some(false) {
+            without.insert(name.clone());
+        }
+    }
+    without
 }
 
 /// The entries of a table whose keys are names of services.

@@ -1,16 +1,16 @@
 //! `havre.toml`: turns its text into specifications, or into problems that name line, column and a way out.
 //!
-//! `schema` lists the keys, `read` reads values, `service`, `site` and `environment` one table each (`source` and
-//! `route` what they share), `law` what
-//! only several tables together can break, `problem` what went wrong. Opens no file and knows no server; which
-//! addresses and names are taken there is the server's answer. Reference for people: `docs/havre-toml.md`.
-//! Tests: `tests/it/manifest.rs`.
+//! `schema` lists the keys, `read` reads values, `service`, `site`, `job` and `environment` one table each (`source` and
+//! `route` what they share), `law` what only several tables together can break, `problem` what went wrong. Opens no file and
+//! knows no server; which addresses and names are taken there is the server's answer. Reference for people:
+//! `docs/havre-toml.md`. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`.
 
 mod balance;
 mod canary;
 mod edge;
 mod environment;
 mod https;
+mod job;
 mod law;
 
 pub mod problem;
@@ -105,6 +105,7 @@ impl Manifest {
 fn resolve(services: &[ServiceSpec], overrides: &Overrides) -> Vec<ServiceSpec> {
     let mut specs = services.to_vec();
     for spec in &mut specs {
+        spec.jobs.retain(|name, _| !overrides.without_jobs.contains(name));
         if let Some(routes) = overrides.hosts.get(&spec.name) {
             spec.routes = routes.iter().map(|route| route.spec.clone()).collect();
             // They stand beside the hosts of the service, which are not those of this environment.
@@ -175,10 +176,11 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
         let message = format!("{} services and sites are too many: at most {SERVICES_MAX}", read.names.len());
         reader.report(Code::TooLarge, 0..0, message, "split the project");
     }
+    let jobs = job::read_all(reader, &mut read, root.find("jobs"));
     let mut environments = BTreeMap::new();
     for (name, value) in named(reader, root.find("environments")) {
         let Some(name) = reader.parsed_key::<EnvironmentName>(&name, &value) else { continue };
-        if let Some(overrides) = environment::read(reader, &read.names, &value) {
+        if let Some(overrides) = environment::read(reader, &read.names, &jobs, &value) {
             environments.insert(name, overrides);
         }
     }

@@ -50,6 +50,8 @@ pub enum Code {
     Conflict,
     /// A name that stands for nothing in this file.
     UnknownService,
+    /// The same for a job.
+    UnknownJob,
     /// An environment this file does not describe.
     UnknownEnvironment,
     /// More than is read.
@@ -69,6 +71,7 @@ impl Code {
             Self::WrongName => "wrong_name",
             Self::Conflict => "conflict",
             Self::UnknownService => "unknown_service",
+            Self::UnknownJob => "unknown_job",
             Self::UnknownEnvironment => "unknown_environment",
             Self::TooLarge => "too_large",
         }

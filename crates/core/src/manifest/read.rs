@@ -287,6 +287,17 @@ impl<'t> Reader<'t> {
         number
     }
 
+    /// A part of a text as a place in the file, where the text stands there as it is; else the whole value.
+    pub(super) fn inside(&self, value: &Value<'_>, part: Range<usize>) -> Range<usize> {
+        let text = value.value.get_ref().as_str().unwrap_or_default();
+        // Behind the quote.
+        let start = value.at().start + 1;
+        match self.source.get(start..start + text.len()) {
+            Some(found) if found == text && !part.is_empty() => start + part.start..start + part.end,
+            _ => value.at(),
+        }
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&mut self, value: &Value<'_>) -> Option<bool> {
         let found = value.value.get_ref().as_bool();

@@ -17,9 +17,16 @@ pub struct Keys {
 /// The file itself.
 pub const ROOT: Keys = Keys {
     table: "",
-    known: &["project", "services", "sites", "environments"],
-    later: &["databases", "jobs", "secrets", "redirects", "backups", "alerts", "previews", "registries"],
-    meant: &[("name", "project"), ("service", "services"), ("apps", "services"), ("static", "sites")],
+    known: &["project", "services", "sites", "jobs", "environments"],
+    later: &["databases", "secrets", "redirects", "backups", "alerts", "previews", "registries"],
+    meant: &[
+        ("name", "project"),
+        ("service", "services"),
+        ("apps", "services"),
+        ("static", "sites"),
+        ("cron", "jobs"),
+        ("crons", "jobs"),
+    ],
 };
 
 /// `[services.<name>]`.
@@ -60,7 +67,7 @@ pub const SERVICE: Keys = Keys {
         "https",
         "hsts",
     ],
-    later: &["secrets", "uses", "jobs"],
+    later: &["secrets", "uses"],
     meant: &[
         ("domain", "hosts"),
         ("domains", "hosts"),
@@ -338,16 +345,35 @@ pub const PURGE: Keys = Keys {
     ],
 };
 
+/// `[jobs.<name>]`.
+pub const JOB: Keys = Keys {
+    table: "jobs.<name>",
+    known: &["service", "command", "schedule", "timezone", "timeout", "retries", "missed", "keep"],
+    later: &[],
+    meant: &[
+        ("cron", "schedule"),
+        ("every", "schedule"),
+        ("tz", "timezone"),
+        ("time_zone", "timezone"),
+        ("cmd", "command"),
+        ("run", "command"),
+        ("app", "service"),
+        ("time_limit", "timeout"),
+        ("attempts", "retries"),
+        ("history", "keep"),
+    ],
+};
+
 /// `[environments.<name>]`.
 pub const ENVIRONMENT: Keys = Keys {
     table: "environments.<name>",
-    known: &["branch", "hosts", "replicas", "env"],
+    known: &["branch", "hosts", "replicas", "env", "jobs"],
     later: &["databases", "secrets", "protect", "memory", "cpus"],
     meant: &[("domains", "hosts"), ("scale", "replicas"), ("environment", "env")],
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 21] = [
+pub const TABLES: [&Keys; 22] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
@@ -368,6 +394,7 @@ pub const TABLES: [&Keys; 21] = [
     &SITE,
     &CDN,
     &PURGE,
+    &JOB,
     &ENVIRONMENT,
 ];
 

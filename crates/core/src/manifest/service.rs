@@ -1,5 +1,6 @@
 //! Reads `[services.<name>]`. Tests: `tests/it/manifest.rs`.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 
@@ -48,6 +49,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             edge,
             https,
             work: Work::Tasks(Box::new(work)),
+            jobs: BTreeMap::new(),
         },
         routes,
         at: value.key_at.clone(),
@@ -155,7 +157,7 @@ fn read_work(
 }
 
 /// A key that was left out is fine; one that has a problem leaves no whole specification.
-fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
         None => Some(None),
         Some(value) => value.map(Some),

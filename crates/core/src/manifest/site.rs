@@ -1,5 +1,7 @@
 //! Reads `[sites.<name>]`. Tests: `tests/it/manifest.rs`.
 
+use std::collections::BTreeMap;
+
 use crate::manifest::problem::Code;
 use crate::manifest::read::{Fields, Reader, Value};
 use crate::manifest::{Found, Kind, edge, https, route, schema, source};
@@ -35,6 +37,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             edge,
             https,
             work: Work::Site(SiteWork { source, spa, settings }),
+            jobs: BTreeMap::new(),
         },
         routes,
         at: value.key_at.clone(),
@@ -135,7 +138,7 @@ fn read_purge(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<PurgeSpec> {
 }
 
 /// One of a few words.
-fn read_word<T: Copy>(
+pub(super) fn read_word<T: Copy>(
     reader: &mut Reader<'_>,
     fields: &Fields<'_>,
     key: &str,

@@ -63,7 +63,10 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     }
     plan_commands(&mut plan, seen);
     if seen.service.destroyed_at.is_some() {
-        if seen.tasks.is_empty() && seen.open.is_empty() && seen.commands.is_empty() {
+        // Their loop stops them; a network cannot go while they are on it.
+        if !seen.jobs.is_empty() {
+            plan.waiting_on.push(Blocker::JobRuns { runs: seen.jobs.clone() });
+        } else if seen.tasks.is_empty() && seen.open.is_empty() && seen.commands.is_empty() {
             plan.steps.push(Step::Dismantle);
         }
         return plan;

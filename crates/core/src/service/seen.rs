@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::deployment::Deployment;
-use crate::id::{DeploymentId, ReleaseId, TaskId};
+use crate::id::{DeploymentId, JobRunId, ReleaseId, TaskId};
 use crate::quantity::Span;
 use crate::release::Release;
 use crate::route::{Checks, EdgeView, Health};
@@ -29,6 +29,8 @@ pub struct Seen {
     pub tasks: Vec<SeenTask>,
     /// Deployments whose release command has a container.
     pub commands: Vec<DeploymentId>,
+    /// Runs of jobs that have a container.
+    pub jobs: Vec<JobRunId>,
     /// Edges with a fresh report.
     pub edges: Vec<EdgeView>,
     /// Generation of the stored table that was derived from these rows.

@@ -7,8 +7,9 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ImageRef;
+use crate::job::spec::JobSpec;
 use crate::name::{
-    AbsolutePath, EnvKey, HostName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
+    AbsolutePath, EnvKey, HostName, JobName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
 };
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::https::Hsts;
@@ -40,6 +41,9 @@ pub struct ServiceSpec {
     pub https: HttpsSpec,
     /// What runs.
     pub work: Work,
+    /// Commands that run by a schedule or when somebody asks; a site has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jobs: BTreeMap<JobName, JobSpec>,
 }
 
 /// How the hosts of a service treat plain HTTP.

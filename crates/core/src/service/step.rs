@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DeploymentId, ReleaseId, TaskId};
+use crate::id::{DeploymentId, JobRunId, ReleaseId, TaskId};
 use crate::task::event::DrainReason;
 use crate::time::Timestamp;
 
@@ -184,6 +184,11 @@ pub enum Blocker {
         /// Which.
         tasks: Vec<TaskId>,
     },
+    /// Runs of jobs of a service that goes are not over yet.
+    JobRuns {
+        /// Which.
+        runs: Vec<JobRunId>,
+    },
     /// Requests in flight, or edges that do not report, until the deadline.
     InFlight {
         /// Whose.
@@ -222,6 +227,10 @@ impl std::fmt::Display for Blocker {
             Self::OldTasks { tasks } => {
                 let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
                 write!(f, "waits for old tasks to be gone: {}", names.join(", "))
+            }
+            Self::JobRuns { runs } => {
+                let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+                write!(f, "waits for runs of jobs to end: {}", names.join(", "))
             }
             Self::InFlight { task, requests: Some(count), deadline } => {
                 write!(f, "{task} has {count} requests in flight, until {deadline} at the latest")

@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
-use crate::id::{DeploymentId, EnvironmentId, ReleaseId, ServiceId, TaskId};
+use crate::id::{DeploymentId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId};
+use crate::job::JobRun;
 use crate::name::{AbsolutePath, EnvKey};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::release::Release;
@@ -20,7 +21,7 @@ pub const EDGE_NETWORK: &str = "havre-edge";
 /// One container, completely described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// Name of the container, see [`task_container`] and [`command_container`].
+    /// Name of the container, see [`task_container`], [`command_container`] and [`job_container`].
     pub name: String,
     /// Where it belongs.
     pub place: Place,
@@ -73,6 +74,13 @@ pub enum Purpose {
         /// Random number of the session.
         number: u32,
     },
+    /// One attempt of a run of a job.
+    Job {
+        /// The run.
+        run: JobRunId,
+        /// Number of the attempt, from 1.
+        attempt: u32,
+    },
 }
 
 /// Container name of a task: readable, unique for ever, at most 63 bytes.
@@ -99,6 +107,17 @@ pub fn command_container(place: &Place, deployment: DeploymentId) -> String {
 /// Container name of a one-off task.
 pub fn one_off_container(place: &Place, number: u32) -> String {
     format!("havre-run-{number}-{}-{}-{}", place.service, place.environment, place.project)
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
+}
+
+/// Container name of one attempt of a run of a job: the two numbers alone make it unique for ever.
+pub fn job_container(place: &Place, run: &JobRun) -> String {
+    let (id, attempt) = (run.id, run.attempt);
+    format!("havre-{id}-{attempt}-{}-{}-{}-{}", run.job, place.service, place.environment, place.project)
         .chars()
         .take(63)
         .collect::<String>()
@@ -160,6 +179,31 @@ pub fn derive_one_off(
     spec.purpose = Purpose::OneOff { number };
     // One writer per volume.
     spec.volumes = Vec::new();
+    Some(spec)
+}
+
+/// Describes the container of the present attempt of a run; `None` where the release has no such job.
+pub fn derive_job(
+    place: &Place,
+    environment: EnvironmentId,
+    release: &Release,
+    run: &JobRun,
+) -> Option<TaskSpec> {
+    let mut spec = derive_common(place, environment, release)?;
+    spec.command = Some(release.spec.jobs.get(&run.job)?.command.clone());
+    spec.name = job_container(place, run);
+    spec.purpose = Purpose::Job { run: run.id, attempt: run.attempt };
+    // One writer per volume.
+    spec.volumes = Vec::new();
+    let ours = [
+        ("HAVRE_JOB", run.job.to_string()),
+        ("HAVRE_JOB_RUN", run.id.to_string()),
+        ("HAVRE_JOB_ATTEMPT", run.attempt.to_string()),
+        ("HAVRE_JOB_PLANNED_AT", run.planned_at.to_string()),
+    ];
+    for (key, value) in ours {
+        spec.env.insert(key.parse().expect("our own names are valid"), value);
+    }
     Some(spec)
 }
 

@@ -473,6 +473,7 @@ fn line() -> impl Strategy<Value = String> {
         "[services.api.env]",
         "[services.\"\"]",
         "[sites.api]",
+        "[jobs.cleanup]",
     ]);
     prop_oneof![
         4 => (prop::sample::select(keys), values).prop_map(|(key, value)| format!("{key} = {value}")),

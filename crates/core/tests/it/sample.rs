@@ -71,6 +71,7 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
         edge: Default::default(),
         https: Default::default(),
         work: Work::Tasks(Box::new(work)),
+        jobs: Default::default(),
     }
 }
 

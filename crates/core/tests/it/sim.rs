@@ -195,6 +195,7 @@ impl Sim {
             releases: self.releases.clone(),
             tasks: tasks.collect(),
             commands: self.commands.keys().copied().collect(),
+            jobs: Vec::new(),
             edges: if self.edge_is_up { vec![self.edge()] } else { Vec::new() },
             generation: self.generation,
             failures: self.failures,

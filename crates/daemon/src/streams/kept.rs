@@ -1,9 +1,10 @@
-//! Last logs of removed tasks, as `havre_reconcile::task_log` keeps them. Tests at the end of the file.
+//! Last logs of removed tasks and of runs of jobs, as `havre_reconcile::task_log` keeps them. Tests at the end of the file.
 
 use std::path::Path;
 
 use havre_api::task::{LogEntry, LogStream};
 use havre_core::id::{ReleaseId, ServiceId, TaskId};
+use havre_core::job::JobRun;
 use havre_core::time::Timestamp;
 
 /// Kept lines of tasks of a service, each task's in order; files that cannot be read are left out and logged.
@@ -18,7 +19,9 @@ pub(crate) async fn read(task_logs: &Path, service: ServiceId, wanted: Option<Ta
             continue;
         }
         match tokio::fs::read_to_string(file.path()).await {
-            Ok(text) => kept.push(text.lines().filter_map(|line| parse_line(line, task, release)).collect()),
+            Ok(text) => {
+                kept.push(parse(&text, |(at, stream, line)| LogEntry { at, task, release, stream, line }))
+            }
             Err(error) => tracing::warn!(path = %file.path().display(), %error, "could not read a kept log"),
         }
     }
@@ -30,7 +33,28 @@ fn parse_name(name: &str) -> Option<(TaskId, ReleaseId)> {
     Some((task.parse().ok()?, release.parse().ok()?))
 }
 
-fn parse_line(line: &str, task: TaskId, release: ReleaseId) -> Option<LogEntry> {
+/// A line: when, where to, and its text.
+type Line = (Timestamp, LogStream, String);
+
+/// Kept lines of one attempt of a run of a job; none where there is no such file.
+pub(crate) async fn read_job(job_logs: &Path, run: &JobRun, attempt: u32) -> Vec<Line> {
+    let name = havre_reconcile::job::log::file_name(run.id, attempt);
+    let path = job_logs.join(run.service.to_string()).join(name);
+    match tokio::fs::read_to_string(&path).await {
+        Ok(text) => parse(&text, |line| line),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "could not read a kept log");
+            Vec::new()
+        }
+    }
+}
+
+fn parse<T>(text: &str, make: impl Fn(Line) -> T) -> Vec<T> {
+    text.lines().filter_map(parse_line).map(make).collect()
+}
+
+fn parse_line(line: &str) -> Option<Line> {
     let (at, rest) = line.split_once(' ')?;
     let (stream, text) = rest.split_once(' ')?;
     let stream = match stream {
@@ -38,7 +62,7 @@ fn parse_line(line: &str, task: TaskId, release: ReleaseId) -> Option<LogEntry> 
         "err" => LogStream::Stderr,
         _ => return None,
     };
-    Some(LogEntry { at: Timestamp::parse(at).ok()?, task, release, stream, line: text.to_owned() })
+    Some((Timestamp::parse(at).ok()?, stream, text.to_owned()))
 }
 
 #[cfg(test)]
@@ -65,5 +89,22 @@ mod tests {
             read(folder.path(), ServiceId::new(1), Some(TaskId::new(4))).await,
             Vec::<Vec<LogEntry>>::new()
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_of_a_run_of_a_job_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("s1")).unwrap();
+        let run: JobRun = serde_json::from_value(serde_json::json!({
+            "id": "j12", "service": "s1", "job": "cleanup", "release": "r1", "trigger": "schedule",
+            "planned_at": "2026-11-24T03:00:00Z", "missed": 0, "attempt": 2, "started_at": null,
+            "state": { "state": "succeeded", "at": "2026-11-24T03:00:09Z" }, "cancel_requested": false,
+            "created_at": "2026-11-24T03:00:00Z",
+        }))
+        .unwrap();
+        std::fs::write(folder.path().join("s1/j12-1.log"), "2026-11-24T03:00:01.000Z err no\n").unwrap();
+        let at = Timestamp::parse("2026-11-24T03:00:01Z").unwrap();
+        assert_eq!(read_job(folder.path(), &run, 1).await, [(at, LogStream::Stderr, "no".to_owned())]);
+        assert_eq!(read_job(folder.path(), &run, 2).await, Vec::<Line>::new());
     }
 }

@@ -135,9 +135,13 @@ async fn tail(
 }
 
 fn entry(line: LogLine, task: TaskId, release: ReleaseId) -> LogEntry {
-    let stream = match line.stream {
+    LogEntry { at: line.at, task, release, stream: source(line.stream), line: line.line }
+}
+
+/// Where a line was written, as the API says it.
+pub(crate) const fn source(source: LogSource) -> LogStream {
+    match source {
         LogSource::Stdout => LogStream::Stdout,
         LogSource::Stderr => LogStream::Stderr,
-    };
-    LogEntry { at: line.at, task, release, stream, line: line.line }
+    }
 }

@@ -1,6 +1,7 @@
 //! Logs, commands in tasks and one-off tasks, from the engine to the API, as plain data. Reads only; desired state is
-//! never touched. `kept` reads the last logs of removed tasks.
+//! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job.
 
+mod job;
 mod kept;
 mod logs;
 mod session;
@@ -10,8 +11,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
-use havre_core::id::{ReleaseId, ServiceId, TaskId};
+use havre_core::id::{JobRunId, ReleaseId, ServiceId, TaskId};
 use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, derive_one_off};
 use havre_engine::Engine;
@@ -27,12 +29,17 @@ pub(crate) struct EngineStreams {
     store: Store,
     engine: Arc<dyn Engine>,
     task_logs: PathBuf,
+    job_logs: PathBuf,
 }
 
 impl EngineStreams {
-    /// Reads kept logs below `task_logs`.
-    pub(crate) fn new(store: Store, engine: Arc<dyn Engine>, task_logs: PathBuf) -> Self {
-        Self { store, engine, task_logs }
+    /// Reads kept logs below these folders: of tasks, and of runs of jobs.
+    pub(crate) fn new(
+        store: Store,
+        engine: Arc<dyn Engine>,
+        (task_logs, job_logs): (PathBuf, PathBuf),
+    ) -> Self {
+        Self { store, engine, task_logs, job_logs }
     }
 
     /// The service's tasks at the engine, ended ones included.
@@ -42,7 +49,7 @@ impl EngineStreams {
         Ok(of_service
             .filter_map(|found| match found.purpose {
                 Purpose::Task { task } => Some((task, found)),
-                Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } => None,
+                Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } => None,
             })
             .collect())
     }
@@ -106,6 +113,14 @@ impl TaskStreams for EngineStreams {
         query: LogQuery,
     ) -> Result<BoxStream<'static, Result<LogEntry, TaskStreamError>>, TaskStreamError> {
         logs::open(self.clone(), service, query).await
+    }
+
+    async fn job_log(
+        &self,
+        run: JobRunId,
+        follow: bool,
+    ) -> Result<BoxStream<'static, Result<JobLogEntry, TaskStreamError>>, TaskStreamError> {
+        job::open(self.clone(), run, follow).await
     }
 
     async fn exec(&self, service: ServiceId, request: ExecRequest) -> Result<ExecSession, TaskStreamError> {

@@ -68,7 +68,11 @@ const FILES: [&str; 11] = [
 pub(crate) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for instruction in &subject.file.instructions {
         if holds_secret(&instruction.raw) {
-            let name = instruction.keyword.as_str();
+            // An unknown word may be the secret itself.
+            let name = match instruction.keyword {
+                Keyword::Unknown(_) => "line",
+                ref known => known.as_str(),
+            };
             let message = format!(
                 "this {name} holds a key or a password, readable in the repository, in the history and in the cache of builds"
             );

@@ -85,11 +85,11 @@ fn derive_mount(name: &str, path: &str) -> Mount {
     }
 }
 
-/// Tasks answer to the name of their service; a release command must not, or others would talk to it.
+/// Tasks answer to the name of their service; a release command or a job must not, or others would talk to it.
 fn derive_private_network(task: &TaskSpec, network: &str) -> NetworkingConfig {
     let aliases = match task.purpose {
         Purpose::Task { .. } => Some(vec![task.place.service.to_string()]),
-        Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } => None,
+        Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } => None,
     };
     let endpoint = EndpointSettings { aliases, ..EndpointSettings::default() };
     let endpoints = HashMap::from([(network.to_owned(), endpoint)]);

@@ -215,7 +215,9 @@ async fn pack(
         },
     };
     let made = tokio::fs::create_dir_all(folder(world)).await;
-    made.map_err(|error| CheckoutError::Commit(format!("could not make {}: {error}", folder(world).display())))?;
+    made.map_err(|error| {
+        CheckoutError::Commit(format!("could not make {}: {error}", folder(world).display()))
+    })?;
     let number = BuildId::new(NEXT.fetch_add(1, Ordering::Relaxed));
     let mut writer =
         ContextWriter::create(&folder(world), number, CONTEXT_MAX).await.map_err(CheckoutError::Build)?;

@@ -6,6 +6,8 @@ mod certificate;
 mod deploy;
 mod failure;
 mod image;
+mod job;
+mod job_restart;
 mod pipeline;
 mod public;
 mod public_tls;

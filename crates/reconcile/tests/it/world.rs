@@ -146,7 +146,7 @@ impl Outside {
             source: Arc::default(),
             command_exit: Arc::default(),
         };
-        for folder in ["sites", "logs", "builds"] {
+        for folder in ["sites", "logs", "job-logs", "builds"] {
             std::fs::create_dir(outside.path(folder)).unwrap();
         }
         outside
@@ -181,6 +181,7 @@ impl Outside {
             edge_network: edge_network("10.213.0.0/16", "10.213.0.1".parse().unwrap()),
             sites_dir: self.path("sites"),
             task_log_dir: self.path("logs"),
+            job_log_dir: self.path("job-logs"),
             build_dir: self.path("builds"),
             build_capacity: 1,
             public_addresses: vec!["203.0.113.7".parse().unwrap()],
@@ -580,5 +581,6 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
         edge: Default::default(),
         https: Default::default(),
         work: Work::Tasks(Box::new(work)),
+        jobs: Default::default(),
     }
 }

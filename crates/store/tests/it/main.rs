@@ -11,6 +11,7 @@ mod environment;
 mod event;
 mod image;
 mod issuer;
+mod job;
 mod open;
 mod pipeline;
 mod purge;

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use havre_api::environment::{Action, ApplyRequest, Change};
+use havre_core::job::spec::{JOBS_MAX, JobSpec, KEEP_MAX, RETRIES_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
+use havre_core::name::JobName;
 use havre_core::service::spec::{SPEC_VERSION, ServiceSpec, TaskWork, Work, defaults};
 
 use crate::error::{Code, Refusal};
@@ -24,7 +26,13 @@ pub(crate) fn check(services: &[ServiceSpec]) -> Result<(), Refusal> {
     }
     let mut names = BTreeMap::new();
     let mut routes = BTreeMap::new();
+    let mut jobs = BTreeMap::new();
     for spec in services {
+        for job in spec.jobs.keys() {
+            if let Some(other) = jobs.insert(job, &spec.name) {
+                broken.push(format!("the job {job} is claimed by {other} and by {}", spec.name));
+            }
+        }
         if names.insert(&spec.name, ()).is_some() {
             broken.push(format!("the service {} is named twice", spec.name));
         }
@@ -36,6 +44,9 @@ pub(crate) fn check(services: &[ServiceSpec]) -> Result<(), Refusal> {
         let mut own = Vec::new();
         check_spec(spec, &mut own);
         broken.extend(own.into_iter().map(|text| format!("{}: {text}", spec.name)));
+    }
+    if jobs.len() > JOBS_MAX {
+        broken.push(format!("{} jobs are too many: at most {JOBS_MAX}", jobs.len()));
     }
     if broken.is_empty() {
         return Ok(());
@@ -60,6 +71,27 @@ fn check_spec(spec: &ServiceSpec, broken: &mut Vec<String>) {
         Work::Site(_) => {}
         Work::Tasks(work) => check_tasks(spec, work, broken),
     }
+    if spec.tasks().is_none() && !spec.jobs.is_empty() {
+        broken.push("a site runs no tasks, so it has no jobs".to_owned());
+    }
+    for (name, job) in &spec.jobs {
+        check_job(name, job, broken);
+    }
+}
+
+fn check_job(name: &JobName, job: &JobSpec, broken: &mut Vec<String>) {
+    let mut must = |is_met: bool, text: String| {
+        if !is_met {
+            broken.push(format!("job {name}: {text}"));
+        }
+    };
+    must(job.timezone.is_known(), format!("there is no time zone {}", job.timezone));
+    must(
+        (TIMEOUT_MIN..=TIMEOUT_MAX).contains(&job.timeout),
+        format!("its timeout is between {TIMEOUT_MIN} and {TIMEOUT_MAX}"),
+    );
+    must(job.retries <= RETRIES_MAX, format!("at most {RETRIES_MAX} retries"));
+    must((1..=KEEP_MAX).contains(&job.keep), format!("it keeps between 1 and {KEEP_MAX} runs"));
 }
 
 fn check_tasks(spec: &ServiceSpec, work: &TaskWork, broken: &mut Vec<String>) {

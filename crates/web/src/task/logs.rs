@@ -2,17 +2,13 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use havre_api::error::ErrorBody;
 use havre_api::task::{LogEntry, LogQuery};
 
 use crate::error::{Code, Refusal};
 use crate::extract::{Params, ServicePath};
-use crate::lines::{self, Broken, Lines};
 use crate::state::AppState;
-use crate::task::streams::TaskStreamError;
-use crate::{lookup, transaction};
+use crate::{lines, lookup, transaction};
 
 /// Lines of each task when neither `tail` nor `since` is given.
 const TAIL_DEFAULT: u32 = 100;
@@ -43,19 +39,5 @@ pub(crate) async fn logs(
     let service = transaction::read(&state, move |view| Ok(lookup::service(view, &place)?.id)).await?;
     let entries = state.streams.logs(service, query).await?;
     let keep_alive = state.limits.keep_alive;
-    lines::respond(&state, move |lines| async move { send(&lines, entries, keep_alive).await })
-}
-
-async fn send(
-    lines: &Lines,
-    mut entries: BoxStream<'static, Result<LogEntry, TaskStreamError>>,
-    keep_alive: std::time::Duration,
-) -> Result<(), Broken> {
-    loop {
-        match tokio::time::timeout(keep_alive, entries.next()).await {
-            Ok(Some(entry)) => lines.send(&entry?).await?,
-            Ok(None) => return Ok(()),
-            Err(_) => lines.keep_alive().await?,
-        }
-    }
+    lines::respond(&state, move |lines| async move { lines::pass_on(&lines, entries, keep_alive).await })
 }

@@ -4,8 +4,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, TerminalSize};
-use havre_core::id::{ServiceId, TaskId};
+use havre_core::id::{JobRunId, ServiceId, TaskId};
 use tokio::sync::mpsc;
 
 use crate::error::{Code, Refusal};
@@ -23,6 +24,13 @@ pub trait TaskStreams: Send + Sync + 'static {
 
     /// A command inside a running task: the named one, or the oldest healthy one of the live release.
     async fn exec(&self, service: ServiceId, request: ExecRequest) -> Result<ExecSession, TaskStreamError>;
+
+    /// Lines of every attempt of a run of a job, in order; with `follow` until the run has ended.
+    async fn job_log(
+        &self,
+        run: JobRunId,
+        follow: bool,
+    ) -> Result<BoxStream<'static, Result<JobLogEntry, TaskStreamError>>, TaskStreamError>;
 
     /// A command in a one-off task of its own, removed when it ends or when the session is dropped.
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError>;

@@ -42,6 +42,8 @@ fn operations() -> Vec<(String, String)> {
             .replace("{certificate}", "c1")
             .replace("{issuer}", "own")
             .replace("{zone}", "example.org")
+            .replace("{job}", "cleanup")
+            .replace("{run}", "j1")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
             found.push((method.to_uppercase(), path.clone()));
@@ -67,7 +69,7 @@ async fn no_route_answers_without_a_token() {
         assert_eq!(read(response).await, (401, unauthorised()), "{method} {path}");
         refused += 1;
     }
-    assert_eq!(refused, 48);
+    assert_eq!(refused, 54);
     // Neither unknown paths nor unknown methods nor the edge's own paths tell anything.
     for (method, path) in
         [("GET", "/"), ("GET", "/v1/nothing"), ("PATCH", "/v1/projects"), ("GET", "/edge/v1/table")]

@@ -11,6 +11,7 @@ mod event;
 mod fake_git;
 mod git;
 mod issuer;
+mod job;
 mod node;
 mod pipeline;
 mod refusal;

@@ -11,11 +11,12 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
 use havre_core::artifact::Artifact;
 use havre_core::deployment::{Deployment, Kind, state::State};
 use havre_core::event::Actor;
-use havre_core::id::{BuildId, ServiceId};
+use havre_core::id::{BuildId, JobRunId, ServiceId};
 use havre_core::release::Release;
 use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
@@ -394,7 +395,12 @@ pub(crate) struct FakeStreams {
     pub(crate) asked: Mutex<Vec<(ServiceId, String)>>,
     pub(crate) logs: Mutex<VecDeque<LogAnswer>>,
     pub(crate) sessions: Mutex<VecDeque<Result<ExecSession, TaskStreamError>>>,
+    pub(crate) asked_for_jobs: Mutex<Vec<String>>,
+    pub(crate) job_logs: Mutex<VecDeque<JobLogAnswer>>,
 }
+
+pub(crate) type JobLogAnswer =
+    Result<BoxStream<'static, Result<JobLogEntry, TaskStreamError>>, TaskStreamError>;
 
 pub(crate) type LogAnswer = Result<BoxStream<'static, Result<LogEntry, TaskStreamError>>, TaskStreamError>;
 
@@ -409,6 +415,11 @@ impl TaskStreams for FakeStreams {
     async fn logs(&self, service: ServiceId, query: LogQuery) -> LogAnswer {
         self.note(service, format!("logs {}", serde_json::to_string(&query).expect("is JSON")));
         self.logs.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn job_log(&self, run: JobRunId, follow: bool) -> JobLogAnswer {
+        self.asked_for_jobs.lock().expect("no holder panics").push(format!("{run} follow={follow}"));
+        self.job_logs.lock().expect("no holder panics").pop_front().expect("a planted answer")
     }
 
     async fn exec(&self, service: ServiceId, request: ExecRequest) -> Result<ExecSession, TaskStreamError> {

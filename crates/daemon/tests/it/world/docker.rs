@@ -98,7 +98,7 @@ pub(crate) struct Moment {
     pub(crate) what: String,
     /// Name of the container.
     pub(crate) container: String,
-    /// Why it exists: `task`, `release-command` or `one-off`.
+    /// Why it exists: `task`, `release-command`, `one-off` or `job`.
     pub(crate) purpose: String,
 }
 

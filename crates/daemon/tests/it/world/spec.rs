@@ -54,6 +54,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         edge: Default::default(),
         https: Default::default(),
         work: Work::Tasks(Box::new(work)),
+        jobs: Default::default(),
     }
 }
 
