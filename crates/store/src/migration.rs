@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "certificate", sql: include_str!("../migrations/0004_certificate.sql") },
     Migration { number: 5, name: "purge", sql: include_str!("../migrations/0005_purge.sql") },
     Migration { number: 6, name: "pipeline", sql: include_str!("../migrations/0006_pipeline.sql") },
+    Migration { number: 7, name: "remote", sql: include_str!("../migrations/0007_remote.sql") },
 ];
 
 struct Applied {

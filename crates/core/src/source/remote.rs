@@ -15,7 +15,9 @@ pub const URL_MAX: usize = 512;
 
 /// Pauses before a fetch is tried again: a forge may be slow to show what it announces, or away for some minutes. After the last one
 /// it is given up: the next push asks anew.
-const PAUSES: [Span; 4] = [Span::seconds(5), Span::seconds(30), Span::seconds(120), Span::seconds(600)];
+const PAUSES: [Span; 4] = [Span::seconds(5), Span::seconds(30), Span::seconds(120), PAUSE_MAX];
+/// The longest of them.
+pub const PAUSE_MAX: Span = Span::seconds(600);
 
 /// Text that is no address of a remote repository. Never says the text itself: people paste passwords in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
