@@ -85,6 +85,8 @@ pub struct Wiring {
     pub node: watch::Receiver<NodeView>,
     /// Bounds.
     pub limits: Limits,
+    /// Repositories may be fetched over plain HTTP, and from addresses that are not public.
+    pub remote_private: bool,
     /// Version of the program.
     pub version: String,
     /// Cancelled when the server stops: streams end, so that clients reconnect to the next process.

@@ -5,6 +5,7 @@
 mod certificate;
 mod deploy;
 mod failure;
+mod fetch;
 mod image;
 mod public;
 mod public_tls;
