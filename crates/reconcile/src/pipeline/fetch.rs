@@ -147,6 +147,10 @@ async fn fetch(world: &World, row: &FetchRow, cancel: CancellationToken) -> Resu
 
 /// A forge may announce a commit a moment before it shows it. One that came with a newer commit is not missing.
 async fn is_behind(world: &World, row: &FetchRow, commit: Option<&CommitId>) -> Result<bool, FetchError> {
+    if row.reference.branch().is_none() {
+        // Not every sender says the commit of a tag that has an object of its own.
+        return Ok(false);
+    }
     match (&row.wanted, commit) {
         (None, found) => Ok(found.is_some()),
         (Some(_), None) => Ok(true),
