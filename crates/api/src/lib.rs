@@ -17,11 +17,13 @@ pub mod node;
 pub mod pipeline;
 pub mod project;
 pub mod release;
+pub mod remote;
 pub mod route_change;
 pub mod route_table;
 pub mod service;
 pub mod task;
 pub mod traffic;
+pub mod webhook;
 
 /// Media type of streamed answers: one JSON object on each line. An empty line keeps the connection alive and
 /// means nothing.

@@ -6,7 +6,7 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, project, release, service, task, version,
+    environment, event, issuer, job, pipeline, project, release, remote, service, task, version, webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -67,6 +67,12 @@ enum Command {
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
+    /// Where the repository of the project is fetched from when a webhook announces a push
+    #[command(subcommand)]
+    Remote(RemoteCommand),
+    /// Which senders may announce a push to that repository
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// What goes through the front door, and how it is
     #[command(subcommand)]
     Edge(EdgeCommand),
@@ -104,6 +110,26 @@ enum CiCommand {
     Rerun(pipeline::rerun::Options),
     /// Stop a pipeline; what is live stays live
     Cancel(pipeline::cancel::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum RemoteCommand {
+    /// Set its address, and the token that opens it
+    Set(remote::set::Options),
+    /// Show its address, without the token
+    Show,
+    /// Forget it; what was fetched stays
+    Remove,
+}
+
+#[derive(Debug, Subcommand)]
+enum WebhookCommand {
+    /// Make one, or give it another secret; the secret is shown this one time
+    Set(webhook::set::Options),
+    /// List them, without their secrets
+    List,
+    /// Take one away
+    Remove(webhook::remove::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -233,6 +259,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
         Command::Ci(command) => run_ci(&invocation, command).await,
+        Command::Remote(command) => run_remote(&invocation, command).await,
+        Command::Webhook(command) => run_webhook(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Job(command) => run_job(&invocation, command).await,
@@ -272,6 +300,22 @@ async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, C
         JobCommand::Run(options) => job::run::run(invocation, options).await,
         JobCommand::Logs(options) => job::logs::run(invocation, options).await,
         JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
+    }
+}
+
+async fn run_remote(invocation: &Invocation, command: RemoteCommand) -> Result<Exit, CliError> {
+    match command {
+        RemoteCommand::Set(options) => remote::set::run(invocation, options).await,
+        RemoteCommand::Show => remote::show::run(invocation).await,
+        RemoteCommand::Remove => remote::remove::run(invocation).await,
+    }
+}
+
+async fn run_webhook(invocation: &Invocation, command: WebhookCommand) -> Result<Exit, CliError> {
+    match command {
+        WebhookCommand::Set(options) => webhook::set::run(invocation, options).await,
+        WebhookCommand::List => webhook::list::run(invocation).await,
+        WebhookCommand::Remove(options) => webhook::remove::run(invocation, options).await,
     }
 }
 

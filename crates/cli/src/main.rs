@@ -22,9 +22,11 @@ mod output;
 mod pipeline;
 mod project;
 mod release;
+mod remote;
 mod service;
 mod task;
 mod version;
+mod webhook;
 
 use std::process::ExitCode;
 

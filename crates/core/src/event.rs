@@ -37,6 +37,11 @@ pub enum Actor {
         /// The token's name.
         name: String,
     },
+    /// A sender whose delivery was believed.
+    Webhook {
+        /// Who sends, such as `github`.
+        provider: String,
+    },
 }
 
 impl std::fmt::Display for Actor {
@@ -45,6 +50,7 @@ impl std::fmt::Display for Actor {
             Self::Havre => f.write_str("havre"),
             Self::Local => f.write_str("local"),
             Self::Token { name } => write!(f, "token {name}"),
+            Self::Webhook { provider } => write!(f, "webhook {provider}"),
         }
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct ControlConfig {
     pub(crate) purge_secrets: PathBuf,
     /// Calls to CDNs may go to addresses that are not public, and over plain HTTP. Default false.
     pub(crate) purge_private: bool,
+    /// Repositories may be fetched from addresses that are not public, and over plain HTTP. Default false.
+    pub(crate) remote_private: bool,
     /// Key that seals secrets in the store. Default `/etc/havre/master.key`.
     pub(crate) master_key: PathBuf,
     /// Addresses that names of services point to; those of the default routes when empty.
@@ -94,6 +96,7 @@ impl Default for ControlConfig {
             builds: 1,
             purge_secrets: PathBuf::from("/etc/havre/purge"),
             purge_private: false,
+            remote_private: false,
             master_key: PathBuf::from("/etc/havre/master.key"),
             public_addresses: Vec::new(),
             dns: DnsConfig::default(),
@@ -129,7 +132,7 @@ mod tests {
     fn an_empty_file_is_enough() {
         let config: Config = toml::from_str("").unwrap();
         assert_eq!(config.control.socket, PathBuf::from("/run/havre/control.sock"));
-        assert!(!config.control.purge_private);
+        assert!(!config.control.purge_private && !config.control.remote_private);
     }
 
     #[test]

@@ -65,6 +65,7 @@ async fn serve(config: ControlConfig) -> anyhow::Result<()> {
         build_log_dir: folders.builds.clone(),
         node,
         limits: havre_web::Limits::default(),
+        remote_private: config.remote_private,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         stop: stop.clone(),
     });
@@ -181,6 +182,7 @@ fn world(
         build_dir: folders.builds.clone(),
         build_capacity: config.builds,
         public_addresses: config.public_addresses.clone(),
+        remote_private: config.remote_private,
     };
     let dns = DnsSettings {
         allow_private: config.dns.allow_private,

@@ -43,6 +43,8 @@ pub struct Settings {
     pub build_capacity: usize,
     /// Public addresses of this machine; found by itself where there are none.
     pub public_addresses: Vec<IpAddr>,
+    /// Repositories may be fetched from addresses that are not public, and over plain HTTP.
+    pub remote_private: bool,
 }
 
 /// Everything the loops see and touch. Cheap to clone.
@@ -82,6 +84,7 @@ pub struct World {
     pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
+    pub(crate) fetching: crate::pipeline::Fetching,
     pub(crate) stopping: Arc<Mutex<BTreeSet<TaskId>>>,
     pub(crate) engine_view: Arc<EngineView>,
 }
@@ -109,6 +112,7 @@ impl World {
             jobs: Arc::default(),
             building: Arc::default(),
             checking_out: Arc::default(),
+            fetching: Arc::default(),
             stopping: Arc::default(),
             engine_view: Arc::default(),
         }

@@ -19,8 +19,8 @@ use crate::error::SourceError;
 use crate::pkt::{self, Band, FLUSH};
 use crate::push::{self, Capabilities, Command, Head, HeadReader, PushRules};
 use crate::source::{
-    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Protocol, READ_BYTES_MAX, Service, Source, check_count,
-    check_size, text,
+    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Protocol, READ_BYTES_MAX, Remote, Service, Source,
+    check_count, check_size, text,
 };
 use crate::tree::{EntryKind, ObjectId, Tree, TreeEntry};
 
@@ -86,7 +86,7 @@ struct Repository {
     blobs: BTreeMap<ObjectId, Vec<u8>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Stored {
     commit: Commit,
     parent: Option<CommitId>,
@@ -352,6 +352,36 @@ impl Source for FakeSource {
             }
             ensured => ensured,
         }
+    }
+
+    /// The remote repository is the one here whose name its address ends with; its commits come along whole.
+    async fn fetch(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        reference: &RefName,
+        _cancel: CancellationToken,
+    ) -> Result<Option<CommitId>, SourceError> {
+        let mut inner = self.lock();
+        if let Some(error) = inner.failures.pop_front() {
+            return Err(error);
+        }
+        let address = remote.url.to_string();
+        let last = address.rsplit('/').next().unwrap_or_default();
+        let from: Option<ProjectName> = last.strip_suffix(".git").unwrap_or(last).parse().ok();
+        let theirs = from.and_then(|from| {
+            let found = inner.repositories.get(&from)?;
+            Some((found.refs.get(reference).cloned()?, found.commits.clone(), found.blobs.clone()))
+        });
+        let ours = inner.repositories.entry(repository.clone()).or_default();
+        let Some((commit, commits, blobs)) = theirs else {
+            ours.refs.remove(reference);
+            return Ok(None);
+        };
+        ours.commits.extend(commits);
+        ours.blobs.extend(blobs);
+        ours.refs.insert(reference.clone(), commit.clone());
+        Ok(Some(commit))
     }
 
     async fn remove(&self, repository: &ProjectName) -> Result<(), SourceError> {

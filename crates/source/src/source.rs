@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::{ProjectName, RelativePath};
 use havre_core::quantity::ByteSize;
-use havre_core::source::{CommitId, RefName};
+use havre_core::secret::Secret;
+use havre_core::source::{CommitId, RefName, RemoteUrl};
 use havre_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +100,17 @@ pub struct Exchanged {
     pub refused: Option<String>,
 }
 
+/// Where a repository is fetched from.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// Its address. `http://` is as good as `https://` here: the caller has asked whether the server allows it.
+    pub url: RemoteUrl,
+    /// What proves who asks.
+    pub token: Option<Secret>,
+    /// Where its host is. The caller has looked it up and checked it; nothing else is connected to.
+    pub addresses: Vec<IpAddr>,
+}
+
 /// A commit, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
@@ -173,6 +186,20 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
         exchange: Exchange,
         cancel: CancellationToken,
     ) -> Result<Exchanged, SourceError>;
+
+    /// Brings a branch or tag of a remote repository here, whatever it was here before, and makes the repository where there is
+    /// none. The commit it leads to; `None` when there is no such branch or tag, and then there is none here either.
+    /// One at a time for each repository.
+    ///
+    /// # Errors
+    /// [`SourceError::TooLarge`] above what a push may bring; [`SourceError::Cancelled`].
+    async fn fetch(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        reference: &RefName,
+        cancel: CancellationToken,
+    ) -> Result<Option<CommitId>, SourceError>;
 
     /// Who wrote a commit and what about.
     ///

@@ -211,12 +211,14 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 5] = [
+pub(crate) const SEALED: [(&str, &str); 7] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
     ("accounts", "sealed_key"),
     ("dns_providers", "sealed_fields"),
+    ("remotes", "sealed_token"),
+    ("webhooks", "sealed_secret"),
 ];
 
 /// Random bytes of the operating system.

@@ -10,10 +10,11 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, project, release, service, task,
+    pipeline, project, release, remote, service, task, webhook,
 };
 
-/// The API on the TCP address: every request but two carries an access token.
+/// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
+/// themselves.
 pub fn public_api(state: &AppState) -> Router {
     guard(endpoints(), state, Door::Network)
 }
@@ -114,6 +115,13 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(pipeline::get::get)),
         Endpoint::quick(Change, routes!(pipeline::rerun::rerun)),
         Endpoint::quick(Change, routes!(pipeline::cancel::cancel)),
+        Endpoint::quick(Read, routes!(remote::get::get)),
+        Endpoint::quick(Change, routes!(remote::set::set)),
+        Endpoint::quick(Change, routes!(remote::remove::remove)),
+        Endpoint::quick(Read, routes!(webhook::list::list)),
+        Endpoint::quick(Change, routes!(webhook::set::set)),
+        Endpoint::quick(Change, routes!(webhook::remove::remove)),
+        Endpoint::long(Public, routes!(webhook::receive::receive)),
         Endpoint::long(Read, routes!(git::refs::refs)),
         Endpoint::long(Read, routes!(git::exchange::fetch)),
         Endpoint::long(Change, routes!(git::exchange::push)),

@@ -2,15 +2,16 @@
 //!
 //! | status | codes | meaning |
 //! |---|---|---|
-//! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` | the request itself is wrong; sending it again cannot help |
-//! | 401 | `unauthorised` | no valid access token |
+//! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` `payload_invalid` | the request itself is wrong; sending it again cannot help |
+//! | 401 | `unauthorised` `delivery_refused` | no valid access token; a delivery whose sender does not know the secret of the webhook |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
-//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `job_running` | right in itself, but not in the present state |
+//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
-//! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` | well formed, but breaks a rule |
+//! | 415 | `payload_form` | a form instead of JSON |
+//! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` `remote_invalid` `webhook_invalid` `payload_refused` | well formed, but breaks a rule |
 //! | 429 | `too_many_streams` | too many streams or uploads at once; try again later |
 //! | 500 | `internal` | a bug or a damaged store; the server's log says more |
 //! | 503 | `unavailable` | the engine or the store cannot be used right now |
@@ -26,6 +27,7 @@ use havre_core::artifact::ArtifactError;
 use havre_core::id::IdError;
 use havre_core::name::NameError;
 use havre_store::StoreError;
+use havre_webhook::provider::ProviderError;
 use http::StatusCode;
 
 /// Stable name of a kind of refusal; see the table at the top of this file.
@@ -36,7 +38,9 @@ pub enum Code {
     QueryInvalid,
     NameInvalid,
     ConfirmMissing,
+    PayloadInvalid,
     Unauthorised,
+    DeliveryRefused,
     MachineOnly,
     Forbidden,
     PathNotFound,
@@ -55,6 +59,8 @@ pub enum Code {
     JobNotFound,
     JobRunNotFound,
     JobRunning,
+    RemoteNotFound,
+    WebhookNotFound,
     MethodNotAllowed,
     UploadStalled,
     RouteTaken,
@@ -71,8 +77,10 @@ pub enum Code {
     TaskNotRunning,
     NotRenewable,
     NoMasterKey,
+    DeliveryRepeated,
     BodyTooLarge,
     ContextTooLarge,
+    PayloadForm,
     PushRefused,
     SpecInvalid,
     ContextInvalid,
@@ -80,6 +88,9 @@ pub enum Code {
     CertificateInvalid,
     IssuerInvalid,
     ProviderInvalid,
+    RemoteInvalid,
+    WebhookInvalid,
+    PayloadRefused,
     TooManyStreams,
     Internal,
     Unavailable,
@@ -114,6 +125,15 @@ impl Code {
             Self::JobNotFound => ("job_not_found", StatusCode::NOT_FOUND),
             Self::JobRunNotFound => ("job_run_not_found", StatusCode::NOT_FOUND),
             Self::JobRunning => ("job_running", StatusCode::CONFLICT),
+            Self::PayloadInvalid => ("payload_invalid", StatusCode::BAD_REQUEST),
+            Self::DeliveryRefused => ("delivery_refused", StatusCode::UNAUTHORIZED),
+            Self::RemoteNotFound => ("remote_not_found", StatusCode::NOT_FOUND),
+            Self::WebhookNotFound => ("webhook_not_found", StatusCode::NOT_FOUND),
+            Self::DeliveryRepeated => ("delivery_repeated", StatusCode::CONFLICT),
+            Self::PayloadForm => ("payload_form", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::RemoteInvalid => ("remote_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::WebhookInvalid => ("webhook_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::PayloadRefused => ("payload_refused", StatusCode::UNPROCESSABLE_ENTITY),
             Self::NotRenewable => ("not_renewable", StatusCode::CONFLICT),
             Self::NoMasterKey => ("no_master_key", StatusCode::CONFLICT),
             Self::CertificateInvalid => ("certificate_invalid", StatusCode::UNPROCESSABLE_ENTITY),
@@ -233,6 +253,12 @@ impl From<ArtifactError> for Refusal {
     }
 }
 
+impl From<ProviderError> for Refusal {
+    fn from(error: ProviderError) -> Self {
+        Self::new(Code::NameInvalid, error.to_string())
+    }
+}
+
 impl From<IdError> for Refusal {
     fn from(error: IdError) -> Self {
         Self::new(Code::NameInvalid, error.to_string())
@@ -283,6 +309,8 @@ fn not_found_code(kind: &str) -> Code {
         "DNS provider" => Code::ProviderNotFound,
         "job" => Code::JobNotFound,
         "job run" => Code::JobRunNotFound,
+        "remote repository" => Code::RemoteNotFound,
+        "webhook" => Code::WebhookNotFound,
         _ => Code::PathNotFound,
     }
 }
@@ -307,7 +335,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> (\""))
             .map(|(_, rest)| rest.split('"').next().unwrap())
             .collect();
-        assert_eq!(names.len(), 53);
+        assert_eq!(names.len(), 62);
         for name in names {
             assert_eq!(page.matches(&format!("`{name}`")).count(), 1, "{name} must be on the page once");
         }

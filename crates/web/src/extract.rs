@@ -9,6 +9,7 @@ use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, TokenName};
 use havre_core::service::Place;
+use havre_webhook::provider::Provider;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -97,6 +98,21 @@ impl FromRequestParts<AppState> for JobPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
         Ok(Self { place: params.place()?, job: params.parse("job")? })
+    }
+}
+
+/// Names in the path of a webhook.
+pub(crate) struct HookPath {
+    pub(crate) project: ProjectName,
+    pub(crate) provider: Provider,
+}
+
+impl FromRequestParts<AppState> for HookPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self { project: params.parse("project")?, provider: params.parse("provider")? })
     }
 }
 

@@ -20,10 +20,12 @@ pub mod node;
 pub mod pipeline;
 pub mod project;
 pub mod release;
+pub mod remote;
 pub mod serve;
 pub mod service;
 pub mod state;
 pub mod task;
+pub mod webhook;
 
 mod extract;
 mod lines;

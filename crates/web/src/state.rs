@@ -47,6 +47,10 @@ pub struct Limits {
     pub table_wait: Duration,
     /// Most streams, sessions and uploads at once.
     pub streams: usize,
+    /// Most deliveries of webhooks taken in at once: whoever sends them is not known yet.
+    pub deliveries: usize,
+    /// Longest wait for what follows from a delivery. Senders wait ten seconds.
+    pub delivery_wait: Duration,
 }
 
 impl Default for Limits {
@@ -60,6 +64,8 @@ impl Default for Limits {
             slow_client: Duration::from_secs(600),
             table_wait: Duration::from_secs(60),
             streams: 128,
+            deliveries: 16,
+            delivery_wait: Duration::from_secs(8),
         }
     }
 }
@@ -85,6 +91,8 @@ pub struct Wiring {
     pub node: watch::Receiver<NodeView>,
     /// Bounds.
     pub limits: Limits,
+    /// Repositories may be fetched over plain HTTP, and from addresses that are not public.
+    pub remote_private: bool,
     /// Version of the program.
     pub version: String,
     /// Cancelled when the server stops: streams end, so that clients reconnect to the next process.
@@ -96,6 +104,7 @@ pub struct Wiring {
 pub struct AppState {
     wiring: Arc<Wiring>,
     slots: Arc<Semaphore>,
+    deliveries: Arc<Semaphore>,
     board: Arc<Board>,
     tables: Arc<Tables>,
 }
@@ -104,7 +113,8 @@ impl AppState {
     /// State for every router of one process.
     pub fn new(wiring: Wiring) -> Self {
         let slots = Arc::new(Semaphore::new(wiring.limits.streams));
-        Self { wiring: Arc::new(wiring), slots, board: Arc::default(), tables: Arc::default() }
+        let deliveries = Arc::new(Semaphore::new(wiring.limits.deliveries));
+        Self { wiring: Arc::new(wiring), slots, deliveries, board: Arc::default(), tables: Arc::default() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -129,6 +139,15 @@ impl AppState {
                 format!("{} streams and uploads are open already", self.wiring.limits.streams),
             )
             .hint("close some, or try again in a moment")
+        })
+    }
+
+    /// One of the bounded number of deliveries taken in at once, given back on drop. Apart from the streams: strangers may send
+    /// deliveries, and must not keep anybody from their logs.
+    pub(crate) fn delivery_slot(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.deliveries).try_acquire_owned().map_err(|_| {
+            Refusal::new(Code::TooManyStreams, "too many deliveries arrive at once")
+                .hint("send it again in a moment")
         })
     }
 }

@@ -14,10 +14,12 @@ use havre_api::job::{JobList, JobLogEntry, JobLogQuery, JobRunList};
 use havre_api::node::{Health, NodeStatus};
 use havre_api::project::ProjectList;
 use havre_api::release::{ListQuery, ReleaseList};
+use havre_api::remote::{Remote, SetRemoteRequest};
 use havre_api::route_table::RouteTable;
 use havre_api::service::{MaintenanceRequest, ScaleRequest, ScaleResponse, ServiceStatus};
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, SessionClient, SessionServer};
 use havre_api::traffic::TrafficList;
+use havre_api::webhook::{DeliveryAnswer, SetWebhookRequest, SetWebhookResponse, WebhookList};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -245,6 +247,32 @@ fn releases_and_services() {
     }
     golden::<ScaleRequest>(json!({ "replicas": 3, "dry_run": true }));
     golden::<ScaleResponse>(json!({ "dry_run": false, "from": 2, "to": 3, "warnings": [] }));
+}
+
+#[test]
+fn remotes_and_webhooks() {
+    let url = "https://git.example.org/acme/dropit.git";
+    golden::<Remote>(json!({ "project": "dropit", "url": url, "has_token": true, "created_at": AT }));
+    golden::<SetRemoteRequest>(json!({ "url": url }));
+    golden::<SetRemoteRequest>(json!({ "url": url, "token": "planted" }));
+    refused::<SetRemoteRequest>(json!({ "url": url }));
+    let (provider, path) = ("github", "/v1/hooks/dropit/github");
+    golden::<WebhookList>(json!({
+        "webhooks": [{ "project": "dropit", "provider": provider, "path": path, "created_at": AT }],
+    }));
+    golden::<SetWebhookRequest>(json!({}));
+    golden::<SetWebhookRequest>(json!({ "secret": "planted" }));
+    refused::<SetWebhookRequest>(json!({ "secret": "planted" }));
+    let made = json!({ "project": "dropit", "provider": provider, "path": path, "secret": "planted" });
+    golden::<SetWebhookResponse>(made.clone());
+    let made: SetWebhookResponse = serde_json::from_value(made).expect("the sample must be readable");
+    assert!(!format!("{made:?}").contains("planted"));
+    golden::<DeliveryAnswer>(json!({ "action": "pong" }));
+    golden::<DeliveryAnswer>(json!({ "action": "accepted" }));
+    golden::<DeliveryAnswer>(json!({ "action": "ignored", "reason": "nobody follows" }));
+    golden::<DeliveryAnswer>(
+        json!({ "action": "started", "pipelines": ["i7"], "urls": ["/v1/pipelines/i7"] }),
+    );
 }
 
 #[test]

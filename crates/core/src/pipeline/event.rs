@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::PipelineId;
 use crate::name::{EnvironmentName, ProjectName};
 use crate::pipeline::State;
-use crate::source::{CommitId, RefName};
+use crate::source::{CommitId, RefName, RemoteUrl};
 
 /// A past-tense fact; its subject is the whole installation, since a pipeline is about several services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,41 @@ pub enum Event {
         /// The new state.
         to: State,
     },
+    /// A project has this remote repository now.
+    RemoteSet {
+        /// The project.
+        project: ProjectName,
+        /// Where it is.
+        url: RemoteUrl,
+    },
+    /// A project has no remote repository any more.
+    RemoteRemoved {
+        /// The project.
+        project: ProjectName,
+    },
+    /// A project has a webhook with a new secret.
+    WebhookSet {
+        /// The project.
+        project: ProjectName,
+        /// Who sends, such as `github`.
+        provider: String,
+    },
+    /// A webhook is gone.
+    WebhookRemoved {
+        /// The project.
+        project: ProjectName,
+        /// Who sent.
+        provider: String,
+    },
+    /// A branch or tag could not be fetched and is not tried again.
+    FetchFailed {
+        /// The project.
+        project: ProjectName,
+        /// What should have been fetched.
+        reference: RefName,
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Event {
@@ -59,6 +94,15 @@ impl std::fmt::Display for Event {
                     State::Superseded { by, .. } => write!(f, "was superseded by {by}"),
                     _ => write!(f, "is {}", to.name().replace('_', " ")),
                 }
+            }
+            Self::RemoteSet { project, url } => write!(f, "{project} is fetched from {url}"),
+            Self::RemoteRemoved { project } => write!(f, "{project} has no remote repository any more"),
+            Self::WebhookSet { project, provider } => write!(f, "webhook of {provider} set for {project}"),
+            Self::WebhookRemoved { project, provider } => {
+                write!(f, "webhook of {provider} removed from {project}")
+            }
+            Self::FetchFailed { project, reference, reason } => {
+                write!(f, "{project}: {reference} could not be fetched: {reason}")
             }
         }
     }

@@ -5,6 +5,7 @@
 mod advance;
 mod checkout;
 mod context;
+mod fetch;
 mod judge;
 mod read;
 
@@ -24,11 +25,16 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::world::World;
 
+pub(crate) use fetch::Fetching;
+
 /// Repositories are compared with what was noted this often, in case control ended between a push and its note.
 const COMPARE: Duration = Duration::from_secs(600);
 
 /// Pause before an error is met again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// While a fetch waits to be tried again, it is looked at this often: nothing announces that its time has come.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Commits being read in this process.
 pub(crate) type CheckingOut = Arc<Mutex<BTreeMap<PipelineId, CancellationToken>>>;
@@ -55,6 +61,7 @@ pub async fn run(world: World, stop: CancellationToken) {
     loop {
         let ended = round(&world, is_compare_due).await;
         let failed = ended.is_err();
+        let waits = matches!(ended, Ok(true));
         if let Err(error) = ended {
             tracing::warn!(error = %chain(&error), "could not move the pipelines on; trying again");
         }
@@ -68,6 +75,7 @@ pub async fn run(world: World, stop: CancellationToken) {
                 compare = world.clock.sleep(COMPARE);
             }
             () = world.clock.sleep(RETRY), if failed => {}
+            () = world.clock.sleep(LOOK_AGAIN), if waits => {}
         }
         changes.mark_unchanged();
     }
@@ -75,9 +83,11 @@ pub async fn run(world: World, stop: CancellationToken) {
     for cancel in world.checking_out.lock().expect("no holder panics").values() {
         cancel.cancel();
     }
+    fetch::cancel_all(&world);
 }
 
-async fn round(world: &World, is_compare_due: bool) -> Result<(), PipelineError> {
+/// Whether a fetch waits for its time.
+async fn round(world: &World, is_compare_due: bool) -> Result<bool, PipelineError> {
     if is_compare_due {
         notice(world).await?;
     }
@@ -120,11 +130,13 @@ pub async fn notice(world: &World) -> Result<(), PipelineError> {
     Ok(())
 }
 
-/// One round: looks at what was pushed, begins what is due, moves on what is at work.
+/// One round: fetches what is due, looks at what was pushed, begins what is due, moves on what is at work. Whether a fetch waits for
+/// its time.
 ///
 /// # Errors
 /// See [`PipelineError`]; what was done before stays done.
-pub async fn activate(world: &World) -> Result<(), PipelineError> {
+pub async fn activate(world: &World) -> Result<bool, PipelineError> {
+    let waits = fetch::activate(world).await?;
     // One that cannot be looked at now holds up no other.
     let mut failed = None;
     for row in world.store.read(|view| view.list_unjudged_refs()).await? {
@@ -149,7 +161,7 @@ pub async fn activate(world: &World) -> Result<(), PipelineError> {
             _ => {}
         }
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(waits), Err)
 }
 
 /// A checkout whose pipeline was closed by somebody else is told to stop.

@@ -5,6 +5,7 @@
 mod certificate;
 mod deploy;
 mod failure;
+mod fetch;
 mod image;
 mod job;
 mod job_restart;

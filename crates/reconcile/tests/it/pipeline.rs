@@ -1,12 +1,15 @@
 //! From a moved branch to what users get: what follows, what does not, and what a crash changes.
 
 use havre_build::builder::BuildError;
+use havre_build::fake::artifact_of;
+use havre_core::artifact::Artifact;
 use havre_core::build::State as BuildState;
 use havre_core::event::Actor;
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
 use havre_core::pipeline::{Pipeline, State};
 use havre_core::source::{BranchName, CommitId, RefName};
+use havre_engine::fake::script::Script;
 use havre_reconcile::pipeline;
 use havre_source::SourceError;
 use havre_source::fake::FakeFile;
@@ -53,7 +56,17 @@ fn push(outside: &Outside, name: &str, files: &[(&str, &str)]) -> CommitId {
     outside.source.push(&project(), &branch(name), &all)
 }
 
+/// What builds have made is where tasks are started, as with a real engine.
+fn know_images(outside: &Outside) {
+    for request in outside.builder.requests() {
+        if let Artifact::Image { id, .. } = artifact_of(&request) {
+            outside.engine.add_image(&id, None, Script::runs());
+        }
+    }
+}
+
 async fn turn(control: &Control) {
+    know_images(&control.outside);
     pipeline::notice(&control.world).await.unwrap();
     pipeline::activate(&control.world).await.unwrap();
     control.background().await;

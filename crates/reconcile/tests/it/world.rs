@@ -158,6 +158,15 @@ impl Outside {
 
     /// Starts a control process.
     pub(crate) fn control(&self) -> Control {
+        self.start(false)
+    }
+
+    /// The same, and repositories may be fetched from this machine.
+    pub(crate) fn control_with_private_remotes(&self) -> Control {
+        self.start(true)
+    }
+
+    fn start(&self, remote_private: bool) -> Control {
         let store = Store::open(OpenOptions {
             path: self.path("store.sqlite"),
             installation: "test".to_owned(),
@@ -185,6 +194,7 @@ impl Outside {
             build_dir: self.path("builds"),
             build_capacity: 1,
             public_addresses: vec!["203.0.113.7".parse().unwrap()],
+            remote_private,
         };
         Control { world: World::new(store, seams, settings), outside: self.clone() }
     }

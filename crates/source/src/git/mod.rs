@@ -3,6 +3,7 @@
 //! with what is recorded. Tests in `tests/it/contract.rs` and `tests/it/git.rs`.
 
 mod command;
+mod fetch;
 mod objects;
 mod pack;
 mod refs;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{PackPlan, PackSummary};
 use crate::error::SourceError;
-use crate::source::{Commit, Exchange, Exchanged, Protocol, Service, Source};
+use crate::source::{Commit, Exchange, Exchanged, Protocol, Remote, Service, Source};
 use crate::tree::{ObjectId, Tree};
 
 use command::Git;
@@ -123,6 +124,16 @@ impl Source for GitSource {
             Service::UploadPack => serve::fetch(self, repository, exchange, &cancel).await,
             Service::ReceivePack => serve::push(self, repository, exchange, &cancel).await,
         }
+    }
+
+    async fn fetch(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        reference: &RefName,
+        cancel: CancellationToken,
+    ) -> Result<Option<CommitId>, SourceError> {
+        fetch::fetch(self, repository, remote, reference, &cancel).await
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

@@ -41,6 +41,7 @@ fn operations() -> Vec<(String, String)> {
             .replace("{repository}", "dropit.git")
             .replace("{certificate}", "c1")
             .replace("{issuer}", "own")
+            .replace("{provider}", "github")
             .replace("{zone}", "example.org")
             .replace("{job}", "cleanup")
             .replace("{run}", "j1")
@@ -63,13 +64,19 @@ async fn no_route_answers_without_a_token() {
             assert_eq!(response.status(), 200, "{method} {path}");
             continue;
         }
+        // Senders of webhooks prove by a signature who they are.
+        if path.starts_with("/v1/hooks/") {
+            let (status, body) = read(response).await;
+            assert_eq!((status, &body["code"]), (401, &json!("delivery_refused")), "{method} {path}");
+            continue;
+        }
         let scheme = if path.starts_with("/git/") { "Basic " } else { "Bearer" };
         let asked = response.headers()["www-authenticate"].to_str().expect("text").to_owned();
         assert!(asked.starts_with(scheme), "{method} {path}: {asked}");
         assert_eq!(read(response).await, (401, unauthorised()), "{method} {path}");
         refused += 1;
     }
-    assert_eq!(refused, 54);
+    assert_eq!(refused, 60);
     // Neither unknown paths nor unknown methods nor the edge's own paths tell anything.
     for (method, path) in
         [("GET", "/"), ("GET", "/v1/nothing"), ("PATCH", "/v1/projects"), ("GET", "/edge/v1/table")]

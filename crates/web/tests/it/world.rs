@@ -92,6 +92,7 @@ impl World {
             build_log_dir: folder.path().to_owned(),
             node: node_seen,
             limits,
+            remote_private: false,
             version: "0.0.0-test".to_owned(),
             stop: stop.clone(),
         });

@@ -1,0 +1,153 @@
+//! From a delivery of a webhook to what users get: the repository lies elsewhere (here: as another project of the same server), and
+//! control fetches it with a token when somebody who knows the secret says that it has moved.
+
+use bytes::Bytes;
+use havre_api::access::CreateTokenResponse;
+use havre_api::pipeline::{Pipeline, PipelineList};
+use havre_api::remote::Remote;
+use havre_api::webhook::{DeliveryAnswer, SetWebhookResponse};
+use havre_webhook::verify::sign;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::UnixStream;
+
+use crate::world::docker::IMAGE;
+use crate::world::repository::Repository;
+use crate::world::spec::HOST;
+use crate::world::{World, until};
+
+const MANIFEST: &str = r#"project = "e2e"
+
+[services.app]
+dockerfile = "Dockerfile"
+port = 3000
+health = "/health"
+hosts = ["HOST"]
+https = "off"
+memory = "256MB"
+stop_grace = "5s"
+"#;
+
+/// Where the repository really is, and who may call.
+struct Hook {
+    upstream: Repository,
+    token: String,
+    path: String,
+    secret: String,
+}
+
+impl Hook {
+    async fn set(world: &World) -> Self {
+        let request = json!({ "name": "upstream" });
+        let made: CreateTokenResponse = world.api.send(Method::POST, "/v1/tokens", &request).await;
+        let token = made.token;
+        let address = format!("{}/git/upstream.git", world.api_address());
+        let upstream = Repository::new(&format!("http://x:{token}@{address}"));
+        upstream.write("havre.toml", &MANIFEST.replace("HOST", HOST));
+        let dockerfile = format!("FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\n");
+        upstream.write("Dockerfile", &dockerfile);
+        let request = json!({ "url": format!("http://{address}"), "token": token });
+        let remote: Remote = world.api.send(Method::PUT, "/v1/projects/e2e/remote", &request).await;
+        assert!(remote.has_token);
+        let path = "/v1/projects/e2e/webhooks/github";
+        let made: SetWebhookResponse = world.api.send(Method::PUT, path, &json!({})).await;
+        Self { upstream, token, path: made.path, secret: made.secret }
+    }
+
+    /// Says that `branch` is at `commit` now, as GitHub would; with `flip`, somebody has changed a byte on the way.
+    async fn deliver(
+        &self,
+        world: &World,
+        (branch, commit): (&str, &str),
+        delivery: &str,
+        flip: bool,
+    ) -> (StatusCode, Bytes) {
+        let body = json!({
+            "ref": format!("refs/heads/{branch}"), "before": "0".repeat(40), "after": commit,
+            "repository": { "full_name": "acme/upstream" },
+        });
+        let mut body = body.to_string().into_bytes();
+        let signature: String =
+            sign(self.secret.as_bytes(), &body).iter().map(|byte| format!("{byte:02x}")).collect();
+        if flip {
+            body[0] ^= 1;
+        }
+        let stream = UnixStream::connect(&world.api.socket).await.expect("control listens");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("control speaks HTTP");
+        tokio::spawn(connection);
+        let request = Request::post(&self.path)
+            .header("host", "havre")
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .header("x-github-delivery", delivery)
+            .header("x-hub-signature-256", format!("sha256={signature}"))
+            .body(Full::new(Bytes::from(body)))
+            .expect("a request");
+        let answer = sender.send_request(request).await.expect("control answers");
+        let status = answer.status();
+        (status, answer.into_body().collect().await.expect("a body").to_bytes())
+    }
+}
+
+fn answer(body: &Bytes) -> DeliveryAnswer {
+    serde_json::from_slice(body).expect("the answer has the documented form")
+}
+
+/// How the newest pipeline of the project for this commit ended.
+async fn ended(world: &World, commit: &str) -> Pipeline {
+    until("the pipeline ends", async || {
+        let list: PipelineList = world.api.find("/v1/projects/e2e/pipelines").await?;
+        let newest = list.pipelines.into_iter().find(|one| one.commit.as_str() == commit)?;
+        newest.state.is_final().then_some(newest)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_pushed_elsewhere_is_fetched_built_and_deployed() {
+    let mut world = World::start().await;
+    // Token and secret are sealed.
+    havre_store::MasterKey::create(&world.config.with_file_name("master.key")).expect("a key");
+    world.process("control").kill();
+    world.start_control().await;
+    let hook = Hook::set(&world).await;
+    let commit = hook.upstream.commit("Say hello");
+    let (is_well, told) = hook.upstream.push(&["main"]).await;
+    assert!(is_well, "{told}");
+
+    let (status, body) = hook.deliver(&world, ("main", &commit), "one", true).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{body:?}");
+    let (status, body) = hook.deliver(&world, ("main", &commit), "one", false).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body:?}");
+    assert!(matches!(answer(&body), DeliveryAnswer::Started { .. } | DeliveryAnswer::Accepted), "{body:?}");
+    let pipeline = ended(&world, &commit).await;
+    assert_eq!(pipeline.state.name(), "succeeded", "{pipeline:?}");
+    assert_eq!(pipeline.cause.actor().to_string(), "webhook github");
+    let (status, body) = hook.deliver(&world, ("main", &commit), "one", false).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{body:?}");
+
+    let (is_well, told) = hook.upstream.push(&["main:feature/x"]).await;
+    assert!(is_well, "{told}");
+    let (status, body) = hook.deliver(&world, ("feature/x", &commit), "two", false).await;
+    assert_eq!(status, StatusCode::OK, "{body:?}");
+    let DeliveryAnswer::Ignored { reason } = answer(&body) else { panic!("{body:?}") };
+    assert!(reason.contains("no environment of havre.toml follows the branch feature/x"), "{reason}");
+
+    let fetched = format!("http://x:{}@{}/git/e2e.git", hook.token, world.api_address());
+    assert!(hook.upstream.git(&["ls-remote", &fetched]).contains("refs/heads/feature/x"));
+    let (is_well, told) = hook.upstream.push(&[":feature/x"]).await;
+    assert!(is_well, "{told}");
+    let (status, body) = hook.deliver(&world, ("feature/x", &"0".repeat(40)), "three", false).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body:?}");
+    until("the branch is gone here too", async || {
+        let refs = hook.upstream.git(&["ls-remote", &fetched]);
+        (!refs.contains("refs/heads/feature/x")).then_some(())
+    })
+    .await;
+
+    let log = std::fs::read_to_string(world.config.with_file_name("control.log")).expect("a log");
+    assert!(!log.contains(&hook.token) && !log.contains(&hook.secret), "a secret is in the log");
+}

@@ -1,0 +1,90 @@
+//! What webhooks announce: where it may be fetched from, and how often it is tried. That it really is fetched is shown end to end.
+
+use havre_core::event::Actor;
+use havre_core::name::ProjectName;
+use havre_core::quantity::Span;
+use havre_core::source::RefName;
+use havre_reconcile::pipeline;
+
+use crate::world::{Control, Outside};
+
+fn project() -> ProjectName {
+    "dropit".parse().unwrap()
+}
+
+fn main_branch() -> RefName {
+    "refs/heads/main".parse().unwrap()
+}
+
+async fn ask(control: &Control, url: Option<&'static str>) {
+    let by = Actor::Webhook { provider: "github".to_owned() };
+    let written = control.world.store.write(control.world.now(), by, move |tx| {
+        if let Some(url) = url {
+            tx.set_remote(&project(), &url.parse().unwrap(), None)?;
+        }
+        let wanted = "a".repeat(40).parse().unwrap();
+        tx.request_fetch(&project(), &main_branch(), Some(&wanted))
+    });
+    written.await.unwrap();
+}
+
+/// One round, to the end of what it has begun; tries of what is left.
+async fn round(control: &Control) -> Vec<u32> {
+    pipeline::activate(&control.world).await.unwrap();
+    control.background().await;
+    let rows = control.world.store.read(|view| view.list_fetches()).await.unwrap();
+    rows.into_iter().map(|row| row.tries).collect()
+}
+
+async fn last_event(control: &Control) -> String {
+    let events = control.world.store.read(|view| view.events(0, None, u32::MAX)).await.unwrap();
+    events.last().map(|event| event.kind.to_string()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_may_not_be_reached_is_given_up_at_once() {
+    let outside = Outside::new();
+    let control = outside.control();
+    for (url, reason) in [
+        (None, "the project dropit has no remote repository: set one with `havre remote set URL`"),
+        (
+            Some("http://git.example.org/x.git"),
+            "git.example.org: only https:// is fetched from (`remote_private` in havred.toml allows http://)",
+        ),
+        (
+            Some("https://127.0.0.1:1/x.git"),
+            "127.0.0.1 is at 127.0.0.1, which is not a public address (`remote_private` in havred.toml allows others)",
+        ),
+        (
+            Some("https://[fd00::1]/x.git"),
+            "fd00::1 is at fd00::1, which is not a public address (`remote_private` in havred.toml allows others)",
+        ),
+    ] {
+        ask(&control, url).await;
+        assert_eq!(round(&control).await, Vec::<u32>::new(), "{url:?}");
+        let expected = format!("dropit: refs/heads/main could not be fetched: {reason}");
+        assert_eq!(last_event(&control).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn one_that_fails_is_tried_again_and_given_up_in_the_end() {
+    let outside = Outside::new();
+    // Its host is allowed and nobody listens there.
+    let control = outside.control_with_private_remotes();
+    ask(&control, Some("http://127.0.0.1:1/x.git")).await;
+    for (tries, pause) in [(1_u32, 5), (2, 30), (3, 120), (4, 600)] {
+        assert_eq!(round(&control).await, [tries]);
+        outside.clock.advance(Span::seconds(pause - 1).duration());
+        assert_eq!(round(&control).await, [tries], "its time has not come");
+        outside.clock.advance(Span::seconds(1).duration());
+    }
+    assert_eq!(round(&control).await, Vec::<u32>::new());
+    let last = last_event(&control).await;
+    assert!(
+        last.starts_with(
+            "dropit: refs/heads/main could not be fetched: could not fetch from the remote repository"
+        ),
+        "{last}"
+    );
+}

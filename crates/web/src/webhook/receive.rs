@@ -1,0 +1,240 @@
+//! `POST /v1/hooks/{project}/{provider}`: a sender says that something has happened. Whoever does not prove to know the secret is told
+//! nothing, not even whether there is such a webhook. A delivery that is believed is remembered and asks for a fetch, in one
+//! transaction; what follows from the push is decided by the loop, and waited for a moment. Tests: `tests/it/webhook.rs`.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use havre_api::error::ErrorBody;
+use havre_api::webhook::DeliveryAnswer;
+use havre_core::event::Actor;
+use havre_core::id::PipelineId;
+use havre_core::name::ProjectName;
+use havre_core::pipeline::push::Verdict;
+use havre_core::secret::Secret;
+use havre_core::source::{CommitId, RefName};
+use havre_webhook::delivery::Delivery;
+use havre_webhook::headers::Headers;
+use havre_webhook::payload::{self, BODY_MAX, Contents, Event, PayloadError};
+use havre_webhook::provider::Provider;
+use havre_webhook::verify::{self, verify};
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+
+use crate::error::{Code, Refusal};
+use crate::extract::{HookPath, read_body};
+use crate::state::AppState;
+use crate::transaction;
+
+/// How often it is looked whether something was decided.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// What deliveries for webhooks that are not there are compared with, so that they take as long as others.
+const NOBODY: &[u8] = b"there is no such webhook on this server";
+
+/// A branch or tag that should be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wish {
+    reference: RefName,
+    /// The commit that was announced; absent where it was removed.
+    commit: Option<CommitId>,
+}
+
+/// What a delivery comes to.
+#[derive(Debug, Default)]
+struct Outcome {
+    wishes: Vec<Wish>,
+    is_ping: bool,
+    /// Why nothing follows from the rest of it.
+    reasons: Vec<String>,
+}
+
+/// Take a delivery of a webhook. The sender proves by a signature that it knows the secret; no access token is needed.
+#[utoipa::path(post, path = "/v1/hooks/{project}/{provider}", tag = "pipeline", operation_id = "receive_delivery",
+    security(()),
+    params(("project" = String, Path, example = "dropit"), ("provider" = String, Path, example = "github")),
+    request_body(content = Vec<u8>, content_type = "application/json"),
+    responses(
+        (status = 200, body = DeliveryAnswer, description = "Nothing follows"),
+        (status = 202, body = DeliveryAnswer, description = "Something follows"),
+        (status = 400, body = ErrorBody, description = "`payload_invalid`"),
+        (status = 401, body = ErrorBody, description = "`delivery_refused`"),
+        (status = 409, body = ErrorBody, description = "`delivery_repeated`"),
+        (status = 413, body = ErrorBody, description = "`body_too_large`"),
+        (status = 415, body = ErrorBody, description = "`payload_form`"),
+        (status = 422, body = ErrorBody, description = "`payload_refused`"),
+    ))]
+pub(crate) async fn receive(
+    State(state): State<AppState>,
+    HookPath { project, provider }: HookPath,
+    request: Request,
+) -> Result<(StatusCode, Json<DeliveryAnswer>), Refusal> {
+    let (delivery, contents) = {
+        // Given back before the wait: what is bounded is the memory of bodies.
+        let _slot = state.delivery_slot()?;
+        take(&state, &project, provider, request).await?
+    };
+    let outcome = sort(contents);
+    let outcome = record(&state, project.clone(), provider, delivery, outcome).await?;
+    if outcome.wishes.is_empty() && outcome.is_ping {
+        return Ok((StatusCode::OK, Json(DeliveryAnswer::Pong)));
+    }
+    Ok(answer(&state, &project, outcome).await)
+}
+
+/// Reads a delivery, and believes it or not.
+async fn take(
+    state: &AppState,
+    project: &ProjectName,
+    provider: Provider,
+    request: Request,
+) -> Result<(Delivery, Contents), Refusal> {
+    let headers = request.headers().clone();
+    let body = tokio::time::timeout(state.limits.upload_silence, read_body(request, BODY_MAX)).await;
+    let late = |_| Refusal::new(Code::UploadStalled, "the delivery did not arrive in time");
+    let body = body.map_err(late)??;
+    let name = project.clone();
+    let secret = state.store.read(move |view| view.find_webhook_secret(&name, provider.as_str())).await?;
+    let lines = lines(&headers);
+    let headers = Headers::new(&lines);
+    if let Err(refusal) = check(provider, secret.as_ref(), &headers, &body) {
+        tracing::info!(%project, %provider, reason = refusal.name(), "a delivery was refused");
+        return Err(Refusal::new(Code::DeliveryRefused, "the delivery proves nothing")
+            .hint("enter the secret of the webhook at the sender; the log of havred says more"));
+    }
+    let delivery = Delivery::read(provider, &headers, &body);
+    let delivery = delivery.map_err(|error| Refusal::new(Code::PayloadInvalid, error.to_string()))?;
+    Ok((delivery, payload::read(provider, &headers, &body).map_err(refuse)?))
+}
+
+fn lines(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+}
+
+/// Whether the sender knows the secret. Where there is none, nobody does, after the same work.
+fn check(
+    provider: Provider,
+    secret: Option<&Secret>,
+    headers: &Headers<'_>,
+    body: &[u8],
+) -> Result<(), verify::Refusal> {
+    match secret {
+        Some(secret) => verify(provider, secret.expose(), headers, body),
+        None => {
+            let verified = verify(provider, NOBODY, headers, body);
+            let _ = std::hint::black_box(verified);
+            Err(verify::Refusal::SecretMissing)
+        }
+    }
+}
+
+fn refuse(error: PayloadError) -> Refusal {
+    let code = match &error {
+        PayloadError::TooLarge { .. } => Code::BodyTooLarge,
+        PayloadError::Form => Code::PayloadForm,
+        PayloadError::RefInvalid(_) | PayloadError::CommitInvalid(_) | PayloadError::ImageInvalid(_) => {
+            Code::PayloadRefused
+        }
+        _ => Code::PayloadInvalid,
+    };
+    let details = serde_json::json!({ "reason": error.name() });
+    Refusal::new(code, crate::error::chain(&error)).details(details)
+}
+
+/// What is asked for, and what is not used.
+fn sort(contents: Contents) -> Outcome {
+    let mut outcome = Outcome::default();
+    for event in contents.events {
+        match event {
+            Event::Push(push) | Event::Tag(push) => {
+                let commit = if push.is_deleted { None } else { Some(push.after) };
+                outcome.wishes.push(Wish { reference: push.reference, commit });
+            }
+            Event::Ping => outcome.is_ping = true,
+            Event::PullRequest(_) => outcome.reasons.push("pull requests are not used yet".to_owned()),
+            Event::ImagePushed(_) => outcome.reasons.push("images are not used yet".to_owned()),
+            Event::Other { name } => outcome.reasons.push(format!("events of the kind {name} are not used")),
+        }
+    }
+    outcome.reasons.extend(contents.refused.iter().map(|error| crate::error::chain(error)));
+    outcome
+}
+
+/// Remembers the delivery and asks for what it announces.
+async fn record(
+    state: &AppState,
+    project: ProjectName,
+    provider: Provider,
+    delivery: Delivery,
+    mut outcome: Outcome,
+) -> Result<Outcome, Refusal> {
+    let actor = Actor::Webhook { provider: provider.to_string() };
+    let written = transaction::write(state, actor, move |tx| {
+        let (id, body) = (delivery.id.as_str(), delivery.body.to_string());
+        if !tx.remember_delivery(&project, provider.as_str(), id, &body)? {
+            let message = "this delivery was here before; nothing is done again";
+            return Err(Refusal::new(Code::DeliveryRepeated, message));
+        }
+        if !outcome.wishes.is_empty() && tx.find_remote(&project)?.is_none() {
+            outcome.wishes.clear();
+            outcome.reasons.push(format!(
+                "the project {project} has no remote repository to fetch from: set one with `havre remote set URL`"
+            ));
+        }
+        for wish in &outcome.wishes {
+            tx.request_fetch(&project, &wish.reference, wish.commit.as_ref())?;
+        }
+        Ok(outcome)
+    });
+    written.await
+}
+
+/// Waits a moment for what is decided about every push, and says it.
+async fn answer(
+    state: &AppState,
+    project: &ProjectName,
+    outcome: Outcome,
+) -> (StatusCode, Json<DeliveryAnswer>) {
+    let until = Instant::now() + state.limits.delivery_wait;
+    let mut reasons = outcome.reasons;
+    let mut pipelines: Vec<PipelineId> = Vec::new();
+    let mut is_open = false;
+    for Wish { reference, commit } in outcome.wishes {
+        let verdict = match commit {
+            Some(commit) => decision(state, project, reference, commit, until).await,
+            None => None,
+        };
+        match verdict {
+            Some(Verdict::Started { pipelines: found }) => pipelines.extend(found),
+            Some(Verdict::Ignored { reason }) => reasons.push(reason),
+            None => is_open = true,
+        }
+    }
+    let (status, answer) = if !pipelines.is_empty() {
+        let urls = pipelines.iter().map(|id| format!("/v1/pipelines/{id}")).collect();
+        (StatusCode::ACCEPTED, DeliveryAnswer::Started { pipelines, urls })
+    } else if is_open {
+        (StatusCode::ACCEPTED, DeliveryAnswer::Accepted)
+    } else {
+        (StatusCode::OK, DeliveryAnswer::Ignored { reason: reasons.join("; ") })
+    };
+    (status, Json(answer))
+}
+
+/// What is decided about exactly this commit, if it is by `until`.
+async fn decision(
+    state: &AppState,
+    project: &ProjectName,
+    reference: RefName,
+    commit: CommitId,
+    until: Instant,
+) -> Option<Verdict> {
+    loop {
+        let (name, key) = (project.clone(), reference.clone());
+        let row = state.store.read(move |view| view.find_ref(&name, &key)).await.ok().flatten();
+        let verdict = row.filter(|row| row.commit == commit).and_then(|row| row.verdict);
+        if verdict.is_some() || Instant::now() >= until || state.stop.is_cancelled() {
+            return verdict;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
