@@ -5,6 +5,7 @@ use havre_core::name::ProjectName;
 use havre_core::quantity::Span;
 use havre_core::source::RefName;
 use havre_reconcile::pipeline;
+use havre_source::SourceError;
 
 use crate::world::{Control, Outside};
 
@@ -70,15 +71,20 @@ async fn what_may_not_be_reached_is_given_up_at_once() {
 #[tokio::test]
 async fn one_that_fails_is_tried_again_and_given_up_in_the_end() {
     let outside = Outside::new();
-    // Its host is allowed and nobody listens there.
+    let trouble = || SourceError::TimedOut {
+        what: "fetch from the remote repository".to_owned(),
+        limit: "10m".to_owned(),
+    };
     let control = outside.control_with_private_remotes();
     ask(&control, Some("http://127.0.0.1:1/x.git")).await;
     for (tries, pause) in [(1_u32, 5), (2, 30), (3, 120), (4, 600)] {
+        outside.source.fail_next(trouble());
         assert_eq!(round(&control).await, [tries]);
         outside.clock.advance(Span::seconds(pause - 1).duration());
         assert_eq!(round(&control).await, [tries], "its time has not come");
         outside.clock.advance(Span::seconds(1).duration());
     }
+    outside.source.fail_next(trouble());
     assert_eq!(round(&control).await, Vec::<u32>::new());
     let last = last_event(&control).await;
     assert!(

@@ -62,6 +62,8 @@ pub(crate) async fn rounds(control: &Control) {
         let last = control.world.store.read(|view| view.last_event()).await.unwrap();
         (last, control.outside.engine.done().len())
     };
+    // The engine's events say so at once when a task has ended.
+    control.world.engine_changed();
     for _ in 0..50 {
         let before = seen().await;
         if let Err(error) = job::activate(&control.world).await {

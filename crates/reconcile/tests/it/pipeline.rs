@@ -175,7 +175,10 @@ async fn a_commit_that_cannot_be_read_fails_where_it_matters() {
         ),
         (("worker/.dockerignore", "["), "worker/.dockerignore is wrong"),
         (
-            ("havre.toml", "project = \"dropit\"\n[services.api]\nport = 1\nhosts = [\"a.example\"]\n"),
+            (
+                "havre.toml",
+                "project = \"dropit\"\n[services.api]\nroot = \"docs\"\nport = 1\nhosts = [\"a.example\"]\n",
+            ),
             "could not tell what",
         ),
     ] {

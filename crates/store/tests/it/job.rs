@@ -147,7 +147,8 @@ async fn an_instant_has_one_run_and_a_job_one_open_run() {
     let error = world.try_write(71, move |tx| tx.request_job_run(service, &name())).await.unwrap_err();
     assert_eq!(error.to_string(), "j1 of the job cleanup has not ended, and two runs of a job never overlap");
     let overlap = Some(SkipReason::Overlap { run: first });
-    assert_eq!(plan(&world, service, 70, overlap.clone()).await, Some(JobRunId::new(2)));
+    // Numbers are never used twice, and an attempt that found its place taken may use one up.
+    let second = plan(&world, service, 70, overlap.clone()).await.unwrap();
     assert_eq!(plan(&world, service, 70, overlap).await, None);
 
     set(&world, first, waiting(10), State::Cancelled { at: at(80) }).await.unwrap();
@@ -157,10 +158,10 @@ async fn an_instant_has_one_run_and_a_job_one_open_run() {
     assert_eq!(
         told(&world).await,
         [
-            "job cleanup: j1 of 2001-09-09T01:46:50.000Z planned",
-            "job cleanup: j2 of 2001-09-09T01:47:50.000Z skipped: j1 had not ended",
-            "job cleanup: j1 is cancelled",
-            "job cleanup: j3 asked for",
+            "job cleanup: j1 of 2001-09-09T01:46:50.000Z planned".to_owned(),
+            format!("job cleanup: {second} of 2001-09-09T01:47:50.000Z skipped: j1 had not ended"),
+            "job cleanup: j1 is cancelled".to_owned(),
+            format!("job cleanup: {} asked for", by_hand.id),
         ]
     );
 }
