@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let _ = havre_core::manifest::parse(text);
+    let _ = havre_manifest::parse(text);
 });

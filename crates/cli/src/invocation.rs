@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use havre_api::environment::EnvironmentStatus;
-use havre_core::manifest::{self, Manifest, TEXT_MAX};
 use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
+use havre_manifest::{self as manifest, Manifest, TEXT_MAX};
 
 use crate::context;
 use crate::exit::{CliError, Exit};

@@ -82,9 +82,12 @@ pub fn encode_band(out: &mut Vec<u8>, band: Band, data: &[u8]) {
 mod tests {
     use super::*;
 
+    /// Bytes, and the frame they begin with.
+    type Row = (&'static [u8], Option<(Pkt<'static>, usize)>);
+
     #[test]
     fn frames() {
-        let table: [(&[u8], Option<(Pkt<'_>, usize)>); 10] = [
+        let table: [Row; 10] = [
             (b"", None),
             (b"000", None),
             (b"0000", Some((Pkt::Flush, 4))),

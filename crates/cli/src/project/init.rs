@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use havre_core::manifest;
 use havre_core::name::{NAME_MAX, ProjectName};
+use havre_manifest as manifest;
 
 use super::detect::{Found, Origin, detect};
 use crate::exit::{CliError, Exit};

@@ -17,7 +17,7 @@ const TOKEN_MAX: u64 = 4096;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Address of the repository, such as https://github.com/acme/dropit.git
+    /// Address of the repository, such as `https://github.com/acme/dropit.git`
     url: RemoteUrl,
     /// Read an access token of the forge from standard input; without it, none is used
     #[arg(long)]

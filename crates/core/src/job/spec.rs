@@ -1,5 +1,5 @@
 //! What a user says about one job, defaults included: part of the specification of its service. `havre.toml` is turned into
-//! it by `havre_core::manifest`. Tests: `tests/it/job`.
+//! it by `havre_manifest`. Tests: `tests/it/job`.
 
 use havre_schedule::{Schedule, Zone};
 use serde::{Deserialize, Serialize};

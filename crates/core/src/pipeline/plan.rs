@@ -232,7 +232,7 @@ mod tests {
     fn nothing_is_deployed_before_everything_is_built() {
         let running = build(2, BuildState::Running { since: AT });
         assert_eq!(decide(&[built(1), running.clone()], &[]), Step::Wait);
-        assert_eq!(decide(&[running.clone()], &[]), Step::Wait);
+        assert_eq!(decide(std::slice::from_ref(&running), &[]), Step::Wait);
         let all = Step::Deploy { builds: vec![BuildId::new(1), BuildId::new(2)] };
         assert_eq!(decide(&[built(1), built(2)], &[]), all);
         let failed = BuildState::Failed {

@@ -1,5 +1,5 @@
 //! Specification of a service as it stands in rows: complete, parsed, versioned, with every default filled in.
-//! `havre.toml` is turned into it by `havre_core::manifest`.
+//! `havre.toml` is turned into it by `havre_manifest`.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;

@@ -109,5 +109,5 @@ fn missing_flag(command: &Command, is_production: bool) -> Option<&'static str> 
     let install = install::of(command).filter(|install| install.kind == Kind::Dependencies)?;
     let (_, accepted, missing) = PRODUCTION.iter().find(|(tool, ..)| *tool == install.tool)?;
     let is_node = matches!(install.tool, "npm" | "pnpm" | "yarn");
-    (!command.has(accepted) && !(is_node && is_production)).then_some(*missing)
+    (!(command.has(accepted) || is_node && is_production)).then_some(*missing)
 }

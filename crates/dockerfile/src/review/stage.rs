@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use havre_core::manifest::schema::nearest;
+use havre_core::suggest::nearest;
 
 use crate::file::{Scope, Stage, words};
 use crate::review::Findings;

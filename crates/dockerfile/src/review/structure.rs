@@ -1,6 +1,6 @@
 //! Rules about the file as a whole and about instructions as such: what Docker refuses, and what counts once.
 
-use havre_core::manifest::schema::nearest;
+use havre_core::suggest::nearest;
 
 use crate::file::{Instruction, Keyword};
 use crate::review::Findings;

@@ -102,9 +102,12 @@ fn refused(lines: &str, files: &[(&str, &str)]) -> String {
     write(&package(lines, files), &path(".")).expect_err("must be refused").to_string()
 }
 
+/// What it is about, the folder, and the files of the repository.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn frameworks_and_managers() {
-    let rows: [(&str, &str, &[(&str, &str)]); 8] = [
+    let rows: [Row; 8] = [
         (
             "pnpm_workspaces",
             r#""scripts": {"start": "node server.js", "build": "tsc"}, "dependencies": {"express": "5", "bcrypt": "5"}"#,

@@ -2,10 +2,10 @@
 //! Tests: `tests/it/pipeline.rs`.
 
 use havre_core::event::Actor;
-use havre_core::manifest::Manifest;
 use havre_core::name::EnvironmentName;
-use havre_core::pipeline::push::{self, DEFAULT_BRANCH, Verdict};
+use havre_core::pipeline::push::{DEFAULT_BRANCH, Verdict};
 use havre_core::pipeline::{Cause, Stage, State, line};
+use havre_manifest::Manifest;
 use havre_source::{Commit, SourceError};
 use havre_store::{NewPipeline, RefRow, StoreError, Tx};
 
@@ -50,7 +50,7 @@ async fn decide(world: &World, row: &RefRow) -> Result<Decision, SourceError> {
 }
 
 fn follow(manifest: &Manifest, row: &RefRow, commit: Commit) -> Decision {
-    match push::environments(manifest, &row.reference, &commit.message) {
+    match havre_manifest::follow::environments(manifest, &row.reference, &commit.message) {
         Ok(environments) => Decision::Start { environments, commit, failed: None },
         Err(reason) => Decision::Ignore(reason),
     }

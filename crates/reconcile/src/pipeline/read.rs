@@ -1,8 +1,8 @@
 //! Reads `havre.toml` of a commit. Tests: `tests/it/pipeline.rs`.
 
-use havre_core::manifest::{self, Manifest};
 use havre_core::name::{ProjectName, RelativePath};
 use havre_core::source::CommitId;
+use havre_manifest::{self as manifest, Manifest};
 use havre_source::tree::EntryKind;
 use havre_source::{SourceError, Tree};
 

@@ -85,7 +85,7 @@ async fn the_newest_wish_counts() {
     assert_eq!(due(19).await, []);
     let second = due(20).await.remove(0);
     assert_eq!(second.tries, 1);
-    assert_eq!(due(-100_000).await, [second.clone()], "the clock was set back");
+    assert_eq!(due(-100_000).await, std::slice::from_ref(&second), "the clock was set back");
 
     ask(21, 'b').await;
     let row = second.clone();

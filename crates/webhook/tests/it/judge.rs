@@ -191,9 +191,12 @@ fn messages_can_ask_for_nothing() {
     }
 }
 
+/// Paths that matter, paths that do not, what the payload lists, and whether a run follows.
+type PathRow = (&'static [&'static str], &'static [&'static str], Option<&'static [&'static str]>, bool);
+
 #[test]
 fn paths_decide_what_matters_in_a_monorepo() {
-    let rows: [(&[&str], &[&str], Option<&[&str]>, bool); 13] = [
+    let rows: [PathRow; 13] = [
         (&[], &[], Some(&[]), true),
         (&[], &[], Some(&["docs/a.md"]), true),
         (&["apps/api"], &[], Some(&["apps/api/src/main.rs"]), true),

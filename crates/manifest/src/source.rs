@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::ENV_BYTES_MAX;
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::schema::is_own_variable;
-use crate::name::{EnvKey, RelativePath};
-use crate::service::spec::DockerfileSource;
+use crate::ENV_BYTES_MAX;
+use crate::problem::Code;
+use crate::read::{Fields, Reader, Value};
+use crate::schema::is_own_variable;
+use havre_core::name::{EnvKey, RelativePath};
+use havre_core::service::spec::DockerfileSource;
 
 /// Reads the keys that belong to a Dockerfile, whose own value is given. `None` when one has a problem.
 pub(super) fn read_dockerfile(

@@ -4,14 +4,14 @@
 mod parts;
 mod redirect;
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::route::RouteAt;
-use crate::manifest::schema;
-use crate::name::AbsolutePath;
-use crate::quantity::{ByteSize, Span};
-use crate::route::settings::network::Network;
-use crate::route::settings::{EdgeSpec, HOLD_MOST, RouteSettings};
+use crate::problem::Code;
+use crate::read::{Fields, Reader, Value};
+use crate::route::RouteAt;
+use crate::schema;
+use havre_core::name::AbsolutePath;
+use havre_core::quantity::{ByteSize, Span};
+use havre_core::route::settings::network::Network;
+use havre_core::route::settings::{EdgeSpec, HOLD_MOST, RouteSettings};
 
 const DAY: Span = Span::seconds(86_400);
 

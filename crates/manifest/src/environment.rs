@@ -1,14 +1,15 @@
 //! Reads `[environments.<name>]`: what one environment changes. Tests: `tests/it/manifest.rs`.
 
+use havre_core::suggest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Reader, Value};
-use crate::manifest::route::{self, RouteAt};
-use crate::manifest::{Kind, schema, source};
-use crate::name::{EnvKey, JobName, ServiceName};
-use crate::service::spec::defaults;
+use crate::problem::Code;
+use crate::read::{Reader, Value};
+use crate::route::{self, RouteAt};
+use crate::{Kind, schema, source};
+use havre_core::name::{EnvKey, JobName, ServiceName};
+use havre_core::service::spec::defaults;
 
 /// What an environment changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,7 +74,7 @@ fn read_without_jobs(
     for (text, entry) in reader.entries(value).unwrap_or_default() {
         let Some(name) = jobs.iter().find(|name| name.as_str() == text) else {
             let known: Vec<&str> = jobs.iter().map(JobName::as_str).collect();
-            let hint = match schema::nearest(&text, &known) {
+            let hint = match nearest(&text, &known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if known.is_empty() => "there are no jobs; add [jobs.<name>]".to_owned(),
                 None => format!("there are: {}", known.join(", ")),
@@ -108,7 +109,7 @@ fn per_service<'a>(
             }
             None => {
                 let known: Vec<&str> = names.keys().map(ServiceName::as_str).collect();
-                let hint = match schema::nearest(&text, &known) {
+                let hint = match nearest(&text, &known) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("there are: {}", known.join(", ")),
                 };

@@ -1,9 +1,9 @@
 //! Reads `https` and `hsts` of services and sites. Tests: `tests/it/manifest.rs`.
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Fields, Reader, Value};
-use crate::route::https::Hsts;
-use crate::service::spec::{HttpsMode, HttpsSpec};
+use crate::problem::Code;
+use crate::read::{Fields, Reader, Value};
+use havre_core::route::https::Hsts;
+use havre_core::service::spec::{HttpsMode, HttpsSpec};
 
 /// Reads both keys; what has a problem is reported and left at its default.
 pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> HttpsSpec {

@@ -407,18 +407,3 @@ pub(super) fn is_reserved(name: &str) -> bool {
 pub(super) fn is_own_variable(key: &str) -> bool {
     matches!(key, "PORT" | "SOURCE_COMMIT") || key.starts_with("HAVRE_")
 }
-
-/// The candidate a person most likely meant.
-pub fn nearest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
-    // The distance costs length x length; no key is that long.
-    if text.len() > 64 {
-        return None;
-    }
-    let lower = text.to_lowercase().replace('-', "_");
-    candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.replace('-', "_")), *candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).clamp(1, 3))
-        .min()
-        .map(|(_, candidate)| candidate)
-}

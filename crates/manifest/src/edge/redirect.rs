@@ -1,14 +1,14 @@
 //! Reads `redirects`: from a host or a path to an address. Refuses those that would never end.
 //! Tests: `tests/it/manifest_edge.rs`.
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Reader, Value};
-use crate::manifest::route::RouteAt;
-use crate::manifest::schema;
-use crate::name::{AbsolutePath, HostName};
-use crate::route::settings::EdgeSpec;
-use crate::route::settings::redirect::{Location, PathPattern, Redirect, RedirectStatus};
-use crate::service::spec::RouteSpec;
+use crate::problem::Code;
+use crate::read::{Reader, Value};
+use crate::route::RouteAt;
+use crate::schema;
+use havre_core::name::{AbsolutePath, HostName};
+use havre_core::route::settings::EdgeSpec;
+use havre_core::route::settings::redirect::{Location, PathPattern, Redirect, RedirectStatus};
+use havre_core::service::spec::RouteSpec;
 
 /// Redirects followed to find out whether they end.
 const FOLLOWED: usize = 20;

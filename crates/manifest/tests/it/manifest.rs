@@ -1,7 +1,7 @@
 //! `havre.toml`: what is understood, and the exact text of every refusal.
 
-use havre_core::manifest::{parse, schema};
 use havre_core::name::EnvironmentName;
+use havre_manifest::{parse, schema};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 

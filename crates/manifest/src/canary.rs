@@ -1,11 +1,11 @@
 //! Reads `canary` of a service. Tests: `tests/it/manifest.rs`.
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Reader, Value};
-use crate::manifest::schema;
-use crate::manifest::service::read_or;
-use crate::quantity::Span;
-use crate::service::spec::{CanarySpec, VolumeSpec};
+use crate::problem::Code;
+use crate::read::{Reader, Value};
+use crate::schema;
+use crate::service::read_or;
+use havre_core::quantity::Span;
+use havre_core::service::spec::{CanarySpec, VolumeSpec};
 
 /// More than half is no canary.
 const PERCENT_MAX: u8 = 50;

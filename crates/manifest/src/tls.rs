@@ -1,12 +1,12 @@
 //! Reads `[services.<name>.tls]`. Tests: `tests/it/manifest.rs`.
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Fields, Reader};
-use crate::manifest::schema;
-use crate::manifest::service::read_or;
-use crate::name::{HostName, ServiceName};
-use crate::service::spec::Protocol;
-use crate::service::tls::{TlsSpec, Trust};
+use crate::problem::Code;
+use crate::read::{Fields, Reader};
+use crate::schema;
+use crate::service::read_or;
+use havre_core::name::{HostName, ServiceName};
+use havre_core::service::spec::Protocol;
+use havre_core::service::tls::{TlsSpec, Trust};
 
 const HINT: &str = "add ca = \"\"\"...\"\"\" with the certificates in PEM that vouch for the program, or verify = false to take \
                     whatever certificate it has";

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::manifest::Found;
-use crate::manifest::environment::Overrides;
-use crate::manifest::problem::Code;
-use crate::manifest::read::Reader;
-use crate::manifest::route::RouteAt;
-use crate::name::{EnvironmentName, ServiceName};
-use crate::service::spec::{RouteSpec, Work};
+use crate::Found;
+use crate::environment::Overrides;
+use crate::problem::Code;
+use crate::read::Reader;
+use crate::route::RouteAt;
+use havre_core::name::{EnvironmentName, ServiceName};
+use havre_core::service::spec::{RouteSpec, Work};
 
 /// Reports every broken law.
 pub(super) fn check(

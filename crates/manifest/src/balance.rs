@@ -1,10 +1,10 @@
 //! Reads `[services.<name>.balance]`. Tests: `tests/it/manifest.rs`.
 
-use crate::manifest::read::{Reader, Value};
-use crate::manifest::schema;
-use crate::manifest::service::read_or;
-use crate::quantity::Span;
-use crate::service::balance::BalanceSpec;
+use crate::read::{Reader, Value};
+use crate::schema;
+use crate::service::read_or;
+use havre_core::quantity::Span;
+use havre_core::service::balance::BalanceSpec;
 
 /// Most requests in flight for one task: far above what one program serves at once.
 const IN_FLIGHT_MAX: u32 = 100_000;

@@ -1,8 +1,8 @@
 //! `redirects` and `edge` of `havre.toml`: what is understood, and the exact text of every refusal.
 
-use havre_core::manifest::parse;
 use havre_core::name::EnvironmentName;
 use havre_core::route::settings::EdgeSpec;
+use havre_manifest::parse;
 use insta::assert_snapshot;
 
 fn text(lines: &str) -> String {

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DAY, networks};
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Reader, Value};
-use crate::manifest::schema;
-use crate::quantity::Span;
-use crate::route::settings::auth::{BasicAuth, PasswordHash};
-use crate::route::settings::rate::{RateKey, RateLimit};
-use crate::route::settings::redirect::SiteOrigin;
-use crate::route::settings::text::{
+use crate::problem::Code;
+use crate::read::{Reader, Value};
+use crate::schema;
+use havre_core::quantity::Span;
+use havre_core::route::settings::auth::{BasicAuth, PasswordHash};
+use havre_core::route::settings::rate::{RateKey, RateLimit};
+use havre_core::route::settings::redirect::SiteOrigin;
+use havre_core::route::settings::text::{
     CookieName, HeaderName, HeaderValue, MethodName, Page, StatusPattern, UserName,
 };
-use crate::route::settings::{
+use havre_core::route::settings::{
     Cors, CorsOrigins, ErrorPages, HeaderEdits, MaintenanceSettings, RouteLimits, Sticky,
 };
 

@@ -1,15 +1,16 @@
 //! Reads `[sites.<name>]`. Tests: `tests/it/manifest.rs`.
 
+use havre_core::suggest::nearest;
 use std::collections::BTreeMap;
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, edge, https, route, schema, source};
-use crate::name::ServiceName;
-use crate::quantity::Span;
-use crate::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
-use crate::site::purge::{PurgeBody, PurgeMethod, PurgeSpec};
-use crate::site::settings::{self, CdnSpec, CleanUrls, SiteSettings, TagHeader, TrailingSlash};
+use crate::problem::Code;
+use crate::read::{Fields, Reader, Value};
+use crate::{Found, Kind, edge, https, route, schema, source};
+use havre_core::name::ServiceName;
+use havre_core::quantity::Span;
+use havre_core::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
+use havre_core::site::purge::{PurgeBody, PurgeMethod, PurgeSpec};
+use havre_core::site::settings::{self, CdnSpec, CleanUrls, SiteSettings, TagHeader, TrailingSlash};
 
 /// Where a Dockerfile that Havre writes puts the files of a site.
 const WRITTEN_OUTPUT: &str = "/site";
@@ -151,7 +152,7 @@ pub(super) fn read_word<T: Copy>(
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let shown: String = text.chars().take(32).flat_map(char::escape_debug).collect();
         let message = format!("`{}`: `{shown}` is none of its values", value.path);
-        let hint = match schema::nearest(text, &names) {
+        let hint = match nearest(text, &names) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("values are: {}", names.join(", ")),
         };

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 
-use crate::artifact::ImageRef;
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::{Found, Kind, balance, canary, edge, https, route, schema, source, tls};
-use crate::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
-use crate::quantity::{ByteSize, Cpus, Span};
-use crate::service::spec::{
+use crate::problem::Code;
+use crate::read::{Fields, Reader, Value};
+use crate::{Found, Kind, balance, canary, edge, https, route, schema, source, tls};
+use havre_core::artifact::ImageRef;
+use havre_core::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
+use havre_core::quantity::{ByteSize, Cpus, Span};
+use havre_core::service::spec::{
     CheckSpec, HealthSpec, ImageSource, Protocol, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork,
     VolumeSpec, Work, defaults,
 };

@@ -1,8 +1,8 @@
 //! `[jobs.<name>]` of `havre.toml`: what is understood, and the exact text of every refusal.
 
-use havre_core::manifest::parse;
 use havre_core::name::EnvironmentName;
 use havre_core::service::spec::ServiceSpec;
+use havre_manifest::parse;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! Reads values of the document and collects what is wrong with them. Knows no key. Tests: `tests/it/manifest.rs`.
 
+use havre_core::suggest::nearest;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
@@ -7,11 +8,11 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::manifest::ENTRIES_MAX;
-use crate::manifest::problem::{Code, ManifestError, Position, Problem};
-use crate::manifest::schema::{Keys, nearest};
-use crate::quantity::Span;
-use crate::service::spec::Argv;
+use crate::ENTRIES_MAX;
+use crate::problem::{Code, ManifestError, Position, Problem};
+use crate::schema::Keys;
+use havre_core::quantity::Span;
+use havre_core::service::spec::Argv;
 
 /// The source and the problems found so far.
 #[derive(Debug)]

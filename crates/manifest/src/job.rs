@@ -1,18 +1,19 @@
 //! Reads `[jobs.<name>]`: commands of services that run by a schedule or when somebody asks. Tests: `tests/it/manifest_job.rs`.
 
+use havre_core::suggest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 
 use havre_schedule::{Schedule, Zone};
 
-use crate::job::spec::{
+use crate::problem::Code;
+use crate::read::{Fields, Reader, Value};
+use crate::service::{read_or, whole};
+use crate::site::read_word;
+use crate::{Kind, Services, named, schema};
+use havre_core::job::spec::{
     JOBS_MAX, JobSpec, KEEP, KEEP_MAX, Missed, RETRIES_MAX, TIMEOUT, TIMEOUT_MAX, TIMEOUT_MIN,
 };
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Fields, Reader, Value};
-use crate::manifest::service::{read_or, whole};
-use crate::manifest::site::read_word;
-use crate::manifest::{Kind, Services, named, schema};
-use crate::name::{JobName, ServiceName};
+use havre_core::name::{JobName, ServiceName};
 
 /// Reads every job into the specification of its service; the names of all of them, those with problems too.
 pub(super) fn read_all(
@@ -109,7 +110,7 @@ fn read_service(
         }
         None => {
             let shown: String = text.chars().take(48).flat_map(char::escape_debug).collect();
-            let hint = match schema::nearest(text, &known) {
+            let hint = match nearest(text, &known) {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => there_are,
             };

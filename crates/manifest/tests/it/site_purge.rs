@@ -4,7 +4,6 @@ use havre_core::deployment::state::State;
 use havre_core::deployment::{Deployment, Kind};
 use havre_core::event::EventKind;
 use havre_core::id::{DeploymentId, ReleaseId, ServiceId};
-use havre_core::manifest::parse;
 use havre_core::quantity::Span;
 use havre_core::service::Place;
 use havre_core::site::event::Event;
@@ -13,6 +12,7 @@ use havre_core::site::purge::{
     pages_tag, site_tag,
 };
 use havre_core::time::Timestamp;
+use havre_manifest::parse;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_000_000_000_000 + seconds * 1000)

@@ -3,12 +3,13 @@
 //! `schema` lists the keys, `read` reads values, `service`, `site`, `job` and `environment` one table each (`source` and
 //! `route` what they share), `law` what only several tables together can break, `problem` what went wrong. Opens no file and
 //! knows no server; which addresses and names are taken there is the server's answer. Reference for people:
-//! `docs/havre-toml.md`. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`.
+//! `docs/havre-toml.md`. A crate of its own because it isolates the reader of TOML; client and server read with the same. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`.
 
 mod balance;
 mod canary;
 mod edge;
 mod environment;
+pub mod follow;
 mod https;
 mod job;
 mod law;
@@ -22,15 +23,16 @@ mod site;
 mod source;
 mod tls;
 
+use havre_core::suggest::nearest;
 use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use crate::manifest::environment::Overrides;
-use crate::manifest::problem::{Code, ManifestError, Problem};
-use crate::manifest::read::{Fields, Reader, Value};
-use crate::name::{EnvironmentName, ProjectName, ServiceName};
-use crate::service::spec::{ServiceSpec, Work};
+use crate::environment::Overrides;
+use crate::problem::{Code, ManifestError, Problem};
+use crate::read::{Fields, Reader, Value};
+use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
+use havre_core::service::spec::{ServiceSpec, Work};
 
 /// Largest text that is read; a real one has a few kilobytes.
 pub const TEXT_MAX: usize = 256 * 1024;
@@ -92,7 +94,7 @@ impl Manifest {
     fn unknown_environment(&self, environment: &EnvironmentName) -> ManifestError {
         let known = self.environments();
         let names: Vec<&str> = known.iter().map(EnvironmentName::as_str).collect();
-        let hint = match schema::nearest(environment.as_str(), &names) {
+        let hint = match nearest(environment.as_str(), &names) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("add `[environments.{environment}]`, or use one of: {}", names.join(", ")),
         };
@@ -236,7 +238,7 @@ impl Services {
         let name: ServiceName = match text.parse() {
             Ok(name) => name,
             Err(error) => {
-                let error: crate::name::NameError = error;
+                let error: havre_core::name::NameError = error;
                 reader.report(Code::WrongName, at, error.to_string(), "");
                 return;
             }

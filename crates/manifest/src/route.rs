@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::manifest::problem::Code;
-use crate::manifest::read::{Reader, Value};
-use crate::name::{AbsolutePath, HostName};
-use crate::service::spec::RouteSpec;
+use crate::problem::Code;
+use crate::read::{Reader, Value};
+use havre_core::name::{AbsolutePath, HostName};
+use havre_core::service::spec::RouteSpec;
 
 /// A route and where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,6 @@
+//! Tests of `havre.toml`: what each table may say, and what is said of what it may not.
+
+mod manifest;
+mod manifest_edge;
+mod manifest_job;
+mod site_purge;
