@@ -35,7 +35,7 @@ push() {
 built_in() {
   local id
   id=$("$bin/havre" ci status "i$pushed" --json | jq -r --arg name "$1" '.parts[] | select(.service == $name) | .build')
-  "$bin/havre" events --limit 100000 --json | jq -rs --arg id "$id" '
+  "$bin/havre" events --limit 10000 --json | jq -rs --arg id "$id" '
     def ms: (.[0:19] + "Z" | fromdate) * 1000 + (.[20:23] | tonumber);
     [.[] | select(.kind.room == "build" and .kind.build == $id)] as $all
     | ($all | map(select(.kind.to.state == "built")) | last.at | ms) - ($all | map(select(.kind.to.state == "running")) | last.at | ms)'
