@@ -130,7 +130,7 @@ async fn what_does_not_follow_or_fails_says_why_and_changes_nothing() {
 async fn ten_pushes_make_at_most_two_builds_and_the_newest_wins() {
     let world = World::start().await;
     let repository = repository(&world).await;
-    repository.write("Dockerfile", &format!("{}COPY number .\nRUN sleep 15\n", dockerfile("1")));
+    repository.write("Dockerfile", &format!("{}COPY number .\nRUN sleep 25\n", dockerfile("1")));
     for number in 0..10 {
         repository.write("number", &number.to_string());
         repository.commit(&format!("Push {number}"));
