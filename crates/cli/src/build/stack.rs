@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use havre_core::build::ignore::Ignore;
 use havre_core::name::RelativePath;
 use havre_core::service::spec::{DockerfileSource, OUTSIDE_DOCKERFILE};
-use havre_dockerfile::stack::{self, Choice, PATHS_MAX, Snapshot, StackError, TEXT_MAX, wanted};
+use havre_dockerfile::stack::{
+    self, Choice, NEVER_COPIED, PATHS_MAX, Snapshot, StackError, TEXT_MAX, wanted,
+};
 
 use crate::build::walk::{self, Context};
 use crate::exit::CliError;
@@ -33,8 +35,6 @@ const FILLED: [&str; 15] = [
     "__pycache__",
     ".pnpm-store",
 ];
-/// What no written Dockerfile copies from a context, whatever the user's `.dockerignore` says.
-const NEVER: &str = ".git\n**/node_modules\n";
 
 /// The context of a Dockerfile, whoever wrote it.
 pub(crate) fn context(
@@ -49,7 +49,7 @@ pub(crate) fn context(
     match choose(folder, source, Some(wants_site))? {
         Choice::Own { path } => walk::of_file(&base, base.join(path), OUTSIDE_DOCKERFILE),
         Choice::Written(written) => {
-            let ignore = match walk::read_ignore(&[base.join(".dockerignore")], NEVER)? {
+            let ignore = match walk::read_ignore(&[base.join(".dockerignore")], NEVER_COPIED)? {
                 Some(ignore) => ignore,
                 None => Ignore::parse(&written.ignore)
                     .map_err(|why| CliError::usage(format!("could not leave files out: {why}")))?,

@@ -28,6 +28,9 @@ pub use crate::stack::snapshot::{PATHS_MAX, Snapshot, TEXT_MAX, wanted};
 /// Where the finished files of a site lie in the image of a written Dockerfile.
 pub const SITE_OUTPUT: &str = "/site";
 
+/// What no written Dockerfile copies from a context, whatever the repository's `.dockerignore` says: lines behind its own.
+pub const NEVER_COPIED: &str = ".git\n**/node_modules\n";
+
 /// Who is asked, in this order; the first that knows the folder answers. Tools that only make files come first, because
 /// Node.js would know them as well; a plain `index.html` comes last, because programs have one too.
 const LANGUAGES: &[fn(&Snapshot, &RelativePath) -> Found] = &[

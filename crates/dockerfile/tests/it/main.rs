@@ -2,4 +2,5 @@
 
 mod file;
 mod review;
+mod review_cases;
 mod stack;

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use havre_core::build::ignore::Ignore;
 use havre_core::name::ProjectName;
 use havre_core::service::spec::{DockerfileSource, OUTSIDE_DOCKERFILE};
-use havre_dockerfile::stack::{self, Choice, PATHS_MAX, Snapshot, StackError, TEXT_MAX, wanted};
+use havre_dockerfile::stack::{
+    self, Choice, NEVER_COPIED, PATHS_MAX, Snapshot, StackError, TEXT_MAX, wanted,
+};
 use havre_source::{PackPlan, SourceError, Tree, plan_context};
 
 use super::checkout::CheckoutError;
@@ -15,8 +17,6 @@ use crate::world::World;
 
 /// Largest `.dockerignore` or Dockerfile.
 const FILE_MAX: u64 = 1024 * 1024;
-/// What no written Dockerfile copies from a context, whatever the repository's `.dockerignore` says.
-const NEVER: &str = ".git\n**/node_modules\n";
 
 /// A commit that is being read.
 #[derive(Clone, Copy)]
@@ -36,16 +36,24 @@ impl Commit<'_> {
         if source.written_for.is_some() {
             return self.of_choice(source, wants_site).await;
         }
-        let own = format!("{}.dockerignore", source.dockerfile);
-        let ignore = match self.ignore(&own, "").await? {
+        self.of_file(source, source.dockerfile.as_str(), source.dockerfile_in_context()).await
+    }
+
+    /// The context of a Dockerfile at `path` of the repository, under `name` in the context. `<path>.dockerignore` where there
+    /// is one, else `.dockerignore` of the context.
+    async fn of_file(
+        self,
+        source: &DockerfileSource,
+        path: &str,
+        name: &str,
+    ) -> Result<PackPlan, CheckoutError> {
+        let ignore = match self.ignore(&format!("{path}.dockerignore"), "").await? {
             Some(ignore) => ignore,
             None => self.ignore(&self.in_context(source, ".dockerignore"), "").await?.unwrap_or_default(),
         };
-        let name = source.dockerfile_in_context();
-        let Some(text) = self.text(source.dockerfile.as_str()).await? else {
+        let Some(text) = self.text(path).await? else {
             return Err(CheckoutError::Commit(format!(
-                "the commit holds no {}; havre.toml names it as `dockerfile`; without that key Havre writes one",
-                source.dockerfile
+                "the commit holds no {path}; havre.toml names it as `dockerfile`; without that key Havre writes one"
             )));
         };
         Ok(plan_context(self.tree, &source.context, &ignore, vec![(name.to_owned(), text.into_bytes())])?)
@@ -63,17 +71,7 @@ impl Commit<'_> {
         let snapshot = self.snapshot(source, &root).await?;
         let written = match stack::choose(&snapshot, &root).map_err(refused)? {
             Choice::Own { path } => {
-                let path = self.in_context(source, &path);
-                let text = self.text(&path).await?.unwrap_or_default();
-                let own = self.ignore(&format!("{path}.dockerignore"), "").await?;
-                let ignore = match own {
-                    Some(ignore) => ignore,
-                    None => {
-                        self.ignore(&self.in_context(source, ".dockerignore"), "").await?.unwrap_or_default()
-                    }
-                };
-                let extra = vec![(OUTSIDE_DOCKERFILE.to_owned(), text.into_bytes())];
-                return Ok(plan_context(self.tree, &source.context, &ignore, extra)?);
+                return self.of_file(source, &self.in_context(source, &path), OUTSIDE_DOCKERFILE).await;
             }
             Choice::Written(mut written) => {
                 written.check(&root, wants_site).map_err(refused)?;
@@ -81,7 +79,7 @@ impl Commit<'_> {
                 written
             }
         };
-        let ignore = match self.ignore(&self.in_context(source, ".dockerignore"), NEVER).await? {
+        let ignore = match self.ignore(&self.in_context(source, ".dockerignore"), NEVER_COPIED).await? {
             Some(ignore) => ignore,
             None => Ignore::parse(&written.ignore).map_err(CheckoutError::Commit)?,
         };
