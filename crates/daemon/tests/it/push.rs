@@ -1,5 +1,7 @@
 //! From `git push` to what users get, with the real git on both sides.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use havre_api::access::CreateTokenResponse;
 use havre_api::pipeline::{Pipeline, PipelineList};
 use hyper::Method;
@@ -130,7 +132,10 @@ async fn what_does_not_follow_or_fails_says_why_and_changes_nothing() {
 async fn ten_pushes_make_at_most_two_builds_and_the_newest_wins() {
     let world = World::start().await;
     let repository = repository(&world).await;
-    repository.write("Dockerfile", &format!("{}COPY number .\nRUN sleep 25\n", dockerfile("1")));
+    // Never the layers of an earlier run: a build taken from Docker's cache would not last.
+    let once = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    let last = format!("COPY number .\nRUN sleep 25 && echo {once}\n");
+    repository.write("Dockerfile", &format!("{}{last}", dockerfile("1")));
     for number in 0..10 {
         repository.write("number", &number.to_string());
         repository.commit(&format!("Push {number}"));
