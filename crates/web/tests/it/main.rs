@@ -14,6 +14,7 @@ mod issuer;
 mod job;
 mod node;
 mod pipeline;
+mod promotion;
 mod refusal;
 mod remote;
 mod serve;
