@@ -299,6 +299,9 @@ fn remotes_and_webhooks() {
     golden::<DeliveryAnswer>(
         json!({ "action": "started", "pipelines": ["i7"], "urls": ["/v1/pipelines/i7"] }),
     );
+    golden::<DeliveryAnswer>(
+        json!({ "action": "started", "pipelines": [], "builds": ["b12"], "urls": ["/v1/builds/b12"] }),
+    );
 }
 
 #[test]

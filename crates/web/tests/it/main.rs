@@ -21,4 +21,5 @@ mod serve;
 mod service;
 mod task;
 mod webhook;
+mod webhook_image;
 mod world;
