@@ -5,8 +5,9 @@ use havre_build::fake::artifact_of;
 use havre_core::artifact::{Artifact, Digest};
 use havre_core::deployment::Kind;
 use havre_core::deployment::state::State;
-use havre_core::event::Actor;
+use havre_core::event::{Actor, EventKind};
 use havre_core::id::{ReleaseId, ServiceId};
+use havre_core::quantity::ByteSize;
 use havre_core::release::Release;
 use havre_core::release::promotion::PromotedFrom;
 use havre_core::service::spec::{ServiceSpec, TaskWork};
@@ -151,4 +152,51 @@ async fn files_that_were_promoted_outlive_the_site_that_built_them() {
     site::activate(&control.world).await.unwrap();
     assert_eq!(outside.builder.sites(), [files]);
     assert!(control.service(production).await.live.is_some());
+}
+
+#[tokio::test]
+async fn what_a_release_takes_is_recorded_once_its_artifact_is_there() {
+    let outside = Outside::new();
+    outside.add_image("1", Script::runs());
+    let control = outside.control();
+    let api = control.apply(spec(work("1"))).await;
+    control.build(api).await;
+    control.settle().await;
+    assert_eq!(live(&control, api).await.size, Some(ByteSize::mebibytes(1)));
+    let events = control.world.store.read(|view| view.events(0, None, 1000)).await.unwrap();
+    let told = events.iter().filter(|event| matches!(event.kind, EventKind::Release(_)));
+    assert_eq!(told.map(|event| event.kind.to_string()).collect::<Vec<_>>(), ["r1 takes 1.0 MB"]);
+}
+
+#[tokio::test]
+async fn a_site_takes_what_its_files_have() {
+    let outside = Outside::new();
+    let control = outside.control();
+    let web = control.apply(sites::spec(SiteSettings::default())).await;
+    sites::publish(&control, web).await;
+    let folder = std::fs::read_dir(outside.path("sites")).unwrap().next().unwrap().unwrap().path();
+    std::fs::create_dir(folder.join("assets")).unwrap();
+    std::fs::write(folder.join("index.html"), "hello").unwrap();
+    std::fs::write(folder.join("assets/app.js"), "let it = 1;").unwrap();
+    std::os::unix::fs::symlink("/etc", folder.join("elsewhere")).unwrap();
+    control.settle().await;
+    let size = live(&control, web).await.size.unwrap().as_bytes();
+    assert_eq!(size, 5 + 11 + 4, "a link counts by itself");
+}
+
+#[tokio::test]
+async fn base_images_are_remembered_with_their_digests() {
+    let outside = Outside::new();
+    let control = outside.control();
+    let id = control.apply(built_here()).await;
+    let pinned = format!("docker.io/library/node:22@sha256:{}", "a".repeat(64));
+    let line = |step: String| (step, "done in 1.0 s".to_owned());
+    let steps =
+        [format!("[build 1/2] FROM {pinned}"), "[2/2] RUN make".to_owned(), format!("[1/2] FROM {pinned}")];
+    let lines = steps.map(line).to_vec();
+    outside.builder.script("api", havre_build::fake::Script { lines, result: Ok(None) });
+    let build = control.build(id).await;
+    control.activate().await;
+    let bases = control.world.store.read(move |view| view.list_build_bases(build)).await.unwrap();
+    assert_eq!(bases.iter().map(ToString::to_string).collect::<Vec<_>>(), [pinned]);
 }
