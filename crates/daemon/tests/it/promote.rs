@@ -52,7 +52,7 @@ async fn push(repository: &Repository, version: &str, branches: &[&str]) -> Stri
     repository.write("Dockerfile", &text);
     let commit = repository.commit(&format!("Version {version}"));
     for branch in branches {
-        let (is_well, told) = repository.push(&[branch]).await;
+        let (is_well, told) = repository.push(&[*branch]).await;
         assert!(is_well && told.contains(": succeeded"), "{told}");
     }
     commit
