@@ -1,8 +1,10 @@
 //! What is promoted from one environment to another, and what is left out.
 
 use havre_core::artifact::Artifact;
-use havre_core::id::DeploymentId;
+use havre_core::event::EventKind;
+use havre_core::id::{DeploymentId, ReleaseId};
 use havre_core::name::EnvironmentName;
+use havre_core::release::event::{Event, Measure};
 use havre_core::release::promotion::{Candidate, PromotedFrom, Reason, Source, Target, Verdict, judge};
 use havre_core::service::spec::{ImageSource, ServiceSpec, SiteSource, SiteWork, TaskWork, Work};
 
@@ -112,8 +114,40 @@ fn reasons_name_the_environments() {
     assert_eq!(Reason::NeverDeployed.text(&staging, &production), "never deployed in staging");
     assert_eq!(Reason::NotInTarget.text(&staging, &production), "not in production");
     assert_eq!(Reason::SameAlready.text(&staging, &production), "same already");
-    let from = PromotedFrom { environment: staging, release: havre_core::id::ReleaseId::new(7) };
+    let from = PromotedFrom { environment: staging, release: ReleaseId::new(7) };
     assert_eq!(from.to_string(), "r7 of staging");
     let json = serde_json::json!({ "environment": "staging", "release": "r7" });
     assert_eq!(serde_json::to_value(&from).expect("is JSON"), json);
+}
+
+#[test]
+fn events_have_one_form_for_years() {
+    let release = ReleaseId::new(3);
+    let from =
+        PromotedFrom { environment: "staging".parse().expect("is a name"), release: ReleaseId::new(7) };
+    let before = Some(Measure { release: ReleaseId::new(2), bytes: 100 });
+    for (event, json, is_notable) in [
+        (
+            Event::Promoted { release, from },
+            serde_json::json!({ "room": "release", "type": "promoted", "release": "r3",
+                "from": { "environment": "staging", "release": "r7" } }),
+            false,
+        ),
+        (
+            Event::Measured { release, bytes: 121, before },
+            serde_json::json!({ "room": "release", "type": "measured", "release": "r3", "bytes": 121,
+                "before": { "release": "r2", "bytes": 100 } }),
+            true,
+        ),
+        (
+            Event::Measured { release, bytes: 121, before: None },
+            serde_json::json!({ "room": "release", "type": "measured", "release": "r3", "bytes": 121, "before": null }),
+            false,
+        ),
+    ] {
+        assert_eq!(event.is_notable(), is_notable, "{event}");
+        let kind = EventKind::Release(event);
+        assert_eq!(serde_json::to_value(&kind).expect("is JSON"), json);
+        assert_eq!(serde_json::from_value::<EventKind>(json).expect("is an event"), kind);
+    }
 }
