@@ -1,5 +1,6 @@
 //! Builds: an uploaded context or a named image on its way to an artifact.
 
+use havre_core::artifact::ImageRef;
 use havre_core::build::State;
 use havre_core::id::{BuildId, ServiceId};
 use havre_core::service::Place;
@@ -40,6 +41,11 @@ pub struct Build {
     /// Where it stands; `state.state` is its name.
     #[schema(value_type = Object, example = json!({"state": "queued"}))]
     pub state: State,
+    /// Base images it was made from, with the digest each tag meant then; absent before its end, for an image by name, and where
+    /// they were not told (an image only the server has).
+    #[schema(value_type = Vec<String>, example = json!(["docker.io/library/node:22@sha256:…"]))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<ImageRef>,
     /// Why it does not go on right now, for people; empty when it does.
     pub waiting: String,
     /// When it was asked for.

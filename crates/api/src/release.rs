@@ -2,6 +2,7 @@
 
 use havre_core::artifact::Artifact;
 use havre_core::id::{BuildId, ReleaseId};
+use havre_core::release::promotion::PromotedFrom;
 use havre_core::service::spec::ServiceSpec;
 use havre_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,17 @@ pub struct Release {
     pub build: Option<BuildId>,
     /// Commit the client named, empty when unknown.
     pub commit: String,
+    /// The release of another environment whose artifact it runs; absent for one that was not promoted.
+    #[schema(value_type = Option<Object>, example = json!({"environment": "staging", "release": "r7"}))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<PromotedFrom>,
+    /// Bytes its artifact takes: an image with the layers it shares with others, or the files of a site. Absent until it was
+    /// measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Bytes by which that is more (or, negative, less) than of the release of the service before it whose size is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_change_bytes: Option<i64>,
     /// When it was recorded.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,

@@ -1,6 +1,6 @@
 //! Webhooks: which senders may say that something was pushed, and what they are answered. A secret is shown once.
 
-use havre_core::id::PipelineId;
+use havre_core::id::{BuildId, PipelineId};
 use havre_core::name::ProjectName;
 use havre_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -78,11 +78,15 @@ pub enum DeliveryAnswer {
         /// Why, for people.
         reason: String,
     },
-    /// These pipelines follow.
+    /// These pipelines follow from a push, and these builds from an image.
     Started {
-        /// Their ids.
+        /// Ids of the pipelines.
         #[schema(value_type = Vec<String>, example = json!(["i7"]))]
         pipelines: Vec<PipelineId>,
+        /// Ids of the builds, one for each service that runs the image; the state of a build names its deployment.
+        #[schema(value_type = Vec<String>, example = json!(["b12"]))]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        builds: Vec<BuildId>,
         /// Their paths.
         #[schema(example = json!(["/v1/pipelines/i7"]))]
         urls: Vec<String>,

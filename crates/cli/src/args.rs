@@ -39,6 +39,8 @@ enum Command {
     Logs(task::logs::Options),
     /// Make an earlier release live again, its configuration included
     Rollback(deployment::rollback::Options),
+    /// Deploy in one environment what another one runs, by digest and without a build
+    Promote(environment::promote::Options),
     /// Replace the tasks of the live release by fresh ones
     Restart(deployment::restart::Options),
     /// Change the number of tasks
@@ -243,6 +245,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Releases(options) => release::list::run(&invocation, options).await,
         Command::Logs(options) => task::logs::run(&invocation, options).await,
         Command::Rollback(options) => deployment::rollback::run(&invocation, options).await,
+        Command::Promote(options) => environment::promote::run(&invocation, options).await,
         Command::Restart(options) => deployment::restart::run(&invocation, options).await,
         Command::Scale(options) => service::scale::run(&invocation, options).await,
         Command::Maintenance(MaintenanceCommand::On(options)) => {

@@ -1,7 +1,7 @@
 //! The build loop: starts queued builds, keeps their logs, turns each finished one into a release and a deployment.
 //! A build that ran when control ended is simply run again: its context is still on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use havre_build::builder::{BuildError, BuildLine, BuildRequest};
 use havre_build::context::context_path;
 use havre_core::artifact::{Artifact, ImageRef};
 use havre_core::build::plan::plan;
-use havre_core::build::{Build, State};
+use havre_core::build::{Build, State, base};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
@@ -106,10 +106,10 @@ async fn run(world: &World, build: Build, cancel: CancellationToken) -> Result<(
     let writer = tokio::spawn(write_log(log_path(&world.settings.build_dir, build.id), received));
     let result = make(world, &build, lines, cancel).await;
     // The log is complete before anybody can see that the build has ended.
-    let _ = writer.await;
+    let bases = writer.await.unwrap_or_default();
     let id = build.id;
     match result {
-        Ok(artifact) => record_success(world, build, artifact).await?,
+        Ok(artifact) => record_success(world, build, artifact, bases).await?,
         Err(Failure { cancelled: true, .. }) => {}
         Err(failure) => record_failure(world, build, failure).await?,
     }
@@ -201,17 +201,24 @@ async fn say(world: &World, lines: &mpsc::Sender<BuildLine>, text: String) {
     let _ = lines.send(BuildLine { at: world.now(), step: String::new(), text }).await;
 }
 
-async fn record_success(world: &World, build: Build, artifact: Artifact) -> Result<(), StoreError> {
+async fn record_success(
+    world: &World,
+    build: Build,
+    artifact: Artifact,
+    bases: Vec<ImageRef>,
+) -> Result<(), StoreError> {
     let now = world.now();
     if build.pipeline.is_some() {
         // Deployed with the other builds of its pipeline, or not at all.
         let recorded = world.store.write(now, Actor::Havre, move |tx| {
+            tx.record_build_bases(build.id, &bases)?;
             tx.set_build_state(build.id, &build.state, State::Built { at: now, artifact })
         });
         return ignore_conflict(recorded.await);
     }
     let recorded = world.store.write(now, Actor::Havre, move |tx| {
         let Build { id, service, spec, revision, commit, state, .. } = build;
+        tx.record_build_bases(id, &bases)?;
         let made = artifact.clone();
         let new = NewRelease { service, artifact: made, spec, revision, build: Some(id), commit };
         let release = tx.create_release(new)?;
@@ -238,7 +245,9 @@ fn ignore_conflict(result: Result<(), StoreError>) -> Result<(), StoreError> {
     }
 }
 
-async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) {
+/// Writes the log of a build; the base images its steps have told.
+async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) -> Vec<ImageRef> {
+    let mut bases = BTreeSet::new();
     let open = tokio::fs::OpenOptions::new().create(true).write(true).truncate(true).open(&path).await;
     let mut file = match open {
         Ok(file) => Some(file),
@@ -249,6 +258,9 @@ async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) {
     };
     // Lines are taken even without a file: a full disk must not stop the build half-way.
     while let Some(line) = lines.recv().await {
+        if bases.len() < base::BASES_MAX {
+            bases.extend(base::resolved(&line.step));
+        }
         let mut json = serde_json::to_vec(&line).unwrap_or_default();
         json.push(b'\n');
         if let Some(open) = &mut file
@@ -263,6 +275,7 @@ async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) {
             let _ = open.flush().await;
         }
     }
+    bases.into_iter().collect()
 }
 
 async fn discard_context(world: &World, id: BuildId) {

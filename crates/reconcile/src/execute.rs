@@ -141,9 +141,7 @@ impl Executor<'_> {
         match step {
             Step::EnsureNetworks => prepare::networks(self.world, self.environment).await?,
             Step::EnsureVolumes { release } => self.ensure_volumes(*release).await?,
-            Step::EnsureArtifact { release } => {
-                prepare::artifact(self.world, self.release(*release)?).await?
-            }
+            Step::EnsureArtifact { release } => self.ensure_artifact(*release).await?,
             Step::RunCommand { deployment } => self.run_command(*deployment).await?,
             Step::RemoveCommand { deployment } => self.remove_command(*deployment).await?,
             Step::StartTask { task } => self.start_task(*task).await?,
@@ -182,6 +180,16 @@ impl Executor<'_> {
             _ => Ok(()),
         });
         Ok(write.await?)
+    }
+
+    /// Remembers how large it is, the first time.
+    async fn ensure_artifact(&self, id: ReleaseId) -> Result<(), Fault> {
+        let release = self.release(id)?;
+        let measured = prepare::artifact(self.world, release).await?;
+        let Some(size) = measured.filter(|_| release.size.is_none()) else { return Ok(()) };
+        let record =
+            self.world.store.write(self.world.now(), Actor::Havre, move |tx| tx.record_size(id, size));
+        Ok(record.await?)
     }
 
     async fn ensure_volumes(&self, release: ReleaseId) -> Result<(), Fault> {

@@ -1,5 +1,6 @@
 //! Builds and their states. Tests: `tests/it/build.rs`.
 
+use havre_core::artifact::ImageRef;
 use havre_core::build::event::Event;
 use havre_core::build::{Build, State};
 use havre_core::event::EventKind;
@@ -46,6 +47,13 @@ impl View<'_> {
     /// The builds of a pipeline, by id.
     pub fn list_pipeline_builds(&self, pipeline: PipelineId) -> Result<Vec<Build>, StoreError> {
         row::list(self.connection, &format!("{SELECT} pipeline = ?1 ORDER BY id"), [pipeline.row()], read)
+    }
+
+    /// The base images a build was made from, with their digests; empty before its end, and where none was told.
+    pub fn list_build_bases(&self, id: BuildId) -> Result<Vec<ImageRef>, StoreError> {
+        let sql = "SELECT id, bases FROM builds WHERE id = ?1";
+        row::find(self.connection, sql, [id.row()], |row| Origin::of("builds", row)?.json(row, "bases"))?
+            .ok_or_else(|| StoreError::not_found("build", id))
     }
 
     /// Every build that has not ended, oldest first.
@@ -99,6 +107,13 @@ impl Tx<'_> {
         let sql = "UPDATE builds SET pipeline = ?2 WHERE id = ?1";
         row::run(self.connection, sql, (build.id.row(), pipeline.id.row()))?;
         self.get_build(build.id)
+    }
+
+    /// Remembers the base images of a build. It has no event of its own: it is written with the end of the build.
+    pub fn record_build_bases(&mut self, id: BuildId, bases: &[ImageRef]) -> Result<(), StoreError> {
+        let sql = "UPDATE builds SET bases = ?2 WHERE id = ?1";
+        row::run(self.connection, sql, (id.row(), row::to_json("base images", &bases)?))?;
+        Ok(())
     }
 
     /// Replaces the state `from` by `to`; nothing happens when they are the same.

@@ -1,8 +1,12 @@
 //! Releases: rows that never change. Tests: `tests/it/release.rs`.
 
 use havre_core::artifact::Artifact;
+use havre_core::event::EventKind;
 use havre_core::id::{BuildId, ReleaseId, ServiceId};
+use havre_core::quantity::ByteSize;
 use havre_core::release::Release;
+use havre_core::release::event::{Event, Measure};
+use havre_core::release::promotion::PromotedFrom;
 use havre_core::service::spec::ServiceSpec;
 use rusqlite::Row;
 
@@ -27,8 +31,8 @@ pub struct NewRelease {
     pub commit: String,
 }
 
-const SELECT: &str =
-    "SELECT id, service, artifact, spec, revision, build, source, created_at FROM releases WHERE";
+const SELECT: &str = "SELECT id, service, artifact, spec, revision, build, source, promoted_from, size_bytes, created_at \
+    FROM releases WHERE";
 
 fn read(row: &Row<'_>) -> Result<Release, StoreError> {
     let origin = Origin::of("releases", row)?;
@@ -40,6 +44,14 @@ fn read(row: &Row<'_>) -> Result<Release, StoreError> {
         revision: origin.count(row, "revision")?,
         build: row.get::<_, Option<i64>>("build")?.map(BuildId::new),
         commit: row.get("source")?,
+        promoted_from: match row.get::<_, Option<String>>("promoted_from")? {
+            Some(_) => Some(origin.json(row, "promoted_from")?),
+            None => None,
+        },
+        size: match row.get::<_, Option<i64>>("size_bytes")? {
+            Some(_) => Some(ByteSize::bytes(origin.count(row, "size_bytes")?)),
+            None => None,
+        },
         created_at: row::instant(row, "created_at")?,
     })
 }
@@ -56,10 +68,32 @@ impl View<'_> {
         let sql = format!("{SELECT} service = ?1 ORDER BY id DESC LIMIT ?2");
         row::list(self.connection, &sql, (service.row(), limit), read)
     }
+
+    /// The release that the newest deployment of a service which succeeded has made live. After a rollback that is an earlier
+    /// one than the newest.
+    pub fn find_succeeded_release(&self, service: ServiceId) -> Result<Option<Release>, StoreError> {
+        let sql = "SELECT release FROM deployments \
+            WHERE service = ?1 AND json_extract(state, '$.state') = 'succeeded' ORDER BY id DESC LIMIT 1";
+        let found =
+            row::find(self.connection, sql, [service.row()], |row| Ok(ReleaseId::new(row.get("release")?)))?;
+        found.map(|id| self.get_release(id)).transpose()
+    }
+
+    /// The newest release of a service before this one whose size is known.
+    pub fn find_measured_before(
+        &self,
+        service: ServiceId,
+        release: ReleaseId,
+    ) -> Result<Option<Measure>, StoreError> {
+        let sql =
+            format!("{SELECT} service = ?1 AND id < ?2 AND size_bytes IS NOT NULL ORDER BY id DESC LIMIT 1");
+        let found = row::find(self.connection, &sql, (service.row(), release.row()), read)?;
+        Ok(found.and_then(|found| Some(Measure { release: found.id, bytes: found.size?.as_bytes() })))
+    }
 }
 
 impl Tx<'_> {
-    /// Records a release. It has no event of its own: the deployment that is asked for with it names it.
+    /// Records a release. That has no event of its own: the deployment that is asked for with it names it.
     pub fn create_release(&mut self, new: NewRelease) -> Result<Release, StoreError> {
         self.get_service(new.service)?;
         row::run(
@@ -77,5 +111,32 @@ impl Tx<'_> {
             ),
         )?;
         self.get_release(ReleaseId::new(self.connection.last_insert_rowid()))
+    }
+
+    /// Records a release of what another environment runs: the artifact and the commit are those of the release `from` names,
+    /// the specification is the service's own.
+    pub fn create_promotion(&mut self, new: NewRelease, from: PromotedFrom) -> Result<Release, StoreError> {
+        let release = self.create_release(new)?;
+        let origin = row::to_json("where a release was promoted from", &from)?;
+        let sql = "UPDATE releases SET promoted_from = ?2 WHERE id = ?1";
+        row::run(self.connection, sql, (release.id.row(), origin))?;
+        let event = Event::Promoted { release: release.id, from };
+        self.tell(release.service, EventKind::Release(event))?;
+        self.get_release(release.id)
+    }
+
+    /// Records how much room the artifact of a release takes; nothing happens when that is known.
+    pub fn record_size(&mut self, id: ReleaseId, size: ByteSize) -> Result<(), StoreError> {
+        let release = self.get_release(id)?;
+        if release.size.is_some() {
+            return Ok(());
+        }
+        let bytes = size.as_bytes();
+        let sql = "UPDATE releases SET size_bytes = ?2 WHERE id = ?1";
+        row::run(self.connection, sql, (id.row(), column(bytes)))?;
+        let before = self.find_measured_before(release.service, id)?;
+        let event = Event::Measured { release: id, bytes, before };
+        self.tell(release.service, EventKind::Release(event))?;
+        Ok(())
     }
 }

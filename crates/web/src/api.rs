@@ -95,6 +95,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(environment::get::get)),
         Endpoint::quick(Change, routes!(environment::apply::apply)),
         Endpoint::quick(Change, routes!(environment::destroy::destroy)),
+        Endpoint::quick(Change, routes!(environment::promote::promote)),
         Endpoint::quick(Read, routes!(service::get::get)),
         Endpoint::quick(Change, routes!(service::scale::scale)),
         Endpoint::quick(Change, routes!(service::maintenance::maintenance)),

@@ -8,7 +8,7 @@
 //! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
-//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` | right in itself, but not in the present state |
+//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
 //! | 415 | `payload_form` | a form instead of JSON |
 //! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` `remote_invalid` `webhook_invalid` `payload_refused` | well formed, but breaks a rule |
@@ -69,6 +69,7 @@ pub enum Code {
     OtherKind,
     NothingLive,
     NothingToRollBackTo,
+    NothingToPromote,
     AlreadyLive,
     AlreadyOver,
     NameTaken,
@@ -147,6 +148,7 @@ impl Code {
             Self::OtherKind => ("other_kind", StatusCode::CONFLICT),
             Self::NothingLive => ("nothing_live", StatusCode::CONFLICT),
             Self::NothingToRollBackTo => ("nothing_to_roll_back_to", StatusCode::CONFLICT),
+            Self::NothingToPromote => ("nothing_to_promote", StatusCode::CONFLICT),
             Self::AlreadyLive => ("already_live", StatusCode::CONFLICT),
             Self::AlreadyOver => ("already_over", StatusCode::CONFLICT),
             Self::NameTaken => ("name_taken", StatusCode::CONFLICT),

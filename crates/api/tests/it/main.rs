@@ -13,6 +13,7 @@ use havre_api::event::{Event, EventQuery};
 use havre_api::job::{JobList, JobLogEntry, JobLogQuery, JobRunList};
 use havre_api::node::{Health, NodeStatus};
 use havre_api::project::ProjectList;
+use havre_api::promotion::{PromoteRequest, PromoteResponse};
 use havre_api::release::{ListQuery, ReleaseList};
 use havre_api::remote::{Remote, SetRemoteRequest};
 use havre_api::route_table::RouteTable;
@@ -104,6 +105,31 @@ fn builds() {
     golden::<BuildLogLine>(json!({ "at": AT, "step": "[2/3] RUN npm ci", "text": "added 300 packages" }));
     golden::<CreateBuildQuery>(json!({ "commit": "abc123", "image": "nginx:1" }));
     defaults::<CreateBuildQuery>(json!({}), json!({}));
+}
+
+#[test]
+fn promotions() {
+    golden::<PromoteRequest>(json!({ "from": "staging", "services": ["web"], "dry_run": true }));
+    defaults::<PromoteRequest>(json!({ "from": "staging" }), json!({ "from": "staging", "dry_run": false }));
+    refused::<PromoteRequest>(json!({ "from": "staging" }));
+    let artifact = release()["artifact"].clone();
+    let planned =
+        json!({ "service": "web", "source": "r3", "commit": "abc123", "before": null, "artifact": artifact });
+    let mut promoted = planned.clone();
+    promoted["release"] = json!("r7");
+    promoted["deployment"] = deployment();
+    for (dry_run, promoted) in [(true, planned), (false, promoted)] {
+        golden::<PromoteResponse>(json!({
+            "dry_run": dry_run, "from": "staging", "to": "production", "promoted": [promoted],
+            "skipped": [{ "service": "db", "reason": "builds_from_image", "text": "builds from image" }],
+            "warnings": ["web: d4 of r4 is under way in staging"],
+        }));
+    }
+    let mut release = release();
+    release["promoted_from"] = json!({ "environment": "staging", "release": "r3" });
+    release["size_bytes"] = json!(188_743_680_u64);
+    release["size_change_bytes"] = json!(-1024);
+    golden::<ReleaseList>(json!({ "releases": [release] }));
 }
 
 #[test]
@@ -272,6 +298,9 @@ fn remotes_and_webhooks() {
     golden::<DeliveryAnswer>(json!({ "action": "ignored", "reason": "nobody follows" }));
     golden::<DeliveryAnswer>(
         json!({ "action": "started", "pipelines": ["i7"], "urls": ["/v1/pipelines/i7"] }),
+    );
+    golden::<DeliveryAnswer>(
+        json!({ "action": "started", "pipelines": [], "builds": ["b12"], "urls": ["/v1/builds/b12"] }),
     );
 }
 

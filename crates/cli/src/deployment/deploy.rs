@@ -2,6 +2,7 @@
 //! Tests: `tests/it/follow.rs`.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::time::Duration;
 
 use havre_api::build::BuildAccepted;
@@ -30,7 +31,7 @@ use crate::service::address;
 pub(crate) struct Options {
     /// Services and sites to deploy [default: all of havre.toml]
     services: Vec<ServiceName>,
-    /// Deploy this image this one time instead of what havre.toml says; for one service
+    /// Deploy this image this one time instead of what is configured; for one service, and without a havre.toml too
     #[arg(long, value_name = "REF")]
     image: Option<ImageRef>,
     /// Commit the context is made from [default: what git or the CI says]
@@ -51,6 +52,9 @@ enum Source {
 }
 
 pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
+    if options.image.is_some() && invocation.manifest_if_any()?.is_none() {
+        return image_only(invocation, options).await;
+    }
     let project = invocation.manifest()?;
     let scope = Scope { project: project.manifest.project().clone(), environment: invocation.environment() };
     let specs = choose(&project, &scope, &options)?;
@@ -84,6 +88,29 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
         show_addresses(&client, &specs).await?;
     }
     Ok(exit)
+}
+
+/// Without a `havre.toml`, as where another system builds: the configuration stays what it is on the server.
+async fn image_only(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
+    let scope = invocation.scope()?;
+    if options.services.len() > 1 {
+        return Err(CliError::usage("--image is for one service").hint("name one"));
+    }
+    let client = invocation.client()?;
+    let service = invocation.service(&client, &scope, options.services.into_iter().next()).await?;
+    let (json, source) = (invocation.global.json, Source::Image(options.image));
+    if options.dry_run {
+        let applied = ApplyResponse { dry_run: true, changes: Vec::new(), warnings: Vec::new() };
+        return show_plan(&applied, &[(service, source)], json);
+    }
+    let node: NodeStatus = client.get("/v1/status").await?;
+    let commit = options.commit.or_else(|| commit::find(Path::new(".")));
+    let accepted = upload(&client, &scope, &service, source, commit.as_deref()).await?;
+    let tracks = vec![Track::of_build(service, accepted.build.service_id, accepted.build.id)];
+    if options.detach {
+        return leave(&tracks, json);
+    }
+    follow(&client, &scope, tracks, node.last_event, json).await
 }
 
 /// The specifications of what should be deployed.

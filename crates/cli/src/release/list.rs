@@ -34,7 +34,7 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
 }
 
 fn render(releases: &[Release], now: Timestamp) -> String {
-    let mut rows = vec![table::row(["RELEASE", "", "MADE", "COMMIT", "ARTIFACT", "BUILD"])];
+    let mut rows = vec![table::row(["RELEASE", "", "MADE", "COMMIT", "ARTIFACT", "SIZE", "BUILD"])];
     for release in releases {
         let state = match (release.is_live, release.has_succeeded) {
             (true, _) => "live",
@@ -46,17 +46,33 @@ fn render(releases: &[Release], now: Timestamp) -> String {
             (false, false) => "never succeeded",
         };
         let commit: String = release.commit.chars().take(10).collect();
-        let build = release.build.map_or_else(String::new, |build| build.to_string());
+        let origin = match (&release.promoted_from, release.build) {
+            (Some(from), _) => from.to_string(),
+            (None, Some(build)) => build.to_string(),
+            (None, None) => String::new(),
+        };
         rows.push(table::row([
             &release.id.to_string(),
             state,
             &time::ago(release.created_at, now),
             &commit,
             &release.artifact.to_string(),
-            &build,
+            &size(release),
+            &origin,
         ]));
     }
     table::columns(&rows)
+}
+
+/// `180.3 MB +12.0 MB`: what it takes, and how much more that is than of the release before it.
+fn size(release: &Release) -> String {
+    let Some(bytes) = release.size_bytes else { return String::new() };
+    let size = time::size(bytes);
+    match release.size_change_bytes {
+        Some(change) if change > 0 => format!("{size} +{}", time::size(change.unsigned_abs())),
+        Some(change) if change < 0 => format!("{size} -{}", time::size(change.unsigned_abs())),
+        _ => size,
+    }
 }
 
 #[cfg(test)]
@@ -83,12 +99,18 @@ mod tests {
             release("r6", false, true, "2026-11-20T11:00:00Z"),
         ];
         list[3].files_removed = true;
+        (list[0].size_bytes, list[0].size_change_bytes) = (Some(150 << 20), Some(40 << 20));
+        (list[1].size_bytes, list[1].size_change_bytes) = (Some(110 << 20), Some(-512));
+        (list[2].size_bytes, list[2].build) = (Some((110 << 20) + 512), None);
+        list[2].promoted_from =
+            serde_json::from_value(serde_json::json!({ "environment": "staging", "release": "r5" }))
+                .expect("is one");
         insta::assert_snapshot!(render(&list, now), @r"
-        RELEASE                   MADE    COMMIT      ARTIFACT           BUILD
-        r9       never succeeded  1m ago  0123456789  site aaaaaaaaaaaa  b4
-        r8       live             1h ago  0123456789  site aaaaaaaaaaaa  b4
-        r7                        4d ago  0123456789  site aaaaaaaaaaaa  b4
-        r6       files removed    4d ago  0123456789  site aaaaaaaaaaaa  b4
+        RELEASE                   MADE    COMMIT      ARTIFACT           SIZE               BUILD
+        r9       never succeeded  1m ago  0123456789  site aaaaaaaaaaaa  150.0 MB +40.0 MB  b4
+        r8       live             1h ago  0123456789  site aaaaaaaaaaaa  110.0 MB -512 B    b4
+        r7                        4d ago  0123456789  site aaaaaaaaaaaa  110.0 MB           r5 of staging
+        r6       files removed    4d ago  0123456789  site aaaaaaaaaaaa                     b4
         ");
     }
 }

@@ -4,6 +4,7 @@ mod context;
 mod dockerfile;
 mod follow;
 mod job;
+mod promote;
 mod reach;
 mod session;
 mod stack;

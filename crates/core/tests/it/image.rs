@@ -52,6 +52,18 @@ fn the_newest_stay_and_so_does_whatever_is_in_use() {
 }
 
 #[test]
+fn an_image_that_two_services_run_stays_while_one_needs_it() {
+    // Promoted from the first to the second, which keeps it although the first has gone on.
+    assert_eq!(gone(&[service("abcd", 4), service("a", 1)], "abcd", false, 2), "b:2");
+    assert_eq!(
+        gone(&[service("abcd", 4), service("aef", 3)], "abcdef", false, 2),
+        "a:1,1 b:2",
+        "then neither"
+    );
+    assert_eq!(gone(&[service("a", 1)], "abcd", false, 2), "b: c: d:", "its builder is gone");
+}
+
+#[test]
 fn neither_restarts_nor_failures_take_away_what_there_is_to_go_back_to() {
     assert_eq!(gone(&[service("abccccccd", 9)], "abcd", false, 3), "a:1");
     assert_eq!(gone(&[service("abCDEF", 2)], "abcdef", false, 2), "c:3 d:4");

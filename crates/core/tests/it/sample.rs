@@ -106,6 +106,8 @@ pub(crate) fn release(id: i64, spec: ServiceSpec) -> Release {
         revision: 1,
         build: None,
         commit: String::new(),
+        promoted_from: None,
+        size: None,
         created_at: Timestamp::from_millis(0),
     }
 }

@@ -1,5 +1,6 @@
 //! Builds.
 
+use havre_core::artifact::ImageRef;
 use havre_core::build::State;
 use havre_core::id::BuildId;
 use havre_store::StoreError;
@@ -47,4 +48,21 @@ async fn states_are_compared_and_set() {
             "build b2 is running",
         ]
     );
+}
+
+#[tokio::test]
+async fn base_images_are_remembered_with_their_digests() {
+    let world = World::new();
+    let service = world.service().await;
+    let base: ImageRef = format!("docker.io/library/node:22@sha256:{}", "a".repeat(64)).parse().unwrap();
+    let bases = vec![base];
+    let expected = bases.clone();
+    let id = world
+        .write(1, move |tx| Ok(tx.create_build(service, tasks("api", 2, &[]), 1, String::new())?.id))
+        .await;
+    assert_eq!(world.store.read(move |view| view.list_build_bases(id)).await.unwrap(), []);
+    world.write(2, move |tx| tx.record_build_bases(id, &bases)).await;
+    assert_eq!(world.store.read(move |view| view.list_build_bases(id)).await.unwrap(), expected);
+    let unknown = world.store.read(|view| view.list_build_bases(BuildId::new(9))).await;
+    assert_eq!(unknown.unwrap_err().to_string(), "there is no build b9");
 }

@@ -25,6 +25,7 @@ pub(crate) fn wire(view: &View<'_>, row: Build, place: Place) -> Result<havre_ap
         place,
         revision: row.revision,
         commit: row.commit,
+        bases: view.list_build_bases(row.id)?,
         state: row.state,
         waiting,
         created_at: row.created_at,

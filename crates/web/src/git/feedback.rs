@@ -1,15 +1,16 @@
 //! What a person who pushes is told: which pipelines follow or why none does, each step of theirs, and how they end.
 //! Pipelines go on when nobody listens. Tests: `tests/it/git.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use havre_core::build::State as BuildState;
 use havre_core::event::Actor;
-use havre_core::id::{BuildId, PipelineId};
+use havre_core::id::{BuildId, PipelineId, ReleaseId};
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
 use havre_core::pipeline::{Pipeline, State};
+use havre_core::release::event::Event as ReleaseEvent;
 use havre_store::{StoreError, View};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -142,8 +143,18 @@ fn short(reference: &str) -> &str {
 /// A pipeline and its parts at one moment.
 struct Seen {
     pipeline: Pipeline,
-    /// Service, build, state of the build, and of its deployment once there is one.
-    parts: Vec<(String, BuildId, BuildState, Option<&'static str>)>,
+    parts: Vec<Part>,
+}
+
+/// One service of a pipeline.
+struct Part {
+    service: String,
+    build: BuildId,
+    state: BuildState,
+    /// State of its deployment, once there is one.
+    deployment: Option<&'static str>,
+    /// How much larger its release is than the one before, where that is worth a line.
+    growth: Option<String>,
 }
 
 impl Seen {
@@ -151,16 +162,25 @@ impl Seen {
         let pipeline = view.get_pipeline(id)?;
         let mut parts = Vec::new();
         for build in view.list_pipeline_builds(id)? {
-            let deployment = match &build.state {
-                BuildState::Succeeded { deployment, .. } => {
-                    Some(view.get_deployment(*deployment)?.state.name())
-                }
-                _ => None,
-            };
-            parts.push((build.spec.name.to_string(), build.id, build.state, deployment));
+            let (mut deployment, mut growth) = (None, None);
+            if let BuildState::Succeeded { deployment: id, .. } = &build.state {
+                let row = view.get_deployment(*id)?;
+                growth = growth_of(view, row.release)?;
+                deployment = Some(row.state.name());
+            }
+            let service = build.spec.name.to_string();
+            parts.push(Part { service, build: build.id, state: build.state, deployment, growth });
         }
         Ok(Self { pipeline, parts })
     }
+}
+
+fn growth_of(view: &View<'_>, release: ReleaseId) -> Result<Option<String>, StoreError> {
+    let release = view.get_release(release)?;
+    let Some(size) = release.size else { return Ok(None) };
+    let before = view.find_measured_before(release.service, release.id)?;
+    let event = ReleaseEvent::Measured { release: release.id, bytes: size.as_bytes(), before };
+    Ok(event.is_notable().then(|| event.to_string()))
 }
 
 /// What was told already, so that each change is told once.
@@ -168,6 +188,7 @@ impl Seen {
 struct Told {
     pipelines: BTreeMap<PipelineId, &'static str>,
     parts: BTreeMap<BuildId, (&'static str, Option<&'static str>)>,
+    grown: BTreeSet<BuildId>,
 }
 
 impl Told {
@@ -179,7 +200,7 @@ impl Told {
         if is_new {
             lines.push(format!("{id}: {} to {environment}", commit.short()));
         }
-        for (service, build, build_state, deployment) in &seen.parts {
+        for Part { service, build, state: build_state, deployment, growth } in &seen.parts {
             let now = (build_state.name(), *deployment);
             let before = self.parts.insert(*build, now);
             if before.map(|(name, _)| name) != Some(now.0) {
@@ -189,6 +210,11 @@ impl Told {
                 && before.and_then(|(_, name)| name) != Some(*name)
             {
                 lines.push(format!("  {service}: {name}"));
+            }
+            if let Some(growth) = growth
+                && self.grown.insert(*build)
+            {
+                lines.push(format!("  {service}: {growth}"));
             }
         }
         if has_changed {

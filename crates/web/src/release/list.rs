@@ -32,16 +32,17 @@ pub(crate) async fn list(
         let succeeded = deployment::succeeded_releases(view, &service)?;
         let removed = view.removed_releases(service.id)?;
         let rows = view.list_releases(service.id, limit)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let standing = Standing {
-                    has_succeeded: succeeded.contains(&row.id),
-                    files_removed: removed.contains(&row.id),
-                };
-                release::wire(row, &service, standing)
-            })
-            .collect())
+        let mut listed = Vec::new();
+        for row in rows {
+            let before = view.find_measured_before(service.id, row.id)?;
+            let standing = Standing {
+                has_succeeded: succeeded.contains(&row.id),
+                files_removed: removed.contains(&row.id),
+                bytes_before: before.map(|before| before.bytes),
+            };
+            listed.push(release::wire(row, &service, standing));
+        }
+        Ok(listed)
     });
     Ok(Json(ReleaseList { releases: releases.await? }))
 }

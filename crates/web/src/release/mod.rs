@@ -2,6 +2,7 @@
 
 pub mod list;
 
+use havre_core::quantity::ByteSize;
 use havre_core::release::Release;
 use havre_core::service::Service;
 
@@ -12,10 +13,13 @@ pub(crate) struct Standing {
     pub(crate) has_succeeded: bool,
     /// The files of this site, or the image that was built here, were removed.
     pub(crate) files_removed: bool,
+    /// Bytes of the release before it whose size is known.
+    pub(crate) bytes_before: Option<u64>,
 }
 
 /// The wire form; `service` is whose live pointer counts.
 pub(crate) fn wire(row: Release, service: &Service, standing: Standing) -> havre_api::release::Release {
+    let bytes = row.size.map(ByteSize::as_bytes);
     havre_api::release::Release {
         is_live: service.live == Some(row.id),
         has_succeeded: standing.has_succeeded,
@@ -26,6 +30,15 @@ pub(crate) fn wire(row: Release, service: &Service, standing: Standing) -> havre
         revision: row.revision,
         build: row.build,
         commit: row.commit,
+        promoted_from: row.promoted_from,
+        size_bytes: bytes,
+        size_change_bytes: bytes.zip(standing.bytes_before).map(|(now, before)| change(before, now)),
         created_at: row.created_at,
     }
+}
+
+/// What was added, negative for what was taken away; sizes of disks are far below the bound.
+fn change(before: u64, now: u64) -> i64 {
+    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    signed(now) - signed(before)
 }

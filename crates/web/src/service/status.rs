@@ -56,7 +56,12 @@ pub(crate) fn derive(view: &View<'_>, service: Service, edges: &Edges) -> Result
     let live = match live {
         Some(live) => {
             let has_succeeded = deployment::has_succeeded(view, &service, live.id)?;
-            Some(release::wire(live, &service, Standing { has_succeeded, files_removed: false }))
+            let bytes_before = view.find_measured_before(service.id, live.id)?.map(|before| before.bytes);
+            Some(release::wire(
+                live,
+                &service,
+                Standing { has_succeeded, files_removed: false, bytes_before },
+            ))
         }
         None => None,
     };

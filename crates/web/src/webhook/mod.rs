@@ -6,6 +6,8 @@ pub mod receive;
 pub mod remove;
 pub mod set;
 
+mod image;
+
 use havre_core::name::ProjectName;
 use havre_webhook::provider::Provider;
 

@@ -1,29 +1,32 @@
 //! `POST /v1/hooks/{project}/{provider}`: a sender says that something has happened. Whoever does not prove to know the secret is told
-//! nothing, not even whether there is such a webhook. A delivery that is believed is remembered and asks for a fetch, in one
-//! transaction; what follows from the push is decided by the loop, and waited for a moment. Tests: `tests/it/webhook.rs`.
+//! nothing, not even whether there is such a webhook. A delivery that is believed is remembered and asks for a fetch, or queues
+//! builds of the services that run a pushed image, in one transaction; what follows from the push is decided by the loop, and
+//! waited for a moment. Tests: `tests/it/webhook.rs`, `tests/it/webhook_image.rs`.
 
 use axum::Json;
 use axum::extract::{Request, State};
 use havre_api::error::ErrorBody;
 use havre_api::webhook::DeliveryAnswer;
 use havre_core::event::Actor;
-use havre_core::id::PipelineId;
+use havre_core::id::{BuildId, PipelineId};
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
 use havre_core::secret::Secret;
 use havre_core::source::{CommitId, RefName};
 use havre_webhook::delivery::Delivery;
 use havre_webhook::headers::Headers;
-use havre_webhook::payload::{self, BODY_MAX, Contents, Event, PayloadError};
+use havre_webhook::payload::{self, BODY_MAX, Contents, Event, ImagePushed, PayloadError};
 use havre_webhook::provider::Provider;
-use havre_webhook::verify::{self, verify};
+use havre_webhook::verify::{self, verify, verify_token};
 use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::error::{Code, Refusal};
-use crate::extract::{HookPath, read_body};
+use crate::extract::{HookPath, Params, read_body};
 use crate::state::AppState;
 use crate::transaction;
+use crate::webhook::image::{self, Followed};
 
 /// How often it is looked whether something was decided.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -43,15 +46,28 @@ struct Wish {
 #[derive(Debug, Default)]
 struct Outcome {
     wishes: Vec<Wish>,
+    /// Images a registry has got.
+    images: Vec<ImagePushed>,
+    /// Builds that were queued for them.
+    builds: Vec<BuildId>,
     is_ping: bool,
     /// Why nothing follows from the rest of it.
     reasons: Vec<String>,
 }
 
+/// What an address may bring along. Unknown keys are passed over: some senders add their own.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HookQuery {
+    /// The secret, of a sender that knows an address and nothing else: Docker Hub.
+    secret: Option<String>,
+}
+
 /// Take a delivery of a webhook. The sender proves by a signature that it knows the secret; no access token is needed.
 #[utoipa::path(post, path = "/v1/hooks/{project}/{provider}", tag = "pipeline", operation_id = "receive_delivery",
     security(()),
-    params(("project" = String, Path, example = "dropit"), ("provider" = String, Path, example = "github")),
+    params(("project" = String, Path, example = "dropit"), ("provider" = String, Path, example = "github"),
+        ("secret" = Option<String>, Query, description = "The secret, for `registry` only, of a sender that can send no header")),
     request_body(content = Vec<u8>, content_type = "application/json"),
     responses(
         (status = 200, body = DeliveryAnswer, description = "Nothing follows"),
@@ -66,16 +82,18 @@ struct Outcome {
 pub(crate) async fn receive(
     State(state): State<AppState>,
     HookPath { project, provider }: HookPath,
+    Params(query): Params<HookQuery>,
     request: Request,
 ) -> Result<(StatusCode, Json<DeliveryAnswer>), Refusal> {
     let (delivery, contents) = {
         // Given back before the wait: what is bounded is the memory of bodies.
         let _slot = state.delivery_slot()?;
-        take(&state, &project, provider, request).await?
+        let address = query.secret.map(Secret::from).filter(|_| provider == Provider::Registry);
+        take(&state, &project, provider, request, address).await?
     };
     let outcome = sort(contents);
     let outcome = record(&state, project.clone(), provider, delivery, outcome).await?;
-    if outcome.wishes.is_empty() && outcome.is_ping {
+    if outcome.wishes.is_empty() && outcome.builds.is_empty() && outcome.is_ping {
         return Ok((StatusCode::OK, Json(DeliveryAnswer::Pong)));
     }
     Ok(answer(&state, &project, outcome).await)
@@ -87,6 +105,7 @@ async fn take(
     project: &ProjectName,
     provider: Provider,
     request: Request,
+    address: Option<Secret>,
 ) -> Result<(Delivery, Contents), Refusal> {
     let headers = request.headers().clone();
     let body = tokio::time::timeout(state.limits.upload_silence, read_body(request, BODY_MAX)).await;
@@ -96,7 +115,11 @@ async fn take(
     let secret = state.store.read(move |view| view.find_webhook_secret(&name, provider.as_str())).await?;
     let lines = lines(&headers);
     let headers = Headers::new(&lines);
-    if let Err(refusal) = check(provider, secret.as_ref(), &headers, &body) {
+    let believed = match &address {
+        Some(given) => check_address(secret.as_ref(), given),
+        None => check(provider, secret.as_ref(), &headers, &body),
+    };
+    if let Err(refusal) = believed {
         tracing::info!(%project, %provider, reason = refusal.name(), "a delivery was refused");
         return Err(Refusal::new(Code::DeliveryRefused, "the delivery proves nothing")
             .hint("enter the secret of the webhook at the sender; the log of havred says more"));
@@ -127,6 +150,19 @@ fn check(
     }
 }
 
+/// The same for a secret that came in the address. It is never shown: neither in an answer nor in a log.
+fn check_address(secret: Option<&Secret>, given: &Secret) -> Result<(), verify::Refusal> {
+    let place = "secret of the address";
+    match secret {
+        Some(secret) => verify_token(secret.expose(), given.expose(), place),
+        None => {
+            let verified = verify_token(NOBODY, given.expose(), place);
+            let _ = std::hint::black_box(verified);
+            Err(verify::Refusal::SecretMissing)
+        }
+    }
+}
+
 fn refuse(error: PayloadError) -> Refusal {
     let code = match &error {
         PayloadError::TooLarge { .. } => Code::BodyTooLarge,
@@ -151,7 +187,7 @@ fn sort(contents: Contents) -> Outcome {
             }
             Event::Ping => outcome.is_ping = true,
             Event::PullRequest(_) => outcome.reasons.push("pull requests are not used yet".to_owned()),
-            Event::ImagePushed(_) => outcome.reasons.push("images are not used yet".to_owned()),
+            Event::ImagePushed(image) => outcome.images.push(image),
             Event::Other { name } => outcome.reasons.push(format!("events of the kind {name} are not used")),
         }
     }
@@ -159,7 +195,7 @@ fn sort(contents: Contents) -> Outcome {
     outcome
 }
 
-/// Remembers the delivery and asks for what it announces.
+/// Remembers the delivery and asks for what it announces: a fetch, or builds of the services that run an image.
 async fn record(
     state: &AppState,
     project: ProjectName,
@@ -172,6 +208,10 @@ async fn record(
         let (id, body) = (delivery.id.as_str(), delivery.body.to_string());
         if !tx.remember_delivery(&project, provider.as_str(), id, &body)? {
             let message = "this delivery was here before; nothing is done again";
+            if provider == Provider::Registry {
+                // The distribution registry sends again, before anything newer, until it is told that all is well.
+                return Ok(Outcome { reasons: vec![message.to_owned()], ..Outcome::default() });
+            }
             return Err(Refusal::new(Code::DeliveryRepeated, message));
         }
         if !outcome.wishes.is_empty() && tx.find_remote(&project)?.is_none() {
@@ -183,6 +223,9 @@ async fn record(
         for wish in &outcome.wishes {
             tx.request_fetch(&project, &wish.reference, wish.commit.as_ref())?;
         }
+        let Followed { builds, reasons } = image::deploy(tx, &project, std::mem::take(&mut outcome.images))?;
+        outcome.builds = builds;
+        outcome.reasons.extend(reasons);
         Ok(outcome)
     });
     written.await
@@ -209,9 +252,11 @@ async fn answer(
             None => is_open = true,
         }
     }
-    let (status, answer) = if !pipelines.is_empty() {
-        let urls = pipelines.iter().map(|id| format!("/v1/pipelines/{id}")).collect();
-        (StatusCode::ACCEPTED, DeliveryAnswer::Started { pipelines, urls })
+    let builds = outcome.builds;
+    let (status, answer) = if !pipelines.is_empty() || !builds.is_empty() {
+        let mut urls: Vec<String> = pipelines.iter().map(|id| format!("/v1/pipelines/{id}")).collect();
+        urls.extend(builds.iter().map(|id| format!("/v1/builds/{id}")));
+        (StatusCode::ACCEPTED, DeliveryAnswer::Started { pipelines, builds, urls })
     } else if is_open {
         (StatusCode::ACCEPTED, DeliveryAnswer::Accepted)
     } else {
