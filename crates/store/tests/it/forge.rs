@@ -7,6 +7,7 @@ use havre_core::pipeline::status::CommitStatus;
 use havre_core::pipeline::{Cause, Pipeline, State};
 use havre_core::secret::Secret;
 use havre_core::source::forge::Forge;
+use havre_core::time::Timestamp;
 use havre_store::{NewPipeline, StatusFailure, StatusRow, TellingSpec};
 
 use crate::world::{World, at};
@@ -60,6 +61,15 @@ async fn failed(world: &World, seconds: i64, row: &StatusRow, status: CommitStat
     let failure = StatusFailure { reason: "no".to_owned(), next_at: next.map(at), quiet_until: None };
     let row = row.clone();
     world.write(seconds, move |tx| tx.status_failed(&row, status, failure)).await;
+}
+
+async fn token(world: &World) -> String {
+    let token = world.store.read(|view| view.find_status_token(&project())).await.unwrap().unwrap();
+    token.expose_text().unwrap().to_owned()
+}
+
+async fn quiet_until(world: &World) -> Option<Timestamp> {
+    world.store.read(|view| view.find_remote(&project())).await.unwrap().unwrap().quiet_until
 }
 
 /// What events say of forges.
@@ -167,11 +177,9 @@ async fn a_forge_that_wants_quiet_gets_it_until_somebody_sets_it_anew() {
     let (_, row) = open(&world).await.remove(0);
     let failure = StatusFailure { reason: "no".to_owned(), next_at: Some(at(7)), quiet_until: Some(at(60)) };
     world.write(2, move |tx| tx.status_failed(&row, CommitStatus::Pending, failure)).await;
-    let quiet =
-        async || world.store.read(|view| view.find_remote(&project())).await.unwrap().unwrap().quiet_until;
-    assert_eq!(quiet().await, Some(at(60)));
+    assert_eq!(quiet_until(&world).await, Some(at(60)));
     set_remote(&world, GITHUB, Some("planted-token")).await;
-    assert_eq!(quiet().await, None);
+    assert_eq!(quiet_until(&world).await, None);
     world.write(3, |tx| tx.remove_remote(&project())).await;
     assert_eq!(ids(&world).await, Vec::<i64>::new());
 }
@@ -180,10 +188,6 @@ async fn a_forge_that_wants_quiet_gets_it_until_somebody_sets_it_anew() {
 async fn a_token_for_this_alone_goes_before_that_of_the_repository() {
     let world = World::new();
     set_remote(&world, GITHUB, Some("planted-token")).await;
-    let token = async |world: &World| {
-        let token = world.store.read(|view| view.find_status_token(&project())).await.unwrap().unwrap();
-        token.expose_text().unwrap().to_owned()
-    };
     assert_eq!(token(&world).await, "planted-token");
     let gitea = Some(Forge::Gitea);
     world
