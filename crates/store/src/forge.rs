@@ -13,6 +13,7 @@ use havre_core::time::Timestamp;
 use rusqlite::Row;
 
 use crate::error::StoreError;
+use crate::remote::RemoteRow;
 use crate::row::{self, Origin};
 use crate::seal::Place;
 use crate::view::{Tx, View};
@@ -130,7 +131,11 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// `NotFound`; `NoMasterKey`, where there is a token.
-    pub fn set_telling(&mut self, project: &ProjectName, spec: TellingSpec<'_>) -> Result<(), StoreError> {
+    pub fn set_telling(
+        &mut self,
+        project: &ProjectName,
+        spec: TellingSpec<'_>,
+    ) -> Result<RemoteRow, StoreError> {
         let sealed = match spec.token {
             Some(token) => Some(self.master_key()?.seal(token, place(project))?),
             None => None,
@@ -143,21 +148,15 @@ impl Tx<'_> {
         if changed == 0 {
             return Err(StoreError::not_found("remote repository", project));
         }
-        if spec.is_off {
-            row::run(
-                self.connection,
-                "UPDATE statuses SET is_open = 0 WHERE project = ?1",
-                [project.as_str()],
-            )?;
-            return Ok(());
-        }
-        row::run(
-            self.connection,
-            "UPDATE statuses SET tried = NULL, tries = 0, next_at = NULL, reason = NULL, is_open = 1 \
-             WHERE reason IS NOT NULL AND pipeline = (SELECT max(pipeline) FROM statuses WHERE project = ?1)",
-            [project.as_str()],
-        )?;
-        Ok(())
+        let sql = match spec.is_off {
+            true => "UPDATE statuses SET is_open = 0 WHERE project = ?1",
+            false => {
+                "UPDATE statuses SET tried = NULL, tries = 0, next_at = NULL, reason = NULL, is_open = 1 \
+                 WHERE reason IS NOT NULL AND pipeline = (SELECT max(pipeline) FROM statuses WHERE project = ?1)"
+            }
+        };
+        row::run(self.connection, sql, [project.as_str()])?;
+        self.find_remote(project)?.ok_or_else(|| StoreError::not_found("remote repository", project))
     }
 
     /// Begins to tell the forge of a new pipeline, where there is one to tell. Older pipelines of this commit in this environment are
