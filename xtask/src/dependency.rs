@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 15] = [
+const BANS: [(&str, &[&str], &str); 16] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -93,6 +93,25 @@ const BANS: [(&str, &[&str], &str); 15] = [
             "havre-web",
         ],
         "bytes in, a verdict out: no I/O, no clock, no store",
+    ),
+    (
+        "havre-forge",
+        &[
+            "tokio",
+            "http",
+            "hyper",
+            "axum",
+            "rusqlite",
+            "bollard",
+            "havre-api",
+            "havre-store",
+            "havre-engine",
+            "havre-build",
+            "havre-source",
+            "havre-reconcile",
+            "havre-web",
+        ],
+        "calls and answers as data: no I/O, no clock, no store, no token",
     ),
     (
         "havre-dockerfile",

@@ -2,6 +2,7 @@
 
 use havre_core::id::{BuildId, DeploymentId, PipelineId};
 use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
+use havre_core::pipeline::status::CommitStatus;
 use havre_core::pipeline::{Cause, State};
 use havre_core::source::{CommitId, RefName};
 use havre_core::time::Timestamp;
@@ -38,6 +39,9 @@ pub struct Pipeline {
     pub state: State,
     /// What it is made of, once the commit has been read.
     pub parts: Vec<PipelinePart>,
+    /// What the forge of the remote repository was told of it; absent where none is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusReport>,
     /// When it was asked for.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -61,6 +65,25 @@ pub struct PipelinePart {
     /// Name of the deployment's state.
     #[schema(example = "succeeded")]
     pub deployment_state: Option<String>,
+}
+
+/// What a forge was told of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusReport {
+    /// The pipeline.
+    #[schema(value_type = String, example = "i7")]
+    pub pipeline: PipelineId,
+    /// What the forge shows: `pending`, `running`, `success`, `failure` or `cancelled`; absent before it was told anything.
+    #[schema(value_type = Option<String>, example = "success")]
+    pub told: Option<CommitStatus>,
+    /// When it was told that.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub told_at: Option<Timestamp>,
+    /// Why it could not be told what came after.
+    pub reason: Option<String>,
+    /// When that is tried again; absent where it was given up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_at: Option<Timestamp>,
 }
 
 /// Pipelines of one project.

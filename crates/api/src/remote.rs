@@ -2,9 +2,12 @@
 
 use havre_core::name::ProjectName;
 use havre_core::source::RemoteUrl;
+use havre_core::source::forge::Forge;
 use havre_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::pipeline::StatusReport;
 
 /// The remote repository of a project, without its token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -17,9 +20,30 @@ pub struct Remote {
     pub url: RemoteUrl,
     /// Whether there is a token for it.
     pub has_token: bool,
+    /// Whether its forge is told what becomes of commits.
+    pub status: RemoteStatus,
     /// When it was first set.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+}
+
+/// Whether and how the forge of a remote repository is told what becomes of commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemoteStatus {
+    /// It is told.
+    pub is_on: bool,
+    /// The forge: `github`, `gitlab`, `gitea` or `bitbucket`; absent where it is not known.
+    #[schema(value_type = Option<String>, example = "github")]
+    pub forge: Option<Forge>,
+    /// Whether there is a token for this alone.
+    pub has_token: bool,
+    /// Why nothing is told, and what to do about it.
+    pub obstacle: Option<String>,
+    /// The forge wants no call before.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub quiet_until: Option<Timestamp>,
+    /// What was told last, or could not be told.
+    pub last: Option<StatusReport>,
 }
 
 /// Sets the remote repository of a project.
@@ -33,6 +57,17 @@ pub struct SetRemoteRequest {
     /// forgotten. Never shown again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Which forge it is: `github`, `gitlab`, `gitea` or `bitbucket`. Left out, the host says it, where it is a well-known one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "gitlab")]
+    pub forge: Option<Forge>,
+    /// The forge is not told what becomes of commits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_status: bool,
+    /// A token for telling it, where the one of the repository may not. Left out, one that was set before is forgotten. Never shown
+    /// again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_token: Option<String>,
 }
 
 impl std::fmt::Debug for SetRemoteRequest {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use havre_core::pipeline::status::PublicUrl;
 use havre_edge::config::EdgeConfig;
 use serde::Deserialize;
 
@@ -51,6 +52,8 @@ pub(crate) struct ControlConfig {
     pub(crate) purge_private: bool,
     /// Repositories may be fetched from addresses that are not public, and over plain HTTP. Default false.
     pub(crate) remote_private: bool,
+    /// Where people reach the API, such as `https://havre.example.org`: forges link to it. None when absent.
+    pub(crate) public_url: Option<PublicUrl>,
     /// Key that seals secrets in the store. Default `/etc/havre/master.key`.
     pub(crate) master_key: PathBuf,
     /// Addresses that names of services point to; those of the default routes when empty.
@@ -97,6 +100,7 @@ impl Default for ControlConfig {
             purge_secrets: PathBuf::from("/etc/havre/purge"),
             purge_private: false,
             remote_private: false,
+            public_url: None,
             master_key: PathBuf::from("/etc/havre/master.key"),
             public_addresses: Vec::new(),
             dns: DnsConfig::default(),
@@ -133,6 +137,14 @@ mod tests {
         let config: Config = toml::from_str("").unwrap();
         assert_eq!(config.control.socket, PathBuf::from("/run/havre/control.sock"));
         assert!(!config.control.purge_private && !config.control.remote_private);
+    }
+
+    #[test]
+    fn a_public_address_is_one() {
+        let read = |text: &str| toml::from_str::<Config>(&format!("[control]\npublic_url = \"{text}\"\n"));
+        let config = read("https://havre.example.org/").unwrap();
+        assert_eq!(config.control.public_url.unwrap().as_str(), "https://havre.example.org");
+        assert!(read("havre.example.org").unwrap_err().to_string().contains("https://havre.example.org"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use havre_core::time::Timestamp;
 use havre_engine::Engine;
 use havre_engine::docker::DockerEngine;
 use havre_reconcile::clock::{Clock, SystemClock};
+use havre_reconcile::forge::HttpForges;
 use havre_reconcile::public::HttpProbe;
 use havre_reconcile::purge::{HttpPurger, PurgeSettings};
 use havre_reconcile::world::{Seams, Settings, World};
@@ -183,6 +184,7 @@ fn world(
         build_capacity: config.builds,
         public_addresses: config.public_addresses.clone(),
         remote_private: config.remote_private,
+        public_url: config.public_url.clone(),
     };
     let dns = DnsSettings {
         allow_private: config.dns.allow_private,
@@ -199,6 +201,7 @@ fn world(
         authority: Arc::new(AcmeClient::new()),
         dns: Arc::new(DnsClient::new(dns)),
         purger: Arc::new(HttpPurger::new(purge)),
+        forges: Arc::new(HttpForges::new(config.remote_private)),
         source,
     };
     Ok(World::new(store, seams, settings))

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, certificate, image, job, pipeline, purge, route, service, site};
+use crate::{build, certificate, forge, image, job, pipeline, purge, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -30,6 +30,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let certificates = tokio::spawn(certificate::run(world.clone(), stop.clone()));
     // Likewise: a CDN that does not answer is waited for by nobody else.
     let purges = tokio::spawn(purge::run(world.clone(), stop.clone()));
+    // Likewise: a forge that does not answer holds no pipeline up.
+    let statuses = tokio::spawn(forge::run(world.clone(), stop.clone()));
     // Likewise: Docker may take long to remove a large image.
     let images = tokio::spawn(image::run(world.clone(), stop.clone()));
     // Likewise: a large repository takes its time.
@@ -69,6 +71,9 @@ pub async fn run(world: World, stop: CancellationToken) {
         if let Err(error) = ended.await {
             tracing::error!(%error, "the loop of {what} broke off");
         }
+    }
+    if let Err(error) = statuses.await {
+        tracing::error!(%error, "the loop of statuses broke off");
     }
     if let Err(error) = pipelines.await {
         tracing::error!(%error, "the loop of pipelines broke off");

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use havre_acme::{Authority, Dns};
 use havre_build::builder::Builder;
 use havre_core::id::TaskId;
+use havre_core::pipeline::status::PublicUrl;
 use havre_core::task::spec::EDGE_NETWORK;
 use havre_core::time::Timestamp;
 use havre_engine::Engine;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::certificate::Desk;
 use crate::clock::Clock;
+use crate::forge::Forges;
 use crate::public::PublicProbe;
 use crate::purge::Purger;
 
@@ -43,8 +45,10 @@ pub struct Settings {
     pub build_capacity: usize,
     /// Public addresses of this machine; found by itself where there are none.
     pub public_addresses: Vec<IpAddr>,
-    /// Repositories may be fetched from addresses that are not public, and over plain HTTP.
+    /// Repositories may be fetched from addresses that are not public, and over plain HTTP; forges may be told so as well.
     pub remote_private: bool,
+    /// Where people reach the API; without it, forges get no link.
+    pub public_url: Option<PublicUrl>,
 }
 
 /// Everything the loops see and touch. Cheap to clone.
@@ -66,6 +70,8 @@ pub struct World {
     pub dns: Arc<dyn Dns>,
     /// Calls CDNs.
     pub purger: Arc<dyn Purger>,
+    /// Calls forges.
+    pub forges: Arc<dyn Forges>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
     /// Places and networks.
@@ -101,6 +107,7 @@ impl World {
             authority: seams.authority,
             dns: seams.dns,
             purger: seams.purger,
+            forges: seams.forges,
             source: seams.source,
             settings: Arc::new(settings),
             wake: Arc::default(),
@@ -162,6 +169,8 @@ pub struct Seams {
     pub dns: Arc<dyn Dns>,
     /// Calls CDNs.
     pub purger: Arc<dyn Purger>,
+    /// Calls forges.
+    pub forges: Arc<dyn Forges>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
 }

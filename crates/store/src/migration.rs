@@ -26,6 +26,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 7, name: "job", sql: include_str!("../migrations/0007_job.sql") },
     Migration { number: 8, name: "remote", sql: include_str!("../migrations/0008_remote.sql") },
     Migration { number: 11, name: "image_size", sql: include_str!("../migrations/0011_image_size.sql") },
+    Migration { number: 12, name: "forge", sql: include_str!("../migrations/0012_forge.sql") },
 ];
 
 struct Applied {

@@ -213,6 +213,7 @@ impl Tx<'_> {
             (new.project.as_str(), PIPELINES_KEPT),
         )?;
         let pipeline = self.get_pipeline(id)?;
+        self.expect_status(&pipeline)?;
         self.tell_state(&pipeline, State::Queued)?;
         Ok(pipeline)
     }

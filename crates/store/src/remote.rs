@@ -5,6 +5,7 @@ use havre_core::event::{Actor, EventKind, Subject};
 use havre_core::name::ProjectName;
 use havre_core::pipeline::event::Event;
 use havre_core::secret::Secret;
+use havre_core::source::forge::{Forge, Telling};
 use havre_core::source::remote::PAUSE_MAX;
 use havre_core::source::{CommitId, RefName, RemoteUrl};
 use havre_core::time::Timestamp;
@@ -24,8 +25,24 @@ pub struct RemoteRow {
     pub url: RemoteUrl,
     /// Whether there is a token for it.
     pub has_token: bool,
+    /// The forge somebody has named.
+    pub forge: Option<Forge>,
+    /// Whether the forge should be told what became of commits.
+    pub is_told: bool,
+    /// Whether there is a token for that alone.
+    pub has_status_token: bool,
+    /// Until when the forge wants no call.
+    pub quiet_until: Option<Timestamp>,
     /// When it was first set.
     pub created_at: Timestamp,
+}
+
+impl RemoteRow {
+    /// Whether the forge is told what became of commits.
+    pub fn telling(&self) -> Telling {
+        let has_token = self.has_token || self.has_status_token;
+        Telling::decide(&self.url, self.forge, self.is_told, has_token)
+    }
 }
 
 /// A branch or tag that is to be fetched.
@@ -48,16 +65,22 @@ pub struct FetchRow {
 }
 
 /// Without a row number of its own: errors name row 0.
-const SELECT: &str = "SELECT 0, project, url, sealed_token IS NOT NULL AS has_token, created_at FROM remotes";
+const SELECT: &str = "SELECT 0, project, url, sealed_token IS NOT NULL AS has_token, forge, is_told, \
+    sealed_status_token IS NOT NULL AS has_status_token, quiet_until, created_at FROM remotes";
 const SELECT_FETCH: &str =
     "SELECT 0, project, reference, wanted, asked_by, asked_at, tries, next_at FROM fetches";
 
 fn read(row: &Row<'_>) -> Result<RemoteRow, StoreError> {
     let origin = Origin::of("remotes", row)?;
+    let has_forge = row.get::<_, Option<String>>("forge")?.is_some();
     Ok(RemoteRow {
         project: origin.text(row, "project")?,
         url: origin.text(row, "url")?,
         has_token: row.get("has_token")?,
+        forge: if has_forge { Some(origin.text(row, "forge")?) } else { None },
+        is_told: row.get("is_told")?,
+        has_status_token: row.get("has_status_token")?,
+        quiet_until: row::instant_or_none(row, "quiet_until")?,
         created_at: row::instant(row, "created_at")?,
     })
 }
@@ -123,6 +146,7 @@ impl View<'_> {
 
 impl Tx<'_> {
     /// Makes this the remote repository of a project. A token that is not given again is forgotten: it was meant for another address.
+    /// So is what was said about its forge, and at another address what was to be told there.
     ///
     /// # Errors
     /// `NoMasterKey`, where there is a token.
@@ -138,15 +162,21 @@ impl Tx<'_> {
         };
         row::run(
             self.connection,
+            "DELETE FROM statuses WHERE project = ?1 AND NOT EXISTS (SELECT 1 FROM remotes WHERE project = ?1 AND url = ?2)",
+            (project.as_str(), url.as_str()),
+        )?;
+        row::run(
+            self.connection,
             "INSERT INTO remotes (project, url, sealed_token, created_at) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (project) DO UPDATE SET url = excluded.url, sealed_token = excluded.sealed_token",
+             ON CONFLICT (project) DO UPDATE SET url = excluded.url, sealed_token = excluded.sealed_token, \
+             forge = NULL, is_told = 1, sealed_status_token = NULL, quiet_until = NULL",
             (project.as_str(), url.as_str(), sealed, self.at.as_millis()),
         )?;
         self.tell_source(Event::RemoteSet { project: project.clone(), url: url.clone() })?;
         self.find_remote(project)?.ok_or_else(|| StoreError::not_found("remote repository", project))
     }
 
-    /// Forgets the remote repository of a project, and what was to be fetched from it. What was fetched stays.
+    /// Forgets the remote repository of a project, what was to be fetched from it and what was to be told there. What was fetched stays.
     ///
     /// # Errors
     /// `NotFound`.
@@ -155,6 +185,7 @@ impl Tx<'_> {
             return Err(StoreError::not_found("remote repository", project));
         }
         row::run(self.connection, "DELETE FROM fetches WHERE project = ?1", [project.as_str()])?;
+        row::run(self.connection, "DELETE FROM statuses WHERE project = ?1", [project.as_str()])?;
         self.tell_source(Event::RemoteRemoved { project: project.clone() })
     }
 

@@ -211,13 +211,14 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 7] = [
+pub(crate) const SEALED: [(&str, &str); 8] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
     ("accounts", "sealed_key"),
     ("dns_providers", "sealed_fields"),
     ("remotes", "sealed_token"),
+    ("remotes", "sealed_status_token"),
     ("webhooks", "sealed_secret"),
 ];
 

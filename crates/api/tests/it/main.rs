@@ -278,7 +278,18 @@ fn releases_and_services() {
 #[test]
 fn remotes_and_webhooks() {
     let url = "https://git.example.org/acme/dropit.git";
-    golden::<Remote>(json!({ "project": "dropit", "url": url, "has_token": true, "created_at": AT }));
+    let last = json!({ "pipeline": "i7", "told": "success", "told_at": AT, "reason": null, "next_at": null });
+    for (forge, last) in [(json!("gitea"), last), (json!(null), json!(null))] {
+        golden::<Remote>(json!({
+            "project": "dropit", "url": url, "has_token": true, "created_at": AT,
+            "status": {
+                "is_on": true, "forge": forge, "has_token": false, "obstacle": null, "quiet_until": null,
+                "last": last,
+            },
+        }));
+    }
+    golden::<SetRemoteRequest>(json!({ "url": url, "forge": "gitlab", "status_token": "planted" }));
+    golden::<SetRemoteRequest>(json!({ "url": url, "no_status": true }));
     golden::<SetRemoteRequest>(json!({ "url": url }));
     golden::<SetRemoteRequest>(json!({ "url": url, "token": "planted" }));
     refused::<SetRemoteRequest>(json!({ "url": url }));

@@ -7,13 +7,14 @@ pub(crate) mod status;
 
 use std::time::Duration;
 
-use havre_api::pipeline::Pipeline;
+use havre_api::pipeline::{Pipeline, StatusReport};
 use havre_core::id::PipelineId;
 use havre_core::pipeline::State;
+use havre_core::time::Timestamp;
 
 use crate::exit::{CliError, Exit};
 use crate::http::Client;
-use crate::output;
+use crate::output::{self, time};
 
 /// How often a pipeline that is waited for is asked about.
 const LOOK: Duration = Duration::from_millis(500);
@@ -54,4 +55,20 @@ fn state(pipeline: &Pipeline) -> String {
         State::Superseded { by, .. } => format!("superseded by {by}"),
         other => other.name().replace('_', " "),
     }
+}
+
+/// What a forge was told of a pipeline, on one line.
+pub(crate) fn told(report: &StatusReport, now: Timestamp) -> String {
+    let mut text = match (report.told, report.told_at) {
+        (Some(status), Some(at)) => format!("forge told {status}, {}", time::ago(at, now)),
+        _ => "forge not told yet".to_owned(),
+    };
+    if let Some(reason) = &report.reason {
+        let next = match report.next_at {
+            Some(_) => "tried again",
+            None => "given up",
+        };
+        text.push_str(&format!("; what came after was refused, {next}: {reason}"));
+    }
+    text
 }

@@ -8,7 +8,7 @@ use crate::exit::{CliError, Exit};
 use crate::http::path;
 use crate::invocation::Invocation;
 use crate::output::{self, printable, table, time};
-use crate::pipeline::{exit, state, wait};
+use crate::pipeline::{exit, state, told, wait};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -77,6 +77,9 @@ fn render_one(pipeline: &Pipeline, now: Timestamp) -> String {
         printable(&pipeline.author),
         time::ago(pipeline.created_at, now),
     );
+    if let Some(report) = &pipeline.status {
+        text.push_str(&format!("{}\n", printable(&told(report, now))));
+    }
     if pipeline.parts.is_empty() {
         return text;
     }
@@ -97,6 +100,9 @@ fn render_one(pipeline: &Pipeline, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use havre_api::pipeline::StatusReport;
+    use havre_core::pipeline::status::CommitStatus;
+
     use super::*;
 
     fn pipeline(id: &str, state: serde_json::Value) -> Pipeline {
@@ -131,5 +137,29 @@ mod tests {
         SERVICE  BUILD             DEPLOYMENT
         api      b4     succeeded  d12         failed
         ");
+    }
+
+    #[test]
+    fn what_the_forge_was_told() {
+        let now = Timestamp::parse("2026-11-24T12:00:00Z").expect("an instant");
+        let mut one = pipeline("i2", serde_json::json!({ "state": "queued" }));
+        one.parts.clear();
+        let mut report =
+            StatusReport { pipeline: one.id, told: None, told_at: None, reason: None, next_at: None };
+        let mut last = |report: &StatusReport| {
+            one.status = Some(report.clone());
+            render_one(&one, now).lines().last().unwrap_or_default().to_owned()
+        };
+        assert_eq!(last(&report), "forge not told yet");
+        report.told = Some(CommitStatus::Pending);
+        report.told_at = Timestamp::parse("2026-11-24T11:59:30Z").ok();
+        assert_eq!(last(&report), "forge told pending, 30s ago");
+        report.reason = Some("no \u{1b}answer".to_owned());
+        assert_eq!(
+            last(&report),
+            "forge told pending, 30s ago; what came after was refused, given up: no \u{fffd}answer"
+        );
+        report.next_at = Some(now);
+        assert!(last(&report).contains("refused, tried again: "));
     }
 }

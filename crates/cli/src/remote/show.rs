@@ -1,11 +1,12 @@
-//! `havre remote show`: where the repository is fetched from; the token is never shown.
+//! `havre remote show`: where the repository is fetched from, and what its forge was told; the tokens are never shown.
 
 use havre_api::remote::Remote;
 
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
-use crate::output;
-use crate::remote::path;
+use crate::output::{self, printable, time};
+use crate::pipeline::told;
+use crate::remote::{path, telling};
 
 pub(crate) async fn run(invocation: &Invocation) -> Result<Exit, CliError> {
     let project = invocation.scope()?.project;
@@ -15,6 +16,10 @@ pub(crate) async fn run(invocation: &Invocation) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     let how = if remote.has_token { "with a token" } else { "without a token" };
-    output::data(&format!("{} ({how})\n", remote.url))?;
+    let mut text = format!("{} ({how})\n{}\n", remote.url, printable(&telling(&remote)));
+    if let Some(last) = &remote.status.last {
+        text.push_str(&format!("{}: {}\n", last.pipeline, printable(&told(last, time::now()))));
+    }
+    output::data(&text)?;
     Ok(Exit::Ok)
 }

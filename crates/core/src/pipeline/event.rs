@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::PipelineId;
 use crate::name::{EnvironmentName, ProjectName};
 use crate::pipeline::State;
+use crate::pipeline::status::CommitStatus;
 use crate::source::{CommitId, RefName, RemoteUrl};
 
 /// A past-tense fact; its subject is the whole installation, since a pipeline is about several services.
@@ -75,6 +76,26 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// The forge was told what became of a pipeline's commit.
+    StatusSent {
+        /// The pipeline.
+        pipeline: PipelineId,
+        /// Its project.
+        project: ProjectName,
+        /// What the forge shows now.
+        status: CommitStatus,
+    },
+    /// The forge could not be told, and is not told this any more.
+    StatusFailed {
+        /// The pipeline.
+        pipeline: PipelineId,
+        /// Its project.
+        project: ProjectName,
+        /// What it should have shown.
+        status: CommitStatus,
+        /// Why it does not, for people.
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Event {
@@ -103,6 +124,12 @@ impl std::fmt::Display for Event {
             }
             Self::FetchFailed { project, reference, reason } => {
                 write!(f, "{project}: {reference} could not be fetched: {reason}")
+            }
+            Self::StatusSent { pipeline, project, status } => {
+                write!(f, "forge of {project} told that {pipeline} is {status}")
+            }
+            Self::StatusFailed { pipeline, project, status, reason } => {
+                write!(f, "forge of {project} not told that {pipeline} is {status}: {reason}")
             }
         }
     }

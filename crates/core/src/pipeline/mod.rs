@@ -1,9 +1,10 @@
 //! A pipeline: one run from a pushed commit to what users get. It makes the builds of every service of the commit, waits
-//! until all of them are made, and only then deploys them. Decided in `plan` and `push`; tests at their ends.
+//! until all of them are made, and only then deploys them. Decided in `plan`, `push` and `status`; tests at their ends.
 
 pub mod event;
 pub mod plan;
 pub mod push;
+pub mod status;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! Where source comes from: branches, tags, commits and addresses of repositories, as types with a closed grammar, so that
 //! none of them can be an option of `git`, a path of this machine, or a piece of a command. Tests at the end of the file.
 
+pub mod forge;
 pub mod remote;
 
 use std::fmt;

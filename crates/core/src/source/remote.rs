@@ -76,6 +76,16 @@ impl RemoteUrl {
         said.unwrap_or(if self.is_plain() { 80 } else { 443 })
     }
 
+    /// Scheme, host and port, as they stand in the address.
+    pub fn origin(&self) -> &str {
+        &self.text[..self.origin]
+    }
+
+    /// What follows the host, with the slash it begins with.
+    pub fn path(&self) -> &str {
+        &self.text[self.origin..]
+    }
+
     fn authority(&self) -> &str {
         self.text[..self.origin].split_once("://").map_or("", |(_, authority)| authority)
     }
@@ -169,6 +179,8 @@ mod tests {
             let url: RemoteUrl = text.parse().expect("is an address");
             assert_eq!((url.as_str(), url.host(), url.port()), (text, host, port));
             assert_eq!(url.is_plain(), text.starts_with("http:"));
+            assert_eq!(format!("{}{}", url.origin(), url.path()), text);
+            assert!(url.path().starts_with('/'));
             assert_eq!(serde_json::to_string(&url).expect("is JSON"), format!("\"{text}\""));
         }
     }

@@ -1,5 +1,5 @@
 //! From a delivery of a webhook to what users get: the repository lies elsewhere (here: as another project of the same server), and
-//! control fetches it with a token when somebody who knows the secret says that it has moved.
+//! control fetches it with a token when somebody who knows the secret says that it has moved, and tells the forge what became of it.
 
 use bytes::Bytes;
 use havre_api::access::CreateTokenResponse;
@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::UnixStream;
 
+use crate::fake_forge::{FakeForge, Told};
 use crate::world::docker::IMAGE;
 use crate::world::repository::Repository;
 use crate::world::spec::HOST;
@@ -33,6 +34,8 @@ stop_grace = "5s"
 /// Where the repository really is, and who may call.
 struct Hook {
     upstream: Repository,
+    /// What stands in front of it, and is told what became of commits.
+    forge: FakeForge,
     token: String,
     path: String,
     secret: String,
@@ -48,12 +51,23 @@ impl Hook {
         upstream.write("havre.toml", &MANIFEST.replace("HOST", HOST));
         let dockerfile = format!("FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\n");
         upstream.write("Dockerfile", &dockerfile);
-        let request = json!({ "url": format!("http://{address}"), "token": token });
+        let forge = FakeForge::start(world.api_address()).await;
+        let url = format!("http://{}/git/upstream.git", forge.address);
+        let request = json!({ "url": url, "token": token, "forge": "github" });
         let remote: Remote = world.api.send(Method::PUT, "/v1/projects/e2e/remote", &request).await;
-        assert!(remote.has_token);
+        assert!(remote.has_token && remote.status.is_on, "{remote:?}");
         let path = "/v1/projects/e2e/webhooks/github";
         let made: SetWebhookResponse = world.api.send(Method::PUT, path, &json!({})).await;
-        Self { upstream, token, path: made.path, secret: made.secret }
+        Self { upstream, forge, token, path: made.path, secret: made.secret }
+    }
+
+    /// What the forge was told of a commit, once that is a success.
+    async fn told_of_success(&self, commit: &str) -> Vec<Told> {
+        until("the forge is told of the success", async || {
+            let told = self.forge.told(commit);
+            told.last().is_some_and(|last| last.body["state"] == "success").then_some(told)
+        })
+        .await
     }
 
     /// Says that `branch` is at `commit` now, as GitHub would; with `flip`, somebody has changed a byte on the way.
@@ -126,6 +140,13 @@ async fn what_was_pushed_elsewhere_is_fetched_built_and_deployed() {
     let pipeline = ended(&world, &commit).await;
     assert_eq!(pipeline.state.name(), "succeeded", "{pipeline:?}");
     assert_eq!(pipeline.cause.actor().to_string(), "webhook github");
+    let told = hook.told_of_success(&commit).await;
+    assert_eq!(
+        (&told[0].body["state"], &told[0].body["context"]),
+        (&json!("pending"), &json!("havre/production"))
+    );
+    let bearer = format!("authorization: bearer {}", hook.token).to_ascii_lowercase();
+    assert!(told.iter().all(|one| one.head.to_ascii_lowercase().contains(&bearer)));
     let (status, body) = hook.deliver(&world, ("main", &commit), "one", false).await;
     assert_eq!(status, StatusCode::CONFLICT, "{body:?}");
 

@@ -13,6 +13,7 @@ mod edge_memory;
 mod edge_top;
 mod edge_upload;
 mod failure;
+mod fake_forge;
 mod hook;
 mod job;
 mod promote;

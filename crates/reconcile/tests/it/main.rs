@@ -6,6 +6,8 @@ mod certificate;
 mod deploy;
 mod failure;
 mod fetch;
+mod forge;
+mod forge_http;
 mod image;
 mod job;
 mod job_restart;

@@ -1,7 +1,7 @@
 //! A test world: real store in a temporary folder, fake engine and builder, a hand-driven clock, and an edge that
 //! takes the table, probes and reports like the real one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -20,6 +20,7 @@ use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
 use havre_core::quantity::Span;
 use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{Checks, EdgeView, Health, Role, Table, Target, UpstreamView};
+use havre_core::secret::Secret;
 use havre_core::service::spec::{
     Argv, HealthSpec, ImageSource, RouteSpec, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, VolumeSpec,
     Work, defaults,
@@ -32,7 +33,10 @@ use havre_engine::Engine;
 use havre_engine::fake::FakeEngine;
 use havre_engine::fake::script::Script;
 use havre_engine::log::LogSource;
+use havre_forge::call::Call;
 use havre_reconcile::clock::ManualClock;
+use havre_reconcile::forge::{ForgeAnswer, Forges};
+use havre_reconcile::outward::CallError;
 use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
 use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::world::{Seams, Settings, World, edge_network};
@@ -52,6 +56,7 @@ pub(crate) struct Outside {
     pub(crate) authority: FakeAuthority,
     pub(crate) dns: FakeDns,
     pub(crate) cdn: Arc<FakeCdn>,
+    pub(crate) forge: Arc<FakeForge>,
     pub(crate) source: Arc<FakeSource>,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
@@ -92,6 +97,51 @@ impl Purger for FakeCdn {
         }
         self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target(tag)));
         Ok(200)
+    }
+}
+
+/// Forges: what they were told, and how they answer. They take everything unless a test says otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct FakeForge {
+    told: Mutex<Vec<ForgeCall>>,
+    answers: Mutex<VecDeque<Result<ForgeAnswer, CallError>>>,
+}
+
+/// One call that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ForgeCall {
+    pub(crate) method: &'static str,
+    pub(crate) url: String,
+    /// Header with the token, and its value.
+    pub(crate) token: (&'static str, String),
+    pub(crate) body: serde_json::Value,
+}
+
+impl FakeForge {
+    /// Answers so once, after what was asked for before.
+    pub(crate) fn answer_next(&self, answer: Result<ForgeAnswer, CallError>) {
+        self.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// The calls since the last time this was asked.
+    pub(crate) fn take(&self) -> Vec<ForgeCall> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Forges for FakeForge {
+    async fn call(&self, call: &Call, token: &Secret) -> Result<ForgeAnswer, CallError> {
+        let token = format!("{}{}", call.token.before, token.expose_text().unwrap());
+        let told = ForgeCall {
+            method: call.method.as_str(),
+            url: call.url.clone(),
+            token: (call.token.header, token),
+            body: call.body.clone().unwrap_or_default(),
+        };
+        self.told.lock().unwrap().push(told);
+        let answer = self.answers.lock().unwrap().pop_front();
+        answer.unwrap_or_else(|| Ok(ForgeAnswer { status: 201, headers: Vec::new(), body: b"{}".to_vec() }))
     }
 }
 
@@ -143,6 +193,7 @@ impl Outside {
             authority: FakeAuthority::new(),
             dns: FakeDns::new(),
             cdn: Arc::default(),
+            forge: Arc::default(),
             source: Arc::default(),
             command_exit: Arc::default(),
         };
@@ -184,6 +235,7 @@ impl Outside {
             authority: Arc::new(self.authority.clone()),
             dns: Arc::new(self.dns.clone()),
             purger: Arc::clone(&self.cdn) as _,
+            forges: Arc::clone(&self.forge) as _,
             source: Arc::clone(&self.source) as _,
         };
         let settings = Settings {
@@ -195,6 +247,7 @@ impl Outside {
             build_capacity: 1,
             public_addresses: vec!["203.0.113.7".parse().unwrap()],
             remote_private,
+            public_url: Some("https://havre.example.org".parse().unwrap()),
         };
         Control { world: World::new(store, seams, settings), outside: self.clone() }
     }

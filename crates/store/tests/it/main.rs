@@ -9,6 +9,7 @@ mod deployment;
 mod edge;
 mod environment;
 mod event;
+mod forge;
 mod image;
 mod issuer;
 mod job;

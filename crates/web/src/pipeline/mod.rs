@@ -5,10 +5,10 @@ pub mod get;
 pub mod list;
 pub mod rerun;
 
-use havre_api::pipeline::PipelinePart;
+use havre_api::pipeline::{PipelinePart, StatusReport};
 use havre_core::build::State as BuildState;
 use havre_core::pipeline::Pipeline;
-use havre_store::View;
+use havre_store::{StatusRow, View};
 
 use crate::error::Refusal;
 
@@ -39,6 +39,18 @@ pub(crate) fn wire(view: &View<'_>, row: Pipeline) -> Result<havre_api::pipeline
         cause: row.cause,
         state: row.state,
         parts,
+        status: view.find_status(row.id)?.map(report),
         created_at: row.created_at,
     })
+}
+
+/// The wire form of what a forge was told.
+pub(crate) fn report(row: StatusRow) -> StatusReport {
+    StatusReport {
+        pipeline: row.pipeline,
+        told: row.memory.told,
+        told_at: row.told_at,
+        reason: row.reason,
+        next_at: row.memory.next_at,
+    }
 }

@@ -10,7 +10,7 @@ use crate::extract::ProjectPath;
 use crate::remote::wire;
 use crate::state::AppState;
 
-/// Where the repository of a project is fetched from, without the token.
+/// Where the repository of a project is fetched from, and what its forge was told; without the tokens.
 #[utoipa::path(get, path = "/v1/projects/{project}/remote", tag = "pipeline", operation_id = "get_remote",
     params(("project" = String, Path, example = "dropit")),
     responses(
@@ -22,10 +22,11 @@ pub(crate) async fn get(
     ProjectPath(project): ProjectPath,
 ) -> Result<Json<Remote>, Refusal> {
     let name = project.clone();
-    let found = state.store.read(move |view| view.find_remote(&name)).await?;
+    let read = state.store.read(move |view| view.find_remote(&name)?.map(|row| wire(view, row)).transpose());
+    let found = read.await?;
     let missing = || {
         Refusal::new(Code::RemoteNotFound, format!("the project {project} has no remote repository"))
             .hint("set one with `havre remote set URL`")
     };
-    Ok(Json(wire(found.ok_or_else(missing)?)))
+    Ok(Json(found.ok_or_else(missing)?))
 }

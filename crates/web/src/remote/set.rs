@@ -6,6 +6,7 @@ use axum::extract::State;
 use havre_api::error::ErrorBody;
 use havre_api::remote::{Remote, SetRemoteRequest};
 use havre_core::secret::Secret;
+use havre_store::TellingSpec;
 
 use crate::access::gate::Caller;
 use crate::error::{Code, Refusal};
@@ -16,7 +17,8 @@ use crate::state::AppState;
 /// Longest token. Those of the forges have up to some hundred characters.
 const TOKEN_MAX: usize = 4096;
 
-/// Set where the repository of a project is fetched from when a webhook says that something was pushed there.
+/// Set where the repository of a project is fetched from when a webhook says that something was pushed there, and whether its forge is
+/// told what becomes of commits.
 #[utoipa::path(put, path = "/v1/projects/{project}/remote", tag = "pipeline", operation_id = "set_remote",
     params(("project" = String, Path, example = "dropit")),
     request_body = SetRemoteRequest,
@@ -31,7 +33,7 @@ pub(crate) async fn set(
     ProjectPath(project): ProjectPath,
     Input(request): Input<SetRemoteRequest>,
 ) -> Result<Json<Remote>, Refusal> {
-    let SetRemoteRequest { url, token } = request;
+    let SetRemoteRequest { url, token, forge, no_status, status_token } = request;
     if url.is_plain() && !state.remote_private {
         let message = "this server fetches from https:// only: everybody on the way could read http://";
         return Err(Refusal::new(Code::RemoteInvalid, message).hint(
@@ -39,8 +41,14 @@ pub(crate) async fn set(
         ));
     }
     let token = token.map(check_token).transpose()?;
-    let set = state.store.write(state.now(), actor, move |tx| tx.set_remote(&project, &url, token.as_ref()));
-    Ok(Json(wire(set.await?)))
+    let status_token = status_token.map(check_token).transpose()?;
+    let set = state.store.write(state.now(), actor, move |tx| {
+        tx.set_remote(&project, &url, token.as_ref())?;
+        let spec = TellingSpec { forge, is_off: no_status, token: status_token.as_ref() };
+        let row = tx.set_telling(&project, spec)?;
+        wire(tx, row)
+    });
+    Ok(Json(set.await?))
 }
 
 /// Never says the token.

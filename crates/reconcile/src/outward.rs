@@ -1,0 +1,237 @@
+//! One HTTP call to a host outside, for who tells CDNs and forges something: the name is looked up once, addresses inside networks are
+//! refused unless the server allows them, the connection goes to an address that was checked, the certificate must be for the name,
+//! redirects are not followed, and everything has an end. Knows nothing of what is said, keeps nothing. Tests: `tests/it/purge_http.rs`,
+//! `tests/it/forge_http.rs`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use havre_acme::client::address::is_public;
+use havre_core::site::purge::PurgeUrl;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::deployment::chain;
+
+/// Longest call, from looking up the name to the end of the answer.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Longest wait for a connection to one address, so that the next one gets its turn within the limit.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Addresses of one name that are tried before giving up.
+const ADDRESSES_MAX: usize = 3;
+/// Most bytes that are held of an answer's head.
+const HEAD_MAX: usize = 64 * 1024;
+
+/// Why there is no answer, for people. Never says a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It may not be called until a person changes something.
+    #[error("{0}")]
+    Refused(String),
+    /// It does not answer; later it may.
+    #[error("{0}")]
+    Away(String),
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// Whom to call.
+    pub(crate) url: &'a PurgeUrl,
+    pub(crate) method: &'static str,
+    /// Path and query.
+    pub(crate) target: String,
+    /// Header lines beside those of every call.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// JSON; none when empty.
+    pub(crate) body: String,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// At most as much of it as the caller wants.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Calls over the network.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    allow_private: bool,
+    /// The key of `havred.toml` that allows private addresses.
+    setting: &'static str,
+    limit: Duration,
+    /// Most bytes that are read of an answer's body; the rest is left.
+    body_max: usize,
+    /// Trusted in place of the machine's own.
+    roots: Option<Arc<RootCertStore>>,
+}
+
+impl Caller {
+    /// With the usual limit, and trusting whom the machine trusts.
+    pub(crate) fn new(allow_private: bool, setting: &'static str, body_max: usize) -> Self {
+        Self { allow_private, setting, limit: LIMIT, body_max, roots: None }
+    }
+
+    /// With another limit for the whole call.
+    pub(crate) fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Trusts these and nobody else.
+    pub(crate) fn with_roots(self, roots: RootCertStore) -> Self {
+        Self { roots: Some(Arc::new(roots)), ..self }
+    }
+
+    /// Makes the call.
+    pub(crate) async fn call(&self, request: Request<'_>) -> Result<Response, CallError> {
+        let url = request.url;
+        match timeout(self.limit, self.run(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(away(url, &format!("no answer within {:?}", self.limit))),
+        }
+    }
+
+    async fn run(&self, request: Request<'_>) -> Result<Response, CallError> {
+        let url = request.url;
+        if url.is_plain() && !self.allow_private {
+            let message =
+                format!("only https:// may be called (`{}` in havred.toml allows http://)", self.setting);
+            return Err(refused(url, &message));
+        }
+        let stream = self.connect(url).await?;
+        if url.is_plain() {
+            return self.exchange(stream, request).await;
+        }
+        let name = ServerName::try_from(url.host().to_owned());
+        let name = name.map_err(|error| refused(url, &error.to_string()))?;
+        let connected = TlsConnector::from(self.tls(url).await?).connect(name, stream).await;
+        let stream = connected.map_err(|error| away(url, &format!("TLS: {}", chain(&error))))?;
+        self.exchange(stream, request).await
+    }
+
+    /// A connection to an address that was checked. The name is looked up once: it cannot mean another address in between.
+    async fn connect(&self, url: &PurgeUrl) -> Result<TcpStream, CallError> {
+        let found = tokio::net::lookup_host((url.host(), url.port())).await;
+        let found = found.map_err(|error| away(url, &format!("its name could not be looked up: {error}")))?;
+        let found: Vec<SocketAddr> = found.collect();
+        let is_allowed = |address: &&SocketAddr| self.allow_private || is_public(address.ip());
+        let allowed: Vec<SocketAddr> = found.iter().filter(is_allowed).take(ADDRESSES_MAX).copied().collect();
+        if let (true, Some(private)) = (allowed.is_empty(), found.first()) {
+            let message = format!(
+                "it is at {}, which is not a public address (`{}` in havred.toml allows others)",
+                private.ip(),
+                self.setting
+            );
+            return Err(refused(url, &message));
+        }
+        let mut last = "its name has no address".to_owned();
+        for address in allowed {
+            match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = format!("{}: {error}", address.ip()),
+                Err(_) => last = format!("{}: no connection in time", address.ip()),
+            }
+        }
+        Err(away(url, &last))
+    }
+
+    async fn tls(&self, url: &PurgeUrl) -> Result<Arc<ClientConfig>, CallError> {
+        let roots = match &self.roots {
+            Some(roots) => Arc::clone(roots),
+            None => Arc::new(system_roots(url).await?),
+        };
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("aws-lc-rs has the suites of TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
+
+    /// One request and its answer.
+    async fn exchange<S>(&self, stream: S, request: Request<'_>) -> Result<Response, CallError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let url = request.url;
+        let broken = |error: hyper::Error| away(url, &chain(&error));
+        let mut built = hyper::Request::builder()
+            .method(request.method)
+            .uri(request.target)
+            .header(HOST, url.authority())
+            .header(USER_AGENT, concat!("havre/", env!("CARGO_PKG_VERSION")))
+            .header(CONNECTION, "close");
+        for (name, value) in request.headers {
+            built = built.header(name, value);
+        }
+        if !request.body.is_empty() {
+            built = built.header(CONTENT_TYPE, "application/json");
+        }
+        let built = built.body(Full::new(Bytes::from(request.body)));
+        let built = built.map_err(|error| refused(url, &error.to_string()))?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_MAX)
+            .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
+        // Ends with this call, however that ends: dropping the set ends what is in it.
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let answer = sender.send_request(built).await.map_err(broken)?;
+        let (head, body) = answer.into_parts();
+        let body = read(body, self.body_max).await.map_err(broken)?;
+        Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
+    }
+}
+
+/// The beginning of a body.
+async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, hyper::Error> {
+    let mut bytes = Vec::new();
+    while bytes.len() < most {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(data) = frame?.into_data() else { continue };
+        let room = most - bytes.len();
+        bytes.extend_from_slice(&data[..data.len().min(room)]);
+    }
+    Ok(bytes)
+}
+
+fn refused(url: &PurgeUrl, message: &str) -> CallError {
+    CallError::Refused(format!("{}: {message}", url.authority()))
+}
+
+fn away(url: &PurgeUrl, message: &str) -> CallError {
+    CallError::Away(format!("{}: {message}", url.authority()))
+}
+
+/// Whom the machine trusts. Read for each call: calls are rare, and a root that was added counts at once.
+async fn system_roots(url: &PurgeUrl) -> Result<RootCertStore, CallError> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut roots = RootCertStore::empty();
+        // A root that cannot be read is no reason to trust none of the others.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    });
+    let roots =
+        read.await.map_err(|error| away(url, &format!("read the certificate authorities: {error}")))?;
+    if roots.is_empty() {
+        let message = "this machine trusts no certificate authority: install ca-certificates";
+        return Err(CallError::Away(message.to_owned()));
+    }
+    Ok(roots)
+}
