@@ -26,6 +26,7 @@ mod proxy;
 pub mod role;
 mod shared;
 pub mod site;
+mod started;
 mod stream;
 mod succession;
 pub mod syscall;

@@ -190,6 +190,7 @@ impl Edge {
         let mut probes = Probes::start(&shared).map_err(EdgeError::Threads)?;
         info!(edge = %config.name, %instance, ?addresses, ?https, generation = shared.table.load().generation, "edge serves");
         heritage.say_ready();
+        crate::started::forget();
         let is_retired = Arc::new(AtomicBool::new(false));
         let ending = Ending {
             stop,

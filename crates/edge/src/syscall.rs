@@ -176,3 +176,13 @@ pub(crate) fn take_descriptor(number: RawFd) -> OwnedFd {
         OwnedFd::from_raw_fd(number)
     }
 }
+
+/// Takes the pages of a range of the program's own code out of this process (`MADV_DONTNEED`, madvise(2)); using them maps
+/// them again from the file. `range` must be a whole mapping that nothing can write to. Best effort.
+pub(crate) fn unmap_code(range: std::ops::Range<usize>) {
+    let start = std::ptr::with_exposed_provenance_mut::<libc::c_void>(range.start);
+    #[expect(unsafe_code, reason = "there is no safe way to say which pages of a mapping are not needed")]
+    // SAFETY: the mapping is private, of a file, and never written, so that every page is what the file holds; the kernel
+    // reads it again on the next access, also for the code that runs now.
+    let _ = unsafe { libc::madvise(start, range.len(), libc::MADV_DONTNEED) };
+}

@@ -143,10 +143,12 @@ fn choose(view: &View<'_>, path: &EnvironmentPath, request: &PromoteRequest) -> 
     }
     let mut names = std::collections::BTreeMap::new();
     for service in view.list_environment_services(from.id)? {
-        names.entry(service.place.service.clone()).or_insert((None, None)).0 = Some(service);
+        let name = service.place.service.clone();
+        names.entry(name).or_insert((None, None)).0 = Some(service);
     }
     for service in view.list_environment_services(to.id)? {
-        names.entry(service.place.service.clone()).or_insert((None, None)).1 = Some(service);
+        let name = service.place.service.clone();
+        names.entry(name).or_insert((None, None)).1 = Some(service);
     }
     let mut choice = Choice::default();
     for (name, (source, target)) in names {
