@@ -6,6 +6,7 @@ mod deployment;
 mod image;
 mod job;
 mod laws;
+mod registry;
 mod sample;
 mod service;
 mod settings;

@@ -1,0 +1,48 @@
+//! Which registry a reference names, as laws over any references.
+
+use havre_core::artifact::ImageRef;
+use havre_core::registry::{Credentials, RegistryHost, parse_password};
+use proptest::prelude::*;
+
+proptest! {
+    /// What names a host names that one, wherever the rest leads; and the host is one that can be set.
+    #[test]
+    fn a_named_host_is_the_registry(
+        host in "[a-z0-9]{1,8}\\.[a-z0-9]{1,8}(\\.[a-z]{2,4})?(:[1-9][0-9]{0,3})?",
+        path in "[a-z0-9]{1,8}(/[a-z0-9]{1,8}){0,2}",
+        tag in "(:[a-z0-9.]{1,8})?",
+    ) {
+        prop_assume!(!tag.starts_with(":."));
+        let reference: ImageRef = format!("{host}/{path}{tag}").parse().expect("a reference");
+        let found = RegistryHost::of(&reference);
+        let set: RegistryHost = host.parse().expect("a host");
+        prop_assert_eq!(&found, &set);
+        prop_assert_eq!(found.to_string(), host.clone());
+        let json = serde_json::to_string(&found).expect("text");
+        prop_assert_eq!(serde_json::from_str::<RegistryHost>(&json).expect("the same text"), found);
+    }
+
+    /// Without one, it is Docker Hub.
+    #[test]
+    fn without_a_host_it_is_the_hub(path in "[a-z0-9]{1,8}(/[a-z0-9.]{1,8})?", tag in "(:[a-z0-9]{1,8})?") {
+        prop_assume!(!path.contains("/.") && !path.ends_with('.') && !path.starts_with("localhost/"));
+        let reference: ImageRef = format!("{path}{tag}").parse().expect("a reference");
+        prop_assert!(RegistryHost::of(&reference).is_hub());
+    }
+
+    /// Nothing that is not the host of the credentials gets them.
+    #[test]
+    fn no_other_registry_gets_credentials(
+        own in "[a-z]{1,4}\\.[a-z]{1,4}",
+        other in "[a-z]{1,4}(\\.[a-z]{1,4}){0,2}(:[1-9][0-9]{0,3})?",
+    ) {
+        prop_assume!(own != other);
+        let credentials = Credentials {
+            host: own.parse().expect("a host"),
+            user: "ada".parse().expect("a user"),
+            password: parse_password("planted".to_owned()).expect("a password"),
+        };
+        let reference: ImageRef = format!("{other}/{own}/app:1").parse().expect("a reference");
+        prop_assert!(credentials.only_for(&reference).is_none());
+    }
+}
