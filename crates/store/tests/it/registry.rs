@@ -100,7 +100,7 @@ fn limit(remaining: u64) -> PullLimit {
 async fn limits_are_kept_and_few_pulls_are_told_once() {
     let world = World::new();
     let hub = RegistryHost::hub;
-    let row = || async {
+    let row = async || {
         let host = hub();
         world.store.read(move |view| view.find_registry_limit(&host)).await.unwrap()
     };
