@@ -15,6 +15,7 @@ use havre_engine::docker::DockerEngine;
 use havre_reconcile::clock::{Clock, SystemClock};
 use havre_reconcile::public::HttpProbe;
 use havre_reconcile::purge::{HttpPurger, PurgeSettings};
+use havre_reconcile::registry::HttpPullLimits;
 use havre_reconcile::world::{Seams, Settings, World};
 use havre_source::Source;
 use havre_source::git::GitSource;
@@ -199,6 +200,7 @@ fn world(
         authority: Arc::new(AcmeClient::new()),
         dns: Arc::new(DnsClient::new(dns)),
         purger: Arc::new(HttpPurger::new(purge)),
+        limits: Arc::new(HttpPullLimits::default()),
         source,
     };
     Ok(World::new(store, seams, settings))

@@ -14,6 +14,7 @@ pub mod observe;
 pub mod pipeline;
 pub mod public;
 pub mod purge;
+pub mod registry;
 pub mod route;
 pub mod runner;
 pub mod service;

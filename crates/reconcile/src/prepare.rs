@@ -11,6 +11,7 @@ use havre_engine::network::{NetworkEnvironment, NetworkSpec};
 use havre_store::Environment;
 
 use crate::execute::Fault;
+use crate::registry;
 use crate::world::World;
 
 /// The environment's private network and `havre-edge` exist.
@@ -47,7 +48,9 @@ pub(crate) async fn artifact(world: &World, release: &Release) -> Result<(), Fau
                 let message = format!("image {} was built here and is gone; deploy again", id.short());
                 return Err(Fault::Impossible(message));
             };
-            world.engine.resolve_image(reference, PullPolicy::IfMissing, None).await?;
+            let credentials = registry::credentials(world, reference).await?;
+            let engine = &world.engine;
+            engine.resolve_image(reference, PullPolicy::IfMissing, credentials.as_ref(), None).await?;
         }
     }
     Ok(())

@@ -25,6 +25,7 @@ use crate::certificate::Desk;
 use crate::clock::Clock;
 use crate::public::PublicProbe;
 use crate::purge::Purger;
+use crate::registry::PullLimits;
 
 /// Places and networks; fixed for the life of the process.
 #[derive(Debug, Clone)]
@@ -66,6 +67,8 @@ pub struct World {
     pub dns: Arc<dyn Dns>,
     /// Calls CDNs.
     pub purger: Arc<dyn Purger>,
+    /// Asks Docker Hub how many pulls are left.
+    pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
     /// Places and networks.
@@ -101,6 +104,7 @@ impl World {
             authority: seams.authority,
             dns: seams.dns,
             purger: seams.purger,
+            limits: seams.limits,
             source: seams.source,
             settings: Arc::new(settings),
             wake: Arc::default(),
@@ -162,6 +166,8 @@ pub struct Seams {
     pub dns: Arc<dyn Dns>,
     /// Calls CDNs.
     pub purger: Arc<dyn Purger>,
+    /// Asks Docker Hub how many pulls are left.
+    pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
 }

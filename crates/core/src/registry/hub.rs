@@ -1,11 +1,16 @@
 //! What is known of Docker Hub and of no other registry: its names, and where it says how many pulls are left. The only place
 //! that names its hosts. Tests at the end of the file.
 
+use crate::quantity::Span;
+
 /// The name image references give it. Those without a host mean it.
 pub const HOST: &str = "docker.io";
 
 /// Every name people and references have for it.
 pub(super) const ALIASES: [&str; 4] = [HOST, "index.docker.io", "registry-1.docker.io", "hub.docker.com"];
+
+/// How long each pull counts there.
+pub const WINDOW: Span = Span::seconds(6 * 3600);
 
 /// How Docker names it beside credentials.
 pub const SERVER_ADDRESS: &str = "https://index.docker.io/v1/";

@@ -32,7 +32,7 @@ pub fn on_rate_limit(present: Option<Digest>) -> OnRateLimit {
 pub fn when_again(retry_after: Option<Span>, window: Option<Span>) -> String {
     match (retry_after, window) {
         (Some(wait), _) => format!("try again in {wait}"),
-        (None, Some(window)) => format!("each pull counts for {window}, so try again within that time"),
+        (None, Some(window)) => format!("a pull counts for {window}: try again after that at the latest"),
         (None, None) => "try again later".to_owned(),
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     fn people_hear_when_to_try_again() {
         let (wait, window) = (Some(Span::seconds(90)), Some(Span::seconds(6 * HOUR)));
         assert_eq!(when_again(wait, window), "try again in 90s");
-        assert_eq!(when_again(None, window), "each pull counts for 6h, so try again within that time");
+        assert_eq!(when_again(None, window), "a pull counts for 6h: try again after that at the latest");
         assert_eq!(when_again(None, None), "try again later");
     }
 

@@ -14,6 +14,8 @@ mod public;
 mod public_tls;
 mod purge;
 mod purge_http;
+mod registry;
+mod registry_http;
 mod restart;
 mod runner;
 mod site;

@@ -22,7 +22,7 @@ const SECRET: &str = "Bearer 5ecret-of-the-cdn";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// What servers have read.
-type Requests = Arc<Mutex<Vec<String>>>;
+pub(crate) type Requests = Arc<Mutex<Vec<String>>>;
 
 /// Reads one whole request, keeps it, and answers; with nothing it hangs.
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str, requests: &Requests) {
@@ -68,7 +68,7 @@ async fn serve(text: &'static str) -> (SocketAddr, Requests) {
 }
 
 /// The same with TLS, for `localhost`; also whom to trust.
-async fn serve_tls(text: &'static str) -> (SocketAddr, Requests, RootCertStore) {
+pub(crate) async fn serve_tls(text: &'static str) -> (SocketAddr, Requests, RootCertStore) {
     let issuer = PretendIssuer::new("CDN of a test").unwrap();
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
     let (from, until) = (Timestamp::from_millis(now - 3_600_000), Timestamp::from_millis(now + 86_400_000));
