@@ -15,6 +15,7 @@ mod job;
 mod node;
 mod pipeline;
 mod refusal;
+mod registry;
 mod remote;
 mod serve;
 mod service;
