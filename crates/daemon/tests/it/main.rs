@@ -16,6 +16,7 @@ mod failure;
 mod hook;
 mod job;
 mod push;
+mod registry;
 mod rollback;
 mod scale;
 mod streams;
