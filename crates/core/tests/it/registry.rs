@@ -1,8 +1,10 @@
 //! Which registry a reference names, as laws over any references.
 
-use havre_core::artifact::ImageRef;
-use havre_core::registry::{Credentials, RegistryHost, parse_password};
+use havre_core::artifact::{Digest, ImageRef};
+use havre_core::registry::event::Event;
+use havre_core::registry::{Credentials, RegistryHost, RegistryUser, parse_password};
 use proptest::prelude::*;
+use serde_json::json;
 
 proptest! {
     /// What names a host names that one, wherever the rest leads; and the host is one that can be set.
@@ -44,5 +46,40 @@ proptest! {
         };
         let reference: ImageRef = format!("{other}/{own}/app:1").parse().expect("a reference");
         prop_assert!(credentials.only_for(&reference).is_none());
+    }
+}
+
+/// Events stay for years: this form is never changed.
+#[test]
+fn events_keep_their_form() {
+    let host = RegistryHost::of(&"registry.example.org/a:1".parse().expect("a reference"));
+    let reference: ImageRef = "registry.example.org/a:1".parse().expect("a reference");
+    let image: Digest = "a".repeat(64).parse().expect("64 hex digits");
+    let user: RegistryUser = "ada".parse().expect("a user");
+    for (event, form) in [
+        (
+            Event::CredentialsSet { host: host.clone(), user },
+            json!({ "type": "credentials_set", "host": "registry.example.org", "user": "ada" }),
+        ),
+        (
+            Event::CredentialsRemoved { host: host.clone() },
+            json!({ "type": "credentials_removed", "host": "registry.example.org" }),
+        ),
+        (
+            Event::PresentImageUsed { reference, image: image.clone() },
+            json!({
+                "type": "present_image_used", "reference": "registry.example.org/a:1", "image": image.to_string(),
+            }),
+        ),
+        (
+            Event::FewPullsLeft { host, remaining: 19, limit: 100, window_ms: 21_600_000 },
+            json!({
+                "type": "few_pulls_left", "host": "registry.example.org", "remaining": 19, "limit": 100,
+                "window_ms": 21_600_000,
+            }),
+        ),
+    ] {
+        assert_eq!(serde_json::to_value(&event).expect("JSON"), form);
+        assert_eq!(serde_json::from_value::<Event>(form).expect("the same form"), event);
     }
 }
