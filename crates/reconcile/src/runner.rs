@@ -65,15 +65,16 @@ pub async fn run(world: World, stop: CancellationToken) {
         changes.mark_unchanged();
     }
     listener.abort();
-    for (what, ended) in
-        [("certificates", certificates), ("calls to CDNs", purges), ("images", images), ("jobs", jobs)]
-    {
+    for (what, ended) in [
+        ("certificates", certificates),
+        ("calls to CDNs", purges),
+        ("images", images),
+        ("jobs", jobs),
+        ("registries", registries),
+    ] {
         if let Err(error) = ended.await {
             tracing::error!(%error, "the loop of {what} broke off");
         }
-    }
-    if let Err(error) = registries.await {
-        tracing::error!(%error, "the loop of registries broke off");
     }
     if let Err(error) = pipelines.await {
         tracing::error!(%error, "the loop of pipelines broke off");
