@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Sourced after common.sh, docker.sh and base-images.sh. Puts the servers on this machine that the tests of `acme` talk to, and
-# starts none of them: each test starts its own, on free ports of the loopback.
+# Sourced after common.sh, docker.sh and base-images.sh. Puts the servers on this machine that tests talk to, and starts none of
+# them: each test starts its own, on free ports of the loopback.
 #   ensure_certificate_servers   Pebble (Let's Encrypt's test issuer), a newer Pebble that says when to renew, and BIND
-# BIND is unpacked and not installed, because installing it would start a name server on this machine.
+#   ensure_registry_server       the registry of images, for script/e2e and script/registry-test
+# BIND and the registry are unpacked and not installed, because installing them would start servers on this machine.
 
 HAVRE_SERVERS_DIR=${HAVRE_SERVERS_DIR:-$(havre_cache_dir)/servers}
 
@@ -13,6 +14,12 @@ ensure_certificate_servers() {
   [ -x "$HAVRE_SERVERS_DIR/bind9/usr/sbin/named" ] || unpack_package bind9 bind9
   [ -x "$HAVRE_SERVERS_DIR/pebble-newer/usr/bin/pebble" ] || unpack_newer_pebble
 }
+
+ensure_registry_server() {
+  [ -x "$(registry_server)" ] || unpack_package docker-registry registry
+}
+
+registry_server() { printf '%s/registry/usr/bin/docker-registry\n' "$HAVRE_SERVERS_DIR"; }
 
 # unpack_package PACKAGE FOLDER: the files of a Debian package into <servers>/FOLDER, whole or not at all.
 unpack_package() {

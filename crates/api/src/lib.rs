@@ -17,6 +17,7 @@ pub mod node;
 pub mod pipeline;
 pub mod project;
 pub mod promotion;
+pub mod registry;
 pub mod release;
 pub mod remote;
 pub mod route_change;

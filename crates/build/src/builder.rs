@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use havre_core::artifact::Artifact;
+use havre_core::artifact::{Artifact, ImageRef};
 use havre_core::id::{BuildId, ServiceId};
+use havre_core::registry::{Credentials, RegistryHost};
 use havre_core::service::Place;
 use havre_core::service::spec::ServiceSpec;
 use havre_core::time::Timestamp;
@@ -39,6 +40,8 @@ pub struct BuildRequest {
     /// The uploaded context: an uncompressed tar taken in by [`crate::context::ContextWriter`]. Its root is the
     /// folder the specification names (`context`, or `root` of a site without a Dockerfile).
     pub context: PathBuf,
+    /// What proves who pulls base images: of the registries its Dockerfile names, and of no others.
+    pub credentials: Vec<Credentials>,
 }
 
 /// One line a build says while it runs.
@@ -103,10 +106,10 @@ pub enum BuildError {
         /// The last lines of that step, of any step where it said nothing; at most [`LAST_LINES`].
         last_lines: Vec<String>,
     },
-    /// A registry refused a base image (401, 403). Permanent until somebody pulls it by hand.
+    /// A registry refused a base image (401, 403). Permanent until somebody gives us credentials, or others.
     #[error(
-        "the registry denied access to the base image {image}: {message}; log in and pull it on the server \
-         (`docker login`, `docker pull`)"
+        "the registry denied access to the base image {image}: {message}; `havre registry set {}` gives it a user and a password",
+        registry_of(.image)
     )]
     Denied {
         /// Image that was asked for.
@@ -185,6 +188,12 @@ fn dockerfile_message(step: &str, message: &str) -> String {
         return format!("the Dockerfile cannot be built: {message}");
     }
     format!("step {step} failed: {message}")
+}
+
+/// The registry of an image, as `havre registry set` wants it.
+fn registry_of(image: &str) -> String {
+    let image = image.parse::<ImageRef>();
+    image.map_or_else(|_| "HOST".to_owned(), |image| RegistryHost::of(&image).to_string())
 }
 
 impl BuildError {

@@ -6,7 +6,8 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, project, release, remote, service, task, version, webhook,
+    environment, event, issuer, job, pipeline, project, registry, release, remote, service, task, version,
+    webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -87,6 +88,9 @@ enum Command {
     /// At whom records of a zone are written, for wildcard certificates
     #[command(subcommand)]
     DnsProvider(DnsProviderCommand),
+    /// Registries images are pulled from: who pulls, and how many pulls are left
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Dockerfiles on this machine, without a server
     #[command(subcommand)]
     Dockerfile(DockerfileCommand),
@@ -195,6 +199,16 @@ enum IssuerCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum RegistryCommand {
+    /// Set user and password of one; the password comes from standard input
+    Set(registry::set::Options),
+    /// List them, with how many pulls are left where that is known, and without passwords
+    List,
+    /// Forget user and password of one
+    Remove(registry::remove::Options),
+}
+
+#[derive(Debug, Subcommand)]
 enum DnsProviderCommand {
     /// List zones and who has them, without credentials
     List,
@@ -270,6 +284,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
+        Command::Registry(command) => run_registry(&invocation, command).await,
         Command::Dockerfile(DockerfileCommand::Check(options)) => {
             dockerfile::check::run(&invocation, options)
         }
@@ -337,6 +352,14 @@ async fn run_issuer(invocation: &Invocation, command: IssuerCommand) -> Result<E
         IssuerCommand::List => issuer::list::run(invocation).await,
         IssuerCommand::Set(options) => issuer::set::run(invocation, options).await,
         IssuerCommand::Remove(options) => issuer::remove::run(invocation, options).await,
+    }
+}
+
+async fn run_registry(invocation: &Invocation, command: RegistryCommand) -> Result<Exit, CliError> {
+    match command {
+        RegistryCommand::Set(options) => registry::set::run(invocation, options).await,
+        RegistryCommand::List => registry::list::run(invocation).await,
+        RegistryCommand::Remove(options) => registry::remove::run(invocation, options).await,
     }
 }
 

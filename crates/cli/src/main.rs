@@ -21,6 +21,7 @@ mod job;
 mod output;
 mod pipeline;
 mod project;
+mod registry;
 mod release;
 mod remote;
 mod service;

@@ -88,6 +88,8 @@ pub enum EventKind {
     Site(crate::site::event::Event),
     /// Images this installation has built.
     Image(crate::image::event::Event),
+    /// Registries images come from.
+    Registry(crate::registry::event::Event),
     /// The route table.
     Route(crate::route::event::Event),
     /// Certificates, issuers and DNS providers.
@@ -125,6 +127,7 @@ impl std::fmt::Display for EventKind {
             Self::Task(event) => event.fmt(f),
             Self::Site(event) => event.fmt(f),
             Self::Image(event) => event.fmt(f),
+            Self::Registry(event) => event.fmt(f),
             Self::Route(event) => event.fmt(f),
             Self::Certificate(event) => event.fmt(f),
             Self::Job(event) => event.fmt(f),

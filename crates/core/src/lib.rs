@@ -15,6 +15,7 @@ pub mod job;
 pub mod name;
 pub mod pipeline;
 pub mod quantity;
+pub mod registry;
 pub mod release;
 pub mod route;
 pub mod secret;

@@ -16,6 +16,7 @@ use havre_reconcile::clock::{Clock, SystemClock};
 use havre_reconcile::forge::HttpForges;
 use havre_reconcile::public::HttpProbe;
 use havre_reconcile::purge::{HttpPurger, PurgeSettings};
+use havre_reconcile::registry::HttpPullLimits;
 use havre_reconcile::world::{Seams, Settings, World};
 use havre_source::Source;
 use havre_source::git::GitSource;
@@ -202,6 +203,7 @@ fn world(
         dns: Arc::new(DnsClient::new(dns)),
         purger: Arc::new(HttpPurger::new(purge)),
         forges: Arc::new(HttpForges::new(config.remote_private)),
+        limits: Arc::new(HttpPullLimits::default()),
         source,
     };
     Ok(World::new(store, seams, settings))

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use havre_core::registry::RegistryHost;
 use serde::{Deserialize, Serialize};
 
 /// Why an engine did not do what was asked. [`EngineError::is_permanent`] says whether trying again can help.
@@ -35,11 +36,15 @@ pub enum EngineError {
         /// Kind and name, such as ``image `nginx:99` ``.
         what: String,
     },
-    /// A registry refused our credentials or wants some (401, 403). Permanent until someone logs in.
-    #[error("the registry denied access to {what}: {message}")]
+    /// A registry refused our credentials or wants some (401, 403). Permanent until someone gives us others.
+    #[error(
+        "the registry denied access to {what}: {message}; `havre registry set {registry}` gives it a user and a password"
+    )]
     Denied {
         /// Image that was asked for.
         what: String,
+        /// The registry it names.
+        registry: RegistryHost,
         /// What the registry said.
         message: String,
     },
@@ -152,5 +157,20 @@ mod tests {
         let error = EngineError::Unreachable { address: "unix:///x".into(), message: "refused".into() };
         assert!(error.to_string().contains("systemctl start docker"), "{error}");
         assert!(!error.is_permanent());
+    }
+
+    #[test]
+    fn a_denied_image_says_what_to_set() {
+        let error = EngineError::Denied {
+            what: "image `registry.example.org/a:1`".into(),
+            registry: "registry.example.org".parse().expect("a host"),
+            message: "unauthorized".into(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "the registry denied access to image `registry.example.org/a:1`: unauthorized; \
+             `havre registry set registry.example.org` gives it a user and a password"
+        );
+        assert!(error.is_permanent());
     }
 }

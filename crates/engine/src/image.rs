@@ -47,6 +47,8 @@ pub struct ResolvedImage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PullPolicy {
+    /// Never: only what the engine has.
+    Never,
     /// Only when the engine has no image of that name.
     IfMissing,
     /// Always: a tag may have moved.

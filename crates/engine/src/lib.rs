@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use havre_core::artifact::{Digest, ImageRef};
+use havre_core::registry::Credentials;
 use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::TaskSpec;
 
@@ -74,8 +75,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// Only those every method has.
     async fn find_image(&self, id: &Digest) -> Result<Option<ImageInfo>, EngineError>;
 
-    /// Turns a name, which may move, into an image that is here, by digest. Progress of a pull goes to `progress` as far
-    /// as its channel has room; a full or closed one never holds the pull up.
+    /// Turns a name, which may move, into an image that is here, by digest. Where its registry is asked, `credentials` prove
+    /// who pulls; those of any other registry are never sent. Progress of a pull goes to `progress` as far as its channel has
+    /// room; a full or closed one never holds the pull up.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Denied`] or [`EngineError::RateLimited`] as the registry answers,
@@ -84,6 +86,7 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         &self,
         reference: &ImageRef,
         policy: PullPolicy,
+        credentials: Option<&Credentials>,
         progress: Option<ProgressSender>,
     ) -> Result<ResolvedImage, EngineError>;
 

@@ -12,16 +12,20 @@ use havre_core::build::plan::plan;
 use havre_core::build::{Build, State, base};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
-use havre_core::id::BuildId;
+use havre_core::id::{BuildId, ServiceId};
+use havre_core::quantity::Span;
+use havre_core::registry::limit::{OnRateLimit, on_rate_limit, when_again};
+use havre_core::registry::{RegistryHost, hub};
 use havre_core::service::spec::{ImageSource, Work};
 use havre_engine::error::EngineError;
-use havre_engine::image::PullPolicy;
+use havre_engine::image::{PullPolicy, ResolvedImage};
 use havre_store::{NewRelease, StoreError};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
+use crate::registry;
 use crate::world::World;
 
 /// Lines on their way to the log file; a slow disk slows the build.
@@ -137,9 +141,22 @@ impl From<BuildError> for Failure {
     }
 }
 
+impl Failure {
+    /// Outside of any step.
+    fn new(reason: String) -> Self {
+        Self { cancelled: false, reason, step: String::new(), last_lines: Vec::new() }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self { cancelled: false, reason: chain(&error), step: String::new(), last_lines: Vec::new() }
+        Self::new(chain(&error))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(chain(&error))
     }
 }
 
@@ -152,20 +169,14 @@ async fn make(
     if let Work::Tasks(work) = &build.spec.work
         && let ImageSource::Image { reference } = &work.source
     {
-        return resolve(world, reference, &lines).await;
+        return resolve(world, build.service, reference, &lines).await;
     }
     let service = build.service;
-    let place =
-        world.store.read(move |view| Ok(view.get_service(service)?.place)).await.map_err(|error| {
-            Failure { cancelled: false, reason: chain(&error), step: String::new(), last_lines: Vec::new() }
-        })?;
-    let request = BuildRequest {
-        id: build.id,
-        service,
-        place,
-        spec: build.spec.clone(),
-        context: context_path(&world.settings.build_dir, build.id),
-    };
+    let place = world.store.read(move |view| Ok(view.get_service(service)?.place)).await?;
+    let context = context_path(&world.settings.build_dir, build.id);
+    let credentials = registry::base_credentials(world, &build.spec, context.clone()).await?;
+    let request =
+        BuildRequest { id: build.id, service, place, spec: build.spec.clone(), context, credentials };
     Ok(world.builder.build(request, lines, cancel).await?)
 }
 
@@ -173,27 +184,52 @@ async fn make(
 /// serves, and the log says so.
 async fn resolve(
     world: &World,
+    service: ServiceId,
     reference: &ImageRef,
     lines: &mpsc::Sender<BuildLine>,
 ) -> Result<Artifact, Failure> {
     let is_pinned = reference.as_str().contains('@');
     let policy = if is_pinned { PullPolicy::IfMissing } else { PullPolicy::Always };
-    say(world, lines, format!("looking for {reference}")).await;
-    let image = match world.engine.resolve_image(reference, policy, None).await {
+    let credentials = registry::credentials(world, reference).await?;
+    let who = credentials.as_ref().map(|credentials| format!(" as {}", credentials.user));
+    say(world, lines, format!("looking for {reference}{}", who.unwrap_or_default())).await;
+    let image = match world.engine.resolve_image(reference, policy, credentials.as_ref(), None).await {
         Ok(image) => image,
-        Err(refused) if !is_pinned => {
-            match world.engine.resolve_image(reference, PullPolicy::IfMissing, None).await {
-                Ok(image) => {
-                    say(world, lines, format!("using the copy on this machine: {}", chain(&refused))).await;
-                    image
-                }
-                Err(_) => return Err(refused.into()),
-            }
+        Err(refused) => {
+            let image = find_present(world, service, reference, &refused).await?;
+            say(world, lines, format!("using the copy on this machine: {}", chain(&refused))).await;
+            image
         }
-        Err(error) => return Err(error.into()),
     };
     say(world, lines, format!("pinned {reference} to {}", image.id)).await;
     Ok(Artifact::Image { id: image.id, pull: image.pull })
+}
+
+/// The image of that name on this machine, where the registry gave none.
+async fn find_present(
+    world: &World,
+    service: ServiceId,
+    reference: &ImageRef,
+    refused: &EngineError,
+) -> Result<ResolvedImage, Failure> {
+    let present = world.engine.resolve_image(reference, PullPolicy::Never, None, None).await.ok();
+    if let EngineError::RateLimited { retry_after, .. } = refused {
+        match on_rate_limit(present.as_ref().map(|image| image.id.clone())) {
+            OnRateLimit::UsePresent(image) => {
+                let reference = reference.clone();
+                let tell = world.store.write(world.now(), Actor::Havre, move |tx| {
+                    tx.tell_present_image(service, &reference, &image)
+                });
+                tell.await?;
+            }
+            OnRateLimit::Fail => {
+                let wait = retry_after.map(|wait| Span::seconds(wait.as_secs().max(1)));
+                let window = RegistryHost::of(reference).is_hub().then_some(hub::WINDOW);
+                return Err(Failure::new(format!("{}; {}", chain(refused), when_again(wait, window))));
+            }
+        }
+    }
+    present.ok_or_else(|| refused.clone().into())
 }
 
 async fn say(world: &World, lines: &mpsc::Sender<BuildLine>, text: String) {

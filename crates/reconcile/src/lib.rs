@@ -16,6 +16,7 @@ pub mod outward;
 pub mod pipeline;
 pub mod public;
 pub mod purge;
+pub mod registry;
 pub mod route;
 pub mod runner;
 pub mod service;

@@ -13,6 +13,7 @@ use havre_engine::network::{NetworkEnvironment, NetworkSpec};
 use havre_store::Environment;
 
 use crate::execute::Fault;
+use crate::registry;
 use crate::world::World;
 
 /// The environment's private network and `havre-edge` exist.
@@ -55,8 +56,10 @@ pub(crate) async fn artifact(world: &World, release: &Release) -> Result<Option<
                 let message = format!("image {} was built here and is gone; deploy again", id.short());
                 return Err(Fault::Impossible(message));
             };
-            world.engine.resolve_image(reference, PullPolicy::IfMissing, None).await?;
-            Ok(world.engine.find_image(id).await?.map(|image| image.size))
+            let credentials = registry::credentials(world, reference).await?;
+            let engine = &world.engine;
+            engine.resolve_image(reference, PullPolicy::IfMissing, credentials.as_ref(), None).await?;
+            Ok(engine.find_image(id).await?.map(|image| image.size))
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, certificate, forge, image, job, pipeline, purge, route, service, site};
+use crate::{build, certificate, forge, image, job, pipeline, purge, registry, route, service, site};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -34,6 +34,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let statuses = tokio::spawn(forge::run(world.clone(), stop.clone()));
     // Likewise: Docker may take long to remove a large image.
     let images = tokio::spawn(image::run(world.clone(), stop.clone()));
+    // Likewise: a registry may not answer.
+    let registries = tokio::spawn(registry::run(world.clone(), stop.clone()));
     // Likewise: a large repository takes its time.
     let pipelines = tokio::spawn(pipeline::run(world.clone(), stop.clone()));
     // Likewise: an image may have to be pulled for a job, and its task takes its time to stop.
@@ -65,9 +67,13 @@ pub async fn run(world: World, stop: CancellationToken) {
         changes.mark_unchanged();
     }
     listener.abort();
-    for (what, ended) in
-        [("certificates", certificates), ("calls to CDNs", purges), ("images", images), ("jobs", jobs)]
-    {
+    for (what, ended) in [
+        ("certificates", certificates),
+        ("calls to CDNs", purges),
+        ("images", images),
+        ("jobs", jobs),
+        ("registries", registries),
+    ] {
         if let Err(error) = ended.await {
             tracing::error!(%error, "the loop of {what} broke off");
         }

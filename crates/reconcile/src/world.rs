@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::forge::Forges;
 use crate::public::PublicProbe;
 use crate::purge::Purger;
+use crate::registry::PullLimits;
 
 /// Places and networks; fixed for the life of the process.
 #[derive(Debug, Clone)]
@@ -72,6 +73,8 @@ pub struct World {
     pub purger: Arc<dyn Purger>,
     /// Calls forges.
     pub forges: Arc<dyn Forges>,
+    /// Asks Docker Hub how many pulls are left.
+    pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
     /// Places and networks.
@@ -108,6 +111,7 @@ impl World {
             dns: seams.dns,
             purger: seams.purger,
             forges: seams.forges,
+            limits: seams.limits,
             source: seams.source,
             settings: Arc::new(settings),
             wake: Arc::default(),
@@ -171,6 +175,8 @@ pub struct Seams {
     pub purger: Arc<dyn Purger>,
     /// Calls forges.
     pub forges: Arc<dyn Forges>,
+    /// Asks Docker Hub how many pulls are left.
+    pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
 }

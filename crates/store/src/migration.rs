@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 8, name: "remote", sql: include_str!("../migrations/0008_remote.sql") },
     Migration { number: 11, name: "image_size", sql: include_str!("../migrations/0011_image_size.sql") },
     Migration { number: 12, name: "forge", sql: include_str!("../migrations/0012_forge.sql") },
+    Migration { number: 15, name: "registry", sql: include_str!("../migrations/0015_registry.sql") },
 ];
 
 struct Applied {

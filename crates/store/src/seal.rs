@@ -220,6 +220,7 @@ pub(crate) const SEALED: [(&str, &str); 8] = [
     ("remotes", "sealed_token"),
     ("remotes", "sealed_status_token"),
     ("webhooks", "sealed_secret"),
+    ("registries", "sealed_password"),
 ];
 
 /// Random bytes of the operating system.

@@ -10,7 +10,7 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, project, release, remote, service, task, webhook,
+    pipeline, project, registry, release, remote, service, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -91,6 +91,9 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(dns_provider::list::list)),
         Endpoint::quick(Change, routes!(dns_provider::set::set)),
         Endpoint::quick(Change, routes!(dns_provider::remove::remove)),
+        Endpoint::quick(Read, routes!(registry::list::list)),
+        Endpoint::quick(Change, routes!(registry::set::set)),
+        Endpoint::quick(Change, routes!(registry::remove::remove)),
         Endpoint::quick(Read, routes!(project::list::list)),
         Endpoint::quick(Read, routes!(environment::get::get)),
         Endpoint::quick(Change, routes!(environment::apply::apply)),

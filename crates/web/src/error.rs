@@ -5,13 +5,13 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` `payload_invalid` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` `delivery_refused` | no valid access token; a delivery whose sender does not know the secret of the webhook |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
 //! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
 //! | 415 | `payload_form` | a form instead of JSON |
-//! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` `remote_invalid` `webhook_invalid` `payload_refused` | well formed, but breaks a rule |
+//! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` `registry_invalid` `remote_invalid` `webhook_invalid` `payload_refused` | well formed, but breaks a rule |
 //! | 429 | `too_many_streams` | too many streams or uploads at once; try again later |
 //! | 500 | `internal` | a bug or a damaged store; the server's log says more |
 //! | 503 | `unavailable` | the engine or the store cannot be used right now |
@@ -26,6 +26,7 @@ use havre_api::error::ErrorBody;
 use havre_core::artifact::ArtifactError;
 use havre_core::id::IdError;
 use havre_core::name::NameError;
+use havre_core::registry::RegistryHostError;
 use havre_store::StoreError;
 use havre_webhook::provider::ProviderError;
 use http::StatusCode;
@@ -59,6 +60,7 @@ pub enum Code {
     JobNotFound,
     JobRunNotFound,
     JobRunning,
+    RegistryNotFound,
     RemoteNotFound,
     WebhookNotFound,
     MethodNotAllowed,
@@ -89,6 +91,7 @@ pub enum Code {
     CertificateInvalid,
     IssuerInvalid,
     ProviderInvalid,
+    RegistryInvalid,
     RemoteInvalid,
     WebhookInvalid,
     PayloadRefused,
@@ -128,10 +131,12 @@ impl Code {
             Self::JobRunning => ("job_running", StatusCode::CONFLICT),
             Self::PayloadInvalid => ("payload_invalid", StatusCode::BAD_REQUEST),
             Self::DeliveryRefused => ("delivery_refused", StatusCode::UNAUTHORIZED),
+            Self::RegistryNotFound => ("registry_not_found", StatusCode::NOT_FOUND),
             Self::RemoteNotFound => ("remote_not_found", StatusCode::NOT_FOUND),
             Self::WebhookNotFound => ("webhook_not_found", StatusCode::NOT_FOUND),
             Self::DeliveryRepeated => ("delivery_repeated", StatusCode::CONFLICT),
             Self::PayloadForm => ("payload_form", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::RegistryInvalid => ("registry_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::RemoteInvalid => ("remote_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::WebhookInvalid => ("webhook_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::PayloadRefused => ("payload_refused", StatusCode::UNPROCESSABLE_ENTITY),
@@ -261,6 +266,12 @@ impl From<ProviderError> for Refusal {
     }
 }
 
+impl From<RegistryHostError> for Refusal {
+    fn from(error: RegistryHostError) -> Self {
+        Self::new(Code::NameInvalid, error.to_string())
+    }
+}
+
 impl From<IdError> for Refusal {
     fn from(error: IdError) -> Self {
         Self::new(Code::NameInvalid, error.to_string())
@@ -311,6 +322,7 @@ fn not_found_code(kind: &str) -> Code {
         "DNS provider" => Code::ProviderNotFound,
         "job" => Code::JobNotFound,
         "job run" => Code::JobRunNotFound,
+        "registry" => Code::RegistryNotFound,
         "remote repository" => Code::RemoteNotFound,
         "webhook" => Code::WebhookNotFound,
         _ => Code::PathNotFound,

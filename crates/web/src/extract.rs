@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, TokenName};
+use havre_core::registry::RegistryHost;
 use havre_core::service::Place;
 use havre_webhook::provider::Provider;
 use http::request::Parts;
@@ -149,6 +150,8 @@ one_segment! {
     IssuerPath(IssuerName) "issuer";
     /// Zone in the path of a DNS provider.
     ZonePath(DnsName) "zone";
+    /// Host in the path of a registry.
+    RegistryPath(RegistryHost) "host";
     /// Name in the path of a token.
     TokenPath(TokenName) "token";
     /// Id in the path of a run of a job.

@@ -19,6 +19,7 @@ pub mod job;
 pub mod node;
 pub mod pipeline;
 pub mod project;
+pub mod registry;
 pub mod release;
 pub mod remote;
 pub mod serve;

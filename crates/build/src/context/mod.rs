@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::builder::BuildError;
 pub(crate) use verify::contains_file;
+pub use verify::read_text;
 
 /// Most entries of a context.
 pub const ENTRIES_MAX: usize = 200_000;

@@ -90,6 +90,31 @@ pub(crate) fn contains_file(context: &Path, wanted: &str) -> Result<bool, BuildE
     Ok(false)
 }
 
+/// The text of a plain file of the context; `None` where there is none of that path, where it is a link or no UTF-8, and where it
+/// has more than `limit` bytes.
+///
+/// # Errors
+/// When the context cannot be read.
+pub fn read_text(context: &Path, wanted: &str, limit: u64) -> Result<Option<String>, BuildError> {
+    let file = File::open(context).map_err(|error| BuildError::failed("open the uploaded context", error))?;
+    let wanted = parse_path(wanted.as_bytes()).map_err(invalid)?;
+    let mut archive = open(&file)?;
+    for entry in archive.entries_with_seek().map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if !parse_path(&entry.path_bytes()).is_ok_and(|parts| parts == wanted) {
+            continue;
+        }
+        let is_plain = matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous);
+        if !is_plain || entry.size() > limit {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        entry.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+        return Ok(String::from_utf8(bytes).ok());
+    }
+    Ok(None)
+}
+
 fn open(file: &File) -> Result<Archive<BufReader<&File>>, BuildError> {
     let mut reader = BufReader::new(file);
     reader

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{
@@ -14,6 +15,7 @@ use bollard::query_parameters::{
 use bollard::{Docker, body_try_stream};
 use futures_util::StreamExt as _;
 use havre_core::artifact::Digest;
+use havre_core::registry::{Credentials, hub};
 use havre_core::service::spec::DockerfileSource;
 use tokio_util::io::ReaderStream;
 
@@ -55,7 +57,7 @@ pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Res
         .await
         .map_err(|error| BuildError::failed("open the uploaded context", error))?;
     let body = body_try_stream(ReaderStream::with_capacity(file, CHUNK));
-    let mut answers = docker.build_image(options(build), None, Some(body)).boxed();
+    let mut answers = docker.build_image(options(build), credentials(request), Some(body)).boxed();
     let mut progress = Progress::default();
     while let Some(answer) = answers.next().await {
         match answer {
@@ -75,6 +77,21 @@ pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Res
         .map_err(|error| from_docker("find the image that was built", error))?;
     let id = image.id.unwrap_or_default();
     id.parse().map_err(|error| BuildError::failed("read the id of the image that was built", error))
+}
+
+/// Credentials as BuildKit asks for them in the session of a build: by the host of the registry.
+fn credentials(request: &BuildRequest) -> Option<HashMap<String, DockerCredentials>> {
+    let given = request.credentials.iter().map(|Credentials { host, user, password }| {
+        let asked_for = if host.is_hub() { hub::REGISTRY_HOST } else { host.as_str() };
+        let credentials = DockerCredentials {
+            username: Some(user.to_string()),
+            password: password.expose_text().map(str::to_owned),
+            ..DockerCredentials::default()
+        };
+        (asked_for.to_owned(), credentials)
+    });
+    let given: HashMap<String, DockerCredentials> = given.collect();
+    (!given.is_empty()).then_some(given)
 }
 
 /// Takes the name of a build's image away, which removes the image unless something else uses it. Best effort.
@@ -153,6 +170,8 @@ pub(super) fn from_docker(what: &str, error: Error) -> BuildError {
 
 #[cfg(test)]
 mod tests {
+    use havre_core::registry::RegistryHost;
+
     use super::*;
 
     #[test]
@@ -168,17 +187,13 @@ mod tests {
         assert!(matches!(from_docker("build", gone), BuildError::Unreachable { .. }));
     }
 
-    #[test]
-    fn everything_a_dockerfile_needs_is_asked_for() {
+    fn request() -> BuildRequest {
         let work =
             serde_json::json!({ "kind": "site", "source": { "kind": "folder", "root": "." }, "spa": false });
         let spec = serde_json::json!({
             "version": 1, "name": "api", "routes": [], "expose_release": true, "work": work,
         });
-        let source = serde_json::json!({
-            "context": "apps/api", "dockerfile": "deploy/api.Dockerfile", "target": "run", "args": { "A": "1" },
-        });
-        let request = BuildRequest {
+        BuildRequest {
             id: havre_core::id::BuildId::new(12),
             service: havre_core::id::ServiceId::new(3),
             place: havre_core::service::Place {
@@ -188,7 +203,35 @@ mod tests {
             },
             spec: serde_json::from_value(spec).expect("is a specification"),
             context: "unused".into(),
+            credentials: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn credentials_are_under_the_host_that_is_asked() {
+        assert_eq!(credentials(&request()), None);
+        let given = |host: RegistryHost| Credentials {
+            host,
+            user: "ada".parse().expect("is a user"),
+            password: "planted".into(),
         };
+        let own = "127.0.0.1:5000".parse().expect("is a host");
+        let request = BuildRequest { credentials: vec![given(own), given(RegistryHost::hub())], ..request() };
+        let mut found: Vec<_> = credentials(&request).expect("there are two").into_iter().collect();
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let hosts: Vec<&str> = found.iter().map(|(host, _)| host.as_str()).collect();
+        assert_eq!(hosts, ["127.0.0.1:5000", hub::REGISTRY_HOST]);
+        for (_, one) in &found {
+            assert_eq!((one.username.as_deref(), one.password.as_deref()), (Some("ada"), Some("planted")));
+        }
+    }
+
+    #[test]
+    fn everything_a_dockerfile_needs_is_asked_for() {
+        let source = serde_json::json!({
+            "context": "apps/api", "dockerfile": "deploy/api.Dockerfile", "target": "run", "args": { "A": "1" },
+        });
+        let request = request();
         let source = serde_json::from_value(source).expect("is a source");
         let mut options = options(&Build { installation: "here".to_owned(), request, source });
         let session = options.session.take().expect("BuildKit needs one");

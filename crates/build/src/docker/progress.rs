@@ -356,8 +356,8 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "the registry denied access to the base image docker.io/library/node:22: {denied}; log in and pull it \
-                     on the server (`docker login`, `docker pull`)"
+                    "the registry denied access to the base image docker.io/library/node:22: {denied}; \
+                     `havre registry set docker.io` gives it a user and a password"
                 )
             );
             assert!(error.is_permanent());

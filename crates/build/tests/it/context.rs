@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use havre_build::builder::BuildError;
-use havre_build::context::{ContextWriter, LINKS_MAX, context_path, remove_leftovers};
+use havre_build::context::{ContextWriter, LINKS_MAX, context_path, read_text, remove_leftovers};
 use havre_core::id::BuildId;
 use havre_core::quantity::ByteSize;
 use tar::EntryType;
@@ -152,4 +152,21 @@ fn leftovers_of_a_crash_go_and_contexts_stay() {
     }
     remove_leftovers(dir.path()).expect("can clean up");
     assert_eq!(names(dir.path()), ["b2.tar"]);
+}
+
+#[tokio::test]
+async fn a_text_comes_out_of_a_context() {
+    let dir = tempfile::tempdir().expect("can make a folder");
+    let bytes = tar(&[
+        folder("deploy/"),
+        file("deploy/api.Dockerfile", "FROM x"),
+        symlink("Dockerfile", "deploy/api.Dockerfile"),
+    ]);
+    let path = take_in(dir.path(), &bytes).await.expect("is a fine context");
+    let read = |wanted: &str, limit: u64| read_text(&path, wanted, limit).expect("is readable");
+    assert_eq!(read("deploy/api.Dockerfile", 6).as_deref(), Some("FROM x"));
+    for (wanted, limit) in [("deploy/api.Dockerfile", 5), ("Dockerfile", 6), ("deploy", 6), ("nope", 6)] {
+        assert_eq!(read(wanted, limit), None, "{wanted} {limit}");
+    }
+    assert!(read_text(&dir.path().join("nope"), "Dockerfile", 6).is_err());
 }

@@ -99,6 +99,7 @@ impl Track {
             EventKind::Deployment(event) => self.deployment(event),
             EventKind::Task(event) => Some(News::Note(event.to_string())),
             EventKind::Release(event) => event.is_notable().then(|| News::Note(event.to_string())),
+            EventKind::Registry(event) => Some(News::Note(event.to_string())),
             _ => None,
         }
     }

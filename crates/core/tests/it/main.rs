@@ -7,6 +7,7 @@ mod image;
 mod job;
 mod laws;
 mod promotion;
+mod registry;
 mod sample;
 mod service;
 mod settings;

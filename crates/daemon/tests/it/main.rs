@@ -18,6 +18,7 @@ mod hook;
 mod job;
 mod promote;
 mod push;
+mod registry;
 mod rollback;
 mod scale;
 mod streams;

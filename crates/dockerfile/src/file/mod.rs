@@ -3,12 +3,15 @@
 //! `review`. Linear in the text. Tests: `tests/it/file.rs`.
 
 mod heredoc;
+mod image;
 mod instruction;
 mod line;
 mod parse;
 mod stage;
 mod variable;
 mod word;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::file::heredoc::Heredoc;
 pub use crate::file::instruction::{Assignment, Copied, Flag, Instruction, Keyword};
@@ -71,6 +74,11 @@ impl File {
     pub fn preamble(&self) -> &[Instruction] {
         let end = self.instructions.iter().position(Instruction::is_from);
         &self.instructions[..end.unwrap_or(self.instructions.len())]
+    }
+
+    /// Images it names when it is built with these arguments, as they are written: those of `FROM`, `--from` and `# syntax=`.
+    pub fn images(&self, arguments: &BTreeMap<String, String>) -> BTreeSet<String> {
+        image::images(self, arguments)
     }
 
     /// Its stages, in order.

@@ -38,13 +38,21 @@ pub struct Stage<'a> {
 
 /// The values of `ARG` before the first `FROM`, and those every build has.
 pub(crate) fn global_scope(file: &File) -> Scope {
+    global_scope_with(file, &BTreeMap::new())
+}
+
+/// The same in a build with these arguments; one that the file does not declare changes nothing.
+pub(super) fn global_scope_with(file: &File, arguments: &BTreeMap<String, String>) -> Scope {
     let mut scope = Scope::default();
     for name in PREDEFINED {
         scope.set(name, None);
     }
     for instruction in file.preamble().iter().filter(|instruction| instruction.keyword == Keyword::Arg) {
         for assignment in instruction.assignments() {
-            let value = assignment.value.and_then(|value| scope.expand(&value));
+            let value = match arguments.get(&assignment.name) {
+                Some(given) => Some(given.clone()),
+                None => assignment.value.and_then(|value| scope.expand(&value)),
+            };
             scope.set(&assignment.name, value);
         }
     }
@@ -53,7 +61,11 @@ pub(crate) fn global_scope(file: &File) -> Scope {
 
 /// All stages of a file.
 pub(super) fn stages(file: &File) -> Vec<Stage<'_>> {
-    let scope = global_scope(file);
+    stages_in(file, &global_scope(file))
+}
+
+/// The same with these values.
+pub(super) fn stages_in<'a>(file: &'a File, scope: &Scope) -> Vec<Stage<'a>> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut stages: Vec<Stage<'_>> = Vec::new();
     let mut rest = &file.instructions[file.preamble().len()..];

@@ -208,6 +208,43 @@ fn stages_know_what_they_are_based_on() {
 }
 
 #[test]
+fn images_are_those_that_will_be_pulled() {
+    let images = |text: &str, arguments: &[(&str, &str)]| -> Vec<String> {
+        let arguments =
+            arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        read(text).images(&arguments).into_iter().collect()
+    };
+    let text = "# syntax=tools.example/frontend:1\n\
+        ARG BASE=a.example/base:1\n\
+        FROM ${BASE} AS Build\n\
+        RUN --mount=type=bind,from=c.example/mounted:1,target=/x --mount=type=cache,target=/y make\n\
+        FROM build AS test\n\
+        FROM scratch\n\
+        COPY --from=build /a /a\n\
+        COPY --from=0 /a /a\n\
+        COPY --from=b.example/files:1 /a /a\n\
+        COPY --from=BUILD --chown=1 /a /a\n\
+        ADD --from=7 /a /a\n\
+        RUN --mount=type=bind,from=test,target=/x make\n";
+    let own = ["7", "b.example/files:1", "c.example/mounted:1", "tools.example/frontend:1"];
+    let with_base = |base: &str| {
+        let mut all: Vec<String> = own.iter().map(|image| (*image).to_owned()).collect();
+        all.push(base.to_owned());
+        all.sort();
+        all
+    };
+    assert_eq!(images(text, &[]), with_base("a.example/base:1"));
+    // A build argument decides, as it does in the build.
+    assert_eq!(
+        images(text, &[("BASE", "d.example/other:2"), ("OTHER", "x")]),
+        with_base("d.example/other:2")
+    );
+    assert_eq!(images("FROM a.example/${NOT_SAID}\n", &[("NOT_SAID", "x")]), Vec::<String>::new());
+    assert_eq!(images("ARG X\nFROM a.example/$X\n", &[("X", "app:1")]), ["a.example/app:1"]);
+    assert_eq!(images("FROM\n", &[]), Vec::<String>::new());
+}
+
+#[test]
 fn variables() {
     let mut scope = Scope::default();
     scope.set("A", Some("1".to_owned()));

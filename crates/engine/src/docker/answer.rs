@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::errors::Error;
+use havre_core::registry::RegistryHost;
 
 use crate::error::EngineError;
 
@@ -39,8 +40,12 @@ pub(super) fn explain(socket: &Path, what: &str, error: Error) -> EngineError {
     }
 }
 
-/// The meaning of a failed pull of `image`.
-pub(super) fn explain_pull(socket: &Path, image: &str, error: Error) -> EngineError {
+/// The meaning of a failed pull of an image from its registry.
+pub(super) fn explain_pull(
+    socket: &Path,
+    (image, registry): (&str, &RegistryHost),
+    error: Error,
+) -> EngineError {
     let what = format!("image `{image}`");
     let (code, text) = match &error {
         Error::DockerResponseServerError { status_code, message } => (*status_code, message.clone()),
@@ -54,7 +59,7 @@ pub(super) fn explain_pull(socket: &Path, image: &str, error: Error) -> EngineEr
         return EngineError::RateLimited { what, retry_after: parse_retry_after(&lower), message };
     }
     if says(&["unauthorized", "denied", "authentication required", "no basic auth", "forbidden"]) {
-        return EngineError::Denied { what, message };
+        return EngineError::Denied { what, registry: registry.clone(), message };
     }
     let is_unknown = says(&["manifest unknown", "name unknown"])
         || (says(&["manifest for", "repository"]) && says(&["not found"]));
@@ -145,7 +150,7 @@ mod tests {
 
     fn pull(status_code: u16, message: &str) -> EngineError {
         let error = Error::DockerResponseServerError { status_code, message: message.to_owned() };
-        explain_pull(Path::new("/x.sock"), "a:1", error)
+        explain_pull(Path::new("/x.sock"), ("a:1", &RegistryHost::hub()), error)
     }
 
     #[test]
@@ -167,7 +172,9 @@ mod tests {
             "Get \"https://r/v2/a/manifests/1\": unauthorized: authentication required",
             "Head \"https://r/v2/a/manifests/1\": no basic auth credentials",
         ] {
-            assert_eq!(pull(404, denied), EngineError::Denied { what: what(), message: denied.into() });
+            let registry = RegistryHost::hub();
+            let expected = EngineError::Denied { what: what(), registry, message: denied.into() };
+            assert_eq!(pull(404, denied), expected);
         }
         for missing in ["manifest for a:1 not found: manifest unknown: manifest unknown", "name unknown: a"] {
             assert_eq!(pull(404, missing), EngineError::NotFound { what: what() });

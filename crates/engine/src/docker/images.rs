@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use bollard::BollardRequest;
+use bollard::auth::DockerCredentials;
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions};
 use futures_util::StreamExt;
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::quantity::ByteSize;
+use havre_core::registry::{Credentials, RegistryHost, hub};
 use havre_core::time::Timestamp;
 
 use super::{DockerEngine, answer};
@@ -34,27 +37,39 @@ impl DockerEngine {
         &self,
         reference: &ImageRef,
         policy: PullPolicy,
+        credentials: Option<&Credentials>,
         progress: Option<ProgressSender>,
     ) -> Result<ResolvedImage, EngineError> {
         let name = full_name(reference);
         let repository = Some(reference.repository());
-        if policy == PullPolicy::IfMissing
+        let missing = || EngineError::not_found("image", reference.as_str());
+        if policy != PullPolicy::Always
             && let Some(ImageInfo { id, pull, .. }) = self.inspect_image(&name, repository).await?
         {
             return Ok(ResolvedImage { id, pull });
         }
-        self.pull(&name, progress).await?;
+        if policy == PullPolicy::Never {
+            return Err(missing());
+        }
+        let credentials = credentials.and_then(|credentials| credentials.only_for(reference));
+        self.pull(&name, &RegistryHost::of(reference), credentials, progress).await?;
         let pulled = self.inspect_image(&name, repository).await?;
-        let missing = || EngineError::not_found("image", reference.as_str());
         let ImageInfo { id, pull, .. } = pulled.ok_or_else(missing)?;
         Ok(ResolvedImage { id, pull })
     }
 
-    async fn pull(&self, name: &str, progress: Option<ProgressSender>) -> Result<(), EngineError> {
+    async fn pull(
+        &self,
+        name: &str,
+        registry: &RegistryHost,
+        credentials: Option<&Credentials>,
+        progress: Option<ProgressSender>,
+    ) -> Result<(), EngineError> {
         let options = CreateImageOptionsBuilder::default().from_image(name).build();
-        let mut steps = self.client()?.create_image(Some(options), None, None);
+        let client = self.client()?.with_request_modifier(for_urls);
+        let mut steps = client.create_image(Some(options), None, credentials.map(docker_credentials));
         while let Some(step) = steps.next().await {
-            let step = step.map_err(|error| answer::explain_pull(&self.socket, name, error))?;
+            let step = step.map_err(|error| answer::explain_pull(&self.socket, (name, registry), error))?;
             if let Some(progress) = &progress {
                 // Full or closed: progress is only shown to people, the pull goes on.
                 let _ = progress.try_send(parse_progress(step));
@@ -104,6 +119,31 @@ impl DockerEngine {
         }
         Ok(())
     }
+}
+
+/// Credentials in Docker's form.
+fn docker_credentials(credentials: &Credentials) -> DockerCredentials {
+    let Credentials { host, user, password } = credentials;
+    let address = if host.is_hub() { hub::SERVER_ADDRESS } else { host.as_str() };
+    DockerCredentials {
+        username: Some(user.to_string()),
+        password: password.expose_text().map(str::to_owned),
+        serveraddress: Some(address.to_owned()),
+        ..DockerCredentials::default()
+    }
+}
+
+/// The client writes credentials in the standard alphabet of base64, Docker reads the one for URLs: without this, a password
+/// with `~`, `>` or `?` at some places would be no credentials at all.
+fn for_urls(mut request: BollardRequest) -> BollardRequest {
+    if let Some(value) = request.headers_mut().get_mut("x-registry-auth") {
+        let text = value.to_str().unwrap_or_default().replace('+', "-").replace('/', "_");
+        if let Ok(readable) = text.parse() {
+            *value = readable;
+            value.set_sensitive(true);
+        }
+    }
+    request
 }
 
 fn are_ours(tags: &[String]) -> bool {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use havre_core::artifact::{Digest, ImageRef};
+use havre_core::registry::Credentials;
 use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::{EDGE_NETWORK, TaskSpec};
 
@@ -122,9 +123,10 @@ impl Engine for DockerEngine {
         &self,
         reference: &ImageRef,
         policy: PullPolicy,
+        credentials: Option<&Credentials>,
         progress: Option<ProgressSender>,
     ) -> Result<ResolvedImage, EngineError> {
-        self.resolve(reference, policy, progress).await
+        self.resolve(reference, policy, credentials, progress).await
     }
 
     async fn list_built_images(&self) -> Result<Vec<BuiltImage>, EngineError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::quantity::ByteSize;
+use havre_core::registry::Credentials;
 use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::TaskSpec;
 
@@ -96,11 +97,25 @@ impl Engine for FakeEngine {
     async fn resolve_image(
         &self,
         reference: &ImageRef,
-        _policy: PullPolicy,
+        policy: PullPolicy,
+        credentials: Option<&Credentials>,
         _progress: Option<ProgressSender>,
     ) -> Result<ResolvedImage, EngineError> {
+        let credentials = credentials.and_then(|credentials| credentials.only_for(reference));
         self.call(Operation::ResolveImage, reference.as_str(), |world| {
             let missing = || EngineError::not_found("image", reference.as_str());
+            let present = world.present.get(reference);
+            if policy != PullPolicy::Always
+                && let Some(id) = present
+                && let Some(image) = world.images.get(id)
+            {
+                return Ok(ResolvedImage { pull: image.pull.clone(), id: id.clone() });
+            }
+            if policy == PullPolicy::Never {
+                return Err(missing());
+            }
+            let proof = credentials.map(|credentials| credentials.user.to_string());
+            world.pulls.push((reference.clone(), proof));
             let id = world.names.get(reference).cloned().ok_or_else(missing)??;
             let image = world.images.get(&id).ok_or_else(missing)?;
             Ok(ResolvedImage { pull: image.pull.clone(), id })

@@ -121,6 +121,16 @@ impl FakeEngine {
         self.change(|world| world.names.insert(name.clone(), answer));
     }
 
+    /// The image that name means here, whatever a registry answers for it. A digest must be added too.
+    pub fn hold_image(&self, name: &ImageRef, id: &Digest) {
+        self.change(|world| world.present.insert(name.clone(), id.clone()));
+    }
+
+    /// Every pull so far, with the user whose credentials came along.
+    pub fn pulls(&self) -> Vec<(ImageRef, Option<String>)> {
+        self.world().pulls.clone()
+    }
+
     /// Someone removes an image behind our back.
     pub fn lose_image(&self, id: &Digest) {
         self.change(|world| {

@@ -422,7 +422,7 @@ pub(crate) async fn an_unknown_image_is_not_found<W: World>(world: &W) {
     let engine = world.engine();
     assert_eq!(engine.find_image(&unknown_digest()).await, Ok(None));
     let (id, name) = world.base_image().await;
-    let resolved = engine.resolve_image(&name, PullPolicy::IfMissing, None).await.expect("it is here");
+    let resolved = engine.resolve_image(&name, PullPolicy::IfMissing, None, None).await.expect("it is here");
     assert_eq!(resolved.id, id);
     // An engine that keeps images by the digest of their manifest cannot tell one that was made here from a pulled one.
     let digest = format!("@{id}");

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use havre_core::artifact::ImageRef;
 use havre_core::id::DeploymentId;
 use havre_core::quantity::{ByteSize, Cpus, Span};
+use havre_core::registry::{Credentials, RegistryHost, parse_password};
 use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::{Purpose, TaskSpec};
 use havre_core::task::{EngineState, Healthcheck};
@@ -20,7 +21,7 @@ use havre_engine::image::PullPolicy;
 use crate::contract::in_time;
 use crate::docker_world::{DockerWorld, argv, engine_at, socket};
 use crate::in_world;
-use crate::pretend::{Wire, pretend_docker, pretend_registry};
+use crate::pretend::{Heads, Wire, pretend_docker, pretend_registry, recording_docker, recording_registry};
 use crate::world::{Act, World, edge_network, host, private_network, task};
 
 async fn make_networks(world: &DockerWorld) {
@@ -221,7 +222,7 @@ async fn registries_that_refuse_are_told_apart() {
         let pull = async |status, headers, code: &str| {
             let port = pretend_registry(status, headers, body(code)).await;
             let name: ImageRef = format!("127.0.0.1:{port}/team/app:1").parse().expect("valid");
-            let answer = in_time(world.engine.resolve_image(&name, PullPolicy::IfMissing, None)).await;
+            let answer = in_time(world.engine.resolve_image(&name, PullPolicy::IfMissing, None, None)).await;
             (format!("image `{name}`"), answer.expect_err("refused"))
         };
         let (what, error) = pull("404 Not Found", "", "MANIFEST_UNKNOWN").await;
@@ -234,6 +235,81 @@ async fn registries_that_refuse_are_told_apart() {
         assert!(matches!(&error, EngineError::RateLimited { what: told, .. } if *told == what), "{error:?}");
         let (_, error) = pull("503 Service Unavailable", "", "UNAVAILABLE").await;
         assert!(matches!(error, EngineError::Failed { .. }), "{error:?}");
+    })
+    .await;
+}
+
+/// Credentials of the registry a reference names.
+fn credentials_of(reference: &ImageRef, password: &str) -> Credentials {
+    Credentials {
+        host: RegistryHost::of(reference),
+        user: "ada".parse().expect("a user"),
+        password: parse_password(password.to_owned()).expect("a password"),
+    }
+}
+
+/// How many requests proved who they are.
+fn proofs(heads: &Heads) -> usize {
+    let heads = heads.lock().expect("not poisoned");
+    heads.iter().filter(|head| head.to_ascii_lowercase().contains("\nauthorization: basic ")).count()
+}
+
+#[tokio::test]
+async fn credentials_reach_their_own_registry_only() {
+    in_world(async |world: &DockerWorld| {
+        let ((own_port, own), (other_port, other)) = (recording_registry().await, recording_registry().await);
+        let name = |port: u16| -> ImageRef { format!("127.0.0.1:{port}/team/app:1").parse().expect("valid") };
+        let credentials = credentials_of(&name(own_port), "planted");
+        let pull = async |name: ImageRef, credentials: Option<&Credentials>| {
+            let answer = world.engine.resolve_image(&name, PullPolicy::Always, credentials, None);
+            in_time(answer).await.expect_err("refused")
+        };
+        let error = pull(name(other_port), Some(&credentials)).await;
+        assert!(matches!(&error, EngineError::Denied { .. }), "{error:?}");
+        assert!(!other.lock().expect("not poisoned").is_empty(), "it was asked");
+        assert_eq!((proofs(&other), own.lock().expect("not poisoned").len()), (0, 0));
+        let error = pull(name(own_port), None).await;
+        let expected = format!("havre registry set 127.0.0.1:{own_port}");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert_eq!(proofs(&own), 0);
+        let error = pull(name(own_port), Some(&credentials)).await;
+        assert!(matches!(&error, EngineError::Denied { .. }), "{error:?}");
+        assert!(proofs(&own) > 0);
+        assert_eq!(proofs(&other), 0);
+        assert!(!error.to_string().contains("planted"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn credentials_are_written_in_the_alphabet_docker_reads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("docker.sock");
+    let heads = recording_docker(&path);
+    let reference: ImageRef = "registry.example.org/a:1".parse().expect("valid");
+    // Each of these bytes stands at every place of a group of three.
+    let credentials = credentials_of(&reference, "~~~~>>>>????");
+    let engine = engine_at(&path);
+    let answer = engine.resolve_image(&reference, PullPolicy::Always, Some(&credentials), None);
+    in_time(answer).await.expect_err("it answers nothing of use");
+    let heads = heads.lock().expect("not poisoned").join("\n");
+    let header = heads.lines().find_map(|line| line.strip_prefix("x-registry-auth: ")).expect("it is sent");
+    assert!(header.contains('-') && header.contains('_'), "{header}");
+    assert!(!header.contains(['+', '/']), "{header}");
+    assert!(!heads.contains("~~~"), "only there");
+}
+
+#[tokio::test]
+async fn what_is_not_here_is_not_pulled_when_nobody_may_be_asked() {
+    in_world(async |world: &DockerWorld| {
+        let (port, heads) = recording_registry().await;
+        let name: ImageRef = format!("127.0.0.1:{port}/team/app:1").parse().expect("valid");
+        let answer = in_time(world.engine.resolve_image(&name, PullPolicy::Never, None, None)).await;
+        assert_eq!(answer, Err(EngineError::not_found("image", name.as_str())));
+        assert!(heads.lock().expect("not poisoned").is_empty());
+        let (id, base) = world.base_image().await;
+        let answer = in_time(world.engine.resolve_image(&base, PullPolicy::Never, None, None)).await;
+        assert_eq!(answer.expect("it is here").id, id);
     })
     .await;
 }

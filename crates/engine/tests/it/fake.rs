@@ -94,7 +94,7 @@ async fn an_engine_that_was_away_resets_its_readers() {
 async fn names_answer_as_planned() {
     let fake = FakeEngine::new();
     let name: ImageRef = "registry.example.org/app:1".parse().expect("valid");
-    let resolve = async || fake.resolve_image(&name, PullPolicy::Always, None).await;
+    let resolve = async || fake.resolve_image(&name, PullPolicy::Always, None, None).await;
     assert_eq!(resolve().await, Err(EngineError::not_found("image", name.as_str())));
     let limited = EngineError::RateLimited {
         what: name.to_string(),
@@ -111,4 +111,30 @@ async fn names_answer_as_planned() {
     assert_eq!((&resolved.id, resolved.pull), (&id, Some(pull)));
     fake.lose_image(&id);
     assert_eq!(fake.find_image(&id).await, Ok(None));
+}
+
+#[tokio::test]
+async fn pulls_are_kept_with_who_pulled() {
+    let fake = FakeEngine::new();
+    let name: ImageRef = "registry.example.org/app:1".parse().expect("valid");
+    let other: ImageRef = "other.example.org/app:1".parse().expect("valid");
+    let id: havre_core::artifact::Digest = "a".repeat(64).parse().expect("64 hex digits");
+    fake.add_image(&id, None, Script::runs());
+    let never = fake.resolve_image(&name, PullPolicy::Never, None, None).await;
+    assert_eq!(never, Err(EngineError::not_found("image", name.as_str())));
+    fake.hold_image(&name, &id);
+    let present = fake.resolve_image(&name, PullPolicy::Never, None, None).await.expect("it is here");
+    assert_eq!((present.id, fake.pulls()), (id.clone(), Vec::new()));
+    let credentials = havre_core::registry::Credentials {
+        host: "registry.example.org".parse().expect("a host"),
+        user: "ada".parse().expect("a user"),
+        password: "planted".into(),
+    };
+    fake.name_image(&name, Ok(id.clone()));
+    fake.name_image(&other, Ok(id));
+    for reference in [&name, &other] {
+        let pulled = fake.resolve_image(reference, PullPolicy::Always, Some(&credentials), None).await;
+        pulled.expect("it is named");
+    }
+    assert_eq!(fake.pulls(), [(name, Some("ada".to_owned())), (other, None)]);
 }

@@ -35,6 +35,44 @@ pub(crate) async fn pretend_registry(status: &'static str, headers: &'static str
     port
 }
 
+/// Heads of requests that somebody kept.
+pub(crate) type Heads = Arc<std::sync::Mutex<Vec<String>>>;
+
+/// A registry on this machine that wants a user and a password, is content with none, and keeps every head it reads; its port.
+pub(crate) async fn recording_registry() -> (u16, Heads) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let heads = Heads::default();
+    let kept = Arc::clone(&heads);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let head = read_whole_head(&mut stream).await;
+            if head.contains(" HTTP/1.") {
+                kept.lock().expect("not poisoned").push(head);
+            }
+            let challenge = "WWW-Authenticate: Basic realm=\"test\"\r\n";
+            let body = "{\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"m\"}]}";
+            write_answer(&mut stream, "401 Unauthorized", challenge, body).await;
+        }
+    });
+    (port, heads)
+}
+
+/// A Docker that answers nothing of use and keeps every head it reads.
+pub(crate) fn recording_docker(path: &Path) -> Heads {
+    let listener = UnixListener::bind(path).expect("a free path");
+    let heads = Heads::default();
+    let kept = Arc::clone(&heads);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let head = read_whole_head(&mut stream).await;
+            kept.lock().expect("not poisoned").push(head);
+            write_answer(&mut stream, "500 Internal Server Error", "", "{\"message\":\"m\"}").await;
+        }
+    });
+    heads
+}
+
 async fn answer(mut stream: UnixStream, status: &str, headers: &str, body: &str) {
     read_head(&mut stream).await;
     write_answer(&mut stream, status, headers, body).await;
@@ -52,6 +90,11 @@ async fn write_answer<S: AsyncWriteExt + Unpin>(stream: &mut S, status: &str, he
 
 /// Path of a request.
 async fn read_head<S: AsyncReadExt + Unpin>(stream: &mut S) -> String {
+    let head = read_whole_head(stream).await;
+    head.split_whitespace().nth(1).unwrap_or_default().to_owned()
+}
+
+async fn read_whole_head<S: AsyncReadExt + Unpin>(stream: &mut S) -> String {
     let mut head = Vec::new();
     let mut piece = [0; 1024];
     while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
@@ -62,7 +105,7 @@ async fn read_head<S: AsyncReadExt + Unpin>(stream: &mut S) -> String {
             Ok(count) => head.extend_from_slice(&piece[..count]),
         }
     }
-    String::from_utf8_lossy(&head).split_whitespace().nth(1).unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&head).into_owned()
 }
 
 /// A socket in front of another; [`Wire::cut`] closes all connections and the socket.

@@ -117,7 +117,11 @@ async fn a_registry_that_limits_is_named() {
     control.settle().await;
     let build = control.world.store.read(move |view| view.get_build(build)).await.unwrap();
     let havre_core::build::State::Failed { reason, .. } = build.state else { panic!("{:?}", build.state) };
-    assert_eq!(reason, "the registry limits how often image `api:9` may be pulled: toomanyrequests");
+    assert_eq!(
+        reason,
+        "the registry limits how often image `api:9` may be pulled: toomanyrequests; \
+         a pull counts for 6h: try again after that at the latest"
+    );
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ mod public;
 mod public_tls;
 mod purge;
 mod purge_http;
+mod registry;
+mod registry_http;
 mod restart;
 mod runner;
 mod site;

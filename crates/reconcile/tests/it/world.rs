@@ -18,6 +18,8 @@ use havre_core::event::{Actor, EventKind};
 use havre_core::id::{BuildId, DeploymentId, ReleaseId, ServiceId, TaskId};
 use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
 use havre_core::quantity::Span;
+use havre_core::registry::Credentials;
+use havre_core::registry::limit::PullLimit;
 use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{Checks, EdgeView, Health, Role, Table, Target, UpstreamView};
 use havre_core::secret::Secret;
@@ -39,6 +41,7 @@ use havre_reconcile::forge::{ForgeAnswer, Forges};
 use havre_reconcile::outward::CallError;
 use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
 use havre_reconcile::purge::{PurgeError, Purger};
+use havre_reconcile::registry::{LimitError, PullLimits};
 use havre_reconcile::world::{Seams, Settings, World, edge_network};
 use havre_reconcile::{build, route, service};
 use havre_source::fake::FakeSource;
@@ -57,6 +60,7 @@ pub(crate) struct Outside {
     pub(crate) dns: FakeDns,
     pub(crate) cdn: Arc<FakeCdn>,
     pub(crate) forge: Arc<FakeForge>,
+    pub(crate) hub: Arc<FakeHub>,
     pub(crate) source: Arc<FakeSource>,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
@@ -145,6 +149,30 @@ impl Forges for FakeForge {
     }
 }
 
+/// Docker Hub: what it says is left, and who asked.
+#[derive(Debug, Default)]
+pub(crate) struct FakeHub {
+    pub(crate) says: Mutex<Option<PullLimit>>,
+    asked: Mutex<Vec<Option<String>>>,
+}
+
+impl FakeHub {
+    /// Every question, with the user who asked.
+    pub(crate) fn asked(&self) -> Vec<Option<String>> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl PullLimits for FakeHub {
+    async fn ask(&self, credentials: Option<&Credentials>) -> Result<Option<PullLimit>, LimitError> {
+        let user = credentials.map(|credentials| credentials.user.to_string());
+        self.asked.lock().unwrap().push(user);
+        let says = *self.says.lock().unwrap();
+        says.map(Some).ok_or_else(|| LimitError::new("hub.example: no connection in time"))
+    }
+}
+
 /// An edge: its table, and which images answer how.
 #[derive(Debug, Default)]
 pub(crate) struct FakeEdge {
@@ -194,6 +222,7 @@ impl Outside {
             dns: FakeDns::new(),
             cdn: Arc::default(),
             forge: Arc::default(),
+            hub: Arc::default(),
             source: Arc::default(),
             command_exit: Arc::default(),
         };
@@ -236,6 +265,7 @@ impl Outside {
             dns: Arc::new(self.dns.clone()),
             purger: Arc::clone(&self.cdn) as _,
             forges: Arc::clone(&self.forge) as _,
+            limits: Arc::clone(&self.hub) as _,
             source: Arc::clone(&self.source) as _,
         };
         let settings = Settings {

@@ -16,6 +16,7 @@ mod job;
 mod open;
 mod pipeline;
 mod purge;
+mod registry;
 mod release;
 mod remote;
 mod route;

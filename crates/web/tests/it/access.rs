@@ -43,6 +43,7 @@ fn operations() -> Vec<(String, String)> {
             .replace("{issuer}", "own")
             .replace("{provider}", "github")
             .replace("{zone}", "example.org")
+            .replace("{host}", "registry.example.org")
             .replace("{job}", "cleanup")
             .replace("{run}", "j1")
             .replace("{token}", "ci");

@@ -16,6 +16,7 @@ mod node;
 mod pipeline;
 mod promotion;
 mod refusal;
+mod registry;
 mod remote;
 mod serve;
 mod service;

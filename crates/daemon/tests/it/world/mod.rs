@@ -8,6 +8,7 @@ pub(crate) mod docker;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod registry;
 pub(crate) mod repository;
 pub(crate) mod secure;
 pub(crate) mod slot;
