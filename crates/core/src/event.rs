@@ -78,6 +78,8 @@ pub enum EventKind {
     Build(build::event::Event),
     /// A pipeline, or a push that led to none.
     Pipeline(crate::pipeline::event::Event),
+    /// The preview of a pull request.
+    Preview(crate::preview::event::Event),
     /// A deployment.
     Deployment(deployment::event::Event),
     /// A task.
@@ -118,6 +120,7 @@ impl std::fmt::Display for EventKind {
             Self::Service(event) => event.fmt(f),
             Self::Build(event) => event.fmt(f),
             Self::Pipeline(event) => event.fmt(f),
+            Self::Preview(event) => event.fmt(f),
             Self::Deployment(event) => event.fmt(f),
             Self::Task(event) => event.fmt(f),
             Self::Site(event) => event.fmt(f),
