@@ -14,6 +14,7 @@ mod issuer;
 mod job;
 mod open;
 mod pipeline;
+mod preview;
 mod purge;
 mod release;
 mod remote;
