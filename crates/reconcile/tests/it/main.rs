@@ -10,6 +10,7 @@ mod image;
 mod job;
 mod job_restart;
 mod pipeline;
+mod preview;
 mod public;
 mod public_tls;
 mod purge;
