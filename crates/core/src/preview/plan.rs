@@ -100,15 +100,12 @@ fn room(rows: &[Preview], max: u32) -> Vec<PullNumber> {
     open.iter().take(too_many).map(|row| row.number).collect()
 }
 
-/// Whether there is something to close of this pull request.
+/// The preview to close of this pull request.
 ///
 /// # Errors
-/// Why not: there never was one, or it goes already.
-pub fn close(number: PullNumber, row: Option<&Preview>) -> Result<(), Ignored> {
-    match row {
-        Some(row) if row.is_open() => Ok(()),
-        _ => Err(Ignored::Nothing { number }),
-    }
+/// There is none: there never was, or it goes already.
+pub fn close(number: PullNumber, row: Option<&Preview>) -> Result<&Preview, Ignored> {
+    row.filter(|row| row.is_open()).ok_or(Ignored::Nothing { number })
 }
 
 /// Previews to which nothing was pushed for as long as they may stay.
@@ -225,12 +222,12 @@ mod tests {
 
     #[test]
     fn what_is_open_can_be_closed() {
-        let nothing = Err(Ignored::Nothing { number: number(7) });
-        assert_eq!(close(number(7), Some(&open(7, 0))), Ok(()));
-        assert_eq!(close(number(7), Some(&closing(7))), nothing);
-        assert_eq!(close(number(7), Some(&closed(7))), nothing);
-        assert_eq!(close(number(7), None), nothing);
-        assert_eq!(nothing.expect_err("nothing").to_string(), "there is no preview of pull request 7");
+        let row = open(7, 0);
+        assert_eq!(close(number(7), Some(&row)), Ok(&row));
+        for other in [Some(closing(7)), Some(closed(7)), None] {
+            let reason = close(number(7), other.as_ref()).expect_err("there is nothing to close");
+            assert_eq!(reason.to_string(), "there is no preview of pull request 7");
+        }
     }
 
     #[test]

@@ -10,11 +10,12 @@ use havre_core::event::Actor;
 use havre_core::id::PipelineId;
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
+use havre_core::preview::PullNumber;
 use havre_core::secret::Secret;
 use havre_core::source::{CommitId, RefName};
 use havre_webhook::delivery::Delivery;
 use havre_webhook::headers::Headers;
-use havre_webhook::payload::{self, BODY_MAX, Contents, Event, PayloadError};
+use havre_webhook::payload::{self, BODY_MAX, Contents, Event, PayloadError, PullRequest};
 use havre_webhook::provider::Provider;
 use havre_webhook::verify::{self, verify};
 use http::{HeaderMap, StatusCode};
@@ -24,9 +25,10 @@ use crate::error::{Code, Refusal};
 use crate::extract::{HookPath, read_body};
 use crate::state::AppState;
 use crate::transaction;
+use crate::webhook::pull::{self, Noted};
 
 /// How often it is looked whether something was decided.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+pub(super) const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What deliveries for webhooks that are not there are compared with, so that they take as long as others.
 const NOBODY: &[u8] = b"there is no such webhook on this server";
@@ -43,6 +45,12 @@ struct Wish {
 #[derive(Debug, Default)]
 struct Outcome {
     wishes: Vec<Wish>,
+    /// Pull requests as they were announced.
+    pulls: Vec<PullRequest>,
+    /// Pull requests that should have a preview.
+    previews: Vec<PullNumber>,
+    /// A preview is being taken down.
+    is_closing: bool,
     is_ping: bool,
     /// Why nothing follows from the rest of it.
     reasons: Vec<String>,
@@ -150,7 +158,7 @@ fn sort(contents: Contents) -> Outcome {
                 outcome.wishes.push(Wish { reference: push.reference, commit });
             }
             Event::Ping => outcome.is_ping = true,
-            Event::PullRequest(_) => outcome.reasons.push("pull requests are not used yet".to_owned()),
+            Event::PullRequest(request) => outcome.pulls.push(request),
             Event::ImagePushed(_) => outcome.reasons.push("images are not used yet".to_owned()),
             Event::Other { name } => outcome.reasons.push(format!("events of the kind {name} are not used")),
         }
@@ -183,6 +191,13 @@ async fn record(
         for wish in &outcome.wishes {
             tx.request_fetch(&project, &wish.reference, wish.commit.as_ref())?;
         }
+        for request in std::mem::take(&mut outcome.pulls) {
+            match pull::note(tx, &project, provider, request)? {
+                Noted::Wish { number } => outcome.previews.push(number),
+                Noted::Closing => outcome.is_closing = true,
+                Noted::Nothing { reason } => outcome.reasons.push(reason),
+            }
+        }
         Ok(outcome)
     });
     written.await
@@ -197,12 +212,18 @@ async fn answer(
     let until = Instant::now() + state.limits.delivery_wait;
     let mut reasons = outcome.reasons;
     let mut pipelines: Vec<PipelineId> = Vec::new();
-    let mut is_open = false;
+    let mut is_open = outcome.is_closing;
+    let mut verdicts = Vec::new();
     for Wish { reference, commit } in outcome.wishes {
-        let verdict = match commit {
+        verdicts.push(match commit {
             Some(commit) => decision(state, project, reference, commit, until).await,
             None => None,
-        };
+        });
+    }
+    for number in outcome.previews {
+        verdicts.push(pull::decision(state, project, number, until).await);
+    }
+    for verdict in verdicts {
         match verdict {
             Some(Verdict::Started { pipelines: found }) => pipelines.extend(found),
             Some(Verdict::Ignored { reason }) => reasons.push(reason),
@@ -210,7 +231,7 @@ async fn answer(
         }
     }
     let (status, answer) = if !pipelines.is_empty() {
-        let urls = pipelines.iter().map(|id| format!("/v1/pipelines/{id}")).collect();
+        let urls = pull::urls(&pipelines);
         (StatusCode::ACCEPTED, DeliveryAnswer::Started { pipelines, urls })
     } else if is_open {
         (StatusCode::ACCEPTED, DeliveryAnswer::Accepted)

@@ -45,6 +45,7 @@ fn operations() -> Vec<(String, String)> {
             .replace("{zone}", "example.org")
             .replace("{job}", "cleanup")
             .replace("{run}", "j1")
+            .replace("{number}", "7")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
             found.push((method.to_uppercase(), path.clone()));
