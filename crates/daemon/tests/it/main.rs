@@ -15,6 +15,7 @@ mod edge_upload;
 mod failure;
 mod hook;
 mod job;
+mod preview;
 mod push;
 mod rollback;
 mod scale;
