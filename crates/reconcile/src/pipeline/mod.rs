@@ -19,6 +19,7 @@ use havre_core::id::PipelineId;
 use havre_core::pipeline::plan::queue;
 use havre_core::pipeline::{Pipeline, State};
 use havre_core::source::{CommitId, RefName};
+use havre_engine::error::EngineError;
 use havre_source::SourceError;
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,9 @@ pub enum PipelineError {
     /// A repository cannot be read.
     #[error("could not read a repository")]
     Source(#[from] SourceError),
+    /// The network of a preview cannot be removed.
+    #[error("could not take a preview down")]
+    Engine(#[from] EngineError),
 }
 
 /// Runs the loop until `stop`.

@@ -4,9 +4,11 @@
 
 use havre_core::build::State as BuildState;
 use havre_core::event::Actor;
+use havre_core::id::EnvironmentId;
 use havre_core::pipeline::{Pipeline, State as PipelineState};
 use havre_core::preview::plan::expired;
 use havre_core::preview::{CloseReason, Preview, State};
+use havre_core::task::spec::environment_network;
 use havre_store::{StoreError, Tx};
 
 use crate::pipeline::{PipelineError, ignore_conflict};
@@ -34,9 +36,15 @@ pub(super) fn begin(tx: &mut Tx<'_>, preview: &Preview, reason: CloseReason) -> 
 pub(super) async fn finish(world: &World, preview: Preview) -> Result<(), PipelineError> {
     let State::Closing { reason, .. } = preview.state.clone() else { return Ok(()) };
     let row = preview.clone();
-    let is_gone = world.store.write(world.now(), Actor::Havre, move |tx| take_down(tx, &row)).await?;
-    if !is_gone {
-        return Ok(());
+    match world.store.write(world.now(), Actor::Havre, move |tx| take_down(tx, &row)).await? {
+        Left::Services => return Ok(()),
+        Left::Environment(id) => {
+            // One whose last service went just before a crash still has its network.
+            world.engine.remove_network(&environment_network(id)).await?;
+            let row = preview.clone();
+            world.store.write(world.now(), Actor::Havre, move |tx| forget_environment(tx, &row)).await?;
+        }
+        Left::Nothing => {}
     }
     world.source.forget_pull(&preview.project, preview.number).await?;
     let at = world.now();
@@ -46,24 +54,40 @@ pub(super) async fn finish(world: &World, preview: Preview) -> Result<(), Pipeli
     Ok(())
 }
 
-/// Asks for everything in the environment to go; whether nothing is left. Pipelines first: one that goes on would make it again.
-fn take_down(tx: &mut Tx<'_>, preview: &Preview) -> Result<bool, StoreError> {
+/// What is still there of a preview.
+enum Left {
+    /// Services; they have been asked to go.
+    Services,
+    /// An environment without services.
+    Environment(EnvironmentId),
+    Nothing,
+}
+
+/// Asks for everything in the environment to go. Pipelines first: one that goes on would make it again.
+fn take_down(tx: &mut Tx<'_>, preview: &Preview) -> Result<Left, StoreError> {
     let (at, environment) = (tx.at(), preview.environment());
     for pipeline in tx.list_open_pipelines()? {
         if pipeline.project == preview.project && pipeline.environment == environment {
             cancel(tx, &pipeline)?;
         }
     }
-    let Some(found) = tx.find_environment(&preview.project, &environment)? else { return Ok(true) };
+    let Some(found) = tx.find_environment(&preview.project, &environment)? else { return Ok(Left::Nothing) };
     let services = tx.list_environment_services(found.id)?;
     if services.is_empty() {
-        tx.remove_environment(found.id)?;
-        return Ok(true);
+        return Ok(Left::Environment(found.id));
     }
     for service in services {
         tx.request_destroy(service.id, at)?;
     }
-    Ok(false)
+    Ok(Left::Services)
+}
+
+/// Removes the environment, unless the loop of its last service has done so meanwhile.
+fn forget_environment(tx: &mut Tx<'_>, preview: &Preview) -> Result<(), StoreError> {
+    match tx.find_environment(&preview.project, &preview.environment())? {
+        Some(found) => tx.remove_environment(found.id),
+        None => Ok(()),
+    }
 }
 
 fn cancel(tx: &mut Tx<'_>, pipeline: &Pipeline) -> Result<(), StoreError> {

@@ -155,8 +155,8 @@ async fn fetch(
     }
     let base = match find_base(world, project, &row.wish.base).await {
         Ok(base) => base,
-        Err(PipelineError::Store(error)) => return Err(error.into()),
         Err(PipelineError::Source(error)) => return Err(error.into()),
+        Err(error) => return Err(FetchError::Away(chain(&error))),
     };
     let missing = || Ignored::Previews { base: row.wish.base.clone() }.to_string();
     Ok(base.and_then(|base| {
