@@ -187,17 +187,15 @@ async fn assert_gone(control: &Control, pull: u64) {
     let row = preview(control, pull).await.unwrap();
     assert!(matches!(row.state, State::Closed { .. }), "{:?}", row.state);
     let environment = EnvironmentName::preview(number(pull));
-    let (found, services, tasks) = control
+    let (environments, services, tasks) = control
         .world
         .store
-        .read(move |view| {
-            let services = view.list_services()?;
-            let tasks = view.list_all_tasks()?;
-            Ok((view.find_environment(&project(), &environment)?, services, tasks))
-        })
+        .read(|view| Ok((view.list_environments()?, view.list_services()?, view.list_all_tasks()?)))
         .await
         .unwrap();
-    assert_eq!(found, None);
+    assert!(environments.iter().all(|one| one.name != environment), "{environments:?}");
+    // That of the edge, and one of each environment.
+    assert_eq!(control.outside.engine.network_names().len(), environments.len() + 1);
     let places: Vec<String> = services.iter().map(|service| service.place.to_string()).collect();
     assert!(!places.contains(&format!("dropit/pr-{pull}/api")), "{places:?}");
     assert!(tasks.iter().all(|task| services.iter().any(|service| service.id == task.service)), "{tasks:?}");
