@@ -15,6 +15,7 @@ pub mod event;
 pub mod job;
 pub mod node;
 pub mod pipeline;
+pub mod preview;
 pub mod project;
 pub mod promotion;
 pub mod registry;

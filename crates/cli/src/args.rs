@@ -6,8 +6,8 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, project, registry, release, remote, service, task, version,
-    webhook,
+    environment, event, issuer, job, pipeline, preview, project, registry, release, remote, service, task,
+    version, webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -67,6 +67,9 @@ enum Command {
     /// Pipelines: what follows from a push
     #[command(subcommand)]
     Ci(CiCommand),
+    /// Previews: an environment for each pull request
+    #[command(subcommand)]
+    Preview(PreviewCommand),
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
@@ -116,6 +119,16 @@ enum CiCommand {
     Rerun(pipeline::rerun::Options),
     /// Stop a pipeline; what is live stays live
     Cancel(pipeline::cancel::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum PreviewCommand {
+    /// List them, with their addresses
+    List,
+    /// Make one now of a branch of the remote repository
+    Open(preview::open::Options),
+    /// Take one down; the next push to the pull request makes it again
+    Close(preview::close::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -276,6 +289,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
         Command::Ci(command) => run_ci(&invocation, command).await,
+        Command::Preview(command) => run_preview(&invocation, command).await,
         Command::Remote(command) => run_remote(&invocation, command).await,
         Command::Webhook(command) => run_webhook(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
@@ -318,6 +332,14 @@ async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, C
         JobCommand::Run(options) => job::run::run(invocation, options).await,
         JobCommand::Logs(options) => job::logs::run(invocation, options).await,
         JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
+    }
+}
+
+async fn run_preview(invocation: &Invocation, command: PreviewCommand) -> Result<Exit, CliError> {
+    match command {
+        PreviewCommand::List => preview::list::run(invocation).await,
+        PreviewCommand::Open(options) => preview::open::run(invocation, options).await,
+        PreviewCommand::Close(options) => preview::close::run(invocation, options).await,
     }
 }
 

@@ -20,6 +20,7 @@ mod issuer;
 mod job;
 mod output;
 mod pipeline;
+mod preview;
 mod project;
 mod registry;
 mod release;

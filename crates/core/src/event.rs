@@ -80,6 +80,8 @@ pub enum EventKind {
     Pipeline(crate::pipeline::event::Event),
     /// A release.
     Release(crate::release::event::Event),
+    /// The preview of a pull request.
+    Preview(crate::preview::event::Event),
     /// A deployment.
     Deployment(deployment::event::Event),
     /// A task.
@@ -123,6 +125,7 @@ impl std::fmt::Display for EventKind {
             Self::Build(event) => event.fmt(f),
             Self::Pipeline(event) => event.fmt(f),
             Self::Release(event) => event.fmt(f),
+            Self::Preview(event) => event.fmt(f),
             Self::Deployment(event) => event.fmt(f),
             Self::Task(event) => event.fmt(f),
             Self::Site(event) => event.fmt(f),

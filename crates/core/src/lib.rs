@@ -14,6 +14,7 @@ pub mod image;
 pub mod job;
 pub mod name;
 pub mod pipeline;
+pub mod preview;
 pub mod quantity;
 pub mod registry;
 pub mod release;

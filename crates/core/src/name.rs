@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::preview::PullNumber;
+
 /// Text outside the grammar of a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid {kind}: {rule}")]
@@ -288,6 +290,16 @@ impl EnvironmentName {
     pub fn production() -> Self {
         Self("production".to_owned())
     }
+
+    /// The environment of the preview of a pull request: `pr-7`.
+    pub fn preview(number: PullNumber) -> Self {
+        Self(format!("pr-{number}"))
+    }
+
+    /// The pull request whose preview has this name. Such names are reserved: nobody may declare or apply one.
+    pub fn pull(&self) -> Option<PullNumber> {
+        self.0.strip_prefix("pr-")?.parse().ok()
+    }
 }
 
 #[cfg(test)]
@@ -303,6 +315,17 @@ mod tests {
         }
         let text = "a;$(id)\n".parse::<ServiceName>().expect_err("must not parse").to_string();
         assert!(text.starts_with("`a;$(id)\\n` is not a valid service name"), "{text}");
+    }
+
+    #[test]
+    fn names_of_previews_are_known() {
+        let number: PullNumber = "7".parse().expect("a number");
+        assert_eq!(EnvironmentName::preview(number).as_str(), "pr-7");
+        let pull = |text: &str| text.parse::<EnvironmentName>().expect("a name").pull();
+        assert_eq!(pull("pr-7"), Some(number));
+        for other in ["production", "pr", "pr-x", "pr-07", "pr-0", "pr-7-b", "xpr-7"] {
+            assert_eq!(pull(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn read_without_jobs(
 }
 
 /// The entries of a table whose keys are names of services.
-fn per_service<'a>(
+pub(super) fn per_service<'a>(
     reader: &mut Reader<'_>,
     names: &BTreeMap<ServiceName, Kind>,
     value: &Value<'a>,

@@ -21,8 +21,7 @@ pub fn environments(
     let Some(branch) = reference.branch() else {
         return Err("tags start nothing; environments follow branches".to_owned());
     };
-    let lower = message.to_lowercase();
-    if let Some(skip) = SKIPS.iter().find(|skip| lower.contains(**skip)) {
+    if let Some(skip) = skip(message) {
         return Err(format!("the commit's message says {skip}"));
     }
     let follows: Vec<EnvironmentName> = manifest
@@ -34,6 +33,12 @@ pub fn environments(
         return Err(no_environment(manifest, &branch));
     }
     Ok(follows)
+}
+
+/// The text in a commit's message that asks for no pipeline.
+pub fn skip(message: &str) -> Option<&'static str> {
+    let lower = message.to_lowercase();
+    SKIPS.into_iter().find(|skip| lower.contains(*skip))
 }
 
 /// The branch an environment follows.

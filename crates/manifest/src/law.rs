@@ -86,7 +86,7 @@ fn check_routes(reader: &mut Reader<'_>, services: &[(&Found, &[RouteAt])]) {
 }
 
 /// Two writers would damage a volume.
-fn check_volume(reader: &mut Reader<'_>, found: &Found, replicas: u32, at: Range<usize>) {
+pub(super) fn check_volume(reader: &mut Reader<'_>, found: &Found, replicas: u32, at: Range<usize>) {
     let has_volume = found.spec.tasks().is_some_and(|work| !work.volumes.is_empty());
     if has_volume && replicas > 1 {
         let message = format!(

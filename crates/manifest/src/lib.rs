@@ -1,6 +1,6 @@
 //! `havre.toml`: turns its text into specifications, or into problems that name line, column and a way out.
 //!
-//! `schema` lists the keys, `read` reads values, `service`, `site`, `job` and `environment` one table each (`source` and
+//! `schema` lists the keys, `read` reads values, `service`, `site`, `job`, `environment` and `previews` one table each (`source` and
 //! `route` what they share), `law` what only several tables together can break, `problem` what went wrong. Opens no file and
 //! knows no server; which addresses and names are taken there is the server's answer. Reference for people:
 //! `docs/havre-toml.md`. A crate of its own because it isolates the reader of TOML; client and server read with the same. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`.
@@ -13,6 +13,7 @@ pub mod follow;
 mod https;
 mod job;
 mod law;
+pub mod previews;
 
 pub mod problem;
 mod read;
@@ -29,10 +30,13 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use crate::environment::Overrides;
+use crate::previews::Previews;
 use crate::problem::{Code, ManifestError, Problem};
 use crate::read::{Fields, Reader, Value};
 use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
+use havre_core::preview::PullNumber;
 use havre_core::service::spec::{ServiceSpec, Work};
+use havre_core::source::BranchName;
 
 /// Largest text that is read; a real one has a few kilobytes.
 pub const TEXT_MAX: usize = 256 * 1024;
@@ -50,6 +54,7 @@ pub struct Manifest {
     /// As they stand in `services` and `sites`, by name.
     services: Vec<ServiceSpec>,
     environments: BTreeMap<EnvironmentName, Overrides>,
+    previews: Option<Previews>,
 }
 
 impl Manifest {
@@ -89,6 +94,33 @@ impl Manifest {
             None if *environment == EnvironmentName::production() => Ok(self.services.clone()),
             None => Err(self.unknown_environment(environment)),
         }
+    }
+
+    /// What previews of pull requests are like; `None` where there are none.
+    pub fn previews(&self) -> Option<&Previews> {
+        self.previews.as_ref()
+    }
+
+    /// Complete specifications of every service and site of the preview of a pull request, by name: what runs is said by this file, which
+    /// is that of the pull request, and where and how by `previews`, which are those of its base branch.
+    ///
+    /// # Errors
+    /// The file does not name the environment `previews` are made from.
+    pub fn resolve_preview(
+        &self,
+        previews: &Previews,
+        number: PullNumber,
+        branch: &BranchName,
+    ) -> Result<Vec<ServiceSpec>, ManifestError> {
+        let overrides = match previews.made_from() {
+            None => None,
+            Some(name) => match self.environments.get(name) {
+                Some(overrides) => Some(overrides),
+                None if *name == EnvironmentName::production() => None,
+                None => return Err(self.unknown_environment(name)),
+            },
+        };
+        Ok(previews.resolve(&self.services, overrides, number, branch))
     }
 
     fn unknown_environment(&self, environment: &EnvironmentName) -> ManifestError {
@@ -182,14 +214,20 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
     let mut environments = BTreeMap::new();
     for (name, value) in named(reader, root.find("environments")) {
         let Some(name) = reader.parsed_key::<EnvironmentName>(&name, &value) else { continue };
+        if name.pull().is_some() {
+            let message = format!("`{name}` is the environment of the preview of a pull request");
+            reader.report(Code::WrongName, value.key_at.clone(), message, "choose another name");
+        }
         if let Some(overrides) = environment::read(reader, &read.names, &jobs, &value) {
             environments.insert(name, overrides);
         }
     }
     law::check(reader, &read.found, &environments);
+    let previews =
+        root.find("previews").and_then(|value| previews::read(reader, &read, &environments, &value));
     let mut services: Vec<ServiceSpec> = read.found.into_iter().map(|found| found.spec).collect();
     services.sort_by(|one, other| one.name.cmp(&other.name));
-    Some(Manifest { project: project?, services, environments })
+    Some(Manifest { project: project?, services, environments, previews })
 }
 
 /// The tables inside a table such as `services`, in the order of the file.

@@ -17,8 +17,8 @@ pub struct Keys {
 /// The file itself.
 pub const ROOT: Keys = Keys {
     table: "",
-    known: &["project", "services", "sites", "jobs", "environments"],
-    later: &["databases", "secrets", "redirects", "backups", "alerts", "previews", "registries"],
+    known: &["project", "services", "sites", "jobs", "environments", "previews"],
+    later: &["databases", "secrets", "redirects", "backups", "alerts", "registries"],
     meant: &[
         ("name", "project"),
         ("service", "services"),
@@ -26,6 +26,8 @@ pub const ROOT: Keys = Keys {
         ("static", "sites"),
         ("cron", "jobs"),
         ("crons", "jobs"),
+        ("preview", "previews"),
+        ("review", "previews"),
     ],
 };
 
@@ -372,8 +374,25 @@ pub const ENVIRONMENT: Keys = Keys {
     meant: &[("domains", "hosts"), ("scale", "replicas"), ("environment", "env")],
 };
 
+/// `[previews]`.
+pub const PREVIEWS: Keys = Keys {
+    table: "previews",
+    known: &["hosts", "from", "max", "ttl", "env", "memory", "replicas", "jobs", "forks"],
+    later: &["databases", "secrets"],
+    meant: &[
+        ("host", "hosts"),
+        ("domains", "hosts"),
+        ("base", "from"),
+        ("environment", "env"),
+        ("limit", "max"),
+        ("scale", "replicas"),
+        ("expires", "ttl"),
+        ("allow_forks", "forks"),
+    ],
+};
+
 /// Every table.
-pub const TABLES: [&Keys; 22] = [
+pub const TABLES: [&Keys; 23] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
@@ -396,6 +415,7 @@ pub const TABLES: [&Keys; 22] = [
     &PURGE,
     &JOB,
     &ENVIRONMENT,
+    &PREVIEWS,
 ];
 
 /// Names a service or site cannot have: they are aliases in the environment's network, where these mean something else.

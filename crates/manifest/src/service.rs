@@ -251,7 +251,8 @@ fn read_volumes(reader: &mut Reader<'_>, value: Option<Value<'_>>) -> Vec<Volume
     volumes
 }
 
-fn read_memory(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<ByteSize> {
+/// Most memory of a task.
+pub(super) fn read_memory(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<ByteSize> {
     let text = reader.text(value, "a size in quotes, such as \"512MB\"")?;
     let memory: ByteSize = reader.parsed_text(text, value)?;
     if memory < defaults::MEMORY_MIN {

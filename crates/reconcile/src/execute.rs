@@ -320,7 +320,11 @@ impl Executor<'_> {
                 .world
                 .store
                 .write(self.world.now(), Actor::Havre, move |tx| tx.remove_environment(environment));
-            remove.await?;
+            match remove.await {
+                // The preview it belonged to was taken down meanwhile.
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

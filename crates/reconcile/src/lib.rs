@@ -25,3 +25,4 @@ pub mod task_log;
 pub mod world;
 
 mod prepare;
+mod preview;

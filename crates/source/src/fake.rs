@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::{ProjectName, RelativePath};
-use havre_core::source::{BranchName, CommitId, RefName};
+use havre_core::preview::PullNumber;
+use havre_core::source::pull::kept_as;
+use havre_core::source::{BranchName, CommitId, Pull, RefName};
 use havre_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +84,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Repository {
     refs: BTreeMap<RefName, CommitId>,
+    /// Heads of pull requests by full name: those a forge shows, and those that are kept.
+    pulls: BTreeMap<String, CommitId>,
     commits: BTreeMap<CommitId, Stored>,
     blobs: BTreeMap<ObjectId, Vec<u8>>,
 }
@@ -137,6 +141,18 @@ impl FakeSource {
         };
     }
 
+    /// Lets a forge show a commit as the head of a pull request.
+    pub fn set_pull(&self, repository: &ProjectName, pull: &Pull, commit: &CommitId) {
+        let mut inner = self.lock();
+        let repository = inner.repositories.entry(repository.clone()).or_default();
+        repository.pulls.insert(pull.theirs(), commit.clone());
+    }
+
+    /// The head of a pull request that is kept here.
+    pub fn kept_pull(&self, repository: &ProjectName, number: PullNumber) -> Option<CommitId> {
+        self.lock().repositories.get(repository)?.pulls.get(&kept_as(number)).cloned()
+    }
+
     /// Makes a commit on top of a branch and lets the branch lead to it.
     pub fn push(
         &self,
@@ -178,6 +194,35 @@ impl FakeSource {
         }
         let missing = || SourceError::RepositoryMissing { repository: name.clone() };
         act(inner.repositories.get(name).ok_or_else(missing)?)
+    }
+
+    /// Brings what a remote repository shows by some name here, with everything it has; `set` gives it its name or takes that away.
+    fn bring(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        find: impl FnOnce(&Repository) -> Option<CommitId>,
+        set: impl FnOnce(&mut Repository, Option<&CommitId>),
+    ) -> Result<Option<CommitId>, SourceError> {
+        let mut inner = self.lock();
+        if let Some(error) = inner.failures.pop_front() {
+            return Err(error);
+        }
+        let address = remote.url.to_string();
+        let last = address.rsplit('/').next().unwrap_or_default();
+        let from: Option<ProjectName> = last.strip_suffix(".git").unwrap_or(last).parse().ok();
+        let theirs = from.and_then(|from| {
+            let found = inner.repositories.get(&from)?;
+            Some((find(found)?, found.commits.clone(), found.blobs.clone()))
+        });
+        let ours = inner.repositories.entry(repository.clone()).or_default();
+        let commit = theirs.map(|(commit, commits, blobs)| {
+            ours.commits.extend(commits);
+            ours.blobs.extend(blobs);
+            commit
+        });
+        set(ours, commit.as_ref());
+        Ok(commit)
     }
 
     /// Does what a push asks for and answers what became of each ref.
@@ -362,26 +407,36 @@ impl Source for FakeSource {
         reference: &RefName,
         _cancel: CancellationToken,
     ) -> Result<Option<CommitId>, SourceError> {
-        let mut inner = self.lock();
-        if let Some(error) = inner.failures.pop_front() {
-            return Err(error);
-        }
-        let address = remote.url.to_string();
-        let last = address.rsplit('/').next().unwrap_or_default();
-        let from: Option<ProjectName> = last.strip_suffix(".git").unwrap_or(last).parse().ok();
-        let theirs = from.and_then(|from| {
-            let found = inner.repositories.get(&from)?;
-            Some((found.refs.get(reference).cloned()?, found.commits.clone(), found.blobs.clone()))
-        });
-        let ours = inner.repositories.entry(repository.clone()).or_default();
-        let Some((commit, commits, blobs)) = theirs else {
-            ours.refs.remove(reference);
-            return Ok(None);
+        let find = |found: &Repository| found.refs.get(reference).cloned();
+        self.bring(repository, remote, find, |ours, commit| match commit {
+            Some(commit) => drop(ours.refs.insert(reference.clone(), commit.clone())),
+            None => drop(ours.refs.remove(reference)),
+        })
+    }
+
+    async fn fetch_pull(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        pull: &Pull,
+        _cancel: CancellationToken,
+    ) -> Result<Option<CommitId>, SourceError> {
+        let (theirs, kept) = (pull.theirs(), pull.ours());
+        let find = |found: &Repository| {
+            let branch = theirs.parse().ok().and_then(|name: RefName| found.refs.get(&name));
+            branch.or_else(|| found.pulls.get(&theirs)).cloned()
         };
-        ours.commits.extend(commits);
-        ours.blobs.extend(blobs);
-        ours.refs.insert(reference.clone(), commit.clone());
-        Ok(Some(commit))
+        self.bring(repository, remote, find, |ours, commit| match commit {
+            Some(commit) => drop(ours.pulls.insert(kept, commit.clone())),
+            None => drop(ours.pulls.remove(&kept)),
+        })
+    }
+
+    async fn forget_pull(&self, repository: &ProjectName, number: PullNumber) -> Result<(), SourceError> {
+        if let Some(found) = self.lock().repositories.get_mut(repository) {
+            found.pulls.remove(&kept_as(number));
+        }
+        Ok(())
     }
 
     async fn remove(&self, repository: &ProjectName) -> Result<(), SourceError> {

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::{ProjectName, RelativePath};
+use havre_core::preview::PullNumber;
 use havre_core::quantity::ByteSize;
 use havre_core::secret::Secret;
-use havre_core::source::{CommitId, RefName, RemoteUrl};
+use havre_core::source::{CommitId, Pull, RefName, RemoteUrl};
 use havre_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -200,6 +201,25 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
         reference: &RefName,
         cancel: CancellationToken,
     ) -> Result<Option<CommitId>, SourceError>;
+
+    /// The same for the head of a pull request, which is kept outside of branches and tags: [`Source::list_refs`] does not list it, and
+    /// nobody can push to it.
+    ///
+    /// # Errors
+    /// As [`Source::fetch`].
+    async fn fetch_pull(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        pull: &Pull,
+        cancel: CancellationToken,
+    ) -> Result<Option<CommitId>, SourceError>;
+
+    /// Lets go of the head of a pull request; an absent one is fine, and so is an absent repository.
+    ///
+    /// # Errors
+    /// Only those every method has.
+    async fn forget_pull(&self, repository: &ProjectName, number: PullNumber) -> Result<(), SourceError>;
 
     /// Who wrote a commit and what about.
     ///

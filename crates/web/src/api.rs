@@ -10,7 +10,7 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, project, registry, release, remote, service, task, webhook,
+    pipeline, preview, project, registry, release, remote, service, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -119,6 +119,9 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(pipeline::get::get)),
         Endpoint::quick(Change, routes!(pipeline::rerun::rerun)),
         Endpoint::quick(Change, routes!(pipeline::cancel::cancel)),
+        Endpoint::quick(Read, routes!(preview::list::list)),
+        Endpoint::quick(Change, routes!(preview::open::open)),
+        Endpoint::quick(Change, routes!(preview::close::close)),
         Endpoint::quick(Read, routes!(remote::get::get)),
         Endpoint::quick(Change, routes!(remote::set::set)),
         Endpoint::quick(Change, routes!(remote::remove::remove)),

@@ -5,7 +5,7 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` `payload_invalid` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` `delivery_refused` | no valid access token; a delivery whose sender does not know the secret of the webhook |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
 //! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` | right in itself, but not in the present state |
@@ -26,6 +26,7 @@ use havre_api::error::ErrorBody;
 use havre_core::artifact::ArtifactError;
 use havre_core::id::IdError;
 use havre_core::name::NameError;
+use havre_core::preview::PullNumberError;
 use havre_core::registry::RegistryHostError;
 use havre_store::StoreError;
 use havre_webhook::provider::ProviderError;
@@ -51,6 +52,7 @@ pub enum Code {
     DeploymentNotFound,
     BuildNotFound,
     PipelineNotFound,
+    PreviewNotFound,
     RepositoryNotFound,
     TaskNotFound,
     TokenNotFound,
@@ -120,6 +122,7 @@ impl Code {
             Self::DeploymentNotFound => ("deployment_not_found", StatusCode::NOT_FOUND),
             Self::BuildNotFound => ("build_not_found", StatusCode::NOT_FOUND),
             Self::PipelineNotFound => ("pipeline_not_found", StatusCode::NOT_FOUND),
+            Self::PreviewNotFound => ("preview_not_found", StatusCode::NOT_FOUND),
             Self::RepositoryNotFound => ("repository_not_found", StatusCode::NOT_FOUND),
             Self::TaskNotFound => ("task_not_found", StatusCode::NOT_FOUND),
             Self::TokenNotFound => ("token_not_found", StatusCode::NOT_FOUND),
@@ -272,6 +275,12 @@ impl From<RegistryHostError> for Refusal {
     }
 }
 
+impl From<PullNumberError> for Refusal {
+    fn from(error: PullNumberError) -> Self {
+        Self::new(Code::NameInvalid, error.to_string())
+    }
+}
+
 impl From<IdError> for Refusal {
     fn from(error: IdError) -> Self {
         Self::new(Code::NameInvalid, error.to_string())
@@ -315,6 +324,7 @@ fn not_found_code(kind: &str) -> Code {
         "deployment" => Code::DeploymentNotFound,
         "build" => Code::BuildNotFound,
         "pipeline" => Code::PipelineNotFound,
+        "preview" => Code::PreviewNotFound,
         "task" => Code::TaskNotFound,
         "token" => Code::TokenNotFound,
         "certificate" => Code::CertificateNotFound,

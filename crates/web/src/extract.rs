@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, TokenName};
+use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
 use havre_core::service::Place;
 use havre_webhook::provider::Provider;
@@ -99,6 +100,21 @@ impl FromRequestParts<AppState> for JobPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
         Ok(Self { place: params.place()?, job: params.parse("job")? })
+    }
+}
+
+/// Project and number in the path of the preview of a pull request.
+pub(crate) struct PreviewPath {
+    pub(crate) project: ProjectName,
+    pub(crate) number: PullNumber,
+}
+
+impl FromRequestParts<AppState> for PreviewPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self { project: params.parse("project")?, number: params.parse("number")? })
     }
 }
 

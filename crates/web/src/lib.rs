@@ -18,6 +18,7 @@ pub mod issuer;
 pub mod job;
 pub mod node;
 pub mod pipeline;
+pub mod preview;
 pub mod project;
 pub mod registry;
 pub mod release;

@@ -12,6 +12,7 @@ use havre_api::error::{ErrorBody, StreamEnd};
 use havre_api::event::{Event, EventQuery};
 use havre_api::job::{JobList, JobLogEntry, JobLogQuery, JobRunList};
 use havre_api::node::{Health, NodeStatus};
+use havre_api::preview::{OpenPreviewRequest, PreviewList};
 use havre_api::project::ProjectList;
 use havre_api::promotion::{PromoteRequest, PromoteResponse};
 use havre_api::release::{ListQuery, ReleaseList};
@@ -273,6 +274,28 @@ fn releases_and_services() {
     }
     golden::<ScaleRequest>(json!({ "replicas": 3, "dry_run": true }));
     golden::<ScaleResponse>(json!({ "dry_run": false, "from": 2, "to": 3, "warnings": [] }));
+}
+
+#[test]
+fn previews() {
+    let number = 4_294_967_295_u32;
+    let preview = |state: Value| {
+        json!({ "project": "dropit", "number": number, "environment": "pr-4294967295", "commit": "a".repeat(40),
+            "branch": "feature/x", "base": "main", "is_fork": true, "state": state,
+            "routes": ["7.preview.example.org/"], "pushed_at": AT, "expires_at": AT })
+    };
+    let asked = json!({ "kind": "asked", "by": { "kind": "token", "name": "ci" } });
+    let room = json!({ "kind": "made_room", "number": 9 });
+    golden::<PreviewList>(json!({ "previews": [
+        preview(json!({ "state": "open", "since": AT })),
+        preview(json!({ "state": "closing", "since": AT, "reason": asked })),
+        preview(json!({ "state": "closing", "since": AT, "reason": room })),
+        preview(json!({ "state": "closed", "at": AT, "reason": { "kind": "expired", "ttl": "7d" } })),
+        preview(json!({ "state": "closed", "at": AT, "reason": { "kind": "ended" } })),
+    ] }));
+    let branch = json!({ "branch": "feature/x" });
+    defaults::<OpenPreviewRequest>(branch.clone(), json!({ "branch": "feature/x", "base": "main" }));
+    refused::<OpenPreviewRequest>(branch);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Actor;
 use crate::id::PipelineId;
 use crate::name::{EnvironmentName, ProjectName};
+use crate::preview::PullNumber;
 use crate::source::{CommitId, RefName};
 use crate::time::Timestamp;
 
@@ -51,6 +52,13 @@ pub enum Cause {
         /// Who pushed.
         by: Actor,
     },
+    /// A pull request was opened or pushed to.
+    PullRequest {
+        /// Its number at the forge.
+        number: PullNumber,
+        /// Who announced it.
+        by: Actor,
+    },
     /// Somebody asked for the same commit again.
     Rerun {
         /// The earlier run.
@@ -64,7 +72,7 @@ impl Cause {
     /// Who is behind it.
     pub const fn actor(&self) -> &Actor {
         match self {
-            Self::Push { by } | Self::Rerun { by, .. } => by,
+            Self::Push { by } | Self::PullRequest { by, .. } | Self::Rerun { by, .. } => by,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! none of them can be an option of `git`, a path of this machine, or a piece of a command. Tests at the end of the file.
 
 pub mod forge;
+pub mod pull;
 pub mod remote;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 
 use crate::name::{NameError, names};
 
+pub use pull::{HeadAt, Pull};
 pub use remote::{RemoteUrl, RemoteUrlError};
 
 const BRANCH_RULE: &str = "1 to 200 of the characters A-Z, a-z, 0-9, . _ - + @ # = and /, no part starting with . or -, \

@@ -86,6 +86,16 @@ impl RemoteUrl {
         &self.text[self.origin..]
     }
 
+    /// Whether it is the address of the repository that a forge calls `name`, such as `acme/shop`: its path, or the end of it, without
+    /// regard to case.
+    pub fn is_of(&self, name: &str) -> bool {
+        let path = self.text[self.origin..].trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path).to_ascii_lowercase();
+        let name = name.to_ascii_lowercase();
+        let before = path.strip_suffix(&name);
+        !name.is_empty() && before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    }
+
     fn authority(&self) -> &str {
         self.text[..self.origin].split_once("://").map_or("", |(_, authority)| authority)
     }
@@ -182,6 +192,20 @@ mod tests {
             assert_eq!(format!("{}{}", url.origin(), url.path()), text);
             assert!(url.path().starts_with('/'));
             assert_eq!(serde_json::to_string(&url).expect("is JSON"), format!("\"{text}\""));
+        }
+    }
+
+    #[test]
+    fn a_repository_is_known_by_the_end_of_its_address() {
+        for text in
+            ["https://a.org/acme/Shop.git", "https://a.org:8443/acme/shop/", "https://a.org/git/acme/shop"]
+        {
+            let url: RemoteUrl = text.parse().expect("is an address");
+            assert!(url.is_of("Acme/shop") && url.is_of("shop"), "{text}");
+            assert!(
+                !url.is_of("") && !url.is_of("op") && !url.is_of("other/shop") && !url.is_of("acme"),
+                "{text}"
+            );
         }
     }
 

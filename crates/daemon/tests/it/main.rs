@@ -16,6 +16,7 @@ mod failure;
 mod fake_forge;
 mod hook;
 mod job;
+mod preview;
 mod promote;
 mod push;
 mod registry;

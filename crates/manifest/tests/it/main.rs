@@ -3,4 +3,5 @@
 mod manifest;
 mod manifest_edge;
 mod manifest_job;
+mod previews;
 mod site_purge;

@@ -474,6 +474,7 @@ fn line() -> impl Strategy<Value = String> {
         "[services.\"\"]",
         "[sites.api]",
         "[jobs.cleanup]",
+        "[previews]",
     ]);
     prop_oneof![
         4 => (prop::sample::select(keys), values).prop_map(|(key, value)| format!("{key} = {value}")),

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::pipeline::context::Commit;
-use crate::pipeline::read;
+use crate::pipeline::{read, specs};
 use crate::world::World;
 
 /// Largest context.
@@ -44,6 +44,8 @@ pub(super) enum CheckoutError {
     Source(#[source] SourceError),
     #[error("could not store what is to be built")]
     Build(#[source] BuildError),
+    #[error("could not read the preview")]
+    Preview(#[source] StoreError),
     #[error("could not record the builds")]
     Store(#[source] StoreError),
 }
@@ -140,8 +142,7 @@ async fn check_out(
 ) -> Result<(), CheckoutError> {
     let head = read::head(world, &pipeline.project, &pipeline.commit).await?;
     let manifest = head.manifest.map_err(CheckoutError::Commit)?;
-    let specs =
-        manifest.resolve(&pipeline.environment).map_err(|error| CheckoutError::Commit(error.to_string()))?;
+    let specs = specs::of(world, pipeline, &manifest).await?;
     let mut prepared = Vec::new();
     for spec in specs {
         let context = pack(world, pipeline, &head.tree, &spec, cancel).await?;

@@ -24,16 +24,16 @@ const RESOLVE_MAX: Duration = Duration::from_secs(10);
 /// Most addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
 /// Tries after which a commit that was announced and does not come is no longer waited for: the branch was set to another one since.
-const BEHIND_MAX: u32 = 3;
+pub(crate) const BEHIND_MAX: u32 = 3;
 /// Longest reason that is kept, in characters: others have a hand in it.
-const REASON_MAX: usize = 500;
+pub(crate) const REASON_MAX: usize = 500;
 
 /// Projects whose repository is being fetched in this process.
 pub(crate) type Fetching = Arc<Mutex<BTreeMap<ProjectName, CancellationToken>>>;
 
 /// Why a fetch came to nothing.
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub(crate) enum FetchError {
     /// It cannot come to anything until a person changes something.
     #[error("{0}")]
     Refused(String),
@@ -47,7 +47,7 @@ enum FetchError {
 }
 
 impl FetchError {
-    fn is_permanent(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::Refused(_) => true,
             Self::Away(_) | Self::Store(_) => false,
@@ -126,23 +126,26 @@ struct Found {
 }
 
 async fn fetch(world: &World, row: &FetchRow, cancel: CancellationToken) -> Result<Found, FetchError> {
-    let project = row.project.clone();
-    let read = world.store.read(move |view| {
-        let Some(remote) = view.find_remote(&project)? else { return Ok(None) };
-        Ok(Some((remote.url, view.find_remote_token(&project)?)))
-    });
-    let Some((url, token)) = read.await? else {
-        let message = format!(
-            "the project {} has no remote repository: set one with `havre remote set URL`",
-            row.project
-        );
-        return Err(FetchError::Refused(message));
-    };
-    let addresses = resolve(&url, world.settings.remote_private).await?;
-    let remote = Remote { url, token, addresses };
+    let remote = find_remote(world, &row.project).await?;
     let commit = world.source.fetch(&row.project, &remote, &row.reference, cancel).await?;
     let is_behind = is_behind(world, row, commit.as_ref()).await?;
     Ok(Found { commit, is_behind })
+}
+
+/// Where the repository of a project is fetched from, its host looked up and checked.
+pub(crate) async fn find_remote(world: &World, project: &ProjectName) -> Result<Remote, FetchError> {
+    let name = project.clone();
+    let read = world.store.read(move |view| {
+        let Some(remote) = view.find_remote(&name)? else { return Ok(None) };
+        Ok(Some((remote.url, view.find_remote_token(&name)?)))
+    });
+    let Some((url, token)) = read.await? else {
+        let message =
+            format!("the project {project} has no remote repository: set one with `havre remote set URL`");
+        return Err(FetchError::Refused(message));
+    };
+    let addresses = resolve(&url, world.settings.remote_private).await?;
+    Ok(Remote { url, token, addresses })
 }
 
 /// A forge may announce a commit a moment before it shows it. One that came with a newer commit is not missing.

@@ -4,7 +4,7 @@
 use havre_core::event::Actor;
 use havre_core::name::EnvironmentName;
 use havre_core::pipeline::push::{DEFAULT_BRANCH, Verdict};
-use havre_core::pipeline::{Cause, Stage, State, line};
+use havre_core::pipeline::{Cause, Pipeline, Stage, State, line};
 use havre_manifest::Manifest;
 use havre_source::{Commit, SourceError};
 use havre_store::{NewPipeline, RefRow, StoreError, Tx};
@@ -61,7 +61,10 @@ fn follow(manifest: &Manifest, row: &RefRow, commit: Commit) -> Decision {
 async fn broken(world: &World, row: &RefRow, commit: Commit, reason: String) -> Decision {
     let (project, reference) = (row.project.clone(), row.reference.clone());
     let earlier = world.store.read(move |view| view.list_pipelines(&project, 50)).await.unwrap_or_default();
-    let last = earlier.into_iter().find(|pipeline| pipeline.reference == reference);
+    // A pull request of a branch of this name is another matter.
+    let is_of_branch =
+        |pipeline: &Pipeline| pipeline.reference == reference && pipeline.environment.pull().is_none();
+    let last = earlier.into_iter().find(is_of_branch);
     let is_usual = row.reference.branch().is_some_and(|branch| branch.as_str() == DEFAULT_BRANCH);
     match (last, is_usual) {
         (Some(last), _) => {

@@ -7,7 +7,8 @@ mod checkout;
 mod context;
 mod fetch;
 mod judge;
-mod read;
+pub(crate) mod read;
+mod specs;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,14 +19,16 @@ use havre_core::id::PipelineId;
 use havre_core::pipeline::plan::queue;
 use havre_core::pipeline::{Pipeline, State};
 use havre_core::source::{CommitId, RefName};
+use havre_engine::error::EngineError;
 use havre_source::SourceError;
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
+use crate::preview;
 use crate::world::World;
 
-pub(crate) use fetch::Fetching;
+pub(crate) use fetch::{BEHIND_MAX, FetchError, Fetching, REASON_MAX, find_remote};
 
 /// Repositories are compared with what was noted this often, in case control ended between a push and its note.
 const COMPARE: Duration = Duration::from_secs(600);
@@ -48,6 +51,9 @@ pub enum PipelineError {
     /// A repository cannot be read.
     #[error("could not read a repository")]
     Source(#[from] SourceError),
+    /// The network of a preview cannot be removed.
+    #[error("could not take a preview down")]
+    Engine(#[from] EngineError),
 }
 
 /// Runs the loop until `stop`.
@@ -130,15 +136,19 @@ pub async fn notice(world: &World) -> Result<(), PipelineError> {
     Ok(())
 }
 
-/// One round: fetches what is due, looks at what was pushed, begins what is due, moves on what is at work. Whether a fetch waits for
+/// One round: fetches what is due, looks at what was announced of pull requests and at what was pushed, begins what is due, moves on what is at work. Whether a fetch waits for
 /// its time.
 ///
 /// # Errors
 /// See [`PipelineError`]; what was done before stays done.
 pub async fn activate(world: &World) -> Result<bool, PipelineError> {
-    let waits = fetch::activate(world).await?;
+    let mut waits = fetch::activate(world).await?;
     // One that cannot be looked at now holds up no other.
     let mut failed = None;
+    match preview::activate(world).await {
+        Ok(more) => waits |= more,
+        Err(error) => failed = Some(error),
+    }
     for row in world.store.read(|view| view.list_unjudged_refs()).await? {
         if let Err(error) = judge::judge(world, &row).await {
             failed = Some(error);
@@ -183,7 +193,7 @@ async fn set_state(world: &World, open: &[Pipeline], id: PipelineId, to: State) 
 }
 
 /// Somebody closed the row meanwhile: nothing is recorded over it.
-fn ignore_conflict(result: Result<(), StoreError>) -> Result<(), StoreError> {
+pub(crate) fn ignore_conflict(result: Result<(), StoreError>) -> Result<(), StoreError> {
     match result {
         Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(()),
         other => other,

@@ -12,16 +12,16 @@ use crate::world::World;
 const NAME: &str = "havre.toml";
 
 /// A commit with its `havre.toml`, or why that is of no use, for people.
-pub(super) struct Head {
-    pub(super) tree: Tree,
-    pub(super) manifest: Result<Manifest, String>,
+pub(crate) struct Head {
+    pub(crate) tree: Tree,
+    pub(crate) manifest: Result<Manifest, String>,
 }
 
 /// Reads it.
 ///
 /// # Errors
 /// Only when the repository cannot be read; a wrong file is an answer.
-pub(super) async fn head(
+pub(crate) async fn head(
     world: &World,
     project: &ProjectName,
     commit: &CommitId,

@@ -12,6 +12,7 @@ mod image;
 mod job;
 mod job_restart;
 mod pipeline;
+mod preview;
 mod promotion;
 mod public;
 mod public_tls;

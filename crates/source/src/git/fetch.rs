@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use havre_core::name::ProjectName;
 use havre_core::quantity::Span;
-use havre_core::source::{CommitId, RefName, RemoteUrl};
+use havre_core::source::{CommitId, Pull, RefName, RemoteUrl};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -52,15 +52,33 @@ const SETTINGS: [&str; 10] = [
 /// What git says where the remote repository has no such branch or tag.
 const NOT_THERE: &str = "couldn't find remote ref";
 
-/// Brings `reference` here, whatever it was here before; the commit it leads to, or `None` when it is gone there, and then here too.
+/// What is fetched, by the names of closed types: there and here.
+pub(super) struct Refs {
+    theirs: String,
+    ours: String,
+}
+
+impl Refs {
+    /// A branch or tag, which has one name.
+    pub(super) fn same(reference: &RefName) -> Self {
+        Self { theirs: reference.to_string(), ours: reference.to_string() }
+    }
+
+    /// The head of a pull request.
+    pub(super) fn of(pull: &Pull) -> Self {
+        Self { theirs: pull.theirs(), ours: pull.ours() }
+    }
+}
+
+/// Brings `refs` here, whatever was here before; the commit it leads to, or `None` when it is gone there, and then here too.
 pub(super) async fn fetch(
     source: &GitSource,
     repository: &ProjectName,
     remote: &Remote,
-    reference: &RefName,
+    refs: &Refs,
     cancel: &CancellationToken,
 ) -> Result<Option<CommitId>, SourceError> {
-    let what = format!("fetch {reference} of {repository} from {}", remote.url);
+    let what = format!("fetch {} of {repository} from {}", refs.theirs, remote.url);
     source.repositories.ensure(&source.git, repository).await?;
     let directory = source.repositories.get(repository).await?;
     // Also removes what one that was killed has left: locks, and halves of packs.
@@ -71,14 +89,14 @@ pub(super) async fn fetch(
     let _place = cancel.run_until_cancelled(source.git.exchange()).await.ok_or(cancelled)?;
     let mut command = source.git.command(&settings(remote));
     command.arg("--git-dir").arg(&directory);
-    add_arguments(&mut command, remote, reference);
+    add_arguments(&mut command, remote, refs);
     add_token(&mut command, remote);
     let work = in_time(&what, FETCH_TIMEOUT, run(&what, command, &directory, limit));
     let ended = cancel.run_until_cancelled(work).await.unwrap_or(Err(SourceError::Cancelled));
     match ended {
-        Ok(()) => find(source, &what, &directory, reference).await,
+        Ok(()) => find(source, &what, &directory, &refs.ours).await,
         Err(error) if is_not_there(&error) => {
-            remove(source, &what, &directory, reference).await?;
+            remove(source, &what, &directory, &refs.ours).await?;
             Ok(None)
         }
         Err(error) => {
@@ -86,6 +104,17 @@ pub(super) async fn fetch(
             Err(error)
         }
     }
+}
+
+/// Removes a name that is ours; an absent one is fine.
+pub(super) async fn forget(
+    source: &GitSource,
+    repository: &ProjectName,
+    ours: &str,
+) -> Result<(), SourceError> {
+    let Some(directory) = source.repositories.find(repository).await? else { return Ok(()) };
+    let _writing = source.repositories.begin_push(repository, &directory).await?;
+    remove(source, &format!("forget {ours} of {repository}"), &directory, ours).await
 }
 
 /// Settings beside those of every call, stronger than them.
@@ -114,9 +143,9 @@ fn pin(url: &RemoteUrl, addresses: &[IpAddr]) -> Option<String> {
     Some(format!("http.curloptResolve={}:{}:{}", url.host(), url.port(), addresses.join(",")))
 }
 
-fn add_arguments(command: &mut Command, remote: &Remote, reference: &RefName) {
+fn add_arguments(command: &mut Command, remote: &Remote, refs: &Refs) {
     command.args(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]);
-    command.args(["--force", "--", remote.url.as_str()]).arg(format!("+{reference}:{reference}"));
+    command.args(["--force", "--", remote.url.as_str()]).arg(format!("+{}:{}", refs.theirs, refs.ours));
 }
 
 /// The forges take a token as the password of a name that does not matter to them; `x-access-token` is GitHub's.
@@ -182,28 +211,23 @@ async fn room(
     Ok(room)
 }
 
-/// The commit a branch or tag leads to here.
+/// The commit a name leads to here.
 async fn find(
     source: &GitSource,
     what: &str,
     directory: &Path,
-    reference: &RefName,
+    ours: &str,
 ) -> Result<Option<CommitId>, SourceError> {
-    let asked = [refs::as_commit(reference.as_str())];
+    let asked = [refs::as_commit(ours)];
     let found = refs::look_up(&source.git, what, directory, &asked).await?;
     // A tag of something else than a commit leads nowhere.
     Ok(found.into_iter().next().flatten().and_then(|(id, _)| id.parse().ok()))
 }
 
 /// Removes a branch or tag; an absent one is fine.
-async fn remove(
-    source: &GitSource,
-    what: &str,
-    directory: &Path,
-    reference: &RefName,
-) -> Result<(), SourceError> {
+async fn remove(source: &GitSource, what: &str, directory: &Path, ours: &str) -> Result<(), SourceError> {
     let mut command = source.git.command_in(directory);
-    command.args(["update-ref", "--no-deref", "-d", reference.as_str()]);
+    command.args(["update-ref", "--no-deref", "-d", ours]);
     source.git.run(what, command, b"", WORDS_MAX).await.map(drop)
 }
 
@@ -311,7 +335,7 @@ mod tests {
     fn the_token_is_no_argument() {
         let remote = remote("http://localhost:7070/x.git", &["127.0.0.1"]);
         let mut command = Command::new("git");
-        add_arguments(&mut command, &remote, &"refs/heads/main".parse().expect("is a ref"));
+        add_arguments(&mut command, &remote, &Refs::same(&"refs/heads/main".parse().expect("is a ref")));
         add_token(&mut command, &remote);
         let command = command.as_std();
         let arguments: Vec<String> =
@@ -331,6 +355,17 @@ mod tests {
             Some(format!("Authorization: Basic {encoded}").as_str())
         );
         assert!(!format!("{remote:?}").contains("planted"));
+    }
+
+    #[test]
+    fn the_head_of_a_pull_request_gets_a_name_of_ours() {
+        let remote = remote("https://git.example.org/x.git", &["203.0.113.7"]);
+        let number = "7".parse().expect("is a number");
+        let mut command = Command::new("git");
+        let pull = Pull { number, at: havre_core::source::HeadAt::MergeRequest };
+        add_arguments(&mut command, &remote, &Refs::of(&pull));
+        let last = command.as_std().get_args().last().map(|argument| argument.to_string_lossy().into_owned());
+        assert_eq!(last.as_deref(), Some("+refs/merge-requests/7/head:refs/havre/pull/7"));
     }
 
     #[test]

@@ -17,8 +17,9 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::{ProjectName, RelativePath};
+use havre_core::preview::PullNumber;
 use havre_core::quantity::ByteSize;
-use havre_core::source::{CommitId, RefName};
+use havre_core::source::{CommitId, Pull, RefName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -133,7 +134,21 @@ impl Source for GitSource {
         reference: &RefName,
         cancel: CancellationToken,
     ) -> Result<Option<CommitId>, SourceError> {
-        fetch::fetch(self, repository, remote, reference, &cancel).await
+        fetch::fetch(self, repository, remote, &fetch::Refs::same(reference), &cancel).await
+    }
+
+    async fn fetch_pull(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        pull: &Pull,
+        cancel: CancellationToken,
+    ) -> Result<Option<CommitId>, SourceError> {
+        fetch::fetch(self, repository, remote, &fetch::Refs::of(pull), &cancel).await
+    }
+
+    async fn forget_pull(&self, repository: &ProjectName, number: PullNumber) -> Result<(), SourceError> {
+        fetch::forget(self, repository, &havre_core::source::pull::kept_as(number)).await
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

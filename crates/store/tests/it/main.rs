@@ -15,6 +15,7 @@ mod issuer;
 mod job;
 mod open;
 mod pipeline;
+mod preview;
 mod purge;
 mod registry;
 mod release;

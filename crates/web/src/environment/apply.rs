@@ -31,6 +31,7 @@ pub(crate) async fn apply(
     Input(request): Input<ApplyRequest>,
 ) -> Result<Json<ApplyResponse>, Refusal> {
     rule::check(&request.services)?;
+    rule::check_name(&path.environment)?;
     if request.dry_run {
         let changes =
             transaction::read(&state, move |view| change::list(view, &path, &request).map(|c| (c, request)));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use havre_api::environment::{Action, ApplyRequest, Change};
 use havre_core::job::spec::{JOBS_MAX, JobSpec, KEEP_MAX, RETRIES_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
-use havre_core::name::JobName;
+use havre_core::name::{EnvironmentName, JobName};
 use havre_core::service::spec::{SPEC_VERSION, ServiceSpec, TaskWork, Work, defaults};
 
 use crate::error::{Code, Refusal};
@@ -17,6 +17,14 @@ const SERVICES_MAX: usize = 200;
 const ENTRIES_MAX: usize = 256;
 /// Most bytes of all environment variables of one service; the kernel refuses to start a process with much more.
 const ENV_BYTES_MAX: usize = 64 * 1024;
+
+/// Refuses the environment of a preview: what is in it is said by a pull request and its base branch.
+pub(crate) fn check_name(environment: &EnvironmentName) -> Result<(), Refusal> {
+    let Some(number) = environment.pull() else { return Ok(()) };
+    let message = format!("{environment} is the environment of the preview of pull request {number}");
+    Err(Refusal::new(Code::SpecInvalid, message)
+        .hint("choose another name; `havre preview` lists, opens and closes previews"))
+}
 
 /// Refuses specifications that break a rule; names every broken one.
 pub(crate) fn check(services: &[ServiceSpec]) -> Result<(), Refusal> {

@@ -2,6 +2,7 @@
 //! `havre-webhook`; here they are taken in, remembered, and turned into what should be fetched.
 
 pub mod list;
+pub(crate) mod pull;
 pub mod receive;
 pub mod remove;
 pub mod set;

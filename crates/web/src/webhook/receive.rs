@@ -11,11 +11,12 @@ use havre_core::event::Actor;
 use havre_core::id::{BuildId, PipelineId};
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
+use havre_core::preview::PullNumber;
 use havre_core::secret::Secret;
 use havre_core::source::{CommitId, RefName};
 use havre_webhook::delivery::Delivery;
 use havre_webhook::headers::Headers;
-use havre_webhook::payload::{self, BODY_MAX, Contents, Event, ImagePushed, PayloadError};
+use havre_webhook::payload::{self, BODY_MAX, Contents, Event, ImagePushed, PayloadError, PullRequest};
 use havre_webhook::provider::Provider;
 use havre_webhook::verify::{self, verify, verify_token};
 use http::{HeaderMap, StatusCode};
@@ -27,9 +28,10 @@ use crate::extract::{HookPath, Params, read_body};
 use crate::state::AppState;
 use crate::transaction;
 use crate::webhook::image::{self, Followed};
+use crate::webhook::pull::{self, Noted};
 
 /// How often it is looked whether something was decided.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+pub(super) const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What deliveries for webhooks that are not there are compared with, so that they take as long as others.
 const NOBODY: &[u8] = b"there is no such webhook on this server";
@@ -50,6 +52,12 @@ struct Outcome {
     images: Vec<ImagePushed>,
     /// Builds that were queued for them.
     builds: Vec<BuildId>,
+    /// Pull requests as they were announced.
+    pulls: Vec<PullRequest>,
+    /// Pull requests that should have a preview.
+    previews: Vec<PullNumber>,
+    /// A preview is being taken down.
+    is_closing: bool,
     is_ping: bool,
     /// Why nothing follows from the rest of it.
     reasons: Vec<String>,
@@ -186,7 +194,7 @@ fn sort(contents: Contents) -> Outcome {
                 outcome.wishes.push(Wish { reference: push.reference, commit });
             }
             Event::Ping => outcome.is_ping = true,
-            Event::PullRequest(_) => outcome.reasons.push("pull requests are not used yet".to_owned()),
+            Event::PullRequest(request) => outcome.pulls.push(request),
             Event::ImagePushed(image) => outcome.images.push(image),
             Event::Other { name } => outcome.reasons.push(format!("events of the kind {name} are not used")),
         }
@@ -226,6 +234,13 @@ async fn record(
         let Followed { builds, reasons } = image::deploy(tx, &project, std::mem::take(&mut outcome.images))?;
         outcome.builds = builds;
         outcome.reasons.extend(reasons);
+        for request in std::mem::take(&mut outcome.pulls) {
+            match pull::note(tx, &project, provider, request)? {
+                Noted::Wish { number } => outcome.previews.push(number),
+                Noted::Closing => outcome.is_closing = true,
+                Noted::Nothing { reason } => outcome.reasons.push(reason),
+            }
+        }
         Ok(outcome)
     });
     written.await
@@ -240,12 +255,18 @@ async fn answer(
     let until = Instant::now() + state.limits.delivery_wait;
     let mut reasons = outcome.reasons;
     let mut pipelines: Vec<PipelineId> = Vec::new();
-    let mut is_open = false;
+    let mut is_open = outcome.is_closing;
+    let mut verdicts = Vec::new();
     for Wish { reference, commit } in outcome.wishes {
-        let verdict = match commit {
+        verdicts.push(match commit {
             Some(commit) => decision(state, project, reference, commit, until).await,
             None => None,
-        };
+        });
+    }
+    for number in outcome.previews {
+        verdicts.push(pull::decision(state, project, number, until).await);
+    }
+    for verdict in verdicts {
         match verdict {
             Some(Verdict::Started { pipelines: found }) => pipelines.extend(found),
             Some(Verdict::Ignored { reason }) => reasons.push(reason),
@@ -254,7 +275,7 @@ async fn answer(
     }
     let builds = outcome.builds;
     let (status, answer) = if !pipelines.is_empty() || !builds.is_empty() {
-        let mut urls: Vec<String> = pipelines.iter().map(|id| format!("/v1/pipelines/{id}")).collect();
+        let mut urls = pull::urls(&pipelines);
         urls.extend(builds.iter().map(|id| format!("/v1/builds/{id}")));
         (StatusCode::ACCEPTED, DeliveryAnswer::Started { pipelines, builds, urls })
     } else if is_open {

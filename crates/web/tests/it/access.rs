@@ -46,6 +46,7 @@ fn operations() -> Vec<(String, String)> {
             .replace("{host}", "registry.example.org")
             .replace("{job}", "cleanup")
             .replace("{run}", "j1")
+            .replace("{number}", "7")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
             found.push((method.to_uppercase(), path.clone()));

@@ -14,6 +14,7 @@ mod issuer;
 mod job;
 mod node;
 mod pipeline;
+mod preview;
 mod promotion;
 mod refusal;
 mod registry;
