@@ -7,7 +7,7 @@ pub(crate) mod status;
 
 use std::time::Duration;
 
-use havre_api::pipeline::Pipeline;
+use havre_api::pipeline::{Pipeline, PipelinePart};
 use havre_core::id::PipelineId;
 use havre_core::pipeline::State;
 
@@ -54,4 +54,9 @@ fn state(pipeline: &Pipeline) -> String {
         State::Superseded { by, .. } => format!("superseded by {by}"),
         other => other.name().replace('_', " "),
     }
+}
+
+/// A part as people call it: `api`, `api (test)`.
+fn name(part: &PipelinePart) -> String {
+    if part.is_test { format!("{} (test)", part.service) } else { part.service.to_string() }
 }

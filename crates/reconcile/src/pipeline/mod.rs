@@ -8,6 +8,7 @@ mod context;
 mod fetch;
 mod judge;
 mod read;
+mod untouched;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -157,7 +158,9 @@ pub async fn activate(world: &World) -> Result<bool, PipelineError> {
     for pipeline in world.store.read(|view| view.list_open_pipelines()).await? {
         match pipeline.state {
             State::CheckingOut { .. } => checkout::start(world, pipeline),
-            State::Building { .. } | State::Deploying { .. } => advance::advance(world, pipeline).await?,
+            State::Testing { .. } | State::Building { .. } | State::Deploying { .. } => {
+                advance::advance(world, pipeline).await?;
+            }
             _ => {}
         }
     }

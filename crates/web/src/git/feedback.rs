@@ -1,15 +1,15 @@
 //! What a person who pushes is told: which pipelines follow or why none does, each step of theirs, and how they end.
 //! Pipelines go on when nobody listens. Tests: `tests/it/git.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use havre_core::build::State as BuildState;
+use havre_core::build::{Build, State as BuildState};
 use havre_core::event::Actor;
 use havre_core::id::{BuildId, PipelineId};
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
-use havre_core::pipeline::{Pipeline, State};
+use havre_core::pipeline::{Pipeline, Stage, State};
 use havre_store::{StoreError, View};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -142,8 +142,8 @@ fn short(reference: &str) -> &str {
 /// A pipeline and its parts at one moment.
 struct Seen {
     pipeline: Pipeline,
-    /// Service, build, state of the build, and of its deployment once there is one.
-    parts: Vec<(String, BuildId, BuildState, Option<&'static str>)>,
+    /// Tests and builds, each with the state of its deployment once there is one.
+    parts: Vec<(Build, Option<&'static str>)>,
 }
 
 impl Seen {
@@ -157,7 +157,7 @@ impl Seen {
                 }
                 _ => None,
             };
-            parts.push((build.spec.name.to_string(), build.id, build.state, deployment));
+            parts.push((build, deployment));
         }
         Ok(Self { pipeline, parts })
     }
@@ -168,6 +168,8 @@ impl Seen {
 struct Told {
     pipelines: BTreeMap<PipelineId, &'static str>,
     parts: BTreeMap<BuildId, (&'static str, Option<&'static str>)>,
+    /// Pipelines whose untouched services were named.
+    untouched: BTreeSet<PipelineId>,
 }
 
 impl Told {
@@ -179,11 +181,18 @@ impl Told {
         if is_new {
             lines.push(format!("{id}: {} to {environment}", commit.short()));
         }
-        for (service, build, build_state, deployment) in &seen.parts {
-            let now = (build_state.name(), *deployment);
-            let before = self.parts.insert(*build, now);
+        let untouched = &seen.pipeline.untouched;
+        if !untouched.is_empty() && self.untouched.insert(*id) {
+            lines.extend(
+                untouched.iter().map(|one| format!("  {}: left as it is: {}", one.service, one.reason)),
+            );
+        }
+        for (build, deployment) in &seen.parts {
+            let service = &build.spec.name;
+            let now = (build.state.name(), *deployment);
+            let before = self.parts.insert(build.id, now);
             if before.map(|(name, _)| name) != Some(now.0) {
-                lines.extend(of_build(service, *build, build_state));
+                lines.extend(of_build(build));
             }
             if let Some(name) = deployment
                 && before.and_then(|(_, name)| name) != Some(*name)
@@ -198,28 +207,36 @@ impl Told {
     }
 }
 
-fn of_build(service: &str, build: BuildId, state: &BuildState) -> Vec<String> {
-    match state {
+fn of_build(build: &Build) -> Vec<String> {
+    let (id, service) = (build.id, &build.spec.name);
+    let what = if build.is_test() { "test" } else { "build" };
+    match &build.state {
         BuildState::Failed { reason, step, last_lines, .. } => {
             let at = if step.is_empty() { String::new() } else { format!(" at {step}") };
-            let head = format!("  {service}: build {build} failed{at}: {reason}");
+            let head = format!("  {service}: {what} {id} failed{at}: {reason}");
             std::iter::once(head).chain(last_lines.iter().map(|line| format!("    {line}"))).collect()
         }
+        BuildState::Passed { .. } => vec![format!("  {service}: test {id} passed")],
         BuildState::Succeeded { .. } => Vec::new(),
-        other => vec![format!("  {service}: build {build} is {}", other.name())],
+        other => vec![format!("  {service}: {what} {id} is {}", other.name())],
     }
 }
 
 fn of_end(pipeline: &Pipeline) -> Vec<String> {
-    let Pipeline { id, environment, state, .. } = pipeline;
+    let Pipeline { id, environment, state, stages, .. } = pipeline;
     let line = match state {
+        State::Succeeded { .. } if !stages.iter().any(|one| one.stage == Stage::Deploy) => {
+            format!("{id}: succeeded, there was nothing to do")
+        }
         State::Succeeded { .. } => format!("{id}: succeeded, {environment} has it"),
         State::Failed { stage, reason, .. } => format!("{id}: FAILED ({}): {reason}", stage.name()),
         State::Cancelled { .. } => format!("{id}: was cancelled"),
         State::Superseded { by, .. } => format!("{id}: gave way to the newer push {by}"),
-        State::Queued | State::CheckingOut { .. } | State::Building { .. } | State::Deploying { .. } => {
-            return Vec::new();
-        }
+        State::Queued
+        | State::CheckingOut { .. }
+        | State::Testing { .. }
+        | State::Building { .. }
+        | State::Deploying { .. } => return Vec::new(),
     };
     vec![line]
 }
