@@ -20,5 +20,6 @@ mod rollback;
 mod scale;
 mod streams;
 mod succession;
+mod test_stage;
 mod volume;
 mod world;

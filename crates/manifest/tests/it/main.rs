@@ -3,4 +3,5 @@
 mod manifest;
 mod manifest_edge;
 mod manifest_job;
+mod manifest_test;
 mod site_purge;

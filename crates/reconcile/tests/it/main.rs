@@ -10,6 +10,8 @@ mod image;
 mod job;
 mod job_restart;
 mod pipeline;
+mod pipeline_paths;
+mod pipeline_test;
 mod public;
 mod public_tls;
 mod purge;
