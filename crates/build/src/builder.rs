@@ -53,6 +53,9 @@ pub struct BuildLine {
     pub step: String,
     /// The words: no line break, no terminal codes, at most [`LINE_MAX`] bytes.
     pub text: String,
+    /// On the last line of a step of the Dockerfile: whether it came from the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was_cached: Option<bool>,
 }
 
 /// Makes artifacts.

@@ -19,7 +19,7 @@ use crate::site::Published;
 /// What one build does.
 #[derive(Debug, Clone)]
 pub struct Script {
-    /// Lines it says first, each with its step; they carry the timestamp zero.
+    /// Lines it says first, each with its step; they carry the timestamp zero. A step ends with `cached` or `done`.
     pub lines: Vec<(String, String)>,
     /// How it ends; `Ok(None)` for [`artifact_of`].
     pub result: Result<Option<Artifact>, BuildError>,
@@ -171,8 +171,13 @@ impl Builder for FakeBuilder {
         let script = script.unwrap_or(Script { lines: Vec::new(), result: Ok(None) });
         let work = async {
             for (step, text) in script.lines {
+                let was_cached = match text.as_str() {
+                    "cached" => Some(true),
+                    "done" => Some(false),
+                    _ => None,
+                };
                 // A receiver that is gone is no error.
-                let _ = log.send(BuildLine { at: Timestamp::default(), step, text }).await;
+                let _ = log.send(BuildLine { at: Timestamp::default(), step, text, was_cached }).await;
             }
             self.wait_until_released(&service).await;
             script.result

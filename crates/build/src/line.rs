@@ -40,7 +40,7 @@ impl LineSink {
             return;
         }
         let line = if sent == LINES_MAX {
-            BuildLine { at: line.at, step: String::new(), text: FULL.to_owned() }
+            BuildLine { at: line.at, step: String::new(), text: FULL.to_owned(), was_cached: None }
         } else {
             line
         };
@@ -49,7 +49,7 @@ impl LineSink {
 
     /// Sends words of the builder itself.
     pub(crate) async fn say(&self, text: impl Into<String>) {
-        self.send(BuildLine { at: now(), step: String::new(), text: text.into() }).await;
+        self.send(BuildLine { at: now(), step: String::new(), text: text.into(), was_cached: None }).await;
     }
 }
 
@@ -93,7 +93,7 @@ impl LineSplitter {
 }
 
 /// The text as a terminal would leave it standing: without colour and cursor codes, after the last carriage return.
-pub(crate) fn clean(bytes: &[u8]) -> String {
+pub fn clean(bytes: &[u8]) -> String {
     let plain = strip_codes(&String::from_utf8_lossy(bytes));
     let text = plain.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
     text.chars().filter(|c| !c.is_control() || *c == '\t').collect()

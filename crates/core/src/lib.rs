@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod deployment;
 pub mod dns;
 pub mod event;
+pub mod glob;
 pub mod id;
 pub mod image;
 pub mod job;

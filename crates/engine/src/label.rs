@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use havre_core::id::{EnvironmentId, ReleaseId, ServiceId};
-use havre_core::task::spec::{Purpose, TaskSpec};
+use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 
 /// Which installation of Havre made it.
 pub const INSTALLATION: &str = "dev.havre.installation";
@@ -31,15 +31,16 @@ pub const ONE_OFF: &str = "dev.havre.one-off";
 pub const JOB_RUN: &str = "dev.havre.job-run";
 /// Number of the attempt of that run.
 pub const ATTEMPT: &str = "dev.havre.attempt";
-/// Why a container exists: `task`, `release-command`, `one-off` or `job`.
+/// Why a container exists: `task`, `release-command`, `one-off`, `job` or `test`.
 pub const PURPOSE: &str = "dev.havre.purpose";
-/// Id of the build that made an image.
+/// Id of the build that made an image; on a container, where the purpose is a test, that of the test.
 pub const BUILD: &str = "dev.havre.build";
 
 const PURPOSE_TASK: &str = "task";
 const PURPOSE_COMMAND: &str = "release-command";
 const PURPOSE_ONE_OFF: &str = "one-off";
 const PURPOSE_JOB: &str = "job";
+const PURPOSE_TEST: &str = "test";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -102,6 +103,7 @@ pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> Has
             (JOB_RUN, run.to_string()),
             (ATTEMPT, attempt.to_string()),
         ],
+        Purpose::Test { build } => vec![(PURPOSE, PURPOSE_TEST.to_owned()), (BUILD, build.to_string())],
     };
     let place = [
         (PROJECT, task.place.project.to_string()),
@@ -122,12 +124,18 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
         PURPOSE_COMMAND => Purpose::ReleaseCommand { deployment: parse(labels, DEPLOYMENT)? },
         PURPOSE_ONE_OFF => Purpose::OneOff { number: parse(labels, ONE_OFF)? },
         PURPOSE_JOB => Purpose::Job { run: parse(labels, JOB_RUN)?, attempt: parse(labels, ATTEMPT)? },
+        PURPOSE_TEST => Purpose::Test { build: parse(labels, BUILD)? },
         _ => return None,
+    };
+    let release = match purpose {
+        // Text of an id is never that of row 0.
+        Purpose::Test { .. } => NO_RELEASE,
+        _ => parse(labels, RELEASE)?,
     };
     Some(TaskLabels {
         purpose,
         service: parse(labels, SERVICE_ID)?,
-        release: parse(labels, RELEASE)?,
+        release,
         environment: parse(labels, ENVIRONMENT_ID)?,
     })
 }
@@ -157,6 +165,22 @@ mod tests {
         assert_eq!(found.purpose, Purpose::Job { run: havre_core::id::JobRunId::new(12), attempt: 2 });
         labels.remove(ATTEMPT);
         assert_eq!(parse_labels(&labels), None, "half a name names nothing");
+    }
+
+    #[test]
+    fn a_test_is_known_by_its_build_and_runs_no_release() {
+        let labels: HashMap<String, String> = [
+            (PURPOSE, PURPOSE_TEST),
+            (BUILD, "b12"),
+            (SERVICE_ID, "s1"),
+            (RELEASE, "r0"),
+            (ENVIRONMENT_ID, "e1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let found = parse_labels(&labels).expect("is a task of ours");
+        assert_eq!(found.purpose, Purpose::Test { build: havre_core::id::BuildId::new(12) });
+        assert_eq!(found.release, NO_RELEASE);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `havre.toml`: turns its text into specifications, or into problems that name line, column and a way out.
 //!
-//! `schema` lists the keys, `read` reads values, `service`, `site`, `job`, `environment` and `previews` one table each (`source` and
+//! `schema` lists the keys, `read` reads values, `service`, `site`, `test`, `job`, `environment` and `previews` one table each (`source`, `paths` and
 //! `route` what they share), `law` what only several tables together can break, `problem` what went wrong. Opens no file and
 //! knows no server; which addresses and names are taken there is the server's answer. Reference for people:
-//! `docs/havre-toml.md`. A crate of its own because it isolates the reader of TOML; client and server read with the same. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`.
+//! `docs/havre-toml.md`. A crate of its own because it isolates the reader of TOML; client and server read with the same. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`,
+//! `tests/it/manifest_test.rs`.
 
 mod balance;
 mod canary;
@@ -13,6 +14,7 @@ pub mod follow;
 mod https;
 mod job;
 mod law;
+mod paths;
 pub mod previews;
 
 pub mod problem;
@@ -22,6 +24,7 @@ pub mod schema;
 mod service;
 mod site;
 mod source;
+mod test;
 mod tls;
 
 use havre_core::suggest::nearest;
@@ -33,6 +36,8 @@ use crate::environment::Overrides;
 use crate::previews::Previews;
 use crate::problem::{Code, ManifestError, Problem};
 use crate::read::{Fields, Reader, Value};
+use havre_core::build::test::TestSpec;
+use havre_core::glob::Paths;
 use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
 use havre_core::preview::PullNumber;
 use havre_core::service::spec::{ServiceSpec, Work};
@@ -53,6 +58,10 @@ pub struct Manifest {
     project: ProjectName,
     /// As they stand in `services` and `sites`, by name.
     services: Vec<ServiceSpec>,
+    /// Of services that have some.
+    tests: BTreeMap<ServiceName, TestSpec>,
+    /// Of services and sites that name some.
+    paths: BTreeMap<ServiceName, Paths>,
     environments: BTreeMap<EnvironmentName, Overrides>,
     previews: Option<Previews>,
 }
@@ -82,6 +91,16 @@ impl Manifest {
     /// Branch whose pushes an environment is meant for; only git deploys of a later version read it.
     pub fn branch(&self, environment: &EnvironmentName) -> Option<&str> {
         self.environments.get(environment)?.branch.as_deref()
+    }
+
+    /// The tests of a service. They belong to the commit, not to its releases: no specification holds them.
+    pub fn test(&self, service: &ServiceName) -> Option<&TestSpec> {
+        self.tests.get(service)
+    }
+
+    /// Which paths of the repository matter to a service or site; `None` where it names none, so that all do.
+    pub fn paths(&self, service: &ServiceName) -> Option<&Paths> {
+        self.paths.get(service)
     }
 
     /// Complete specifications of every service and site of one environment, by name.
@@ -225,9 +244,15 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
     law::check(reader, &read.found, &environments);
     let previews =
         root.find("previews").and_then(|value| previews::read(reader, &read, &environments, &value));
-    let mut services: Vec<ServiceSpec> = read.found.into_iter().map(|found| found.spec).collect();
+    let (mut services, mut tests, mut paths) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    for found in read.found {
+        let name = &found.spec.name;
+        tests.extend(found.test.map(|test| (name.clone(), test)));
+        paths.extend(found.paths.map(|paths| (name.clone(), paths)));
+        services.push(found.spec);
+    }
     services.sort_by(|one, other| one.name.cmp(&other.name));
-    Some(Manifest { project: project?, services, environments, previews })
+    Some(Manifest { project: project?, services, tests, paths, environments, previews })
 }
 
 /// The tables inside a table such as `services`, in the order of the file.
@@ -242,6 +267,8 @@ fn named<'a>(reader: &mut Reader<'_>, value: Option<Value<'a>>) -> Vec<(String, 
 #[derive(Debug)]
 struct Found {
     spec: ServiceSpec,
+    test: Option<TestSpec>,
+    paths: Option<Paths>,
     /// Where its routes are written, in the order of `spec.routes`.
     routes: Vec<route::RouteAt>,
     /// Where its name is written.

@@ -68,6 +68,9 @@ pub const SERVICE: Keys = Keys {
         "edge",
         "https",
         "hsts",
+        "test",
+        "paths",
+        "paths_ignore",
     ],
     later: &["secrets", "uses"],
     meant: &[
@@ -95,6 +98,10 @@ pub const SERVICE: Keys = Keys {
         ("middlewares", "edge"),
         ("routes", "edge"),
         ("ssl", "https"),
+        ("tests", "test"),
+        ("watch", "paths"),
+        ("watch_paths", "paths"),
+        ("ignore", "paths_ignore"),
     ],
 };
 
@@ -279,6 +286,22 @@ pub const CANARY: Keys = Keys {
     meant: &[("weight", "percent"), ("share", "percent"), ("duration", "for"), ("time", "for")],
 };
 
+/// `[services.<name>.test]`.
+pub const TEST: Keys = Keys {
+    table: "services.<name>.test",
+    known: &["target", "command", "env", "timeout", "memory"],
+    later: &["databases", "secrets"],
+    meant: &[
+        ("stage", "target"),
+        ("cmd", "command"),
+        ("run", "command"),
+        ("script", "command"),
+        ("environment", "env"),
+        ("time_limit", "timeout"),
+        ("mem_limit", "memory"),
+    ],
+};
+
 /// One entry of `checks` of a service.
 pub const CHECK: Keys = Keys {
     table: "services.<name>.checks",
@@ -310,8 +333,10 @@ pub const SITE: Keys = Keys {
         "edge",
         "https",
         "hsts",
+        "paths",
+        "paths_ignore",
     ],
-    later: &["headers", "secrets"],
+    later: &["headers", "secrets", "test"],
     meant: &[
         ("domain", "hosts"),
         ("domains", "hosts"),
@@ -399,6 +424,7 @@ pub const TABLES: [&Keys; 23] = [
     &TLS,
     &BALANCE,
     &CANARY,
+    &TEST,
     &CHECK,
     &REDIRECT,
     &EDGE,

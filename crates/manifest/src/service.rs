@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
-use crate::{Found, Kind, balance, canary, edge, https, route, schema, source, tls};
+use crate::{Found, Kind, balance, canary, edge, https, paths, route, schema, source, test, tls};
 use havre_core::artifact::ImageRef;
 use havre_core::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use havre_core::quantity::{ByteSize, Cpus, Span};
@@ -36,6 +36,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let replicas_at = fields.find("replicas").map_or(value.key_at.clone(), |replicas| replicas.at());
     let https = https::read(reader, &fields);
     let source = read_source(reader, &fields);
+    let test = test::read(reader, &fields, source.as_ref());
+    let paths = paths::read(reader, &fields);
     let work = read_work(reader, &fields, &name, source);
     if work.as_ref().is_some_and(|work| work.port.is_none()) {
         check_no_port(reader, &fields);
@@ -51,6 +53,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             work: Work::Tasks(Box::new(work)),
             jobs: BTreeMap::new(),
         },
+        test,
+        paths,
         routes,
         at: value.key_at.clone(),
         replicas_at,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
-use crate::{Found, Kind, edge, https, route, schema, source};
+use crate::{Found, Kind, edge, https, paths, route, schema, source};
 use havre_core::name::ServiceName;
 use havre_core::quantity::Span;
 use havre_core::service::spec::{SPEC_VERSION, ServiceSpec, SiteSource, SiteWork, Work};
@@ -29,6 +29,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let (spa, expose_release) = (flag("spa", false), flag("expose_release", true));
     let settings = read_settings(reader, &fields);
     let https = https::read(reader, &fields);
+    let paths = paths::read(reader, &fields);
     let found = read_source(reader, &fields).map(|source| Found {
         spec: ServiceSpec {
             version: SPEC_VERSION,
@@ -40,6 +41,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             work: Work::Site(SiteWork { source, spa, settings }),
             jobs: BTreeMap::new(),
         },
+        test: None,
+        paths,
         routes,
         at: value.key_at.clone(),
         replicas_at: value.key_at.clone(),

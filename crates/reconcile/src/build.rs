@@ -1,25 +1,31 @@
-//! The build loop: starts queued builds, keeps their logs, turns each finished one into a release and a deployment.
-//! A build that ran when control ended is simply run again: its context is still on disk.
+//! The build loop: starts queued builds and tests, keeps their logs, turns each finished build into a release and a deployment.
+//! One that ran when control ended is simply run again: its context is still on disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod test;
+mod tidy;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use havre_build::builder::{BuildError, BuildLine, BuildRequest};
+use havre_build::builder::{BuildError, BuildLine, BuildRequest, LAST_LINES};
 use havre_build::context::context_path;
 use havre_core::artifact::{Artifact, ImageRef};
 use havre_core::build::plan::plan;
-use havre_core::build::{Build, State, base};
+use havre_core::build::report::Steps;
+use havre_core::build::{Build, Purpose, State, base};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
-use havre_core::id::{BuildId, ServiceId};
+use havre_core::id::{BuildId, PipelineId, ServiceId};
+use havre_core::pipeline;
 use havre_core::quantity::Span;
 use havre_core::registry::limit::{OnRateLimit, on_rate_limit, when_again};
 use havre_core::registry::{RegistryHost, hub};
-use havre_core::service::spec::{ImageSource, Work};
+use havre_core::service::Service;
+use havre_core::service::spec::{ImageSource, ServiceSpec, Work};
 use havre_engine::error::EngineError;
 use havre_engine::image::{PullPolicy, ResolvedImage};
-use havre_store::{NewRelease, StoreError};
+use havre_store::{NewRelease, StoreError, View};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::registry;
 use crate::world::World;
+
+pub use tidy::tidy;
 
 /// Lines on their way to the log file; a slow disk slows the build.
 const LOG_QUEUE: usize = 256;
@@ -44,9 +52,10 @@ pub fn log_path(build_dir: &Path, id: BuildId) -> PathBuf {
 /// # Errors
 /// When the store fails.
 pub async fn activate(world: &World) -> Result<bool, StoreError> {
-    let open = world.store.read(|view| view.list_open_builds()).await?;
+    let (open, testing) =
+        world.store.read(|view| Ok((view.list_open_builds()?, list_testing(view)?))).await?;
     cancel_closed(world, &open);
-    let chosen = plan(&open, world.settings.build_capacity);
+    let chosen = plan(&open, &testing, world.settings.build_capacity);
     let now = world.now();
     let mut changed = false;
     for (id, by) in chosen.supersede {
@@ -61,6 +70,13 @@ pub async fn activate(world: &World) -> Result<bool, StoreError> {
         start(world, build);
     }
     Ok(changed)
+}
+
+/// Pipelines whose tests have not all passed.
+fn list_testing(view: &View<'_>) -> Result<BTreeSet<PipelineId>, StoreError> {
+    let open = view.list_open_pipelines()?.into_iter();
+    let testing = open.filter(|one| matches!(one.state, pipeline::State::Testing { .. }));
+    Ok(testing.map(|one| one.id).collect())
 }
 
 async fn set_state(world: &World, open: &[Build], id: BuildId, to: State) -> Result<bool, StoreError> {
@@ -108,24 +124,34 @@ fn start(world: &World, build: Build) {
 async fn run(world: &World, build: Build, cancel: CancellationToken) -> Result<(), StoreError> {
     let (lines, received) = mpsc::channel(LOG_QUEUE);
     let writer = tokio::spawn(write_log(log_path(&world.settings.build_dir, build.id), received));
-    let result = make(world, &build, lines, cancel).await;
+    let result = match &build.purpose {
+        Purpose::Artifact => make(world, &build, lines, cancel).await.map(Some),
+        Purpose::Test(test) => test::run(world, &build, test, (lines, cancel)).await.map(|()| None),
+    };
     // The log is complete before anybody can see that the build has ended.
-    let bases = writer.await.unwrap_or_default();
+    let told = writer.await.unwrap_or_default();
     let id = build.id;
     match result {
-        Ok(artifact) => record_success(world, build, artifact, bases).await?,
+        Ok(made) => record_success(world, build, made, told).await?,
         Err(Failure { cancelled: true, .. }) => {}
-        Err(failure) => record_failure(world, build, failure).await?,
+        Err(failure) => record_failure(world, build, failure, told).await?,
     }
     discard_context(world, id).await;
     Ok(())
 }
 
+#[derive(Debug, Default)]
 struct Failure {
     cancelled: bool,
     reason: String,
     step: String,
     last_lines: Vec<String>,
+}
+
+impl Failure {
+    fn of(reason: String) -> Self {
+        Self { reason, ..Self::default() }
+    }
 }
 
 impl From<BuildError> for Failure {
@@ -136,27 +162,20 @@ impl From<BuildError> for Failure {
             BuildError::DockerfileFailed { step, message, last_lines } => {
                 Self { cancelled, reason: message, step, last_lines }
             }
-            _ => Self { cancelled, reason, step: String::new(), last_lines: Vec::new() },
+            _ => Self { cancelled, ..Self::of(reason) },
         }
-    }
-}
-
-impl Failure {
-    /// Outside of any step.
-    fn new(reason: String) -> Self {
-        Self { cancelled: false, reason, step: String::new(), last_lines: Vec::new() }
     }
 }
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self::new(chain(&error))
+        Self::of(chain(&error))
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(chain(&error))
+        Self::of(chain(&error))
     }
 }
 
@@ -172,12 +191,21 @@ async fn make(
         return resolve(world, build.service, reference, &lines).await;
     }
     let service = build.service;
-    let place = world.store.read(move |view| Ok(view.get_service(service)?.place)).await?;
-    let context = context_path(&world.settings.build_dir, build.id);
-    let credentials = registry::base_credentials(world, &build.spec, context.clone()).await?;
-    let request =
-        BuildRequest { id: build.id, service, place, spec: build.spec.clone(), context, credentials };
+    let service = world.store.read(move |view| view.get_service(service)).await?;
+    let request = request(world, build, &service, build.spec.clone()).await?;
     Ok(world.builder.build(request, lines, cancel).await?)
+}
+
+async fn request(
+    world: &World,
+    build: &Build,
+    service: &Service,
+    spec: ServiceSpec,
+) -> Result<BuildRequest, Failure> {
+    let context = context_path(&world.settings.build_dir, build.id);
+    let credentials = registry::base_credentials(world, &spec, context.clone()).await?;
+    let (id, place) = (build.id, service.place.clone());
+    Ok(BuildRequest { id, service: service.id, place, spec, context, credentials })
 }
 
 /// Pins an image named by the user. A tag may have moved, so the registry is asked; where it cannot be, what is here
@@ -225,7 +253,7 @@ async fn find_present(
             OnRateLimit::Fail => {
                 let wait = retry_after.map(|wait| Span::seconds(wait.as_secs().max(1)));
                 let window = RegistryHost::of(reference).is_hub().then_some(hub::WINDOW);
-                return Err(Failure::new(format!("{}; {}", chain(refused), when_again(wait, window))));
+                return Err(Failure::of(format!("{}; {}", chain(refused), when_again(wait, window))));
             }
         }
     }
@@ -234,27 +262,28 @@ async fn find_present(
 
 async fn say(world: &World, lines: &mpsc::Sender<BuildLine>, text: String) {
     // Nobody listening is no reason to stop.
-    let _ = lines.send(BuildLine { at: world.now(), step: String::new(), text }).await;
+    let _ = lines.send(BuildLine { at: world.now(), step: String::new(), text, was_cached: None }).await;
 }
 
+/// `made` is the artifact; a test makes none.
 async fn record_success(
     world: &World,
     build: Build,
-    artifact: Artifact,
-    bases: Vec<ImageRef>,
+    made: Option<Artifact>,
+    told: Told,
 ) -> Result<(), StoreError> {
     let now = world.now();
-    if build.pipeline.is_some() {
-        // Deployed with the other builds of its pipeline, or not at all.
-        let recorded = world.store.write(now, Actor::Havre, move |tx| {
-            tx.record_build_bases(build.id, &bases)?;
-            tx.set_build_state(build.id, &build.state, State::Built { at: now, artifact })
-        });
-        return ignore_conflict(recorded.await);
-    }
     let recorded = world.store.write(now, Actor::Havre, move |tx| {
-        let Build { id, service, spec, revision, commit, state, .. } = build;
-        tx.record_build_bases(id, &bases)?;
+        let Build { id, service, spec, revision, commit, pipeline, state, .. } = build;
+        tx.set_build_steps(id, told.steps)?;
+        tx.record_build_bases(id, &told.bases.into_iter().collect::<Vec<_>>())?;
+        let Some(artifact) = made else {
+            return tx.set_build_state(id, &state, State::Passed { at: now });
+        };
+        if pipeline.is_some() {
+            // Deployed with the other builds of its pipeline, or not at all.
+            return tx.set_build_state(id, &state, State::Built { at: now, artifact });
+        }
         let made = artifact.clone();
         let new = NewRelease { service, artifact: made, spec, revision, build: Some(id), commit };
         let release = tx.create_release(new)?;
@@ -264,10 +293,14 @@ async fn record_success(
     ignore_conflict(recorded.await)
 }
 
-async fn record_failure(world: &World, build: Build, failure: Failure) -> Result<(), StoreError> {
+async fn record_failure(world: &World, build: Build, failure: Failure, told: Told) -> Result<(), StoreError> {
     let now = world.now();
-    let Failure { reason, step, last_lines, .. } = failure;
+    let Failure { reason, step, mut last_lines, .. } = failure;
+    if build.is_test() && last_lines.is_empty() {
+        last_lines = told.last_lines.into();
+    }
     let recorded = world.store.write(now, Actor::Havre, move |tx| {
+        tx.set_build_steps(build.id, told.steps)?;
         tx.set_build_state(build.id, &build.state, State::Failed { at: now, reason, step, last_lines })
     });
     ignore_conflict(recorded.await)
@@ -281,9 +314,36 @@ fn ignore_conflict(result: Result<(), StoreError>) -> Result<(), StoreError> {
     }
 }
 
-/// Writes the log of a build; the base images its steps have told.
-async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) -> Vec<ImageRef> {
-    let mut bases = BTreeSet::new();
+/// What a log came to.
+#[derive(Debug, Default)]
+struct Told {
+    steps: Steps,
+    /// The last lines of any step.
+    last_lines: VecDeque<String>,
+    /// The base images its steps have named.
+    bases: BTreeSet<ImageRef>,
+}
+
+impl Told {
+    fn hear(&mut self, line: &BuildLine) {
+        if let Some(was_cached) = line.was_cached {
+            self.steps.count(was_cached);
+        }
+        if self.bases.len() < base::BASES_MAX {
+            self.bases.extend(base::resolved(&line.step));
+        }
+        if line.step.is_empty() {
+            return;
+        }
+        if self.last_lines.len() == LAST_LINES {
+            self.last_lines.pop_front();
+        }
+        self.last_lines.push_back(line.text.clone());
+    }
+}
+
+async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) -> Told {
+    let mut told = Told::default();
     let open = tokio::fs::OpenOptions::new().create(true).write(true).truncate(true).open(&path).await;
     let mut file = match open {
         Ok(file) => Some(file),
@@ -294,9 +354,7 @@ async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) -> Vec<I
     };
     // Lines are taken even without a file: a full disk must not stop the build half-way.
     while let Some(line) = lines.recv().await {
-        if bases.len() < base::BASES_MAX {
-            bases.extend(base::resolved(&line.step));
-        }
+        told.hear(&line);
         let mut json = serde_json::to_vec(&line).unwrap_or_default();
         json.push(b'\n');
         if let Some(open) = &mut file
@@ -311,7 +369,7 @@ async fn write_log(path: PathBuf, mut lines: mpsc::Receiver<BuildLine>) -> Vec<I
             let _ = open.flush().await;
         }
     }
-    bases.into_iter().collect()
+    told
 }
 
 async fn discard_context(world: &World, id: BuildId) {

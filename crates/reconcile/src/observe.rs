@@ -81,7 +81,9 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
     of_service
         .filter_map(|task| match task.purpose {
             Purpose::ReleaseCommand { deployment } => Some(deployment),
-            Purpose::Task { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } => None,
+            Purpose::Task { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } | Purpose::Test { .. } => {
+                None
+            }
         })
         .collect()
 }
@@ -91,7 +93,10 @@ fn jobs(engine: &[EngineTask], id: ServiceId) -> Vec<JobRunId> {
     let mut runs: Vec<JobRunId> = of_service
         .filter_map(|task| match task.purpose {
             Purpose::Job { run, .. } => Some(run),
-            Purpose::Task { .. } | Purpose::OneOff { .. } | Purpose::ReleaseCommand { .. } => None,
+            Purpose::Task { .. }
+            | Purpose::OneOff { .. }
+            | Purpose::ReleaseCommand { .. }
+            | Purpose::Test { .. } => None,
         })
         .collect();
     runs.sort();

@@ -48,10 +48,12 @@ pub async fn run(world: World, stop: CancellationToken) {
     loop {
         let waits = activate(&world, &busy, which).await;
         which = Which::All;
-        if std::mem::take(&mut is_resync)
-            && let Err(error) = site::activate(&world).await
-        {
-            tracing::error!(error = %chain(&error), "could not tidy up the published sites");
+        if std::mem::take(&mut is_resync) {
+            if let Err(error) = site::activate(&world).await {
+                tracing::error!(error = %chain(&error), "could not tidy up the published sites");
+            }
+            let tidied = world.clone();
+            world.tracker.spawn(async move { build::tidy(&tidied).await });
         }
         tokio::select! {
             () = stop.cancelled() => break,

@@ -1,8 +1,10 @@
-//! Builds and their states. Tests: `tests/it/build.rs`.
+//! Builds and tests of services, and their states. Tests: `tests/it/build.rs`.
 
 use havre_core::artifact::ImageRef;
 use havre_core::build::event::Event;
-use havre_core::build::{Build, State};
+use havre_core::build::report::Steps;
+use havre_core::build::test::TestSpec;
+use havre_core::build::{Build, Purpose, State};
 use havre_core::event::EventKind;
 use havre_core::id::{BuildId, PipelineId, ServiceId};
 use havre_core::pipeline::Pipeline;
@@ -14,8 +16,8 @@ use crate::error::StoreError;
 use crate::row::{self, Origin, column};
 use crate::view::{Tx, View};
 
-const SELECT: &str =
-    "SELECT id, service, spec, revision, source, pipeline, state, created_at FROM builds WHERE";
+const SELECT: &str = "SELECT id, service, spec, revision, source, pipeline, purpose, state, report, created_at \
+    FROM builds WHERE";
 
 fn read(row: &Row<'_>) -> Result<Build, StoreError> {
     let origin = Origin::of("builds", row)?;
@@ -26,7 +28,9 @@ fn read(row: &Row<'_>) -> Result<Build, StoreError> {
         revision: origin.count(row, "revision")?,
         commit: row.get("source")?,
         pipeline: row.get::<_, Option<i64>>("pipeline")?.map(PipelineId::new),
+        purpose: origin.json(row, "purpose")?,
         state: origin.json(row, "state")?,
+        report: origin.json(row, "report")?,
         created_at: row::instant(row, "created_at")?,
     })
 }
@@ -38,13 +42,15 @@ impl View<'_> {
             .ok_or_else(|| StoreError::not_found("build", id))
     }
 
-    /// At most `limit` builds of a service, newest first.
+    /// At most `limit` builds of a service that make artifacts, newest first.
     pub fn list_builds(&self, service: ServiceId, limit: u32) -> Result<Vec<Build>, StoreError> {
-        let sql = format!("{SELECT} service = ?1 ORDER BY id DESC LIMIT ?2");
+        let sql = format!(
+            "{SELECT} service = ?1 AND json_extract(purpose, '$.kind') = 'artifact' ORDER BY id DESC LIMIT ?2"
+        );
         row::list(self.connection, &sql, (service.row(), limit), read)
     }
 
-    /// The builds of a pipeline, by id.
+    /// The tests and builds of a pipeline, by id.
     pub fn list_pipeline_builds(&self, pipeline: PipelineId) -> Result<Vec<Build>, StoreError> {
         row::list(self.connection, &format!("{SELECT} pipeline = ?1 ORDER BY id"), [pipeline.row()], read)
     }
@@ -56,7 +62,7 @@ impl View<'_> {
             .ok_or_else(|| StoreError::not_found("build", id))
     }
 
-    /// Every build that has not ended, oldest first.
+    /// Every build and test that has not ended, oldest first.
     pub fn list_open_builds(&self) -> Result<Vec<Build>, StoreError> {
         row::list(self.connection, &format!("{SELECT} is_open = 1 ORDER BY id"), [], read)
     }
@@ -116,6 +122,31 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Queues a test of a service as a part of a pipeline.
+    ///
+    /// # Errors
+    /// `BeingDestroyed`.
+    pub fn create_pipeline_test(
+        &mut self,
+        pipeline: &Pipeline,
+        service: &Service,
+        test: TestSpec,
+    ) -> Result<Build, StoreError> {
+        let build = self.create_pipeline_build(pipeline, service)?;
+        let purpose = row::to_json("a purpose", &Purpose::Test(test))?;
+        row::run(self.connection, "UPDATE builds SET purpose = ?2 WHERE id = ?1", (build.id.row(), purpose))?;
+        self.get_build(build.id)
+    }
+
+    /// Notes how many steps a build had. No event: its next state has one.
+    pub fn set_build_steps(&mut self, id: BuildId, steps: Steps) -> Result<(), StoreError> {
+        let mut report = self.get_build(id)?.report;
+        report.steps = steps;
+        let sql = "UPDATE builds SET report = ?2 WHERE id = ?1";
+        row::run(self.connection, sql, (id.row(), row::to_json("a report", &report)?))?;
+        Ok(())
+    }
+
     /// Replaces the state `from` by `to`; nothing happens when they are the same.
     ///
     /// # Errors
@@ -129,10 +160,12 @@ impl Tx<'_> {
         if build.state == to {
             return Ok(());
         }
+        let mut report = build.report;
+        report.enter(&to, self.at);
         row::run(
             self.connection,
-            "UPDATE builds SET state = ?2, is_open = ?3 WHERE id = ?1",
-            (id.row(), row::to_json("a state", &to)?, !to.is_final()),
+            "UPDATE builds SET state = ?2, is_open = ?3, report = ?4 WHERE id = ?1",
+            (id.row(), row::to_json("a state", &to)?, !to.is_final(), row::to_json("a report", &report)?),
         )?;
         if to.is_final() {
             self.set_waiting("build", id.row(), "")?;

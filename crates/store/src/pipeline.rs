@@ -6,7 +6,7 @@ use havre_core::id::PipelineId;
 use havre_core::name::{EnvironmentName, ProjectName};
 use havre_core::pipeline::event::Event;
 use havre_core::pipeline::push::Verdict;
-use havre_core::pipeline::{Cause, Pipeline, State};
+use havre_core::pipeline::{Cause, Pipeline, State, Untouched, enter};
 use havre_core::source::{CommitId, RefName};
 use havre_core::time::Timestamp;
 use rusqlite::Row;
@@ -54,8 +54,8 @@ pub struct NewPipeline {
     pub cause: Cause,
 }
 
-const SELECT: &str = "SELECT id, project, environment, reference, commit_id, subject, author, cause, state, created_at \
-    FROM pipelines WHERE";
+const SELECT: &str = "SELECT id, project, environment, reference, commit_id, subject, author, cause, state, stages, \
+    untouched, created_at FROM pipelines WHERE";
 
 /// Without a row number of its own: errors name row 0.
 const SELECT_REF: &str =
@@ -73,6 +73,8 @@ fn read(row: &Row<'_>) -> Result<Pipeline, StoreError> {
         author: row.get("author")?,
         cause: origin.json(row, "cause")?,
         state: origin.json(row, "state")?,
+        stages: origin.json(row, "stages")?,
+        untouched: origin.json(row, "untouched")?,
         created_at: row::instant(row, "created_at")?,
     })
 }
@@ -231,12 +233,25 @@ impl Tx<'_> {
         if pipeline.state == to {
             return Ok(());
         }
+        let mut stages = pipeline.stages.clone();
+        enter(&mut stages, &to, self.at);
         row::run(
             self.connection,
-            "UPDATE pipelines SET state = ?2, is_open = ?3 WHERE id = ?1",
-            (id.row(), row::to_json("a state", &to)?, !to.is_final()),
+            "UPDATE pipelines SET state = ?2, is_open = ?3, stages = ?4 WHERE id = ?1",
+            (id.row(), row::to_json("a state", &to)?, !to.is_final(), row::to_json("stages", &stages)?),
         )?;
         self.tell_state(&pipeline, to)
+    }
+
+    /// Notes the services that a pipeline leaves as they are. No event: its next state has one.
+    pub fn set_pipeline_untouched(
+        &mut self,
+        id: PipelineId,
+        untouched: &[Untouched],
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE pipelines SET untouched = ?2 WHERE id = ?1";
+        row::run(self.connection, sql, (id.row(), row::to_json("untouched services", &untouched)?))?;
+        Ok(())
     }
 
     fn tell_state(&mut self, pipeline: &Pipeline, to: State) -> Result<(), StoreError> {

@@ -4,10 +4,10 @@
 use std::fmt;
 
 use havre_core::artifact::{Digest, ImageRef};
+use havre_core::glob::{Glob, Paths};
 use havre_core::name::EnvironmentName;
 use havre_core::source::{BranchName, CommitId, RefName};
 
-use crate::glob::Glob;
 use crate::payload::{Action, Event, ImagePushed, PullRequest, Push};
 
 /// What a project wants to happen.
@@ -25,15 +25,6 @@ pub struct Rules {
     pub images: Vec<ImageRef>,
     /// Whether pull requests get an environment of their own.
     pub has_previews: bool,
-}
-
-/// Which paths of a repository matter. A pattern covers what lies below what it matches, as in a `.dockerignore`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Paths {
-    /// These matter; when there is none, all do.
-    pub include: Vec<Glob>,
-    /// These do not, even if they are included.
-    pub exclude: Vec<Glob>,
 }
 
 /// What to do.
@@ -180,22 +171,6 @@ impl fmt::Display for Ignored {
             Self::Previews => f.write_str("this project makes no previews of pull requests"),
             Self::Image { image } => write!(f, "no service runs the image {image}"),
         }
-    }
-}
-
-impl Paths {
-    /// Whether a push with these changes matters.
-    pub fn is_concerned(&self, changed: &[String]) -> bool {
-        let matters = |path: &String| {
-            let is_in = self.include.is_empty() || self.include.iter().any(|glob| glob.covers(path));
-            is_in && !self.exclude.iter().any(|glob| glob.covers(path))
-        };
-        changed.iter().any(matters)
-    }
-
-    /// Whether every push matters.
-    pub fn is_empty(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty()
     }
 }
 

@@ -7,7 +7,6 @@
 
 mod base64;
 pub mod delivery;
-pub mod glob;
 pub mod headers;
 pub mod judge;
 pub mod payload;

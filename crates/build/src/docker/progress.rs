@@ -104,7 +104,12 @@ impl Progress {
         step.name = shorten(clean(vertex.name.as_bytes()), NAME_MAX);
         step.started_at = Some(at);
         if !vertex.cached && !step.name.starts_with(INTERNAL) {
-            lines.push(BuildLine { at, step: step.name.clone(), text: "started".to_owned() });
+            lines.push(BuildLine {
+                at,
+                step: step.name.clone(),
+                text: "started".to_owned(),
+                was_cached: None,
+            });
         }
     }
 
@@ -120,7 +125,7 @@ impl Progress {
         for text in texts {
             remember(&mut step.last, &text);
             remember(&mut self.last, &text);
-            lines.push(BuildLine { at, step: step.name.clone(), text });
+            lines.push(BuildLine { at, step: step.name.clone(), text, was_cached: None });
         }
     }
 
@@ -153,7 +158,9 @@ impl Progress {
             let took = at.since(step.started_at.unwrap_or(at));
             format!("done in {:.1} s", took.as_secs_f64())
         };
-        lines.push(BuildLine { at, step: step.name, text });
+        // Everything of the Dockerfile begins with its place in it, `[2/4]`; the rest is BuildKit's own.
+        let is_counted = step.name.starts_with('[') && !step.name.starts_with(INTERNAL);
+        lines.push(BuildLine { at, step: step.name, text, was_cached: is_counted.then_some(vertex.cached) });
     }
 }
 
@@ -277,6 +284,23 @@ mod tests {
         let internal = completed(vertex("b", "[internal] load .dockerignore"), "");
         assert_eq!(take(&mut progress, vec![cached, internal], vec![]), ["[1/2] FROM x | cached"]);
         assert!(progress.steps.is_empty());
+    }
+
+    #[test]
+    fn steps_of_the_dockerfile_are_counted() {
+        let mut progress = Progress::default();
+        let cached = Vertex { cached: true, ..completed(vertex("a", "[1/3] FROM x"), "") };
+        let vertexes = vec![
+            cached,
+            completed(vertex("b", "[2/3] RUN make"), ""),
+            completed(vertex("c", "exporting to image"), ""),
+            completed(vertex("d", "[3/3] RUN false"), "exit code: 1"),
+            completed(vertex("e", "[internal] load build context"), "gone"),
+        ];
+        let status = StatusResponse { vertexes, ..StatusResponse::default() };
+        let lines = progress.take(status);
+        let counted: Vec<bool> = lines.iter().filter_map(|line| line.was_cached).collect();
+        assert_eq!(counted, [true, false, false], "{lines:#?}");
     }
 
     #[test]

@@ -110,7 +110,8 @@ impl Track {
         match state {
             BuildState::Queued => self.state = "queued",
             BuildState::Running { .. } => self.state = "building",
-            BuildState::Built { .. } => self.state = "built",
+            // Only tests of pipelines end so, and nobody tracks one here.
+            BuildState::Built { .. } | BuildState::Passed { .. } => self.state = "built",
             BuildState::Succeeded { deployment, .. } => {
                 self.deployment = Some(*deployment);
                 self.release = self.requested.filter(|(id, _)| id == deployment).map(|(_, release)| release);

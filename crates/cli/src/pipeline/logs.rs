@@ -1,4 +1,4 @@
-//! `havre ci logs`: what the builds of a pipeline said, one after the other. Tests: end to end.
+//! `havre ci logs`: what the tests and builds of a pipeline said, one after the other. Tests: end to end.
 
 use havre_api::build::BuildLogLine;
 use havre_api::pipeline::{Pipeline, PipelinePart};
@@ -41,22 +41,21 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
 async fn show(client: &Client, part: &PipelinePart, follow: bool, json: bool) -> Result<(), CliError> {
     let target = format!("/v1/builds/{}/log?follow={follow}", part.build);
     let mut lines = client.lines(&target).await?;
+    let name = super::name(part);
     loop {
         match lines.next().await {
             Line::Object(value) => {
                 let Ok(line) = serde_json::from_value::<BuildLogLine>(value) else { continue };
                 if json {
                     output::json_line(&serde_json::json!({
-                        "service": part.service, "build": part.build, "at": line.at, "step": line.step,
+                        "service": part.service, "build": part.build, "is_test": part.is_test, "at": line.at, "step": line.step,
                         "text": line.text,
                     }))?;
                 } else {
                     let text = printable(&line.text);
                     match line.step.is_empty() {
-                        true => output::data(&format!("{} | {text}\n", part.service))?,
-                        false => {
-                            output::data(&format!("{} | {}: {text}\n", part.service, printable(&line.step)))?;
-                        }
+                        true => output::data(&format!("{name} | {text}\n"))?,
+                        false => output::data(&format!("{name} | {}: {text}\n", printable(&line.step)))?,
                     }
                 }
             }

@@ -7,7 +7,7 @@ pub(crate) mod status;
 
 use std::time::Duration;
 
-use havre_api::pipeline::{Pipeline, StatusReport};
+use havre_api::pipeline::{Pipeline, PipelinePart, StatusReport};
 use havre_core::id::PipelineId;
 use havre_core::pipeline::State;
 use havre_core::time::Timestamp;
@@ -71,4 +71,9 @@ pub(crate) fn told(report: &StatusReport, now: Timestamp) -> String {
         text.push_str(&format!("; what came after was refused, {next}: {reason}"));
     }
     text
+}
+
+/// A part as people call it: `api`, `api (test)`.
+fn name(part: &PipelinePart) -> String {
+    if part.is_test { format!("{} (test)", part.service) } else { part.service.to_string() }
 }

@@ -1,6 +1,6 @@
 //! `havre ci status`: the pipelines of a project, or one of them. Tests at the end of the file.
 
-use havre_api::pipeline::{Pipeline, PipelineList};
+use havre_api::pipeline::{Pipeline, PipelineList, PipelinePart, PipelineStage};
 use havre_core::id::PipelineId;
 use havre_core::time::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::exit::{CliError, Exit};
 use crate::http::path;
 use crate::invocation::Invocation;
 use crate::output::{self, printable, table, time};
-use crate::pipeline::{exit, state, told, wait};
+use crate::pipeline::{exit, name, state, told, wait};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -80,22 +80,46 @@ fn render_one(pipeline: &Pipeline, now: Timestamp) -> String {
     if let Some(report) = &pipeline.status {
         text.push_str(&format!("{}\n", printable(&told(report, now))));
     }
+    if !pipeline.stages.is_empty() {
+        let stages: Vec<String> = pipeline.stages.iter().map(|stage| of_stage(stage, now)).collect();
+        text.push_str(&format!("{}\n", stages.join(", ")));
+    }
+    for one in &pipeline.untouched {
+        text.push_str(&format!("{} was left as it is: {}\n", one.service, printable(&one.reason)));
+    }
     if pipeline.parts.is_empty() {
         return text;
     }
-    let mut rows = vec![table::row(["SERVICE", "BUILD", "", "DEPLOYMENT", ""])];
+    let mut rows = vec![table::row(["SERVICE", "BUILD", "", "TOOK", "CACHED", "DEPLOYMENT", ""])];
     for part in &pipeline.parts {
         let deployment = part.deployment.map(|id| id.to_string()).unwrap_or_default();
         rows.push(table::row([
-            part.service.as_str(),
+            &name(part),
             &part.build.to_string(),
             &part.build_state,
+            &took(part, now),
+            &part.steps.map(|steps| format!("{} of {}", steps.cached, steps.total)).unwrap_or_default(),
             &deployment,
             part.deployment_state.as_deref().unwrap_or_default(),
         ]));
     }
     text.push_str(&table::columns(&rows));
     text
+}
+
+/// `build 1m04s`; one under way so far.
+fn of_stage(stage: &PipelineStage, now: Timestamp) -> String {
+    let took = time::length(stage.until.unwrap_or(now).since(stage.since));
+    match stage.until {
+        Some(_) => format!("{} {took}", stage.stage.name()),
+        None => format!("{} {took} so far", stage.stage.name()),
+    }
+}
+
+/// How long a part has worked.
+fn took(part: &PipelinePart, now: Timestamp) -> String {
+    let Some(since) = part.started_at else { return String::new() };
+    time::length(part.ended_at.unwrap_or(now).since(since))
 }
 
 #[cfg(test)]
@@ -110,8 +134,18 @@ mod tests {
             "id": id, "project": "dropit", "environment": "production", "reference": "refs/heads/main",
             "commit": "0123456789abcdef0123456789abcdef01234567", "subject": "Say \u{1b}[1mhello", "author": "Ada",
             "cause": { "kind": "push", "by": { "kind": "local" } }, "state": state,
-            "parts": [{ "service": "api", "build": "b4", "build_state": "succeeded", "deployment": "d12",
-                "deployment_state": "failed" }],
+            "stages": [
+                { "stage": "checkout", "since": "2026-11-24T11:59:00Z", "until": "2026-11-24T11:59:01.200Z" },
+                { "stage": "test", "since": "2026-11-24T11:59:01.200Z", "until": null },
+            ],
+            "untouched": [{ "service": "web", "reason": "nothing has changed" }],
+            "parts": [
+                { "service": "api", "is_test": true, "build": "b3", "build_state": "passed",
+                    "started_at": "2026-11-24T11:59:10Z", "ended_at": "2026-11-24T11:59:22.500Z" },
+                { "service": "api", "build": "b4", "build_state": "succeeded", "deployment": "d12",
+                    "deployment_state": "failed", "started_at": "2026-11-24T11:59:30Z", "ended_at": "2026-11-24T11:59:31Z",
+                    "steps": { "total": 7, "cached": 5 } },
+            ],
             "created_at": "2026-11-24T11:59:00Z",
         }))
         .expect("is a body")
@@ -134,8 +168,11 @@ mod tests {
         insta::assert_snapshot!(render_one(&list[1], now), @r"
         i2 of dropit/production: failed (deploy): deployment d12 failed
         0123456789ab Say �[1mhello by Ada, 1m ago
-        SERVICE  BUILD             DEPLOYMENT
-        api      b4     succeeded  d12         failed
+        checkout 1.2s, test 58.8s so far
+        web was left as it is: nothing has changed
+        SERVICE     BUILD             TOOK   CACHED  DEPLOYMENT
+        api (test)  b3     passed     12.5s
+        api         b4     succeeded  1.0s   5 of 7  d12         failed
         ");
     }
 

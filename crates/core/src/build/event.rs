@@ -22,6 +22,7 @@ impl std::fmt::Display for Event {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self::StateChanged { build, to } = self;
         match to {
+            State::Passed { .. } => write!(f, "test {build} passed"),
             State::Failed { reason, .. } => write!(f, "build {build} failed: {reason}"),
             State::Superseded { by, .. } => write!(f, "build {build} was superseded by {by}"),
             State::Built { artifact, .. } | State::Succeeded { artifact, .. } => {

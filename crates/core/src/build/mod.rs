@@ -1,14 +1,18 @@
-//! A build: one attempt to turn an uploaded context into an artifact.
+//! A build: one attempt to turn an uploaded context into an artifact, or to find out whether the tests of a service pass.
 
 pub mod base;
 pub mod event;
 pub mod ignore;
 pub mod pattern;
 pub mod plan;
+pub mod report;
+pub mod test;
 
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
+use crate::build::report::Report;
+use crate::build::test::TestSpec;
 use crate::id::{BuildId, DeploymentId, PipelineId, ServiceId};
 use crate::service::spec::ServiceSpec;
 use crate::time::Timestamp;
@@ -28,10 +32,34 @@ pub struct Build {
     pub commit: String,
     /// The pipeline it is a part of; absent for builds of `havre deploy`.
     pub pipeline: Option<PipelineId>,
+    /// What it is made for.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// Where it stands.
     pub state: State,
+    /// When it was at work, and what came from the cache.
+    #[serde(default)]
+    pub report: Report,
     /// When it was asked for.
     pub created_at: Timestamp,
+}
+
+impl Build {
+    /// Whether it makes nothing that stays.
+    pub const fn is_test(&self) -> bool {
+        matches!(self.purpose, Purpose::Test(_))
+    }
+}
+
+/// What a build is made for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Purpose {
+    /// An artifact, which is deployed.
+    #[default]
+    Artifact,
+    /// The answer whether the tests of its service pass; what it makes is thrown away. Always a part of a pipeline.
+    Test(TestSpec),
 }
 
 /// Where a build stands.
@@ -51,6 +79,11 @@ pub enum State {
         at: Timestamp,
         /// What it made.
         artifact: Artifact,
+    },
+    /// Its tests have passed.
+    Passed {
+        /// When.
+        at: Timestamp,
     },
     /// Made an artifact.
     Succeeded {
@@ -98,6 +131,7 @@ impl State {
             Self::Queued => "queued",
             Self::Running { .. } => "running",
             Self::Built { .. } => "built",
+            Self::Passed { .. } => "passed",
             Self::Succeeded { .. } => "succeeded",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",

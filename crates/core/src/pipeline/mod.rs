@@ -1,7 +1,9 @@
-//! A pipeline: one run from a pushed commit to what users get. It makes the builds of every service of the commit, waits
-//! until all of them are made, and only then deploys them. Decided in `plan`, `push` and `status`; tests at their ends.
+//! A pipeline: one run from a pushed commit to what users get. It runs the tests of the services of the commit, then makes the
+//! builds of all of them, waits until they are made, and only then deploys them. Decided in `plan`, `push`, `paths` and `status`;
+//! tests at their ends.
 
 pub mod event;
+pub mod paths;
 pub mod plan;
 pub mod push;
 pub mod status;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Actor;
 use crate::id::PipelineId;
-use crate::name::{EnvironmentName, ProjectName};
+use crate::name::{EnvironmentName, ProjectName, ServiceName};
 use crate::preview::PullNumber;
 use crate::source::{CommitId, RefName};
 use crate::time::Timestamp;
@@ -39,8 +41,23 @@ pub struct Pipeline {
     pub cause: Cause,
     /// Where it stands.
     pub state: State,
+    /// Its stages so far, the last one may be under way.
+    #[serde(default)]
+    pub stages: Vec<StageTime>,
+    /// Services that were left as they are.
+    #[serde(default)]
+    pub untouched: Vec<Untouched>,
     /// When it was asked for.
     pub created_at: Timestamp,
+}
+
+/// A service of the commit that a pipeline does not build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untouched {
+    /// Its name.
+    pub service: ServiceName,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// Why there is a pipeline.
@@ -83,6 +100,8 @@ impl Cause {
 pub enum Stage {
     /// Reading the commit.
     Checkout,
+    /// Running tests.
+    Test,
     /// Making artifacts.
     Build,
     /// Making them live.
@@ -94,9 +113,31 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Checkout => "checkout",
+            Self::Test => "test",
             Self::Build => "build",
             Self::Deploy => "deploy",
         }
+    }
+}
+
+/// When a part of the way was gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// Which part.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; absent while it is under way.
+    pub until: Option<Timestamp>,
+}
+
+/// Notes that a pipeline enters a state: the stage under way ends, another begins.
+pub fn enter(stages: &mut Vec<StageTime>, to: &State, at: Timestamp) {
+    if let Some(last) = stages.last_mut() {
+        last.until.get_or_insert(at);
+    }
+    if let Some(stage) = to.stage() {
+        stages.push(StageTime { stage, since: at, until: None });
     }
 }
 
@@ -108,6 +149,11 @@ pub enum State {
     Queued,
     /// Reads the commit: `havre.toml` and what each service is built from.
     CheckingOut {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The tests of its services are at work. Nothing else of it is made before all have passed.
+    Testing {
         /// Since when.
         since: Timestamp,
     },
@@ -152,10 +198,22 @@ pub enum State {
 impl State {
     /// Nothing will change any more.
     pub const fn is_final(&self) -> bool {
-        !matches!(
-            self,
-            Self::Queued | Self::CheckingOut { .. } | Self::Building { .. } | Self::Deploying { .. }
-        )
+        !matches!(self, Self::Queued) && self.stage().is_none()
+    }
+
+    /// The part of the way it is on.
+    pub const fn stage(&self) -> Option<Stage> {
+        match self {
+            Self::CheckingOut { .. } => Some(Stage::Checkout),
+            Self::Testing { .. } => Some(Stage::Test),
+            Self::Building { .. } => Some(Stage::Build),
+            Self::Deploying { .. } => Some(Stage::Deploy),
+            Self::Queued
+            | Self::Succeeded { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::Superseded { .. } => None,
+        }
     }
 
     /// The state's name in text, JSON and tables.
@@ -163,6 +221,7 @@ impl State {
         match self {
             Self::Queued => "queued",
             Self::CheckingOut { .. } => "checking_out",
+            Self::Testing { .. } => "testing",
             Self::Building { .. } => "building",
             Self::Deploying { .. } => "deploying",
             Self::Succeeded { .. } => "succeeded",
@@ -176,4 +235,37 @@ impl State {
 /// A text of a commit as it is kept: one line, no control characters, at most [`TEXT_MAX`] characters.
 pub fn line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_follow_each_other_and_end() {
+        let at = Timestamp::from_millis;
+        let mut stages = Vec::new();
+        enter(&mut stages, &State::Queued, at(0));
+        assert_eq!(stages, []);
+        enter(&mut stages, &State::CheckingOut { since: at(1) }, at(1));
+        enter(&mut stages, &State::Testing { since: at(2) }, at(2));
+        let time = |stage, since, until| StageTime { stage, since, until };
+        let checkout = time(Stage::Checkout, at(1), Some(at(2)));
+        assert_eq!(stages, [checkout, time(Stage::Test, at(2), None)]);
+        enter(&mut stages, &State::Cancelled { at: at(5) }, at(5));
+        assert_eq!(stages, [checkout, time(Stage::Test, at(2), Some(at(5)))]);
+    }
+
+    #[test]
+    fn a_pipeline_under_way_is_on_one_stage() {
+        let since = Timestamp::from_millis(0);
+        let under_way = [
+            State::CheckingOut { since },
+            State::Testing { since },
+            State::Building { since },
+            State::Deploying { since },
+        ];
+        assert!(under_way.iter().all(|state| state.stage().is_some() && !state.is_final()));
+        assert!(!State::Queued.is_final() && State::Succeeded { at: since }.is_final());
+    }
 }

@@ -17,7 +17,7 @@ pub struct Queue {
     pub begin: Vec<PipelineId>,
 }
 
-/// Chooses among the open pipelines, in any order. One at a time reads and builds for an environment; while it does, only
+/// Chooses among the open pipelines, in any order. One at a time reads, tests and builds for an environment; while it does, only
 /// the newest of the others keeps its place, so that ten pushes in ten seconds make at most two builds.
 pub fn queue(open: &[Pipeline]) -> Queue {
     let mut queue = Queue::default();
@@ -25,7 +25,7 @@ pub fn queue(open: &[Pipeline]) -> Queue {
         one.project == other.project && one.environment == other.environment
     };
     let is_at_work =
-        |pipeline: &Pipeline| matches!(pipeline.state, State::CheckingOut { .. } | State::Building { .. });
+        |pipeline: &Pipeline| matches!(pipeline.state.stage(), Some(stage) if stage != Stage::Deploy);
     let mut queued: Vec<&Pipeline> = open.iter().filter(|one| one.state == State::Queued).collect();
     queued.sort_by_key(|pipeline| pipeline.id);
     for (at, pipeline) in queued.iter().enumerate() {
@@ -39,11 +39,13 @@ pub fn queue(open: &[Pipeline]) -> Queue {
     queue
 }
 
-/// The next step of a pipeline that is building or deploying.
+/// The next step of a pipeline that is testing, building or deploying.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing has to be done until a build or a deployment ends.
+    /// Nothing has to be done until a test, a build or a deployment ends.
     Wait,
+    /// Every test has passed: the builds may begin.
+    Build,
     /// Every build is made: make releases and deployments of all of them, in one transaction.
     Deploy {
         /// The builds.
@@ -74,7 +76,7 @@ pub enum End {
     Cancelled,
 }
 
-/// A build of a pipeline, with the name of its service.
+/// A build of a pipeline, or a test, with the name of its service.
 #[derive(Debug, Clone)]
 pub struct Part<'a> {
     /// Name of the service.
@@ -85,18 +87,26 @@ pub struct Part<'a> {
     pub deployment: Option<(DeploymentId, &'a DeploymentState)>,
 }
 
-/// Decides from all builds of the pipeline and their deployments.
-pub fn step(parts: &[Part<'_>]) -> Step {
+/// Decides from all builds of the pipeline, tests among them, and their deployments.
+pub fn step(state: &State, parts: &[Part<'_>]) -> Step {
+    let (tests, parts): (Vec<&Part<'_>>, Vec<&Part<'_>>) =
+        parts.iter().partition(|part| part.build.is_test());
+    let all = || tests.iter().chain(&parts).copied();
+    let open = || -> Vec<BuildId> {
+        all().filter(|part| !part.build.state.is_final()).map(|part| part.build.id).collect()
+    };
+    if let Some(end) = all().find_map(part_end) {
+        return Step::End { end, cancel: open() };
+    }
     if parts.is_empty() {
         let reason = "its services were destroyed".to_owned();
-        return Step::End { end: End::Failed { stage: Stage::Build, reason }, cancel: Vec::new() };
+        return Step::End { end: End::Failed { stage: Stage::Build, reason }, cancel: open() };
     }
-    if let Some(end) = parts.iter().find_map(build_end) {
-        let open = parts.iter().filter(|part| !part.build.state.is_final());
-        return Step::End { end, cancel: open.map(|part| part.build.id).collect() };
+    if matches!(state, State::Testing { .. }) {
+        let has_passed = |part: &Part<'_>| matches!(part.build.state, BuildState::Passed { .. });
+        return if tests.iter().copied().all(has_passed) { Step::Build } else { Step::Wait };
     }
-    let is_built = |part: &&Part<'_>| matches!(part.build.state, BuildState::Built { .. });
-    let built = parts.iter().filter(is_built).count();
+    let built = parts.iter().filter(|part| matches!(part.build.state, BuildState::Built { .. })).count();
     if built > 0 {
         return match built == parts.len() {
             true => Step::Deploy { builds: parts.iter().map(|part| part.build.id).collect() },
@@ -108,10 +118,10 @@ pub fn step(parts: &[Part<'_>]) -> Step {
     }
     // Every build has its deployment. All of them are let come to their end, so that the reason names each that failed.
     let is_over = |part: &Part<'_>| part.deployment.is_none_or(|(_, state)| state.is_final());
-    if !parts.iter().all(is_over) {
+    if !parts.iter().copied().all(is_over) {
         return Step::Wait;
     }
-    let failures: Vec<String> = parts.iter().filter_map(deployment_failure).collect();
+    let failures: Vec<String> = parts.iter().copied().filter_map(deployment_failure).collect();
     let end = match failures.is_empty() {
         true => End::Succeeded,
         false => End::Failed { stage: Stage::Deploy, reason: failures.join("; ") },
@@ -119,18 +129,20 @@ pub fn step(parts: &[Part<'_>]) -> Step {
     Step::End { end, cancel: Vec::new() }
 }
 
-fn build_end(part: &Part<'_>) -> Option<End> {
+/// How a part that came to nothing ends the whole.
+fn part_end(part: &Part<'_>) -> Option<End> {
     let (id, service) = (part.build.id, part.service);
-    let failed = |reason| Some(End::Failed { stage: Stage::Build, reason });
+    let (stage, what) = if part.build.is_test() { (Stage::Test, "test") } else { (Stage::Build, "build") };
+    let failed = |reason| Some(End::Failed { stage, reason });
     match &part.build.state {
         BuildState::Failed { reason, step, .. } if step.is_empty() => {
-            failed(format!("build {id} of {service} failed: {reason}"))
+            failed(format!("{what} {id} of {service} failed: {reason}"))
         }
         BuildState::Failed { reason, step, .. } => {
-            failed(format!("build {id} of {service} failed at step {step}: {reason}"))
+            failed(format!("{what} {id} of {service} failed at step {step}: {reason}"))
         }
         BuildState::Superseded { by, .. } => {
-            failed(format!("build {id} of {service} was superseded by {by}"))
+            failed(format!("{what} {id} of {service} was superseded by {by}"))
         }
         BuildState::Cancelled { .. } => Some(End::Cancelled),
         _ => None,
@@ -153,6 +165,7 @@ fn deployment_failure(part: &Part<'_>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::artifact::Artifact;
+    use crate::build::Purpose;
     use crate::id::ServiceId;
     use crate::time::Timestamp;
 
@@ -206,9 +219,17 @@ mod tests {
             revision: 1,
             commit: String::new(),
             pipeline: None,
+            purpose: Purpose::Artifact,
             state,
+            report: Default::default(),
             created_at: AT,
         }
+    }
+
+    fn test(id: i64, state: BuildState) -> Build {
+        let test = serde_json::json!({ "target": "test", "timeout": "10m", "memory": "1GB" });
+        let purpose = Purpose::Test(serde_json::from_value(test).expect("is a test"));
+        Build { purpose, ..build(id, state) }
     }
 
     fn artifact() -> Artifact {
@@ -220,12 +241,16 @@ mod tests {
     }
 
     fn decide(builds: &[Build], deployments: &[DeploymentState]) -> Step {
+        decide_in(&State::Building { since: AT }, builds, deployments)
+    }
+
+    fn decide_in(state: &State, builds: &[Build], deployments: &[DeploymentState]) -> Step {
         let part = |(at, build)| Part {
             service: "api",
             build,
             deployment: deployments.get(at).map(|state| (DeploymentId::new(7), state)),
         };
-        step(&builds.iter().enumerate().map(part).collect::<Vec<_>>())
+        step(state, &builds.iter().enumerate().map(part).collect::<Vec<_>>())
     }
 
     #[test]
@@ -269,7 +294,56 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_built_before_every_test_has_passed() {
+        let testing = State::Testing { since: AT };
+        let passed = || test(1, BuildState::Passed { at: AT });
+        let running = || test(2, BuildState::Running { since: AT });
+        let queued = || build(3, BuildState::Queued);
+        assert_eq!(decide_in(&testing, &[passed(), running(), queued()], &[]), Step::Wait);
+        assert_eq!(decide_in(&testing, &[passed(), test(2, BuildState::Queued), queued()], &[]), Step::Wait);
+        let both = [passed(), test(2, BuildState::Passed { at: AT }), queued()];
+        assert_eq!(decide_in(&testing, &both, &[]), Step::Build);
+        // Once it builds, tests that have passed are no builds that are missing.
+        assert_eq!(decide(&both, &[]), Step::Wait);
+        assert_eq!(decide(&[passed(), built(3)], &[]), Step::Deploy { builds: vec![BuildId::new(3)] });
+    }
+
+    #[test]
+    fn a_test_that_fails_ends_everything() {
+        let failed = |step: &str| BuildState::Failed {
+            at: AT,
+            reason: "it ended with code 1".to_owned(),
+            step: step.to_owned(),
+            last_lines: Vec::new(),
+        };
+        let open = [test(2, BuildState::Running { since: AT }), build(3, BuildState::Queued)];
+        for (step, reason) in [
+            ("npm test", "test b1 of api failed at step npm test: it ended with code 1"),
+            ("", "test b1 of api failed: it ended with code 1"),
+        ] {
+            let mut parts = vec![test(1, failed(step))];
+            parts.extend(open.clone());
+            let end = End::Failed { stage: Stage::Test, reason: reason.to_owned() };
+            let cancel = vec![BuildId::new(2), BuildId::new(3)];
+            assert_eq!(decide_in(&State::Testing { since: AT }, &parts, &[]), Step::End { end, cancel });
+        }
+        let cancelled = [test(1, BuildState::Cancelled { at: AT }), build(3, BuildState::Queued)];
+        let end = Step::End { end: End::Cancelled, cancel: vec![BuildId::new(3)] };
+        assert_eq!(decide_in(&State::Testing { since: AT }, &cancelled, &[]), end);
+    }
+
+    #[test]
+    fn one_that_tests_holds_its_place() {
+        let open = [
+            pipeline(1, "production", State::Testing { since: AT }),
+            pipeline(2, "production", State::Queued),
+        ];
+        assert_eq!(queue(&open), Queue::default());
+    }
+
+    #[test]
     fn a_pipeline_without_services_ends() {
-        assert!(matches!(step(&[]), Step::End { end: End::Failed { .. }, .. }));
+        let building = State::Building { since: AT };
+        assert!(matches!(step(&building, &[]), Step::End { end: End::Failed { .. }, .. }));
     }
 }

@@ -6,22 +6,27 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
-use crate::id::{DeploymentId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId};
+use crate::build::Build;
+use crate::build::test::TestSpec;
+use crate::id::{BuildId, DeploymentId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId};
 use crate::job::JobRun;
 use crate::name::{AbsolutePath, EnvKey};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::release::Release;
-use crate::service::Place;
-use crate::service::spec::{Argv, StopSignal, TaskWork};
+use crate::service::spec::{Argv, StopSignal, TaskWork, defaults};
+use crate::service::{Place, Service};
 use crate::task::Task;
 
 /// Name of the node-local bridge over which the edge reaches tasks.
 pub const EDGE_NETWORK: &str = "havre-edge";
 
+/// What a task runs that belongs to no release: a test. No release has this id.
+pub const NO_RELEASE: ReleaseId = ReleaseId::new(0);
+
 /// One container, completely described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// Name of the container, see [`task_container`], [`command_container`] and [`job_container`].
+    /// Name of the container, see [`task_container`], [`command_container`], [`job_container`] and [`test_container`].
     pub name: String,
     /// Where it belongs.
     pub place: Place,
@@ -29,7 +34,7 @@ pub struct TaskSpec {
     pub service: ServiceId,
     /// Its environment, for the network.
     pub environment: EnvironmentId,
-    /// What it runs.
+    /// What it runs, [`NO_RELEASE`] for a test.
     pub release: ReleaseId,
     /// Why it exists.
     pub purpose: Purpose,
@@ -53,6 +58,20 @@ pub struct TaskSpec {
     pub stop_signal: StopSignal,
     /// Wait between that signal and SIGKILL.
     pub stop_grace: Span,
+}
+
+impl TaskSpec {
+    /// Engine's name of the private network it joins first; `None` for a test, which runs where steps of a Dockerfile run: tests of a
+    /// commit never meet the tasks and databases of an environment.
+    pub fn private_network(&self) -> Option<String> {
+        match self.purpose {
+            Purpose::Test { .. } => None,
+            Purpose::Task { .. }
+            | Purpose::ReleaseCommand { .. }
+            | Purpose::OneOff { .. }
+            | Purpose::Job { .. } => Some(environment_network(self.environment)),
+        }
+    }
 }
 
 /// Why a container exists.
@@ -80,6 +99,11 @@ pub enum Purpose {
         run: JobRunId,
         /// Number of the attempt, from 1.
         attempt: u32,
+    },
+    /// The test command of a service.
+    Test {
+        /// The build that is the test.
+        build: BuildId,
     },
 }
 
@@ -118,6 +142,16 @@ pub fn one_off_container(place: &Place, number: u32) -> String {
 pub fn job_container(place: &Place, run: &JobRun) -> String {
     let (id, attempt) = (run.id, run.attempt);
     format!("havre-{id}-{attempt}-{}-{}-{}-{}", run.job, place.service, place.environment, place.project)
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
+}
+
+/// Container name of a test.
+pub fn test_container(place: &Place, build: BuildId) -> String {
+    format!("havre-{build}-test-{}-{}-{}", place.service, place.environment, place.project)
         .chars()
         .take(63)
         .collect::<String>()
@@ -205,6 +239,42 @@ pub fn derive_job(
         spec.env.insert(key.parse().expect("our own names are valid"), value);
     }
     Some(spec)
+}
+
+/// Describes the container of a test command in the image that was built for it. It has no variables of the service, no volumes
+/// and no place on a network of ours.
+pub fn derive_test(service: &Service, build: &Build, test: &TestSpec, image: Digest) -> TaskSpec {
+    let mut env = BTreeMap::from([(key("CI"), "true".to_owned())]);
+    env.extend(test.env.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let place = &service.place;
+    env.extend([
+        (key("HAVRE_PROJECT"), place.project.to_string()),
+        (key("HAVRE_ENVIRONMENT"), place.environment.to_string()),
+        (key("HAVRE_SERVICE"), place.service.to_string()),
+        (key("SOURCE_COMMIT"), build.commit.clone()),
+    ]);
+    TaskSpec {
+        name: test_container(place, build.id),
+        place: place.clone(),
+        service: service.id,
+        environment: service.environment,
+        release: NO_RELEASE,
+        purpose: Purpose::Test { build: build.id },
+        image,
+        command: test.command.clone(),
+        env,
+        edge_address: None,
+        memory: test.memory,
+        cpus: defaults::CPUS,
+        pids: defaults::PIDS,
+        volumes: Vec::new(),
+        stop_signal: StopSignal::Sigterm,
+        stop_grace: defaults::STOP_GRACE,
+    }
+}
+
+fn key(name: &str) -> EnvKey {
+    name.parse().expect("our own names are valid")
 }
 
 fn derive_common(place: &Place, environment: EnvironmentId, release: &Release) -> Option<TaskSpec> {

@@ -49,7 +49,10 @@ impl EngineStreams {
         Ok(of_service
             .filter_map(|found| match found.purpose {
                 Purpose::Task { task } => Some((task, found)),
-                Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } => None,
+                Purpose::ReleaseCommand { .. }
+                | Purpose::OneOff { .. }
+                | Purpose::Job { .. }
+                | Purpose::Test { .. } => None,
             })
             .collect())
     }

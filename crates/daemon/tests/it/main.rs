@@ -24,5 +24,6 @@ mod rollback;
 mod scale;
 mod streams;
 mod succession;
+mod test_stage;
 mod volume;
 mod world;

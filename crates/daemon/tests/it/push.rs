@@ -33,7 +33,7 @@ fn dockerfile(version: &str) -> String {
 }
 
 /// A repository whose remote is the project's, with a token of the installation.
-async fn repository(world: &World) -> Repository {
+pub(crate) async fn repository(world: &World) -> Repository {
     let request = serde_json::json!({ "name": "git" });
     let made: CreateTokenResponse = world.api.send(Method::POST, "/v1/tokens", &request).await;
     let repository = Repository::new(&format!("http://x:{}@{}/git/e2e.git", made.token, world.api_address()));
@@ -42,12 +42,12 @@ async fn repository(world: &World) -> Repository {
     repository
 }
 
-async fn pipelines(world: &World) -> Vec<Pipeline> {
+pub(crate) async fn pipelines(world: &World) -> Vec<Pipeline> {
     let list: PipelineList = world.api.find(LIST).await.expect("control answers");
     list.pipelines
 }
 
-async fn ended(world: &World, id: &str) -> Pipeline {
+pub(crate) async fn ended(world: &World, id: &str) -> Pipeline {
     let path = format!("/v1/pipelines/{id}");
     until("the pipeline ends", async || {
         world.api.find::<Pipeline>(&path).await.filter(|found| found.state.is_final())

@@ -21,11 +21,14 @@ const LOG_FILE_SIZE: &str = "10m";
 /// Docker counts processor time in billionths of a core.
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
-/// The container of `task`, first of all in the private network that Docker calls `network`.
+/// Docker's own network, in which it runs the steps of a Dockerfile as well.
+const DOCKERS_OWN: &str = "bridge";
+
+/// The container of `task`, first of all in the private network that Docker calls `network`; in Docker's own where there is none.
 pub(super) fn derive_container(
     installation: &Installation,
     task: &TaskSpec,
-    network: &str,
+    network: Option<&str>,
 ) -> ContainerCreateBody {
     let stop_seconds = task.stop_grace.as_millis().div_ceil(1000);
     ContainerCreateBody {
@@ -36,8 +39,8 @@ pub(super) fn derive_container(
         // Ours is sent by `stop_task`; these are for `docker stop` and for Docker's own shutdown.
         stop_signal: Some(task.stop_signal.as_str().to_owned()),
         stop_timeout: Some(i64::try_from(stop_seconds).unwrap_or(i64::MAX)),
-        host_config: Some(derive_host(task, network)),
-        networking_config: Some(derive_private_network(task, network)),
+        host_config: Some(derive_host(task, network.unwrap_or(DOCKERS_OWN))),
+        networking_config: network.map(|network| derive_private_network(task, network)),
         ..ContainerCreateBody::default()
     }
 }
@@ -89,7 +92,10 @@ fn derive_mount(name: &str, path: &str) -> Mount {
 fn derive_private_network(task: &TaskSpec, network: &str) -> NetworkingConfig {
     let aliases = match task.purpose {
         Purpose::Task { .. } => Some(vec![task.place.service.to_string()]),
-        Purpose::ReleaseCommand { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } => None,
+        Purpose::ReleaseCommand { .. }
+        | Purpose::OneOff { .. }
+        | Purpose::Job { .. }
+        | Purpose::Test { .. } => None,
     };
     let endpoint = EndpointSettings { aliases, ..EndpointSettings::default() };
     let endpoints = HashMap::from([(network.to_owned(), endpoint)]);

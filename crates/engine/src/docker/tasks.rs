@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use havre_core::service::spec::StopSignal;
-use havre_core::task::spec::{EDGE_NETWORK, TaskSpec, environment_network};
+use havre_core::task::spec::{EDGE_NETWORK, TaskSpec};
 use havre_core::task::{EngineState, Healthcheck};
 use havre_core::time::Timestamp;
 
@@ -99,8 +99,8 @@ impl DockerEngine {
     async fn create_container(&self, task: &TaskSpec) -> Result<String, EngineError> {
         self.check_needs(task).await?;
         let options = CreateContainerOptionsBuilder::default().name(&task.name).build();
-        let network = self.network_name(&environment_network(task.environment));
-        let body = derive_container(&self.installation, task, &network);
+        let network = task.private_network().map(|network| self.network_name(&network));
+        let body = derive_container(&self.installation, task, network.as_deref());
         let made = self.client()?.create_container(Some(options), body).await;
         Ok(made.map_err(|error| self.explain(&format!("make task `{}`", task.name), error))?.id)
     }
@@ -111,7 +111,7 @@ impl DockerEngine {
             return Err(EngineError::not_found("image", &task.image.to_string()));
         }
         let edge = task.edge_address.map(|_| EDGE_NETWORK.to_owned());
-        for network in edge.into_iter().chain([environment_network(task.environment)]) {
+        for network in edge.into_iter().chain(task.private_network()) {
             if self.find_network(&network).await?.is_none() {
                 return Err(EngineError::not_found("network", &network));
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use havre_core::artifact::{Digest, ImageRef};
-use havre_core::task::spec::{EDGE_NETWORK, Purpose, TaskSpec, environment_network};
+use havre_core::task::spec::{EDGE_NETWORK, Purpose, TaskSpec};
 use havre_core::task::{EngineState, Healthcheck};
 use havre_core::time::Timestamp;
 use tokio::sync::broadcast;
@@ -157,7 +157,7 @@ impl World {
             return Err(EngineError::not_found("image", &spec.image.to_string()));
         };
         let edge = spec.edge_address.map(|_| EDGE_NETWORK.to_owned());
-        for network in edge.into_iter().chain([environment_network(spec.environment)]) {
+        for network in edge.into_iter().chain(spec.private_network()) {
             match self.networks.get(&network) {
                 Some(Some(_)) => {}
                 Some(None) => return Err(EngineError::foreign("network", &network)),
@@ -314,7 +314,7 @@ impl World {
             return Err(EngineError::foreign("network", name));
         }
         let is_on_it = |spec: &TaskSpec| {
-            environment_network(spec.environment) == name
+            spec.private_network().is_some_and(|network| network == name)
                 || (name == EDGE_NETWORK && spec.edge_address.is_some())
         };
         if self.ours().any(|(_, o)| o.is_running() && is_on_it(&o.spec)) {
@@ -380,8 +380,8 @@ fn describe(name: &str, ours: &Ours) -> EngineTask {
     if let Some(address) = ours.spec.edge_address {
         addresses.insert(EDGE_NETWORK.to_owned(), address);
     }
-    if ours.is_running() {
-        addresses.insert(environment_network(ours.spec.environment), ours.private_address);
+    if let Some(network) = ours.spec.private_network().filter(|_| ours.is_running()) {
+        addresses.insert(network, ours.private_address);
     }
     EngineTask {
         name: name.to_owned(),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use havre_core::artifact::Digest;
-use havre_core::id::{ServiceId, TaskId};
+use havre_core::id::{BuildId, ServiceId, TaskId};
 use havre_core::service::spec::StopSignal;
-use havre_core::task::spec::Purpose;
+use havre_core::task::spec::{NO_RELEASE, Purpose};
 use havre_core::task::{EngineState, Healthcheck};
 use havre_core::time::Timestamp;
 use havre_engine::error::EngineError;
@@ -240,6 +240,18 @@ pub(crate) async fn what_is_missing_is_named<W: World>(world: &W) {
     let absent = EngineError::not_found("task", &spec.name);
     assert_eq!(engine.logs(&spec.name, LogQuery::default()).await.map(drop), Err(absent.clone()));
     assert_eq!(engine.exec(&spec.name, &shell("true")).await.map(drop), Err(absent));
+}
+
+pub(crate) async fn a_test_meets_no_network_of_ours<W: World>(world: &W) {
+    let mut spec = task(world, "api", Act::Runs).await;
+    spec.purpose = Purpose::Test { build: BuildId::new(12) };
+    spec.release = NO_RELEASE;
+    // No network of ours is there, and none is needed.
+    world.engine().ensure_task(&spec).await.expect("a task");
+    let found = find(world, &spec.name).await.expect("it is there");
+    assert_eq!((found.purpose, found.release), (spec.purpose, NO_RELEASE));
+    assert!(!found.addresses.contains_key(&private_network(world).name), "{found:?}");
+    assert_eq!(found.edge_address(), None);
 }
 
 pub(crate) async fn a_name_taken_by_another_task_is_a_conflict<W: World>(world: &W) {

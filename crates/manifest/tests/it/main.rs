@@ -3,5 +3,6 @@
 mod manifest;
 mod manifest_edge;
 mod manifest_job;
+mod manifest_test;
 mod previews;
 mod site_purge;

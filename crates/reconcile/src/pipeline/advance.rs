@@ -1,4 +1,4 @@
-//! Moves a pipeline on that builds or deploys: one step, decided by `havre_core::pipeline::plan` from rows and recorded
+//! Moves a pipeline on that tests, builds or deploys: one step, decided by `havre_core::pipeline::plan` from rows and recorded
 //! with its consequences in the same transaction. Tests: `tests/it/pipeline.rs`.
 
 use havre_core::build::{Build, State as BuildState};
@@ -34,7 +34,7 @@ fn choose(view: &View<'_>, id: PipelineId) -> Result<Step, StoreError> {
         rows.push((build.spec.name.to_string(), build, deployment));
     }
     let parts: Vec<Part<'_>> = rows.iter().map(part).collect();
-    Ok(step(&parts))
+    Ok(step(&view.get_pipeline(id)?.state, &parts))
 }
 
 fn part((service, build, deployment): &(String, Build, Option<Deployment>)) -> Part<'_> {
@@ -46,6 +46,7 @@ fn part((service, build, deployment): &(String, Build, Option<Deployment>)) -> P
 fn record(tx: &mut Tx<'_>, pipeline: &Pipeline, now: Timestamp) -> Result<(), StoreError> {
     let to = match choose(tx, pipeline.id)? {
         Step::Wait => return Ok(()),
+        Step::Build => State::Building { since: now },
         Step::Deploy { builds } => {
             for build in builds {
                 deploy(tx, build, now)?;

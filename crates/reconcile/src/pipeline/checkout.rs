@@ -1,6 +1,6 @@
-//! Turns a commit into queued builds: reads `havre.toml`, packs what each service is built from straight out of the
+//! Turns a commit into queued tests and builds: reads `havre.toml`, packs what each service is built from straight out of the
 //! repository, and records the configuration and every build in one transaction. Nothing of the commit is unpacked
-//! onto a disk. Tests: `tests/it/pipeline.rs`.
+//! onto a disk. Tests: `tests/it/pipeline.rs`, `tests/it/pipeline_test.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use havre_build::builder::BuildError;
 use havre_build::context::{ContextWriter, context_path};
 use havre_core::build::ignore::Ignore;
+use havre_core::build::test::TestSpec;
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
-use havre_core::pipeline::{Pipeline, Stage, State};
+use havre_core::pipeline::{Pipeline, Stage, State, Untouched};
 use havre_core::quantity::ByteSize;
 use havre_core::service::spec::{ImageSource, ServiceSpec, SiteSource, Work};
 use havre_source::{SourceError, Tree, plan_context};
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::pipeline::context::Commit;
-use crate::pipeline::{read, specs};
+use crate::pipeline::{read, specs, untouched};
 use crate::world::World;
 
 /// Largest context.
@@ -62,6 +63,9 @@ impl From<SourceError> for CheckoutError {
 /// A service and what it is built from; the file goes with it unless a build takes it.
 struct Prepared {
     spec: ServiceSpec,
+    test: Option<TestSpec>,
+    /// Why it is left as it is.
+    untouched: Option<String>,
     context: Option<Packed>,
 }
 
@@ -69,6 +73,19 @@ struct Prepared {
 struct Packed(Option<PathBuf>);
 
 impl Packed {
+    /// A second name for the same file: what is tested is what is built.
+    fn share(&self, target: &Path) -> std::io::Result<()> {
+        let Some(path) = self.0.as_ref() else { return Ok(()) };
+        match std::fs::hard_link(path, target) {
+            // Of a transaction that was given up: its number was given again.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                std::fs::remove_file(target)?;
+                std::fs::hard_link(path, target)
+            }
+            linked => linked,
+        }
+    }
+
     fn publish(mut self, target: &Path) -> std::io::Result<()> {
         match self.0.as_ref() {
             Some(path) => std::fs::rename(path, target)?,
@@ -143,17 +160,22 @@ async fn check_out(
     let head = read::head(world, &pipeline.project, &pipeline.commit).await?;
     let manifest = head.manifest.map_err(CheckoutError::Commit)?;
     let specs = specs::of(world, pipeline, &manifest).await?;
+    let mut left = untouched::find(world, pipeline, (&manifest, specs.as_slice())).await?;
     let mut prepared = Vec::new();
     for spec in specs {
-        let context = pack(world, pipeline, &head.tree, &spec, cancel).await?;
-        prepared.push(Prepared { spec, context });
+        let untouched = left.remove(&spec.name);
+        let context = match untouched {
+            Some(_) => None,
+            None => pack(world, pipeline, &head.tree, &spec, cancel).await?,
+        };
+        let test = manifest.test(&spec.name).cloned();
+        prepared.push(Prepared { spec, test, untouched, context });
     }
     let (row, at, build_dir) = (pipeline.clone(), world.now(), world.settings.build_dir.clone());
     let by = pipeline.cause.actor().clone();
     let stored = world.store.write(at, by, move |tx| {
-        let now = tx.at();
-        record(tx, &row, prepared, &build_dir)?;
-        tx.set_pipeline_state(row.id, &row.state, State::Building { since: now })
+        let to = record(tx, &row, prepared, &build_dir)?;
+        tx.set_pipeline_state(row.id, &row.state, to)
     });
     match stored.await {
         Ok(()) => {
@@ -165,25 +187,51 @@ async fn check_out(
     }
 }
 
-/// Applies the configuration of the commit and queues a build for each of its services.
+/// Applies the configuration of the commit and queues the tests and builds of its services; what the pipeline does next.
 fn record(
     tx: &mut Tx<'_>,
     pipeline: &Pipeline,
     prepared: Vec<Prepared>,
     build_dir: &Path,
-) -> Result<(), StoreError> {
+) -> Result<State, StoreError> {
     let environment = tx.ensure_environment(pipeline.project.clone(), pipeline.environment.clone())?;
     let specs = prepared.iter().map(|one| one.spec.clone()).collect();
     let applied = tx.apply_services(environment.id, specs)?;
-    for (Prepared { context, .. }, (service, _)) in prepared.into_iter().zip(applied) {
-        let build = tx.create_pipeline_build(pipeline, &service)?;
-        if let Some(context) = context {
-            let target = context_path(build_dir, build.id);
-            let doing = "put the context of a build at";
-            context.publish(&target).map_err(|source| StoreError::File { doing, path: target, source })?;
+    let (mut untouched, mut has_builds, mut has_tests) = (Vec::new(), false, false);
+    for (one, (service, _)) in prepared.into_iter().zip(applied) {
+        if let Some(reason) = one.untouched {
+            untouched.push(Untouched { service: one.spec.name, reason });
+            continue;
         }
+        has_builds = true;
+        if let Some(test) = one.test {
+            has_tests = true;
+            let build = tx.create_pipeline_test(pipeline, &service, test)?;
+            put(one.context.as_ref(), build_dir, build.id, Packed::share)?;
+        }
+        let build = tx.create_pipeline_build(pipeline, &service)?;
+        put(one.context, build_dir, build.id, Packed::publish)?;
     }
-    Ok(())
+    tx.set_pipeline_untouched(pipeline.id, &untouched)?;
+    let since = tx.at();
+    Ok(match (has_builds, has_tests) {
+        (false, _) => State::Succeeded { at: since },
+        (true, true) => State::Testing { since },
+        (true, false) => State::Building { since },
+    })
+}
+
+/// Gives a context its place, where there is one.
+fn put<T>(
+    context: Option<T>,
+    build_dir: &Path,
+    build: BuildId,
+    act: impl FnOnce(T, &Path) -> std::io::Result<()>,
+) -> Result<(), StoreError> {
+    let Some(context) = context else { return Ok(()) };
+    let target = context_path(build_dir, build);
+    let doing = "put the context of a build at";
+    act(context, &target).map_err(|source| StoreError::File { doing, path: target, source })
 }
 
 /// Packs the context of a service; `None` for one that runs a finished image.

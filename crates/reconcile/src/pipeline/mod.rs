@@ -9,6 +9,7 @@ mod fetch;
 mod judge;
 pub(crate) mod read;
 mod specs;
+mod untouched;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -167,7 +168,9 @@ pub async fn activate(world: &World) -> Result<bool, PipelineError> {
     for pipeline in world.store.read(|view| view.list_open_pipelines()).await? {
         match pipeline.state {
             State::CheckingOut { .. } => checkout::start(world, pipeline),
-            State::Building { .. } | State::Deploying { .. } => advance::advance(world, pipeline).await?,
+            State::Testing { .. } | State::Building { .. } | State::Deploying { .. } => {
+                advance::advance(world, pipeline).await?;
+            }
             _ => {}
         }
     }

@@ -12,6 +12,8 @@ mod image;
 mod job;
 mod job_restart;
 mod pipeline;
+mod pipeline_paths;
+mod pipeline_test;
 mod preview;
 mod promotion;
 mod public;

@@ -34,16 +34,16 @@ branch = "develop"
 hosts = { api = ["api.staging.example"] }
 "#;
 
-fn project() -> ProjectName {
+pub(crate) fn project() -> ProjectName {
     "dropit".parse().unwrap()
 }
 
-fn branch(name: &str) -> BranchName {
+pub(crate) fn branch(name: &str) -> BranchName {
     name.parse().unwrap()
 }
 
 /// Pushes a commit with these files beside the usual ones.
-fn push(outside: &Outside, name: &str, files: &[(&str, &str)]) -> CommitId {
+pub(crate) fn push(outside: &Outside, name: &str, files: &[(&str, &str)]) -> CommitId {
     let mut all = vec![
         ("havre.toml", FakeFile::text(MANIFEST)),
         ("Dockerfile", FakeFile::text("FROM scratch\n")),
@@ -65,21 +65,21 @@ fn know_images(outside: &Outside) {
     }
 }
 
-async fn turn(control: &Control) {
+pub(crate) async fn turn(control: &Control) {
     know_images(&control.outside);
     pipeline::notice(&control.world).await.unwrap();
     pipeline::activate(&control.world).await.unwrap();
     control.background().await;
 }
 
-async fn pipelines(control: &Control) -> Vec<Pipeline> {
+pub(crate) async fn pipelines(control: &Control) -> Vec<Pipeline> {
     let mut all = control.world.store.read(|view| view.list_pipelines(&project(), 100)).await.unwrap();
     all.reverse();
     all
 }
 
 /// Goes on until no pipeline is open.
-async fn settle(control: &Control) {
+pub(crate) async fn settle(control: &Control) {
     for _ in 0..50 {
         turn(control).await;
         control.activate().await;

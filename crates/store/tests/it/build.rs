@@ -1,7 +1,9 @@
 //! Builds.
 
 use havre_core::artifact::ImageRef;
-use havre_core::build::State;
+use havre_core::build::report::Steps;
+use havre_core::build::test::TestSpec;
+use havre_core::build::{Purpose, State};
 use havre_core::id::BuildId;
 use havre_store::StoreError;
 
@@ -65,4 +67,49 @@ async fn base_images_are_remembered_with_their_digests() {
     assert_eq!(world.store.read(move |view| view.list_build_bases(id)).await.unwrap(), expected);
     let unknown = world.store.read(|view| view.list_build_bases(BuildId::new(9))).await;
     assert_eq!(unknown.unwrap_err().to_string(), "there is no build b9");
+}
+
+#[tokio::test]
+async fn a_test_is_a_part_of_its_pipeline_and_no_build_of_its_service() {
+    let world = World::new();
+    let service = world.service().await;
+    let test: TestSpec = serde_json::from_value(serde_json::json!({
+        "command": ["npm", "test"], "timeout": "10m", "memory": "1GB",
+    }))
+    .unwrap();
+    let wanted = test.clone();
+    let (pipeline, row) = world
+        .write(1, move |tx| {
+            let pipeline = tx.create_pipeline(crate::pipeline::new("production"))?;
+            let service = tx.get_service(service)?;
+            let row = tx.create_pipeline_test(&pipeline, &service, wanted)?;
+            Ok((pipeline.id, row))
+        })
+        .await;
+    assert_eq!((&row.purpose, row.pipeline), (&Purpose::Test(test), Some(pipeline)));
+    let running = State::Running { since: at(2) };
+    let to = running.clone();
+    world.write(2, move |tx| tx.set_build_state(row.id, &State::Queued, to)).await;
+    world
+        .write(7, move |tx| {
+            tx.set_build_steps(row.id, Steps { total: 4, cached: 3 })?;
+            tx.set_build_state(row.id, &running, State::Passed { at: at(7) })
+        })
+        .await;
+    let (builds, parts, open) = world
+        .store
+        .read(move |view| {
+            Ok((
+                view.list_builds(service, 10)?,
+                view.list_pipeline_builds(pipeline)?,
+                view.list_open_builds()?,
+            ))
+        })
+        .await
+        .unwrap();
+    assert_eq!((builds, open), (vec![], vec![]));
+    let report = &parts[0].report;
+    assert_eq!((report.started_at, report.ended_at), (Some(at(2)), Some(at(7))));
+    assert_eq!(report.steps, Steps { total: 4, cached: 3 });
+    assert_eq!(world.story().await.last().map(String::as_str), Some("test b1 passed"));
 }

@@ -2,7 +2,7 @@
 
 use havre_core::event::Actor;
 use havre_core::pipeline::push::Verdict;
-use havre_core::pipeline::{Cause, Stage, State};
+use havre_core::pipeline::{Cause, Stage, StageTime, State, Untouched};
 use havre_core::source::{CommitId, RefName};
 use havre_store::{NewPipeline, StoreError};
 
@@ -16,7 +16,7 @@ fn commit(digit: char) -> CommitId {
     digit.to_string().repeat(40).parse().expect("is a commit")
 }
 
-fn new(environment: &str) -> NewPipeline {
+pub(crate) fn new(environment: &str) -> NewPipeline {
     NewPipeline {
         project: "dropit".parse().expect("is a name"),
         environment: environment.parse().expect("is a name"),
@@ -92,4 +92,25 @@ async fn a_push_is_looked_at_once_and_again_when_the_branch_moves() {
     assert_eq!(waiting().await, [commit('c')], "looked at anew");
     world.write(7, move |tx| tx.note_push(&project(), &main(), None)).await;
     assert_eq!(waiting().await, []);
+}
+
+#[tokio::test]
+async fn its_stages_and_what_it_leaves_are_kept() {
+    let world = World::new();
+    let id = world.write(1, |tx| Ok(tx.create_pipeline(new("production"))?.id)).await;
+    let reading = State::CheckingOut { since: at(2) };
+    let to = reading.clone();
+    world.write(2, move |tx| tx.set_pipeline_state(id, &State::Queued, to)).await;
+    let untouched = Untouched { service: "web".parse().unwrap(), reason: "nothing has changed".to_owned() };
+    let noted = vec![untouched.clone()];
+    world
+        .write(5, move |tx| {
+            tx.set_pipeline_untouched(id, &noted)?;
+            tx.set_pipeline_state(id, &reading, State::Testing { since: at(5) })
+        })
+        .await;
+    let row = world.store.read(move |view| view.get_pipeline(id)).await.unwrap();
+    let time = |stage, since, until| StageTime { stage, since: at(since), until };
+    assert_eq!(row.stages, [time(Stage::Checkout, 2, Some(at(5))), time(Stage::Test, 5, None)]);
+    assert_eq!(row.untouched, [untouched]);
 }

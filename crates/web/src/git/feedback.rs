@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use havre_core::build::State as BuildState;
+use havre_core::build::{Build, State as BuildState};
 use havre_core::event::Actor;
 use havre_core::id::{BuildId, PipelineId, ReleaseId};
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
-use havre_core::pipeline::{Pipeline, State};
+use havre_core::pipeline::{Pipeline, Stage, State};
 use havre_core::release::event::Event as ReleaseEvent;
 use havre_store::{StoreError, View};
 use tokio::sync::mpsc;
@@ -146,11 +146,9 @@ struct Seen {
     parts: Vec<Part>,
 }
 
-/// One service of a pipeline.
+/// One test or build of a pipeline.
 struct Part {
-    service: String,
-    build: BuildId,
-    state: BuildState,
+    build: Build,
     /// State of its deployment, once there is one.
     deployment: Option<&'static str>,
     /// How much larger its release is than the one before, where that is worth a line.
@@ -168,8 +166,7 @@ impl Seen {
                 growth = growth_of(view, row.release)?;
                 deployment = Some(row.state.name());
             }
-            let service = build.spec.name.to_string();
-            parts.push(Part { service, build: build.id, state: build.state, deployment, growth });
+            parts.push(Part { build, deployment, growth });
         }
         Ok(Self { pipeline, parts })
     }
@@ -189,6 +186,8 @@ struct Told {
     pipelines: BTreeMap<PipelineId, &'static str>,
     parts: BTreeMap<BuildId, (&'static str, Option<&'static str>)>,
     grown: BTreeSet<BuildId>,
+    /// Pipelines whose untouched services were named.
+    untouched: BTreeSet<PipelineId>,
 }
 
 impl Told {
@@ -200,11 +199,18 @@ impl Told {
         if is_new {
             lines.push(format!("{id}: {} to {environment}", commit.short()));
         }
-        for Part { service, build, state: build_state, deployment, growth } in &seen.parts {
-            let now = (build_state.name(), *deployment);
-            let before = self.parts.insert(*build, now);
+        let untouched = &seen.pipeline.untouched;
+        if !untouched.is_empty() && self.untouched.insert(*id) {
+            lines.extend(
+                untouched.iter().map(|one| format!("  {}: left as it is: {}", one.service, one.reason)),
+            );
+        }
+        for Part { build, deployment, growth } in &seen.parts {
+            let service = &build.spec.name;
+            let now = (build.state.name(), *deployment);
+            let before = self.parts.insert(build.id, now);
             if before.map(|(name, _)| name) != Some(now.0) {
-                lines.extend(of_build(service, *build, build_state));
+                lines.extend(of_build(build));
             }
             if let Some(name) = deployment
                 && before.and_then(|(_, name)| name) != Some(*name)
@@ -212,7 +218,7 @@ impl Told {
                 lines.push(format!("  {service}: {name}"));
             }
             if let Some(growth) = growth
-                && self.grown.insert(*build)
+                && self.grown.insert(build.id)
             {
                 lines.push(format!("  {service}: {growth}"));
             }
@@ -224,28 +230,36 @@ impl Told {
     }
 }
 
-fn of_build(service: &str, build: BuildId, state: &BuildState) -> Vec<String> {
-    match state {
+fn of_build(build: &Build) -> Vec<String> {
+    let (id, service) = (build.id, &build.spec.name);
+    let what = if build.is_test() { "test" } else { "build" };
+    match &build.state {
         BuildState::Failed { reason, step, last_lines, .. } => {
             let at = if step.is_empty() { String::new() } else { format!(" at {step}") };
-            let head = format!("  {service}: build {build} failed{at}: {reason}");
+            let head = format!("  {service}: {what} {id} failed{at}: {reason}");
             std::iter::once(head).chain(last_lines.iter().map(|line| format!("    {line}"))).collect()
         }
+        BuildState::Passed { .. } => vec![format!("  {service}: test {id} passed")],
         BuildState::Succeeded { .. } => Vec::new(),
-        other => vec![format!("  {service}: build {build} is {}", other.name())],
+        other => vec![format!("  {service}: {what} {id} is {}", other.name())],
     }
 }
 
 fn of_end(pipeline: &Pipeline) -> Vec<String> {
-    let Pipeline { id, environment, state, .. } = pipeline;
+    let Pipeline { id, environment, state, stages, .. } = pipeline;
     let line = match state {
+        State::Succeeded { .. } if !stages.iter().any(|one| one.stage == Stage::Deploy) => {
+            format!("{id}: succeeded, there was nothing to do")
+        }
         State::Succeeded { .. } => format!("{id}: succeeded, {environment} has it"),
         State::Failed { stage, reason, .. } => format!("{id}: FAILED ({}): {reason}", stage.name()),
         State::Cancelled { .. } => format!("{id}: was cancelled"),
         State::Superseded { by, .. } => format!("{id}: gave way to the newer push {by}"),
-        State::Queued | State::CheckingOut { .. } | State::Building { .. } | State::Deploying { .. } => {
-            return Vec::new();
-        }
+        State::Queued
+        | State::CheckingOut { .. }
+        | State::Testing { .. }
+        | State::Building { .. }
+        | State::Deploying { .. } => return Vec::new(),
     };
     vec![line]
 }

@@ -5,9 +5,9 @@ pub mod get;
 pub mod list;
 pub mod rerun;
 
-use havre_api::pipeline::{PipelinePart, StatusReport};
+use havre_api::pipeline::{PipelinePart, PipelineStage, StatusReport, UntouchedService};
 use havre_core::build::State as BuildState;
-use havre_core::pipeline::Pipeline;
+use havre_core::pipeline::{Pipeline, StageTime, Untouched};
 use havre_store::{StatusRow, View};
 
 use crate::error::Refusal;
@@ -20,14 +20,21 @@ pub(crate) fn wire(view: &View<'_>, row: Pipeline) -> Result<havre_api::pipeline
             BuildState::Succeeded { deployment, .. } => Some(view.get_deployment(*deployment)?),
             _ => None,
         };
+        let report = build.report;
         parts.push(PipelinePart {
             service: build.spec.name.clone(),
+            is_test: build.is_test(),
             build: build.id,
             build_state: build.state.name().to_owned(),
+            started_at: report.started_at,
+            ended_at: report.ended_at,
+            steps: (!report.steps.is_empty()).then(|| report.steps.into()),
             deployment: deployment.as_ref().map(|deployment| deployment.id),
             deployment_state: deployment.map(|deployment| deployment.state.name().to_owned()),
         });
     }
+    let stage = |StageTime { stage, since, until }| PipelineStage { stage, since, until };
+    let untouched = |Untouched { service, reason }| UntouchedService { service, reason };
     Ok(havre_api::pipeline::Pipeline {
         id: row.id,
         project: row.project,
@@ -38,7 +45,9 @@ pub(crate) fn wire(view: &View<'_>, row: Pipeline) -> Result<havre_api::pipeline
         author: row.author,
         cause: row.cause,
         state: row.state,
+        stages: row.stages.into_iter().map(stage).collect(),
         parts,
+        untouched: row.untouched.into_iter().map(untouched).collect(),
         status: view.find_status(row.id)?.map(report),
         created_at: row.created_at,
     })

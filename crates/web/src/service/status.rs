@@ -74,7 +74,8 @@ pub(crate) fn derive(view: &View<'_>, service: Service, edges: &Edges) -> Result
         deployments.push(deployment::wire(view, row, service.place.clone())?);
     }
     let mut builds = Vec::new();
-    for row in view.list_open_builds()?.into_iter().filter(|build| build.service == service.id) {
+    let is_its = |build: &havre_core::build::Build| build.service == service.id && !build.is_test();
+    for row in view.list_open_builds()?.into_iter().filter(is_its) {
         builds.push(build::wire(view, row, service.place.clone())?);
     }
     let failures = view

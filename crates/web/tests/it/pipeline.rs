@@ -33,7 +33,8 @@ async fn lists_and_one() {
     let expected = json!({
         "id": "i1", "project": "dropit", "environment": "production", "reference": "refs/heads/main",
         "commit": "a".repeat(40), "subject": "Say hello", "author": "Ada",
-        "cause": { "kind": "push", "by": { "kind": "local" } }, "state": { "state": "queued" }, "parts": [],
+        "cause": { "kind": "push", "by": { "kind": "local" } }, "state": { "state": "queued" },
+        "stages": [], "parts": [], "untouched": [],
         "created_at": "2026-11-24T10:00:00.000Z",
     });
     assert_eq!(world.get("/v1/pipelines/i1").await, (200, expected.clone()));

@@ -1,9 +1,9 @@
 //! What follows from events: one table with a project that has most of what can be set, and what each other setting changes.
 
 use havre_core::artifact::ImageRef;
+use havre_core::glob::{Glob, Paths};
 use havre_core::source::{CommitId, RefName};
-use havre_webhook::glob::Glob;
-use havre_webhook::judge::{Ignored, Paths, Rules, Verdict, judge};
+use havre_webhook::judge::{Ignored, Rules, Verdict, judge};
 use havre_webhook::payload::{Action, Event, ImagePushed, PullRequest, Push, read};
 use proptest::prelude::*;
 

@@ -2,9 +2,9 @@
 
 use std::error::Error as _;
 
-use havre_webhook::glob::Glob;
+use havre_core::glob::{Glob, Paths};
 use havre_webhook::headers::Headers;
-use havre_webhook::judge::{Paths, Rules, judge};
+use havre_webhook::judge::{Rules, judge};
 use havre_webhook::payload::{
     BODY_MAX, Contents, DEPTH_MAX, EVENTS_MAX, Event, PayloadError, PullRequest, Push, read,
 };

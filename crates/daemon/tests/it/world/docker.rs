@@ -98,7 +98,7 @@ pub(crate) struct Moment {
     pub(crate) what: String,
     /// Name of the container.
     pub(crate) container: String,
-    /// Why it exists: `task`, `release-command`, `one-off` or `job`.
+    /// Why it exists: `task`, `release-command`, `one-off`, `job` or `test`.
     pub(crate) purpose: String,
 }
 

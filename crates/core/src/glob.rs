@@ -4,8 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use havre_core::build::pattern::Pattern;
 use serde::{Deserialize, Serialize};
+
+use crate::build::pattern::Pattern;
 
 /// Longest text.
 const GLOB_MAX: usize = 512;
@@ -85,6 +86,31 @@ impl fmt::Display for Glob {
     }
 }
 
+/// Which paths of a repository matter. A pattern covers what lies below what it matches, as in a `.dockerignore`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// These matter; when there is none, all do.
+    pub include: Vec<Glob>,
+    /// These do not, even if they are included.
+    pub exclude: Vec<Glob>,
+}
+
+impl Paths {
+    /// Whether a push with these changes matters.
+    pub fn is_concerned(&self, changed: &[String]) -> bool {
+        let matters = |path: &String| {
+            let is_in = self.include.is_empty() || self.include.iter().any(|glob| glob.covers(path));
+            is_in && !self.exclude.iter().any(|glob| glob.covers(path))
+        };
+        changed.iter().any(matters)
+    }
+
+    /// Whether every push matters.
+    pub fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +145,19 @@ mod tests {
             assert!(!glob(text).covers("apps2/api/src/main.rs"), "{text}");
         }
         assert!(glob("**/*.md").covers("docs/a.md") && !glob("*.md").covers("docs/a.md"));
+    }
+
+    #[test]
+    fn excluded_paths_do_not_matter() {
+        let globs = |texts: &[&str]| texts.iter().map(|text| glob(text)).collect::<Vec<Glob>>();
+        let paths = Paths { include: globs(&["apps/api"]), exclude: globs(&["**/*.md"]) };
+        let is_concerned = |changed: &[&str]| {
+            paths.is_concerned(&changed.iter().map(|path| (*path).to_owned()).collect::<Vec<String>>())
+        };
+        assert!(is_concerned(&["apps/web/a.ts", "apps/api/a.ts"]));
+        assert!(!is_concerned(&["apps/api/README.md", "apps/web/a.ts"]));
+        assert!(!is_concerned(&[]));
+        assert!(Paths::default().is_empty() && !paths.is_empty());
     }
 
     #[test]
