@@ -417,7 +417,7 @@ pub const PREVIEWS: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 23] = [
+pub const TABLES: [&Keys; 24] = [
     &ROOT,
     &SERVICE,
     &HEALTH,

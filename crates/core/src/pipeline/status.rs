@@ -41,7 +41,7 @@ impl CommitStatus {
     pub const fn of(state: &State) -> Self {
         match state {
             State::Queued | State::CheckingOut { .. } => Self::Pending,
-            State::Building { .. } | State::Deploying { .. } => Self::Running,
+            State::Testing { .. } | State::Building { .. } | State::Deploying { .. } => Self::Running,
             State::Succeeded { .. } => Self::Success,
             State::Failed { .. } => Self::Failure,
             State::Cancelled { .. } | State::Superseded { .. } => Self::Cancelled,
@@ -71,13 +71,14 @@ pub fn describe(pipeline: &Pipeline) -> String {
     let Pipeline { id, environment, state, .. } = pipeline;
     match state {
         State::Queued | State::CheckingOut { .. } => format!("{id} is about to begin"),
-        State::Building { .. } | State::Deploying { .. } => {
-            format!("{id} builds everything, then deploys it to {environment}")
+        State::Testing { .. } | State::Building { .. } | State::Deploying { .. } => {
+            format!("{id} tests and builds everything, then deploys it to {environment}")
         }
         State::Succeeded { .. } => format!("{id}: users of {environment} get this commit"),
         State::Failed { stage, .. } => {
             let doing = match stage {
                 Stage::Checkout => "when it read the commit",
+                Stage::Test => "in a test, so nothing was deployed",
                 Stage::Build => "in a build, so nothing was deployed",
                 Stage::Deploy => "in a deployment",
             };

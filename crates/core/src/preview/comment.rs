@@ -76,6 +76,7 @@ fn words(state: &PipelineState) -> String {
     match state {
         PipelineState::Queued => "waits for its turn".to_owned(),
         PipelineState::CheckingOut { .. } | PipelineState::Building { .. } => "is being built".to_owned(),
+        PipelineState::Testing { .. } => "is being tested".to_owned(),
         PipelineState::Deploying { .. } => "is being deployed".to_owned(),
         PipelineState::Succeeded { .. } => "ready".to_owned(),
         PipelineState::Failed { stage, .. } => format!("failed ({})", stage.name()),

@@ -53,7 +53,7 @@ pub(crate) async fn open(
     let (status, answer) = match decision(&state, &project, number, until).await {
         Some(Verdict::Started { pipelines }) => {
             let urls = urls(&pipelines);
-            (StatusCode::ACCEPTED, DeliveryAnswer::Started { pipelines, urls })
+            (StatusCode::ACCEPTED, DeliveryAnswer::Started { pipelines, builds: Vec::new(), urls })
         }
         Some(Verdict::Ignored { reason }) => (StatusCode::OK, DeliveryAnswer::Ignored { reason }),
         None => (StatusCode::ACCEPTED, DeliveryAnswer::Accepted),
