@@ -21,6 +21,7 @@ pub mod remote;
 pub mod route_change;
 pub mod route_table;
 pub mod service;
+pub mod ssh_key;
 pub mod task;
 pub mod traffic;
 pub mod webhook;

@@ -6,7 +6,8 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, project, release, remote, service, task, version, webhook,
+    environment, event, issuer, job, pipeline, project, release, remote, service, ssh_key, task, version,
+    webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -91,6 +92,9 @@ enum Command {
     /// Access tokens of the server; only on its own machine
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keys by which people push over SSH; only on the server's own machine
+    #[command(subcommand)]
+    SshKey(SshKeyCommand),
     /// The servers you know
     #[command(subcommand)]
     Context(ContextCommand),
@@ -219,6 +223,16 @@ enum TokenCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum SshKeyCommand {
+    /// Add a public key; with --project for that one only, else for every project
+    Add(ssh_key::add::Options),
+    /// List them
+    List,
+    /// Remove one; it stops to work at once
+    Remove(ssh_key::remove::Options),
+}
+
+#[derive(Debug, Subcommand)]
 enum ContextCommand {
     /// Remember a server
     Add(context::add::Options),
@@ -273,6 +287,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Token(TokenCommand::Create(options)) => access::create::run(&invocation, options).await,
         Command::Token(TokenCommand::List) => access::list::run(&invocation).await,
         Command::Token(TokenCommand::Revoke(options)) => access::revoke::run(&invocation, options).await,
+        Command::SshKey(command) => run_ssh_key(&invocation, command).await,
         Command::Context(ContextCommand::Add(options)) => {
             context::add::run(options, invocation.global.insecure)
         }
@@ -308,6 +323,14 @@ async fn run_remote(invocation: &Invocation, command: RemoteCommand) -> Result<E
         RemoteCommand::Set(options) => remote::set::run(invocation, options).await,
         RemoteCommand::Show => remote::show::run(invocation).await,
         RemoteCommand::Remove => remote::remove::run(invocation).await,
+    }
+}
+
+async fn run_ssh_key(invocation: &Invocation, command: SshKeyCommand) -> Result<Exit, CliError> {
+    match command {
+        SshKeyCommand::Add(options) => ssh_key::add::run(invocation, options).await,
+        SshKeyCommand::List => ssh_key::list::run(invocation).await,
+        SshKeyCommand::Remove(options) => ssh_key::remove::run(invocation, options).await,
     }
 }
 

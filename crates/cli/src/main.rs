@@ -24,6 +24,7 @@ mod project;
 mod release;
 mod remote;
 mod service;
+mod ssh_key;
 mod task;
 mod version;
 mod webhook;

@@ -310,20 +310,20 @@ fn report(commands: &[Command], results: &[Result<(), &'static str>], capabiliti
     answer
 }
 
-/// Reads the head of a push and the rest of the request.
+/// Reads the head of a push. The rest of the request is thrown away beside everything else: its end may come after the answer.
 async fn read_head(mut input: mpsc::Receiver<std::io::Result<Bytes>>) -> Result<Head, SourceError> {
     let refused = |reason: String| SourceError::Refused { reason };
     let mut reader = HeadReader::new();
-    let mut is_whole = false;
-    while let Some(chunk) = input.recv().await {
+    loop {
+        let Some(chunk) = input.recv().await else {
+            return Err(refused("the push ended before it said what it wants; try again".to_owned()));
+        };
         let chunk = chunk.map_err(|error| SourceError::failed("read the request to its end", error))?;
-        if !is_whole {
-            is_whole = reader.push(&chunk).map_err(|error| refused(error.to_string()))?;
+        if reader.push(&chunk).map_err(|error| refused(error.to_string()))? {
+            break;
         }
     }
-    if !is_whole {
-        return Err(refused("the push ended before it said what it wants; try again".to_owned()));
-    }
+    tokio::spawn(async move { while input.recv().await.is_some() {} });
     Ok(reader.into_parts().0)
 }
 

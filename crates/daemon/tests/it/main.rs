@@ -16,6 +16,7 @@ mod failure;
 mod hook;
 mod job;
 mod push;
+mod push_ssh;
 mod rollback;
 mod scale;
 mod streams;

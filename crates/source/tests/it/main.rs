@@ -40,6 +40,7 @@ contract! {
     changes_are_listed
     clients_are_told_what_there_is
     a_push_moves_refs
+    the_answer_does_not_wait_for_the_end_of_the_request
     a_push_is_checked_first
     protected_branches_are_neither_removed_nor_rewritten
     a_probe_and_what_is_no_push

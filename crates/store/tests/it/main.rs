@@ -21,6 +21,7 @@ mod route;
 mod seal;
 mod service;
 mod site;
+mod ssh_key;
 mod task;
 mod token;
 mod waiting;

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, Read as _};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -24,6 +25,9 @@ use crate::state::AppState;
 
 /// Chunks on their way, each way.
 const CHUNKS: usize = 16;
+/// Longest silence of a client of SSH. It keeps its side open, and says nothing, until git has unpacked and answered what it has sent;
+/// one that has gone is noticed by sshd, which ends the program behind it. No exchange lasts longer.
+const SSH_SILENCE: Duration = Duration::from_secs(60 * 60);
 /// Largest compressed request; only those of a fetch are compressed, and they list commits.
 const PACKED_MAX: usize = 8 * 1024 * 1024;
 /// Largest such request unpacked.
@@ -72,7 +76,11 @@ async fn answer(
         let unpacked = unpack(&packed)?;
         sender.try_send(Ok(unpacked)).expect("the channel is new and has room");
     } else {
-        tokio::spawn(feed(state.clone(), request.into_body(), sender));
+        let silence = match &actor {
+            Actor::SshKey { .. } => SSH_SILENCE,
+            _ => state.limits.upload_silence,
+        };
+        tokio::spawn(feed(silence, request.into_body(), sender));
     }
     let (output, answer) = mpsc::channel::<Bytes>(CHUNKS);
     let (pushed, was_pushed) = oneshot::channel();
@@ -100,10 +108,10 @@ async fn answer(
 }
 
 /// Passes the body on as it comes; a client that falls silent or leaves ends it with an error.
-async fn feed(state: AppState, body: Body, sender: mpsc::Sender<io::Result<Bytes>>) {
+async fn feed(silence: Duration, body: Body, sender: mpsc::Sender<io::Result<Bytes>>) {
     let mut chunks = body.into_data_stream();
     loop {
-        let chunk = match tokio::time::timeout(state.limits.upload_silence, chunks.next()).await {
+        let chunk = match tokio::time::timeout(silence, chunks.next()).await {
             Ok(None) => return,
             Ok(Some(Ok(chunk))) => Ok(chunk),
             Ok(Some(Err(_))) => Err(io::ErrorKind::UnexpectedEof.into()),

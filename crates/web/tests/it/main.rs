@@ -18,6 +18,7 @@ mod refusal;
 mod remote;
 mod serve;
 mod service;
+mod ssh_key;
 mod task;
 mod webhook;
 mod world;
