@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod project;
 pub mod release;
 pub mod remote;
+pub mod repository;
 pub mod route_change;
 pub mod route_table;
 pub mod service;

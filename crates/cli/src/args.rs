@@ -6,8 +6,8 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, project, release, remote, service, ssh_key, task, version,
-    webhook,
+    environment, event, issuer, job, pipeline, project, release, remote, repository, service, ssh_key, task,
+    version, webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -68,6 +68,9 @@ enum Command {
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
+    /// The repository of the project: what is in it, and which branches are protected
+    #[command(subcommand)]
+    Repository(RepositoryCommand),
     /// Where the repository of the project is fetched from when a webhook announces a push
     #[command(subcommand)]
     Remote(RemoteCommand),
@@ -114,6 +117,16 @@ enum CiCommand {
     Rerun(pipeline::rerun::Options),
     /// Stop a pipeline; what is live stays live
     Cancel(pipeline::cancel::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum RepositoryCommand {
+    /// Show its size, when it was pushed to, and its protected branches
+    Show,
+    /// Refuse pushes that remove or rewrite a branch
+    Protect(repository::protect::Options),
+    /// Take them again
+    Unprotect(repository::protect::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -273,6 +286,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Cancel(options) => deployment::cancel::run(&invocation, options).await,
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
         Command::Ci(command) => run_ci(&invocation, command).await,
+        Command::Repository(command) => run_repository(&invocation, command).await,
         Command::Remote(command) => run_remote(&invocation, command).await,
         Command::Webhook(command) => run_webhook(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
@@ -315,6 +329,14 @@ async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, C
         JobCommand::Run(options) => job::run::run(invocation, options).await,
         JobCommand::Logs(options) => job::logs::run(invocation, options).await,
         JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
+    }
+}
+
+async fn run_repository(invocation: &Invocation, command: RepositoryCommand) -> Result<Exit, CliError> {
+    match command {
+        RepositoryCommand::Show => repository::show::run(invocation).await,
+        RepositoryCommand::Protect(options) => repository::protect::run(invocation, options, true).await,
+        RepositoryCommand::Unprotect(options) => repository::protect::run(invocation, options, false).await,
     }
 }
 

@@ -23,6 +23,7 @@ mod pipeline;
 mod project;
 mod release;
 mod remote;
+mod repository;
 mod service;
 mod ssh_key;
 mod task;

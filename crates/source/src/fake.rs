@@ -19,8 +19,8 @@ use crate::error::SourceError;
 use crate::pkt::{self, Band, FLUSH};
 use crate::push::{self, Capabilities, Command, Head, HeadReader, PushRules};
 use crate::source::{
-    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Protocol, READ_BYTES_MAX, Remote, Service, Source,
-    check_count, check_size, text,
+    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Measure, Protocol, READ_BYTES_MAX, Remote, Service,
+    Source, check_count, check_size, text,
 };
 use crate::tree::{EntryKind, ObjectId, Tree, TreeEntry};
 
@@ -392,6 +392,13 @@ impl Source for FakeSource {
             }
             failed => failed,
         }
+    }
+
+    async fn measure(&self, repository: &ProjectName) -> Result<Measure, SourceError> {
+        self.look(repository, |found| {
+            let bytes = found.blobs.values().map(|content| content.len() as u64).sum();
+            Ok(Measure { bytes, refs: found.refs.len() })
+        })
     }
 
     async fn advertise(

@@ -111,6 +111,15 @@ pub struct Remote {
     pub addresses: Vec<IpAddr>,
 }
 
+/// How large a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Bytes of everything in it.
+    pub bytes: u64,
+    /// Number of branches and tags that lead to a commit.
+    pub refs: usize,
+}
+
 /// A commit, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
@@ -161,6 +170,12 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Only those every method has.
     async fn remove(&self, repository: &ProjectName) -> Result<(), SourceError>;
+
+    /// How large the repository is.
+    ///
+    /// # Errors
+    /// [`SourceError::TooLarge`] above [`REFS_MAX`].
+    async fn measure(&self, repository: &ProjectName) -> Result<Measure, SourceError>;
 
     /// What `GET .../info/refs?service=...` answers, as a whole.
     ///

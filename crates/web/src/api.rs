@@ -10,7 +10,7 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, project, release, remote, service, ssh_key, task, webhook,
+    pipeline, project, release, remote, repository, service, ssh_key, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -148,8 +148,10 @@ fn endpoints() -> Vec<Endpoint> {
 
 /// Who may push, and to what.
 fn repository_endpoints() -> Vec<Endpoint> {
-    use Permission::Machine;
+    use Permission::{Change, Machine, Read};
     vec![
+        Endpoint::quick(Read, routes!(repository::get::get)),
+        Endpoint::quick(Change, routes!(repository::protect::protect)),
         Endpoint::quick(Machine, routes!(ssh_key::list::list)),
         Endpoint::quick(Machine, routes!(ssh_key::add::add)),
         Endpoint::quick(Machine, routes!(ssh_key::remove::remove)),

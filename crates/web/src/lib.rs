@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod project;
 pub mod release;
 pub mod remote;
+pub mod repository;
 pub mod serve;
 pub mod service;
 pub mod ssh_key;

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{PackPlan, PackSummary};
 use crate::error::SourceError;
-use crate::source::{Commit, Exchange, Exchanged, Protocol, Remote, Service, Source};
+use crate::source::{Commit, Exchange, Exchanged, Measure, Protocol, Remote, Service, Source};
 use crate::tree::{ObjectId, Tree};
 
 use command::Git;
@@ -102,6 +102,13 @@ impl Source for GitSource {
 
     async fn remove(&self, repository: &ProjectName) -> Result<(), SourceError> {
         self.repositories.remove(repository).await
+    }
+
+    async fn measure(&self, repository: &ProjectName) -> Result<Measure, SourceError> {
+        let directory = self.repositories.get(repository).await?;
+        let bytes = serve::used(&self.git, repository, &directory).await?;
+        let refs = refs::list_refs(&self.git, repository, &directory).await?.len();
+        Ok(Measure { bytes, refs })
     }
 
     async fn advertise(

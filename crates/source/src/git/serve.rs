@@ -180,7 +180,7 @@ async fn prepare(
 }
 
 /// Bytes of all objects of a repository.
-async fn used(git: &Git, repository: &ProjectName, directory: &Path) -> Result<u64, SourceError> {
+pub(super) async fn used(git: &Git, repository: &ProjectName, directory: &Path) -> Result<u64, SourceError> {
     let what = format!("measure the repository of {repository}");
     let mut command = git.command_in(directory);
     command.args(["count-objects", "-v"]);

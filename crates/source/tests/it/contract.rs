@@ -56,6 +56,21 @@ pub(crate) async fn repositories_come_and_go<W: World>(world: W) {
     assert_eq!(source.list_refs(&shop()).await.expect("is listed"), BTreeMap::new());
 }
 
+pub(crate) async fn repositories_are_measured<W: World>(world: W) {
+    let source = world.source();
+    let missing = source.measure(&shop()).await;
+    assert!(matches!(missing, Err(SourceError::RepositoryMissing { .. })), "{missing:?}");
+    source.ensure(&shop()).await.expect("is made");
+    assert_eq!(source.measure(&shop()).await.expect("is there").refs, 0);
+    let noise: String = (0..40_000).map(|number| format!("{number:x}")).collect();
+    let commit = world.commit(&shop(), None, "first", &[("a", text(&noise))]).await;
+    world.set_ref(&shop(), "refs/heads/main", &commit).await;
+    world.set_ref(&shop(), "refs/tags/v1", &commit).await;
+    let measured = source.measure(&shop()).await.expect("is there");
+    assert_eq!(measured.refs, 2);
+    assert!((10_000..1_000_000).contains(&measured.bytes), "{measured:?}");
+}
+
 pub(crate) async fn branches_and_tags_lead_to_commits<W: World>(world: W) {
     let first = world.commit(&shop(), None, "first", &[("a", text("1"))]).await;
     let second = world.commit(&shop(), Some(&first), "second", &[("a", text("2"))]).await;

@@ -29,6 +29,7 @@ macro_rules! contract {
 
 contract! {
     repositories_come_and_go
+    repositories_are_measured
     branches_and_tags_lead_to_commits
     commits_are_described
     trees_are_listed

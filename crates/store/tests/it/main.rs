@@ -17,6 +17,7 @@ mod pipeline;
 mod purge;
 mod release;
 mod remote;
+mod repository;
 mod route;
 mod seal;
 mod service;

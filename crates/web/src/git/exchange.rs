@@ -10,6 +10,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use havre_core::event::Actor;
 use havre_core::name::ProjectName;
+use havre_core::source::BranchName;
 use http::header;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt as _;
@@ -69,6 +70,10 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Told> {
     let slot = state.slot()?;
+    let protected = match verb {
+        Verb::Push => protected(state, project.clone()).await?,
+        Verb::Fetch => Vec::new(),
+    };
     let is_version_2 = is_version_2(request.headers());
     let (sender, input) = mpsc::channel(CHUNKS);
     if is_packed(&request)? {
@@ -86,8 +91,17 @@ async fn answer(
     let (pushed, was_pushed) = oneshot::channel();
     let (say, messages) = mpsc::channel(64);
     let cancel = CancellationToken::new();
-    let exchange =
-        Exchange { project: project.clone(), verb, is_version_2, input, output, pushed, messages, cancel };
+    let exchange = Exchange {
+        project: project.clone(),
+        verb,
+        is_version_2,
+        protected,
+        input,
+        output,
+        pushed,
+        messages,
+        cancel,
+    };
     // Not tied to the answer: a client that leaves does not undo what git has taken.
     let inner = state.clone();
     tokio::spawn(async move {
@@ -105,6 +119,11 @@ async fn answer(
     let body = Body::from_stream(ReceiverStream::new(answer).map(Ok::<_, Infallible>));
     let kind = format!("application/x-{}-result", verb.name());
     Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache".to_owned())], body).into_response())
+}
+
+/// Branches that a push to this project may neither remove nor rewrite.
+async fn protected(state: &AppState, project: ProjectName) -> Result<Vec<BranchName>, Refusal> {
+    Ok(state.store.read(move |view| view.list_protected_branches(&project)).await?)
 }
 
 /// Passes the body on as it comes; a client that falls silent or leaves ends it with an error.

@@ -16,6 +16,7 @@ mod node;
 mod pipeline;
 mod refusal;
 mod remote;
+mod repository;
 mod serve;
 mod service;
 mod ssh_key;
