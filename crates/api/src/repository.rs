@@ -21,7 +21,7 @@ pub struct Repository {
     pub pushed_at: Option<Timestamp>,
     /// When it was last packed anew.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub maintained_at: Option<Timestamp>,
+    pub repacked_at: Option<Timestamp>,
     /// Branches that may be neither removed nor rewritten, by name.
     #[schema(value_type = Vec<String>)]
     pub protected: Vec<BranchName>,

@@ -19,8 +19,8 @@ use crate::error::SourceError;
 use crate::pkt::{self, Band, FLUSH};
 use crate::push::{self, Capabilities, Command, Head, HeadReader, PushRules};
 use crate::source::{
-    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Measure, Protocol, READ_BYTES_MAX, Remote, Service,
-    Source, check_count, check_size, text,
+    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Measure, Protocol, READ_BYTES_MAX, Remote, Repacked,
+    Service, Source, check_count, check_size, text,
 };
 use crate::tree::{EntryKind, ObjectId, Tree, TreeEntry};
 
@@ -77,6 +77,8 @@ struct Inner {
     repositories: BTreeMap<ProjectName, Repository>,
     commits: i64,
     failures: VecDeque<SourceError>,
+    repacked: Vec<ProjectName>,
+    is_busy: bool,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +157,16 @@ impl FakeSource {
     /// The next call of any method of the seam fails so; several failures follow in order.
     pub fn fail_next(&self, error: SourceError) {
         self.lock().failures.push_back(error);
+    }
+
+    /// From now on somebody pushes all the time, or nobody does: while it is so, nothing is packed anew.
+    pub fn set_busy(&self, is_busy: bool) {
+        self.lock().is_busy = is_busy;
+    }
+
+    /// Projects whose repositories were packed anew, in order.
+    pub fn repacked(&self) -> Vec<ProjectName> {
+        self.lock().repacked.clone()
     }
 
     /// Projects that have a repository.
@@ -460,6 +472,23 @@ impl Source for FakeSource {
             Ok(Exchanged { commands, options: head.options, refused: None })
         };
         cancel.run_until_cancelled(work).await.unwrap_or(Err(SourceError::Cancelled))
+    }
+
+    async fn repack(
+        &self,
+        repository: &ProjectName,
+        cancel: CancellationToken,
+    ) -> Result<Repacked, SourceError> {
+        self.look(repository, |_| Ok(()))?;
+        if cancel.is_cancelled() {
+            return Err(SourceError::Cancelled);
+        }
+        let mut inner = self.lock();
+        if inner.is_busy {
+            return Ok(Repacked::Busy);
+        }
+        inner.repacked.push(repository.clone());
+        Ok(Repacked::Done)
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

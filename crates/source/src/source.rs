@@ -120,6 +120,15 @@ pub struct Measure {
     pub refs: usize,
 }
 
+/// What became of packing a repository anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repacked {
+    /// It was done.
+    Done,
+    /// Somebody pushes or fetches into it; later, then.
+    Busy,
+}
+
 /// A commit, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
@@ -215,6 +224,17 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
         reference: &RefName,
         cancel: CancellationToken,
     ) -> Result<Option<CommitId>, SourceError>;
+
+    /// Packs the repository anew, so that it stays small and fast. Changes nothing that anybody can see: no branch, no tag, and no object
+    /// that one of them leads to. Objects that none has led to for two weeks may go. Makes way for pushes and fetches into it.
+    ///
+    /// # Errors
+    /// [`SourceError::Cancelled`].
+    async fn repack(
+        &self,
+        repository: &ProjectName,
+        cancel: CancellationToken,
+    ) -> Result<Repacked, SourceError>;
 
     /// Who wrote a commit and what about.
     ///

@@ -17,10 +17,10 @@ CREATE TABLE protected_branches (
     PRIMARY KEY (project, branch)
 ) STRICT, WITHOUT ROWID;
 
--- When each repository was last pushed to, and when it was last put in order.
+-- When each repository was last pushed to, and when it was last packed anew.
 CREATE TABLE repositories (
     project       TEXT PRIMARY KEY,
     pushed_at     INTEGER NOT NULL,
-    maintained_at INTEGER
+    repacked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 INSERT INTO repositories (project, pushed_at) SELECT project, max(pushed_at) FROM refs GROUP BY project;

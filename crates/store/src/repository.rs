@@ -1,4 +1,4 @@
-//! What is known of the repositories served here: which branches are protected, when each was last pushed to and last put in order.
+//! What is known of the repositories served here: which branches are protected, when each was last pushed to and last packed anew.
 //! Tests: `tests/it/repository.rs`.
 
 use havre_core::name::ProjectName;
@@ -18,12 +18,12 @@ pub struct RepositoryRow {
     pub project: ProjectName,
     /// When a branch or tag of it last moved.
     pub pushed_at: Timestamp,
-    /// When it was last put in order; what was pushed since waits for that.
-    pub maintained_at: Option<Timestamp>,
+    /// When it was last packed anew; what was pushed since waits for that.
+    pub repacked_at: Option<Timestamp>,
 }
 
 /// Without a row number of its own: errors name row 0.
-const SELECT: &str = "SELECT 0, project, pushed_at, maintained_at FROM repositories";
+const SELECT: &str = "SELECT 0, project, pushed_at, repacked_at FROM repositories";
 const SELECT_BRANCH: &str = "SELECT 0, branch FROM protected_branches WHERE project = ?1";
 
 fn read(row: &Row<'_>) -> Result<RepositoryRow, StoreError> {
@@ -31,7 +31,7 @@ fn read(row: &Row<'_>) -> Result<RepositoryRow, StoreError> {
     Ok(RepositoryRow {
         project: origin.text(row, "project")?,
         pushed_at: row::instant(row, "pushed_at")?,
-        maintained_at: row::instant_or_none(row, "maintained_at")?,
+        repacked_at: row::instant_or_none(row, "repacked_at")?,
     })
 }
 
@@ -92,10 +92,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Records that a repository was put in order at `at`, or that it was tried and cannot be now. No event: nothing anybody sees has
+    /// Records that a repository was packed anew at `at`, or that it was tried and cannot be now. No event: nothing anybody sees has
     /// changed. Nothing happens when it is not known.
-    pub fn repository_maintained(&mut self, project: &ProjectName, at: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE repositories SET maintained_at = ?2 WHERE project = ?1";
+    pub fn repository_repacked(&mut self, project: &ProjectName, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE repositories SET repacked_at = ?2 WHERE project = ?1";
         row::run(self.connection, sql, (project.as_str(), at.as_millis()))?;
         Ok(())
     }

@@ -280,10 +280,10 @@ fn remotes_and_webhooks() {
 #[test]
 fn repositories_and_keys() {
     golden::<Repository>(json!({
-        "project": "dropit", "bytes": 4096, "refs": 2, "pushed_at": AT, "maintained_at": AT, "protected": ["main"],
+        "project": "dropit", "bytes": 4096, "refs": 2, "pushed_at": AT, "repacked_at": AT, "protected": ["main"],
     }));
     golden::<Repository>(json!({
-        "project": "dropit", "bytes": null, "refs": null, "pushed_at": null, "maintained_at": null, "protected": [],
+        "project": "dropit", "bytes": null, "refs": null, "pushed_at": null, "repacked_at": null, "protected": [],
     }));
     golden::<ProtectRequest>(json!({ "branch": "main", "on": true }));
     refused::<ProtectRequest>(json!({ "branch": "main", "on": true }));

@@ -31,7 +31,7 @@ fn text(repository: &Repository, now: Timestamp) -> String {
         "{}: {size}\npushed to: {}\npacked: {}\nprotected branches: {protected}\n",
         repository.project,
         ago(repository.pushed_at),
-        ago(repository.maintained_at),
+        ago(repository.repacked_at),
     )
 }
 
@@ -47,7 +47,7 @@ mod tests {
             bytes: None,
             refs: None,
             pushed_at: None,
-            maintained_at: None,
+            repacked_at: None,
             protected: Vec::new(),
         };
         let empty =

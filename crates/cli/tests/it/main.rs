@@ -6,6 +6,7 @@ mod follow;
 mod job;
 mod reach;
 mod session;
+mod ssh_key;
 mod stack;
 mod stream;
 mod world;

@@ -8,6 +8,7 @@ mod context;
 mod fetch;
 mod judge;
 mod read;
+mod repack;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -26,6 +27,7 @@ use crate::deployment::chain;
 use crate::world::World;
 
 pub(crate) use fetch::Fetching;
+pub(crate) use repack::Repacking;
 
 /// Repositories are compared with what was noted this often, in case control ended between a push and its note.
 const COMPARE: Duration = Duration::from_secs(600);
@@ -84,6 +86,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         cancel.cancel();
     }
     fetch::cancel_all(&world);
+    repack::cancel(&world);
 }
 
 /// Whether a fetch waits for its time.
@@ -161,6 +164,7 @@ pub async fn activate(world: &World) -> Result<bool, PipelineError> {
             _ => {}
         }
     }
+    repack::activate(world).await?;
     failed.map_or(Ok(waits), Err)
 }
 

@@ -14,6 +14,7 @@ mod public;
 mod public_tls;
 mod purge;
 mod purge_http;
+mod repack;
 mod restart;
 mod runner;
 mod site;

@@ -7,6 +7,7 @@ mod fetch;
 mod objects;
 mod pack;
 mod refs;
+mod repack;
 mod repository;
 mod serve;
 mod tree;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{PackPlan, PackSummary};
 use crate::error::SourceError;
-use crate::source::{Commit, Exchange, Exchanged, Measure, Protocol, Remote, Service, Source};
+use crate::source::{Commit, Exchange, Exchanged, Measure, Protocol, Remote, Repacked, Service, Source};
 use crate::tree::{ObjectId, Tree};
 
 use command::Git;
@@ -141,6 +142,14 @@ impl Source for GitSource {
         cancel: CancellationToken,
     ) -> Result<Option<CommitId>, SourceError> {
         fetch::fetch(self, repository, remote, reference, &cancel).await
+    }
+
+    async fn repack(
+        &self,
+        repository: &ProjectName,
+        cancel: CancellationToken,
+    ) -> Result<Repacked, SourceError> {
+        repack::repack(self, repository, &cancel).await
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

@@ -8,7 +8,7 @@ use havre_core::source::CommitId;
 use havre_source::context::{PackEntry, PackKind, PackPlan, plan_context};
 use havre_source::error::SourceError;
 use havre_source::fake::FakeFile;
-use havre_source::source::{Exchange, Exchanged, Protocol, Service};
+use havre_source::source::{Exchange, Exchanged, Protocol, Repacked, Service};
 use havre_source::tree::{EntryKind, ObjectId, Tree};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,32 @@ pub(crate) async fn repositories_are_measured<W: World>(world: W) {
     let measured = source.measure(&shop()).await.expect("is there");
     assert_eq!(measured.refs, 2);
     assert!((10_000..1_000_000).contains(&measured.bytes), "{measured:?}");
+}
+
+pub(crate) async fn packing_anew_changes_nothing_that_is_seen<W: World>(world: W) {
+    let source = world.source();
+    let missing = source.repack(&shop(), CancellationToken::new()).await;
+    assert!(matches!(missing, Err(SourceError::RepositoryMissing { .. })), "{missing:?}");
+    source.ensure(&shop()).await.expect("is made");
+    assert_eq!(source.repack(&shop(), CancellationToken::new()).await.expect("is packed"), Repacked::Done);
+    let first = world.commit(&shop(), None, "first", &[("a", text("1"))]).await;
+    let second = world.commit(&shop(), Some(&first), "second", &[("a", text("2"))]).await;
+    world.set_ref(&shop(), "refs/heads/main", &second).await;
+    world.set_ref(&shop(), "refs/tags/v1", &first).await;
+    let before = source.list_refs(&shop()).await.expect("is listed");
+    for _ in 0..2 {
+        assert_eq!(
+            source.repack(&shop(), CancellationToken::new()).await.expect("is packed"),
+            Repacked::Done
+        );
+    }
+    assert_eq!(source.list_refs(&shop()).await.expect("is listed"), before);
+    let object = tree(&world, &first, ".").await.find("a").expect("is there").object.clone();
+    assert_eq!(source.read(&shop(), &[object], 10).await.expect("is read"), [b"1".to_vec()]);
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let ended = source.repack(&shop(), stopped).await;
+    assert!(matches!(ended, Err(SourceError::Cancelled)), "{ended:?}");
 }
 
 pub(crate) async fn branches_and_tags_lead_to_commits<W: World>(world: W) {

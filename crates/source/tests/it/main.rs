@@ -6,6 +6,7 @@ mod contract;
 mod fake_world;
 mod git;
 mod git_push;
+mod git_repack;
 mod git_world;
 mod world;
 
@@ -30,6 +31,7 @@ macro_rules! contract {
 contract! {
     repositories_come_and_go
     repositories_are_measured
+    packing_anew_changes_nothing_that_is_seen
     branches_and_tags_lead_to_commits
     commits_are_described
     trees_are_listed

@@ -45,7 +45,7 @@ async fn branches_are_protected_until_they_are_not() {
 async fn pushes_are_remembered_and_so_is_what_was_done_about_them() {
     let world = World::new();
     let find = async || world.store.read(|view| view.find_repository(&project())).await.unwrap();
-    world.write(1, |tx| tx.repository_maintained(&project(), at(1))).await;
+    world.write(1, |tx| tx.repository_repacked(&project(), at(1))).await;
     assert_eq!(find().await, None);
     let reference: RefName = "refs/heads/main".parse().unwrap();
     let commit: CommitId = "a".repeat(40).parse().unwrap();
@@ -56,13 +56,13 @@ async fn pushes_are_remembered_and_so_is_what_was_done_about_them() {
     push(2, Some(commit.clone())).await;
     // Nothing has moved.
     push(3, Some(commit)).await;
-    let row = |pushed, maintained: Option<i64>| RepositoryRow {
+    let row = |pushed, repacked: Option<i64>| RepositoryRow {
         project: project(),
         pushed_at: at(pushed),
-        maintained_at: maintained.map(at),
+        repacked_at: repacked.map(at),
     };
     assert_eq!(find().await, Some(row(2, None)));
-    world.write(5, |tx| tx.repository_maintained(&project(), at(4))).await;
+    world.write(5, |tx| tx.repository_repacked(&project(), at(4))).await;
     assert_eq!(find().await, Some(row(2, Some(4))));
     // A branch that is removed leaves objects behind as well.
     push(6, None).await;

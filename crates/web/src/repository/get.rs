@@ -32,7 +32,7 @@ pub(crate) async fn get(
         bytes: measured.map(|measured| measured.bytes),
         refs: measured.map(|measured| measured.refs),
         pushed_at: row.as_ref().map(|row| row.pushed_at),
-        maintained_at: row.and_then(|row| row.maintained_at),
+        repacked_at: row.and_then(|row| row.repacked_at),
         protected,
     }))
 }

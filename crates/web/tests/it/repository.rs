@@ -45,7 +45,7 @@ async fn a_repository_is_shown_before_and_after_the_first_push() {
     protect(&world, "main", true).await;
     let shown = |bytes: Value, refs: Value, pushed_at: Value| {
         json!({
-            "project": "dropit", "bytes": bytes, "refs": refs, "pushed_at": pushed_at, "maintained_at": null,
+            "project": "dropit", "bytes": bytes, "refs": refs, "pushed_at": pushed_at, "repacked_at": null,
             "protected": ["main"],
         })
     };
