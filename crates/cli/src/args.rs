@@ -6,8 +6,8 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, preview, project, registry, release, remote, service, task,
-    version, webhook,
+    environment, event, issuer, job, pipeline, preview, project, registry, release, remote, repository,
+    service, ssh_key, task, version, webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -73,6 +73,9 @@ enum Command {
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
+    /// The repository of the project: what is in it, and which branches are protected
+    #[command(subcommand)]
+    Repository(RepositoryCommand),
     /// Where the repository of the project is fetched from when a webhook announces a push
     #[command(subcommand)]
     Remote(RemoteCommand),
@@ -100,6 +103,9 @@ enum Command {
     /// Access tokens of the server; only on its own machine
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keys by which people push over SSH; only on the server's own machine
+    #[command(subcommand)]
+    SshKey(SshKeyCommand),
     /// The servers you know
     #[command(subcommand)]
     Context(ContextCommand),
@@ -129,6 +135,16 @@ enum PreviewCommand {
     Open(preview::open::Options),
     /// Take one down; the next push to the pull request makes it again
     Close(preview::close::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum RepositoryCommand {
+    /// Show its size, when it was pushed to, and its protected branches
+    Show,
+    /// Refuse pushes that remove or rewrite a branch
+    Protect(repository::protect::Options),
+    /// Take them again
+    Unprotect(repository::protect::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -248,6 +264,16 @@ enum TokenCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum SshKeyCommand {
+    /// Add a public key; with --project for that one only, else for every project
+    Add(ssh_key::add::Options),
+    /// List them
+    List,
+    /// Remove one; it stops to work at once
+    Remove(ssh_key::remove::Options),
+}
+
+#[derive(Debug, Subcommand)]
 enum ContextCommand {
     /// Remember a server
     Add(context::add::Options),
@@ -290,6 +316,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
         Command::Ci(command) => run_ci(&invocation, command).await,
         Command::Preview(command) => run_preview(&invocation, command).await,
+        Command::Repository(command) => run_repository(&invocation, command).await,
         Command::Remote(command) => run_remote(&invocation, command).await,
         Command::Webhook(command) => run_webhook(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
@@ -305,6 +332,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Token(TokenCommand::Create(options)) => access::create::run(&invocation, options).await,
         Command::Token(TokenCommand::List) => access::list::run(&invocation).await,
         Command::Token(TokenCommand::Revoke(options)) => access::revoke::run(&invocation, options).await,
+        Command::SshKey(command) => run_ssh_key(&invocation, command).await,
         Command::Context(ContextCommand::Add(options)) => {
             context::add::run(options, invocation.global.insecure)
         }
@@ -343,11 +371,27 @@ async fn run_preview(invocation: &Invocation, command: PreviewCommand) -> Result
     }
 }
 
+async fn run_repository(invocation: &Invocation, command: RepositoryCommand) -> Result<Exit, CliError> {
+    match command {
+        RepositoryCommand::Show => repository::show::run(invocation).await,
+        RepositoryCommand::Protect(options) => repository::protect::run(invocation, options, true).await,
+        RepositoryCommand::Unprotect(options) => repository::protect::run(invocation, options, false).await,
+    }
+}
+
 async fn run_remote(invocation: &Invocation, command: RemoteCommand) -> Result<Exit, CliError> {
     match command {
         RemoteCommand::Set(options) => remote::set::run(invocation, options).await,
         RemoteCommand::Show => remote::show::run(invocation).await,
         RemoteCommand::Remove => remote::remove::run(invocation).await,
+    }
+}
+
+async fn run_ssh_key(invocation: &Invocation, command: SshKeyCommand) -> Result<Exit, CliError> {
+    match command {
+        SshKeyCommand::Add(options) => ssh_key::add::run(invocation, options).await,
+        SshKeyCommand::List => ssh_key::list::run(invocation).await,
+        SshKeyCommand::Remove(options) => ssh_key::remove::run(invocation, options).await,
     }
 }
 

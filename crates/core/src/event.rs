@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::ServiceId;
+use crate::name::{ProjectName, SshKeyName};
+use crate::ssh_key::Fingerprint;
 use crate::time::Timestamp;
 use crate::{build, certificate, deployment, service, task};
 
@@ -37,6 +39,11 @@ pub enum Actor {
         /// The token's name.
         name: String,
     },
+    /// Holder of a key for SSH.
+    SshKey {
+        /// The key's name.
+        name: String,
+    },
     /// A sender whose delivery was believed.
     Webhook {
         /// Who sends, such as `github`.
@@ -50,6 +57,7 @@ impl std::fmt::Display for Actor {
             Self::Havre => f.write_str("havre"),
             Self::Local => f.write_str("local"),
             Self::Token { name } => write!(f, "token {name}"),
+            Self::SshKey { name } => write!(f, "ssh key {name}"),
             Self::Webhook { provider } => write!(f, "webhook {provider}"),
         }
     }
@@ -102,7 +110,7 @@ pub enum EventKind {
     Access(AccessEvent),
 }
 
-/// What happened to access tokens.
+/// What happened to access tokens and keys for SSH.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum AccessEvent {
@@ -115,6 +123,20 @@ pub enum AccessEvent {
     TokenRevoked {
         /// Its name.
         name: String,
+    },
+    /// A key for SSH was added.
+    SshKeyAdded {
+        /// Its name.
+        name: SshKeyName,
+        /// The only project it may push to; absent where it may push to every one.
+        project: Option<ProjectName>,
+        /// What people compare it by.
+        fingerprint: Fingerprint,
+    },
+    /// A key for SSH was removed.
+    SshKeyRemoved {
+        /// Its name.
+        name: SshKeyName,
     },
 }
 
@@ -134,8 +156,23 @@ impl std::fmt::Display for EventKind {
             Self::Route(event) => event.fmt(f),
             Self::Certificate(event) => event.fmt(f),
             Self::Job(event) => event.fmt(f),
-            Self::Access(AccessEvent::TokenCreated { name }) => write!(f, "access token {name} created"),
-            Self::Access(AccessEvent::TokenRevoked { name }) => write!(f, "access token {name} revoked"),
+            Self::Access(event) => event.fmt(f),
+        }
+    }
+}
+
+impl std::fmt::Display for AccessEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TokenCreated { name } => write!(f, "access token {name} created"),
+            Self::TokenRevoked { name } => write!(f, "access token {name} revoked"),
+            Self::SshKeyAdded { name, project: Some(project), fingerprint } => {
+                write!(f, "SSH key {name} ({fingerprint}) added for {project}")
+            }
+            Self::SshKeyAdded { name, project: None, fingerprint } => {
+                write!(f, "SSH key {name} ({fingerprint}) added for every project")
+            }
+            Self::SshKeyRemoved { name } => write!(f, "SSH key {name} removed"),
         }
     }
 }

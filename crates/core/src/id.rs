@@ -76,6 +76,8 @@ ids! {
     TaskId "task" "t";
     /// One access token of the HTTP API.
     TokenId "token" "k";
+    /// One key by which somebody pushes over SSH.
+    SshKeyId "SSH key" "y";
     /// A certificate: a set of names and what is served for them.
     CertificateId "certificate" "c";
     /// One order placed at an issuer.

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod service;
 pub mod site;
 pub mod source;
+pub mod ssh_key;
 pub mod suggest;
 pub mod task;
 mod text;

@@ -168,6 +168,8 @@ names! {
     VolumeName "volume name" is_label LABEL_RULE;
     /// Name of an access token.
     TokenName "token name" is_label LABEL_RULE;
+    /// Name of a key for SSH.
+    SshKeyName "SSH key name" is_label LABEL_RULE;
     /// Name of an issuer of certificates.
     IssuerName "issuer name" is_label LABEL_RULE;
     /// Name of a job, unique in its environment.

@@ -34,6 +34,8 @@ pub(crate) struct ControlConfig {
     pub(crate) socket: PathBuf,
     /// Route table and reports of the edge. Default `/run/havre/edge.sock`.
     pub(crate) edge_socket: PathBuf,
+    /// Where the program behind sshd asks; none when absent, and then nobody pushes over SSH.
+    pub(crate) git_socket: Option<PathBuf>,
     /// Address of the API with access tokens; none when absent.
     pub(crate) listen: Option<SocketAddr>,
     /// Docker's socket. Default `/var/run/docker.sock`.
@@ -91,6 +93,7 @@ impl Default for ControlConfig {
             sites_dir: PathBuf::from("/var/lib/havre/sites"),
             socket: PathBuf::from("/run/havre/control.sock"),
             edge_socket: PathBuf::from("/run/havre/edge.sock"),
+            git_socket: None,
             listen: None,
             docker_socket: PathBuf::from("/var/run/docker.sock"),
             edge_network: havre_core::task::spec::EDGE_NETWORK.to_owned(),

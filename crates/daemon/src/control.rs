@@ -35,6 +35,8 @@ use crate::{entropy, key, node, signals};
 
 /// Connections each listener of the API holds at once.
 const CONNECTIONS: usize = 512;
+/// Connections of the program behind sshd at once: fewer, because each push has one for as long as it is told about.
+const SSH_CONNECTIONS: usize = 64;
 
 /// Runs until SIGTERM.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
@@ -76,6 +78,11 @@ async fn serve(config: ControlConfig) -> anyhow::Result<()> {
     let edge_api = bind(&config.edge_socket, 0o660)?;
     servers.spawn(havre_web::serve::serve(api, havre_web::local_api(&state), CONNECTIONS, stop.clone()));
     servers.spawn(havre_web::serve::serve(edge_api, havre_web::edge_api(&state), CONNECTIONS, stop.clone()));
+    if let Some(path) = &config.git_socket {
+        let ssh_api = bind(path, 0o660)?;
+        let router = havre_web::ssh_api(&state);
+        servers.spawn(havre_web::serve::serve(ssh_api, router, SSH_CONNECTIONS, stop.clone()));
+    }
     if let Some(address) = config.listen {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "the API listens beyond this machine without TLS: tokens can be read on the way; \

@@ -9,7 +9,7 @@ use havre_source::SourceError;
 use havre_source::push::{Command, PushRules};
 use havre_source::source::{Exchange as Request, Protocol, Service, Source};
 use havre_source::tail::Tail;
-use havre_web::git::gateway::{Exchange, GitError, GitGateway, Pushed, Verb};
+use havre_web::git::gateway::{Exchange, GitError, GitGateway, Measured, Pushed, Verb};
 use tokio::sync::mpsc;
 
 /// Chunks between git and its client.
@@ -60,12 +60,13 @@ impl GitGateway for Gateway {
     }
 
     async fn exchange(&self, exchange: Exchange) -> Result<(), GitError> {
-        let Exchange { project, verb, is_version_2, input, output, pushed, mut messages, cancel } = exchange;
+        let Exchange { project, verb, is_version_2, protected, input, output, pushed, mut messages, cancel } =
+            exchange;
         let (sender, mut answer) = mpsc::channel::<Bytes>(CHUNKS);
         let request = Request {
             service: service(verb),
             protocol: is_version_2.then_some(Protocol::V2),
-            rules: PushRules::default(),
+            rules: PushRules { protected },
             input,
             output: sender,
         };
@@ -100,6 +101,11 @@ impl GitGateway for Gateway {
         }
         let _ = output.send(tail.finish()).await;
         Ok(())
+    }
+
+    async fn measure(&self, project: &ProjectName) -> Result<Measured, GitError> {
+        let measured = self.source.measure(project).await.map_err(refuse)?;
+        Ok(Measured { bytes: measured.bytes, refs: measured.refs as u64 })
     }
 }
 

@@ -9,6 +9,7 @@ mod intake;
 mod key;
 mod node;
 mod signals;
+mod ssh;
 mod streams;
 mod supervise;
 
@@ -16,6 +17,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use havre_core::id::SshKeyId;
+use havre_core::ssh_key::Fingerprint;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -31,7 +34,7 @@ struct Arguments {
     role: Role,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Role {
     /// API, store, every decision; carries no user traffic.
     Control,
@@ -42,6 +45,16 @@ enum Role {
     /// The key that seals secrets in the store.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// For sshd's `AuthorizedKeysCommand`: the line about the key of a fingerprint, nothing when it is not one of ours.
+    GitKeys {
+        /// Fingerprint of the key somebody offers (`%f`).
+        fingerprint: Fingerprint,
+    },
+    /// For sshd: takes the push of somebody with this key, and does nothing else.
+    GitSsh {
+        /// Id of the key.
+        key: SshKeyId,
+    },
     /// Reads the configuration, says whether it is usable, and ends.
     Check,
 }
@@ -60,6 +73,8 @@ fn main() -> ExitCode {
         Role::Edge => run_edge(config),
         Role::Supervise => supervise::run(&config, &arguments.config),
         Role::Key(KeyCommand::Create) => key::create(&config.control.master_key),
+        Role::GitKeys { fingerprint } => ssh::print_key(&config.control, &arguments.config, &fingerprint),
+        Role::GitSsh { key } => ssh::serve(&config.control, key),
         Role::Check => {
             println!("{} is usable", arguments.config.display());
             Ok(())

@@ -94,6 +94,7 @@ pub struct World {
     pub(crate) building: crate::build::Running,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
     pub(crate) fetching: crate::pipeline::Fetching,
+    pub(crate) repacking: crate::pipeline::Repacking,
     pub(crate) stopping: Arc<Mutex<BTreeSet<TaskId>>>,
     pub(crate) engine_view: Arc<EngineView>,
 }
@@ -124,6 +125,7 @@ impl World {
             building: Arc::default(),
             checking_out: Arc::default(),
             fetching: Arc::default(),
+            repacking: Arc::default(),
             stopping: Arc::default(),
             engine_view: Arc::default(),
         }

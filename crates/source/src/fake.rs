@@ -21,8 +21,8 @@ use crate::error::SourceError;
 use crate::pkt::{self, Band, FLUSH};
 use crate::push::{self, Capabilities, Command, Head, HeadReader, PushRules};
 use crate::source::{
-    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Protocol, READ_BYTES_MAX, Remote, Service, Source,
-    check_count, check_size, text,
+    CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Measure, Protocol, READ_BYTES_MAX, Remote, Repacked,
+    Service, Source, check_count, check_size, text,
 };
 use crate::tree::{EntryKind, ObjectId, Tree, TreeEntry};
 
@@ -79,6 +79,8 @@ struct Inner {
     repositories: BTreeMap<ProjectName, Repository>,
     commits: i64,
     failures: VecDeque<SourceError>,
+    repacked: Vec<ProjectName>,
+    is_busy: bool,
 }
 
 #[derive(Debug, Default)]
@@ -171,6 +173,16 @@ impl FakeSource {
     /// The next call of any method of the seam fails so; several failures follow in order.
     pub fn fail_next(&self, error: SourceError) {
         self.lock().failures.push_back(error);
+    }
+
+    /// From now on somebody pushes all the time, or nobody does: while it is so, nothing is packed anew.
+    pub fn set_busy(&self, is_busy: bool) {
+        self.lock().is_busy = is_busy;
+    }
+
+    /// Projects whose repositories were packed anew, in order.
+    pub fn repacked(&self) -> Vec<ProjectName> {
+        self.lock().repacked.clone()
     }
 
     /// Projects that have a repository.
@@ -355,20 +367,20 @@ fn report(commands: &[Command], results: &[Result<(), &'static str>], capabiliti
     answer
 }
 
-/// Reads the head of a push and the rest of the request.
+/// Reads the head of a push. The rest of the request is thrown away beside everything else: its end may come after the answer.
 async fn read_head(mut input: mpsc::Receiver<std::io::Result<Bytes>>) -> Result<Head, SourceError> {
     let refused = |reason: String| SourceError::Refused { reason };
     let mut reader = HeadReader::new();
-    let mut is_whole = false;
-    while let Some(chunk) = input.recv().await {
+    loop {
+        let Some(chunk) = input.recv().await else {
+            return Err(refused("the push ended before it said what it wants; try again".to_owned()));
+        };
         let chunk = chunk.map_err(|error| SourceError::failed("read the request to its end", error))?;
-        if !is_whole {
-            is_whole = reader.push(&chunk).map_err(|error| refused(error.to_string()))?;
+        if reader.push(&chunk).map_err(|error| refused(error.to_string()))? {
+            break;
         }
     }
-    if !is_whole {
-        return Err(refused("the push ended before it said what it wants; try again".to_owned()));
-    }
+    tokio::spawn(async move { while input.recv().await.is_some() {} });
     Ok(reader.into_parts().0)
 }
 
@@ -449,6 +461,13 @@ impl Source for FakeSource {
         }
     }
 
+    async fn measure(&self, repository: &ProjectName) -> Result<Measure, SourceError> {
+        self.look(repository, |found| {
+            let bytes = found.blobs.values().map(|content| content.len() as u64).sum();
+            Ok(Measure { bytes, refs: found.refs.len() })
+        })
+    }
+
     async fn advertise(
         &self,
         repository: &ProjectName,
@@ -508,6 +527,23 @@ impl Source for FakeSource {
             Ok(Exchanged { commands, options: head.options, refused: None })
         };
         cancel.run_until_cancelled(work).await.unwrap_or(Err(SourceError::Cancelled))
+    }
+
+    async fn repack(
+        &self,
+        repository: &ProjectName,
+        cancel: CancellationToken,
+    ) -> Result<Repacked, SourceError> {
+        self.look(repository, |_| Ok(()))?;
+        if cancel.is_cancelled() {
+            return Err(SourceError::Cancelled);
+        }
+        let mut inner = self.lock();
+        if inner.is_busy {
+            return Ok(Repacked::Busy);
+        }
+        inner.repacked.push(repository.clone());
+        Ok(Repacked::Done)
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

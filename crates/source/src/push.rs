@@ -46,7 +46,9 @@ pub enum PushError {
         reason: String,
     },
     /// A protected branch would be removed.
-    #[error("branch {branch} is protected and cannot be deleted; end its protection first")]
+    #[error(
+        "branch {branch} is protected and cannot be deleted; end its protection first (`havre repository unprotect {branch}`)"
+    )]
     ProtectedDelete {
         /// The branch.
         branch: BranchName,

@@ -134,7 +134,7 @@ fn rules_refuse() {
     }
     assert_eq!(
         refused(&format!("{OLD} {ZERO} refs/heads/main")),
-        "branch main is protected and cannot be deleted; end its protection first"
+        "branch main is protected and cannot be deleted; end its protection first (`havre repository unprotect main`)"
     );
     let head = read(&request(&[&format!("{OLD} {ZERO} refs/tags/main")])).expect("is a push");
     assert!(check(&head, &rules(&["main"])).is_ok(), "a tag is no branch");

@@ -112,6 +112,24 @@ pub struct Remote {
     pub addresses: Vec<IpAddr>,
 }
 
+/// How large a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Bytes of everything in it.
+    pub bytes: u64,
+    /// Number of branches and tags that lead to a commit.
+    pub refs: usize,
+}
+
+/// What became of packing a repository anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repacked {
+    /// It was done.
+    Done,
+    /// Somebody pushes or fetches into it; later, then.
+    Busy,
+}
+
 /// A commit, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
@@ -162,6 +180,12 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Only those every method has.
     async fn remove(&self, repository: &ProjectName) -> Result<(), SourceError>;
+
+    /// How large the repository is.
+    ///
+    /// # Errors
+    /// [`SourceError::TooLarge`] above [`REFS_MAX`].
+    async fn measure(&self, repository: &ProjectName) -> Result<Measure, SourceError>;
 
     /// What `GET .../info/refs?service=...` answers, as a whole.
     ///
@@ -220,6 +244,17 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Only those every method has.
     async fn forget_pull(&self, repository: &ProjectName, number: PullNumber) -> Result<(), SourceError>;
+
+    /// Packs the repository anew, so that it stays small and fast. Changes nothing that anybody can see: no branch, no tag, and no object
+    /// that one of them leads to. Objects that none has led to for two weeks may go. Makes way for pushes and fetches into it.
+    ///
+    /// # Errors
+    /// [`SourceError::Cancelled`].
+    async fn repack(
+        &self,
+        repository: &ProjectName,
+        cancel: CancellationToken,
+    ) -> Result<Repacked, SourceError>;
 
     /// Who wrote a commit and what about.
     ///

@@ -160,6 +160,7 @@ impl Tx<'_> {
                 )?;
             }
         }
+        self.touch_repository(project)?;
         let (project, reference) = (project.clone(), reference.clone());
         self.tell_pipeline(Event::Pushed { project, reference, commit: commit.cloned() })
     }

@@ -10,7 +10,7 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, preview, project, registry, release, remote, service, task, webhook,
+    pipeline, preview, project, registry, release, remote, repository, service, ssh_key, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -27,6 +27,12 @@ pub fn local_api(state: &AppState) -> Router {
 /// What edges ask and tell, on a socket of their own with its own file permissions.
 pub fn edge_api(state: &AppState) -> Router {
     guard(edge_endpoints(), state, Door::Edge)
+}
+
+/// What the program behind the server's sshd asks, on a socket of its own with its own file permissions: which key is whose, and
+/// pushes to repositories that key is for.
+pub fn ssh_api(state: &AppState) -> Router {
+    guard(ssh_endpoints(), state, Door::Ssh)
 }
 
 /// The OpenAPI document of [`public_api`] and [`local_api`], as kept in `openapi.json`.
@@ -71,7 +77,7 @@ impl utoipa::Modify for BearerToken {
 
 fn endpoints() -> Vec<Endpoint> {
     use Permission::{Change, Command, Machine, Public, Read};
-    vec![
+    let mut endpoints = vec![
         Endpoint::quick(Public, routes!(node::health::health)),
         Endpoint::quick(Public, routes!(node::openapi::openapi)),
         Endpoint::quick(Read, routes!(node::status::status)),
@@ -142,6 +148,20 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(task::logs::logs)),
         Endpoint::quick(Command, routes!(task::exec::exec)),
         Endpoint::quick(Command, routes!(task::run::run)),
+    ];
+    endpoints.extend(repository_endpoints());
+    endpoints
+}
+
+/// Who may push, and to what.
+fn repository_endpoints() -> Vec<Endpoint> {
+    use Permission::{Change, Machine, Read};
+    vec![
+        Endpoint::quick(Read, routes!(repository::get::get)),
+        Endpoint::quick(Change, routes!(repository::protect::protect)),
+        Endpoint::quick(Machine, routes!(ssh_key::list::list)),
+        Endpoint::quick(Machine, routes!(ssh_key::add::add)),
+        Endpoint::quick(Machine, routes!(ssh_key::remove::remove)),
     ]
 }
 
@@ -151,5 +171,13 @@ fn edge_endpoints() -> Vec<Endpoint> {
         Endpoint::long(Permission::Edge, routes!(edge::table::changes)),
         Endpoint::quick(Permission::Edge, routes!(edge::report::report)),
         Endpoint::quick(Permission::Edge, routes!(certificate::material::material)),
+    ]
+}
+
+fn ssh_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::quick(Permission::Sshd, routes!(ssh_key::authorized::authorized)),
+        Endpoint::long(Permission::Repository, routes!(git::refs::refs)),
+        Endpoint::long(Permission::Repository, routes!(git::exchange::push)),
     ]
 }

@@ -5,7 +5,7 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` `payload_invalid` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` `delivery_refused` | no valid access token; a delivery whose sender does not know the secret of the webhook |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `ssh_key_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
 //! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` | right in itself, but not in the present state |
@@ -56,6 +56,7 @@ pub enum Code {
     RepositoryNotFound,
     TaskNotFound,
     TokenNotFound,
+    SshKeyNotFound,
     CertificateNotFound,
     IssuerNotFound,
     ProviderNotFound,
@@ -126,6 +127,7 @@ impl Code {
             Self::RepositoryNotFound => ("repository_not_found", StatusCode::NOT_FOUND),
             Self::TaskNotFound => ("task_not_found", StatusCode::NOT_FOUND),
             Self::TokenNotFound => ("token_not_found", StatusCode::NOT_FOUND),
+            Self::SshKeyNotFound => ("ssh_key_not_found", StatusCode::NOT_FOUND),
             Self::CertificateNotFound => ("certificate_not_found", StatusCode::NOT_FOUND),
             Self::IssuerNotFound => ("issuer_not_found", StatusCode::NOT_FOUND),
             Self::ProviderNotFound => ("provider_not_found", StatusCode::NOT_FOUND),
@@ -327,6 +329,7 @@ fn not_found_code(kind: &str) -> Code {
         "preview" => Code::PreviewNotFound,
         "task" => Code::TaskNotFound,
         "token" => Code::TokenNotFound,
+        "key for SSH" => Code::SshKeyNotFound,
         "certificate" => Code::CertificateNotFound,
         "issuer" => Code::IssuerNotFound,
         "DNS provider" => Code::ProviderNotFound,

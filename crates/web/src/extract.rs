@@ -7,7 +7,7 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
-use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, TokenName};
+use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, SshKeyName, TokenName};
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
 use havre_core::service::Place;
@@ -170,6 +170,8 @@ one_segment! {
     RegistryPath(RegistryHost) "host";
     /// Name in the path of a token.
     TokenPath(TokenName) "token";
+    /// Name in the path of a key for SSH.
+    SshKeyPath(SshKeyName) "ssh_key";
     /// Id in the path of a run of a job.
     JobRunPath(JobRunId) "run";
 }

@@ -1,6 +1,6 @@
 //! The HTTP API: reads rows and events, writes desired state. It never makes anything true: loops do.
 //!
-//! A crate of its own because it enforces a ban: nothing here sees an engine, a builder or a loop. The three routers
+//! A crate of its own because it enforces a ban: nothing here sees an engine, a builder or a loop. The routers
 //! are in [`api`], who may do what in [`access`], the page of status codes in [`error`]. One file per endpoint.
 
 pub mod access;
@@ -23,8 +23,10 @@ pub mod project;
 pub mod registry;
 pub mod release;
 pub mod remote;
+pub mod repository;
 pub mod serve;
 pub mod service;
+pub mod ssh_key;
 pub mod state;
 pub mod task;
 pub mod webhook;
@@ -34,5 +36,5 @@ mod lines;
 mod lookup;
 mod transaction;
 
-pub use api::{edge_api, local_api, openapi, public_api};
+pub use api::{edge_api, local_api, openapi, public_api, ssh_api};
 pub use state::{AppState, Limits, NodeView, Wiring};

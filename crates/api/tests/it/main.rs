@@ -17,8 +17,10 @@ use havre_api::project::ProjectList;
 use havre_api::promotion::{PromoteRequest, PromoteResponse};
 use havre_api::release::{ListQuery, ReleaseList};
 use havre_api::remote::{Remote, SetRemoteRequest};
+use havre_api::repository::{ProtectRequest, ProtectResponse, Repository};
 use havre_api::route_table::RouteTable;
 use havre_api::service::{MaintenanceRequest, ScaleRequest, ScaleResponse, ServiceStatus};
+use havre_api::ssh_key::{AddSshKeyRequest, AuthorizedKey, SshKeyList};
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, SessionClient, SessionServer};
 use havre_api::traffic::TrafficList;
 use havre_api::webhook::{DeliveryAnswer, SetWebhookRequest, SetWebhookResponse, WebhookList};
@@ -336,6 +338,28 @@ fn remotes_and_webhooks() {
     golden::<DeliveryAnswer>(
         json!({ "action": "started", "pipelines": [], "builds": ["b12"], "urls": ["/v1/builds/b12"] }),
     );
+}
+
+#[test]
+fn repositories_and_keys() {
+    golden::<Repository>(json!({
+        "project": "dropit", "bytes": 4096, "refs": 2, "pushed_at": AT, "repacked_at": AT, "protected": ["main"],
+    }));
+    golden::<Repository>(json!({
+        "project": "dropit", "bytes": null, "refs": null, "pushed_at": null, "repacked_at": null, "protected": [],
+    }));
+    golden::<ProtectRequest>(json!({ "branch": "main", "on": true }));
+    refused::<ProtectRequest>(json!({ "branch": "main", "on": true }));
+    golden::<ProtectResponse>(json!({ "branch": "main", "was_on": false, "on": true }));
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHSAsFcEf8C7BtEOomyh7xzrbbHmifW5g7nso3ohMIua ada@laptop";
+    golden::<AddSshKeyRequest>(json!({ "name": "laptop", "public_key": key }));
+    golden::<AddSshKeyRequest>(json!({ "name": "laptop", "project": "dropit", "public_key": key }));
+    refused::<AddSshKeyRequest>(json!({ "name": "laptop", "public_key": key }));
+    golden::<SshKeyList>(json!({ "ssh_keys": [{
+        "id": "y3", "name": "laptop", "project": null, "public_key": key, "created_at": AT, "last_used_at": AT,
+        "fingerprint": "SHA256:W8RG7bKgVt4c+DEkLgjyPvgVOvZxS86TB5i/qZ7KmGc",
+    }] }));
+    golden::<AuthorizedKey>(json!({ "id": "y3", "public_key": key }));
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn render(event: &Value, style: Style) -> String {
     };
     let actor = match text("/actor/kind").as_str() {
         "token" => format!(" (token {})", text("/actor/name")),
+        "ssh_key" => format!(" (ssh key {})", text("/actor/name")),
         "webhook" => format!(" (webhook {})", text("/actor/provider")),
         "local" => " (local)".to_owned(),
         _ => String::new(),

@@ -7,6 +7,7 @@ mod job;
 mod promote;
 mod reach;
 mod session;
+mod ssh_key;
 mod stack;
 mod stream;
 mod world;

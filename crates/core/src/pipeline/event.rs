@@ -6,7 +6,7 @@ use crate::id::PipelineId;
 use crate::name::{EnvironmentName, ProjectName};
 use crate::pipeline::State;
 use crate::pipeline::status::CommitStatus;
-use crate::source::{CommitId, RefName, RemoteUrl};
+use crate::source::{BranchName, CommitId, RefName, RemoteUrl};
 
 /// A past-tense fact; its subject is the whole installation, since a pipeline is about several services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,20 @@ pub enum Event {
     RemoteRemoved {
         /// The project.
         project: ProjectName,
+    },
+    /// A branch may be neither removed nor rewritten from now on.
+    BranchProtected {
+        /// The project.
+        project: ProjectName,
+        /// The branch.
+        branch: BranchName,
+    },
+    /// A branch may be removed and rewritten again.
+    BranchUnprotected {
+        /// The project.
+        project: ProjectName,
+        /// The branch.
+        branch: BranchName,
     },
     /// A project has a webhook with a new secret.
     WebhookSet {
@@ -118,6 +132,10 @@ impl std::fmt::Display for Event {
             }
             Self::RemoteSet { project, url } => write!(f, "{project} is fetched from {url}"),
             Self::RemoteRemoved { project } => write!(f, "{project} has no remote repository any more"),
+            Self::BranchProtected { project, branch } => write!(f, "branch {branch} of {project} protected"),
+            Self::BranchUnprotected { project, branch } => {
+                write!(f, "branch {branch} of {project} no longer protected")
+            }
             Self::WebhookSet { project, provider } => write!(f, "webhook of {provider} set for {project}"),
             Self::WebhookRemoved { project, provider } => {
                 write!(f, "webhook of {provider} removed from {project}")

@@ -19,6 +19,7 @@ mod job;
 mod preview;
 mod promote;
 mod push;
+mod push_ssh;
 mod registry;
 mod rollback;
 mod scale;

@@ -129,6 +129,34 @@ async fn what_does_not_follow_or_fails_says_why_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_protected_branch_is_neither_rewritten_nor_removed() {
+    let world = World::start().await;
+    let repository = repository(&world).await;
+    let path = "/v1/projects/e2e/repository/protection";
+    let protect = async |on: bool| {
+        let request = serde_json::json!({ "branch": "main", "on": on });
+        let _: havre_api::repository::ProtectResponse = world.api.send(Method::PUT, path, &request).await;
+    };
+    repository.commit("First [skip ci]");
+    assert!(repository.push(&["main"]).await.0);
+    protect(true).await;
+    let second = repository.commit("Second [skip ci]");
+    assert!(repository.push(&["main"]).await.0, "a step forward is fine");
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    repository.commit("Another second [skip ci]");
+    let (is_well, told) = repository.push(&["--force", "main"]).await;
+    assert!(!is_well && told.contains("[remote rejected] main -> main (non-fast-forward)"), "{told}");
+    let (is_well, told) = repository.push(&[":main"]).await;
+    assert!(!is_well && told.contains("[remote rejected] main (branch main is protected"), "{told}");
+    let shown: havre_api::repository::Repository = world.api.get("/v1/projects/e2e/repository").await;
+    assert_eq!((shown.refs, shown.protected.len()), (Some(1), 1), "{shown:?}");
+    assert!(repository.git(&["ls-remote", "havre", "main"]).starts_with(&second));
+    protect(false).await;
+    let (is_well, told) = repository.push(&["--force", "main"]).await;
+    assert!(is_well, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_pushes_make_at_most_two_builds_and_the_newest_wins() {
     let world = World::start().await;
     let repository = repository(&world).await;

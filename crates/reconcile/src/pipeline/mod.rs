@@ -8,6 +8,7 @@ mod context;
 mod fetch;
 mod judge;
 pub(crate) mod read;
+mod repack;
 mod specs;
 mod untouched;
 
@@ -30,6 +31,7 @@ use crate::preview;
 use crate::world::World;
 
 pub(crate) use fetch::{BEHIND_MAX, FetchError, Fetching, REASON_MAX, find_remote};
+pub(crate) use repack::Repacking;
 
 /// Repositories are compared with what was noted this often, in case control ended between a push and its note.
 const COMPARE: Duration = Duration::from_secs(600);
@@ -91,6 +93,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         cancel.cancel();
     }
     fetch::cancel_all(&world);
+    repack::cancel(&world);
 }
 
 /// Whether a fetch waits for its time.
@@ -174,6 +177,7 @@ pub async fn activate(world: &World) -> Result<bool, PipelineError> {
             _ => {}
         }
     }
+    repack::activate(world).await?;
     failed.map_or(Ok(waits), Err)
 }
 

@@ -22,6 +22,7 @@ mod purge;
 mod purge_http;
 mod registry;
 mod registry_http;
+mod repack;
 mod restart;
 mod runner;
 mod site;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use havre_core::quantity::Span;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, setpriority_pgrp};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -28,6 +28,8 @@ const VERBS_MAX: usize = 8;
 const EXCHANGES_MAX: usize = 16;
 /// Bytes of what git says about a failure that are kept; the last ones say most.
 const ERRORS_MAX: usize = 4096;
+/// The priority behind all others.
+const LAST: i32 = 19;
 /// Longest wait for git to end by itself once its input has ended.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -261,6 +263,19 @@ impl Running {
         Ok((running, Pipes { input, output }))
     }
 
+    /// Lets everybody else who wants the processor go first, and whatever git starts as well.
+    pub(super) fn step_back(&self) {
+        let Some(group) = self.group() else { return };
+        if let Err(error) = setpriority_pgrp(Some(group), LAST) {
+            tracing::debug!(%error, "git runs with the priority of everything else");
+        }
+    }
+
+    /// The group of the process; `None` once it was waited for: the number may belong to somebody else by then.
+    fn group(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    }
+
     /// Waits for its end, which is near once its pipes are at theirs.
     pub(super) async fn finish(mut self, what: &str) -> Result<(), SourceError> {
         let failed = |error| SourceError::failed(what, error);
@@ -283,6 +298,21 @@ impl Running {
         let _ = tokio::time::timeout(GRACE, end).await;
     }
 
+    /// Ends it at once, with everything it started, and waits until it has gone.
+    pub(super) async fn kill(mut self) {
+        self.kill_group();
+        // One that cannot be killed is stuck in the kernel, and does nothing any more.
+        let _ = tokio::time::timeout(GRACE, self.child.wait()).await;
+    }
+
+    fn kill_group(&self) {
+        let Some(group) = self.group() else { return };
+        match kill_process_group(group, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => tracing::warn!(%error, "could not end git"),
+        }
+    }
+
     /// The last it has said, once it has ended.
     pub(super) async fn words(&mut self) -> String {
         let Some(errors) = self.errors.take() else { return String::new() };
@@ -296,13 +326,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // `None` once it was waited for: the number may belong to somebody else by then.
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let Some(group) = group else { return };
-        match kill_process_group(group, Signal::KILL) {
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(error) => tracing::warn!(%error, "could not end git"),
-        }
+        self.kill_group();
     }
 }
 

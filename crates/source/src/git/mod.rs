@@ -7,6 +7,7 @@ mod fetch;
 mod objects;
 mod pack;
 mod refs;
+mod repack;
 mod repository;
 mod serve;
 mod tree;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{PackPlan, PackSummary};
 use crate::error::SourceError;
-use crate::source::{Commit, Exchange, Exchanged, Protocol, Remote, Service, Source};
+use crate::source::{Commit, Exchange, Exchanged, Measure, Protocol, Remote, Repacked, Service, Source};
 use crate::tree::{ObjectId, Tree};
 
 use command::Git;
@@ -105,6 +106,13 @@ impl Source for GitSource {
         self.repositories.remove(repository).await
     }
 
+    async fn measure(&self, repository: &ProjectName) -> Result<Measure, SourceError> {
+        let directory = self.repositories.get(repository).await?;
+        let bytes = serve::used(&self.git, repository, &directory).await?;
+        let refs = refs::list_refs(&self.git, repository, &directory).await?.len();
+        Ok(Measure { bytes, refs })
+    }
+
     async fn advertise(
         &self,
         repository: &ProjectName,
@@ -149,6 +157,14 @@ impl Source for GitSource {
 
     async fn forget_pull(&self, repository: &ProjectName, number: PullNumber) -> Result<(), SourceError> {
         fetch::forget(self, repository, &havre_core::source::pull::kept_as(number)).await
+    }
+
+    async fn repack(
+        &self,
+        repository: &ProjectName,
+        cancel: CancellationToken,
+    ) -> Result<Repacked, SourceError> {
+        repack::repack(self, repository, &cancel).await
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

@@ -8,9 +8,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use havre_core::name::ProjectName;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio_util::sync::CancellationToken;
 
 use super::command::Git;
 use crate::error::SourceError;
@@ -33,6 +35,30 @@ pub(super) struct Repositories {
     pushing: Mutex<BTreeMap<ProjectName, usize>>,
     /// Held while a push begins.
     beginning: tokio::sync::Mutex<()>,
+    /// Who may write to each repository: several pushes, or one that packs it anew.
+    turns: Mutex<BTreeMap<ProjectName, Turns>>,
+}
+
+/// The turns of one repository.
+#[derive(Debug, Clone, Default)]
+struct Turns {
+    lock: Arc<RwLock<()>>,
+    /// Asks whoever packs it anew to make way.
+    make_way: CancellationToken,
+}
+
+/// The only one that writes to a repository.
+#[derive(Debug)]
+pub(super) struct Alone {
+    make_way: CancellationToken,
+    _turn: OwnedRwLockWriteGuard<()>,
+}
+
+impl Alone {
+    /// Ends when somebody wants to push.
+    pub(super) async fn make_way(&self) {
+        self.make_way.cancelled().await;
+    }
 }
 
 /// A push at work. While there is one, nothing in its repository is tidied up.
@@ -40,6 +66,7 @@ pub(super) struct Repositories {
 pub(super) struct Pushing<'a> {
     repositories: &'a Repositories,
     repository: ProjectName,
+    _turn: OwnedRwLockReadGuard<()>,
 }
 
 impl Drop for Pushing<'_> {
@@ -71,6 +98,7 @@ impl Repositories {
             count: AtomicU64::new(0),
             pushing: Mutex::new(BTreeMap::new()),
             beginning: tokio::sync::Mutex::new(()),
+            turns: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -160,6 +188,10 @@ impl Repositories {
         repository: &ProjectName,
         directory: &Path,
     ) -> Result<Pushing<'_>, SourceError> {
+        let turns = self.turns(repository);
+        turns.make_way.cancel();
+        // Short: git is killed where it was packing.
+        let turn = turns.lock.read_owned().await;
         let _beginning = self.beginning.lock().await;
         let is_first = {
             let mut pushing = self.lock();
@@ -167,12 +199,37 @@ impl Repositories {
             *count += 1;
             *count == 1
         };
-        let pushing = Pushing { repositories: self, repository: repository.clone() };
+        let pushing = Pushing { repositories: self, repository: repository.clone(), _turn: turn };
         if is_first {
             let directory = directory.to_owned();
             blocking(&format!("tidy up the repository of {repository}"), move || tidy(&directory)).await?;
         }
         Ok(pushing)
+    }
+
+    /// A repository for one that packs it anew, tidied up as before a push; `None` while somebody pushes.
+    pub(super) async fn begin_repack(
+        &self,
+        repository: &ProjectName,
+        directory: &Path,
+    ) -> Result<Option<Alone>, SourceError> {
+        let make_way = CancellationToken::new();
+        let lock = {
+            let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let turns = all.entry(repository.clone()).or_default();
+            // Before the turn is taken, so that a push which begins now is heard in any case.
+            turns.make_way = make_way.clone();
+            Arc::clone(&turns.lock)
+        };
+        let Ok(turn) = lock.try_write_owned() else { return Ok(None) };
+        let directory = directory.to_owned();
+        blocking(&format!("tidy up the repository of {repository}"), move || tidy(&directory)).await?;
+        Ok(Some(Alone { make_way, _turn: turn }))
+    }
+
+    fn turns(&self, repository: &ProjectName) -> Turns {
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(repository.clone()).or_default().clone()
     }
 
     fn directory(&self, repository: &ProjectName) -> PathBuf {
@@ -254,8 +311,17 @@ fn tidy_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what a killed push has left in a repository. No ref can be taken for a lock: their names do not end so.
+/// Removes what a killed push, fetch or repack has left in a repository. No ref can be taken for a lock: their names do not end so.
 fn tidy(repository: &Path) -> io::Result<()> {
+    for entry in entries(&repository.join("objects/pack"))? {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b"tmp_") || name.starts_with(b".tmp-") || name.ends_with(b".lock") {
+            remove_file(&entry.path())?;
+        }
+    }
+    // Git makes this one beside the lock, and never over one that is there.
+    remove_file(&repository.join("packed-refs.new"))?;
     for entry in entries(&repository.join("objects"))? {
         if entry.file_name().as_encoded_bytes().starts_with(b"tmp_objdir-") {
             remove_all(&entry.path())?;
@@ -291,7 +357,12 @@ fn remove_lock(entry: &DirEntry) -> io::Result<()> {
     }
     let path = entry.path();
     tracing::info!(path = %path.display(), "removing the lock of a push that was killed");
-    match fs::remove_file(&path) {
+    remove_file(&path)
+}
+
+/// Removes a file; an absent one is fine.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

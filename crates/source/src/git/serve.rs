@@ -105,7 +105,7 @@ pub(super) async fn push(
             // A client that is gone needs no answer.
             let _ = exchange.output.send(answer.into()).await;
             drop(exchange.output);
-            request.discard(source.max_push).await;
+            request.discard(source.max_push);
             return Ok(Exchanged { refused: Some(reason), ..Exchanged::default() });
         }
     };
@@ -123,7 +123,7 @@ pub(super) async fn push(
     }
     running.finish(&what).await?;
     // Git may have ended before the client has: a pack that is too large. Only a client that could send all of it hears why.
-    request.discard(source.max_push).await;
+    request.discard(source.max_push);
     Ok(ready.exchanged)
 }
 
@@ -180,7 +180,7 @@ async fn prepare(
 }
 
 /// Bytes of all objects of a repository.
-async fn used(git: &Git, repository: &ProjectName, directory: &Path) -> Result<u64, SourceError> {
+pub(super) async fn used(git: &Git, repository: &ProjectName, directory: &Path) -> Result<u64, SourceError> {
     let what = format!("measure the repository of {repository}");
     let mut command = git.command_in(directory);
     command.args(["count-objects", "-v"]);
@@ -248,10 +248,11 @@ impl Request {
         Ok(())
     }
 
-    /// Throws the rest away, so that a client that still sends gets to hear the answer.
-    async fn discard(&mut self, limit: ByteSize) {
+    /// Throws the rest away, so that a client that still sends gets to hear the answer. Beside everything else: the answer must not
+    /// wait for the end of the request, because a client of SSH keeps its side open until it has read the answer.
+    fn discard(mut self, limit: ByteSize) {
         let mut left = limit.as_bytes();
-        let rest = async {
+        let rest = async move {
             while let Some(Ok(chunk)) = self.input.recv().await {
                 left = left.saturating_sub(chunk.len() as u64);
                 if left == 0 {
@@ -260,7 +261,7 @@ impl Request {
             }
         };
         // A client that takes longer hears nothing.
-        let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
+        tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, rest));
     }
 }
 

@@ -8,12 +8,14 @@ use havre_core::source::CommitId;
 use havre_source::context::{PackEntry, PackKind, PackPlan, plan_context};
 use havre_source::error::SourceError;
 use havre_source::fake::FakeFile;
-use havre_source::source::{Exchanged, Protocol, Service};
+use havre_source::source::{Exchange, Exchanged, Protocol, Repacked, Service};
 use havre_source::tree::{EntryKind, ObjectId, Tree};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{AUTHOR, World, pack, protected, push, reference, send, shop, unknown, unpack};
+use crate::world::{
+    AUTHOR, EMPTY_PACK, World, collect, head, pack, protected, push, reference, send, shop, unknown, unpack,
+};
 
 const PLAIN: EntryKind = EntryKind::File { is_executable: false };
 
@@ -52,6 +54,47 @@ pub(crate) async fn repositories_come_and_go<W: World>(world: W) {
     }
     source.ensure(&shop()).await.expect("is made again");
     assert_eq!(source.list_refs(&shop()).await.expect("is listed"), BTreeMap::new());
+}
+
+pub(crate) async fn repositories_are_measured<W: World>(world: W) {
+    let source = world.source();
+    let missing = source.measure(&shop()).await;
+    assert!(matches!(missing, Err(SourceError::RepositoryMissing { .. })), "{missing:?}");
+    source.ensure(&shop()).await.expect("is made");
+    assert_eq!(source.measure(&shop()).await.expect("is there").refs, 0);
+    let noise: String = (0..40_000).map(|number| format!("{number:x}")).collect();
+    let commit = world.commit(&shop(), None, "first", &[("a", text(&noise))]).await;
+    world.set_ref(&shop(), "refs/heads/main", &commit).await;
+    world.set_ref(&shop(), "refs/tags/v1", &commit).await;
+    let measured = source.measure(&shop()).await.expect("is there");
+    assert_eq!(measured.refs, 2);
+    assert!((10_000..1_000_000).contains(&measured.bytes), "{measured:?}");
+}
+
+pub(crate) async fn packing_anew_changes_nothing_that_is_seen<W: World>(world: W) {
+    let source = world.source();
+    let missing = source.repack(&shop(), CancellationToken::new()).await;
+    assert!(matches!(missing, Err(SourceError::RepositoryMissing { .. })), "{missing:?}");
+    source.ensure(&shop()).await.expect("is made");
+    assert_eq!(source.repack(&shop(), CancellationToken::new()).await.expect("is packed"), Repacked::Done);
+    let first = world.commit(&shop(), None, "first", &[("a", text("1"))]).await;
+    let second = world.commit(&shop(), Some(&first), "second", &[("a", text("2"))]).await;
+    world.set_ref(&shop(), "refs/heads/main", &second).await;
+    world.set_ref(&shop(), "refs/tags/v1", &first).await;
+    let before = source.list_refs(&shop()).await.expect("is listed");
+    for _ in 0..2 {
+        assert_eq!(
+            source.repack(&shop(), CancellationToken::new()).await.expect("is packed"),
+            Repacked::Done
+        );
+    }
+    assert_eq!(source.list_refs(&shop()).await.expect("is listed"), before);
+    let object = tree(&world, &first, ".").await.find("a").expect("is there").object.clone();
+    assert_eq!(source.read(&shop(), &[object], 10).await.expect("is read"), [b"1".to_vec()]);
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let ended = source.repack(&shop(), stopped).await;
+    assert!(matches!(ended, Err(SourceError::Cancelled)), "{ended:?}");
 }
 
 pub(crate) async fn branches_and_tags_lead_to_commits<W: World>(world: W) {
@@ -290,6 +333,31 @@ pub(crate) async fn a_push_moves_refs<W: World>(world: W) {
     assert!(answer.contains("ok refs/heads/main\n"), "{answer}");
     let left = source.list_refs(&shop()).await.expect("is listed");
     assert_eq!(left, BTreeMap::from([(reference("refs/tags/v1"), first)]));
+}
+
+/// A client of SSH keeps its side open until it has read the answer.
+pub(crate) async fn the_answer_does_not_wait_for_the_end_of_the_request<W: World>(world: W) {
+    let first = world.commit(&shop(), None, "first", &[("a", text("1"))]).await;
+    let source = world.source();
+    for name in ["refs/heads/main", "refs/notes/x"] {
+        let mut request = head(&[(name, "-", first.as_str())]);
+        request.extend_from_slice(EMPTY_PACK);
+        let (sender, input) = mpsc::channel(2);
+        let (output, receiver) = mpsc::channel(2);
+        sender.send(Ok(Bytes::from(request))).await.expect("has room");
+        let rules = protected(&[]);
+        let exchange = Exchange { service: Service::ReceivePack, protocol: None, rules, input, output };
+        let repository = shop();
+        let work = source.exchange(&repository, exchange, CancellationToken::new());
+        let both = async { tokio::join!(work, collect(receiver)) };
+        let limit = std::time::Duration::from_secs(40);
+        let (result, answer) = tokio::time::timeout(limit, both).await.expect("does not wait");
+        result.expect("is answered");
+        assert!(String::from_utf8_lossy(&answer).contains(name), "{}", answer.escape_ascii());
+        // Only now.
+        drop(sender);
+    }
+    assert_eq!(source.list_refs(&shop()).await.expect("is listed").len(), 1);
 }
 
 pub(crate) async fn a_push_is_checked_first<W: World>(world: W) {

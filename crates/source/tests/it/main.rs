@@ -6,6 +6,7 @@ mod contract;
 mod fake_world;
 mod git;
 mod git_push;
+mod git_repack;
 mod git_world;
 mod world;
 
@@ -29,6 +30,8 @@ macro_rules! contract {
 
 contract! {
     repositories_come_and_go
+    repositories_are_measured
+    packing_anew_changes_nothing_that_is_seen
     branches_and_tags_lead_to_commits
     commits_are_described
     trees_are_listed
@@ -40,6 +43,7 @@ contract! {
     changes_are_listed
     clients_are_told_what_there_is
     a_push_moves_refs
+    the_answer_does_not_wait_for_the_end_of_the_request
     a_push_is_checked_first
     protected_branches_are_neither_removed_nor_rewritten
     a_probe_and_what_is_no_push

@@ -5,7 +5,9 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
+use havre_api::ssh_key::KEY_HEADER;
 use havre_core::event::Actor;
+use havre_core::id::SshKeyId;
 use havre_core::time::Timestamp;
 use http::HeaderMap;
 use http::request::Parts;
@@ -13,7 +15,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterE
 
 use crate::access::secret;
 use crate::error::{Code, Refusal};
-use crate::git;
+use crate::git::{self, Told};
 use crate::state::AppState;
 
 /// What a caller must be allowed to do.
@@ -31,6 +33,10 @@ pub(crate) enum Permission {
     Machine,
     /// Be an edge.
     Edge,
+    /// Be the program behind sshd.
+    Sshd,
+    /// Push by a key for SSH, to a repository the key is for.
+    Repository,
 }
 
 /// Through which listener a request came.
@@ -42,6 +48,8 @@ pub(crate) enum Door {
     Local,
     /// The edge's socket.
     Edge,
+    /// The socket of the program behind sshd, which says by whose key it was started.
+    Ssh,
 }
 
 /// How long an endpoint may take to answer.
@@ -87,7 +95,11 @@ pub(crate) fn guard(endpoints: Vec<Endpoint>, state: &AppState, door: Door) -> a
         router = router.routes(routes.layer(middleware::from_fn_with_state(gate, pass)));
     }
     // Unknown paths tell nothing to whoever may not read.
-    let permission = if door == Door::Edge { Permission::Edge } else { Permission::Read };
+    let permission = match door {
+        Door::Edge => Permission::Edge,
+        Door::Ssh => Permission::Sshd,
+        Door::Network | Door::Local => Permission::Read,
+    };
     let gate = Gate { state: state.clone(), door, permission, pace: Pace::Quick };
     let unknown = axum::routing::any(unknown_path).layer(middleware::from_fn_with_state(gate, pass));
     let (router, _) = router.split_for_parts();
@@ -102,11 +114,12 @@ async fn unknown_path(request: Request) -> Refusal {
 
 async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let is_git = request.uri().path().starts_with(git::PREFIX);
-    match gate.admit(request.headers(), is_git).await {
+    match gate.admit(request.headers(), request.uri().path()).await {
         Ok(Some(actor)) => {
             request.extensions_mut().insert(Caller(actor));
         }
         Ok(None) => {}
+        Err(refusal) if gate.door == Door::Ssh => return Told::from(refusal).into_response(),
         Err(refusal) if is_git => return ask_password(refusal.into_response()),
         Err(refusal) => return refusal.into_response(),
     }
@@ -151,16 +164,18 @@ fn method_not_allowed(method: &http::Method, response: &Response) -> Response {
 
 impl Gate {
     /// Who is asking; `None` where nobody has to be known.
-    async fn admit(&self, headers: &HeaderMap, is_git: bool) -> Result<Option<Actor>, Refusal> {
+    async fn admit(&self, headers: &HeaderMap, path: &str) -> Result<Option<Actor>, Refusal> {
         match (self.door, self.permission) {
             (_, Permission::Public) => Ok(None),
-            (Door::Edge, Permission::Edge) => Ok(Some(Actor::Havre)),
-            (Door::Edge, _) | (_, Permission::Edge) => {
+            (Door::Edge, Permission::Edge) | (Door::Ssh, Permission::Sshd) => Ok(Some(Actor::Havre)),
+            (Door::Ssh, Permission::Repository) => self.find_key(headers, path).await.map(Some),
+            (Door::Edge | Door::Ssh, _)
+            | (_, Permission::Edge | Permission::Sshd | Permission::Repository) => {
                 Err(Refusal::new(Code::Forbidden, "this path is not served here"))
             }
             (Door::Local, _) => Ok(Some(Actor::Local)),
             (Door::Network, permission) => {
-                let name = self.find_token(headers, is_git).await?;
+                let name = self.find_token(headers, path.starts_with(git::PREFIX)).await?;
                 if permission == Permission::Machine {
                     return Err(machine_only());
                 }
@@ -185,6 +200,31 @@ impl Gate {
             }
         }
         Ok(row.name.to_string())
+    }
+
+    /// Whose key the program behind sshd was started for, if it is still known and for this repository.
+    async fn find_key(&self, headers: &HeaderMap, path: &str) -> Result<Actor, Refusal> {
+        let id = headers.get(KEY_HEADER).and_then(|value| value.to_str().ok()?.parse::<SshKeyId>().ok());
+        let id = id.ok_or_else(key_unknown)?;
+        let row = self.state.store.read(move |view| view.find_ssh_key(id)).await?.ok_or_else(key_unknown)?;
+        let project = git::project_of(path)?;
+        if row.project.as_ref().is_some_and(|own| *own != project) {
+            let message = format!("the key {} is not for the project {project}", row.name);
+            let hint = "keys and their projects are listed on the server with `havre ssh-key list`";
+            return Err(Refusal::new(Code::Forbidden, message).hint(hint));
+        }
+        let now = self.state.now();
+        if is_stale(row.last_used_at, now) {
+            let touched = self.state.store.write(now, Actor::Havre, move |tx| tx.touch_ssh_key(id)).await;
+            // A full disk must not keep people from hearing so in git's own words.
+            if let Err(error) = touched {
+                tracing::warn!(
+                    error = crate::error::chain(&error),
+                    "could not note the use of a key for SSH"
+                );
+            }
+        }
+        Ok(Actor::SshKey { name: row.name.to_string() })
     }
 }
 
@@ -218,9 +258,14 @@ fn unauthorised() -> Refusal {
         .hint("make one on the server with `havre token create <name>` and send it as `Authorization: Bearer havre_...`")
 }
 
+fn key_unknown() -> Refusal {
+    Refusal::new(Code::Unauthorised, "this key is not known any more")
+        .hint("add it on the server with `havre ssh-key add NAME`")
+}
+
 fn machine_only() -> Refusal {
-    Refusal::new(Code::MachineOnly, "access tokens are handled on the server's own machine only")
-        .hint("log in to the server and run `havre token` there")
+    let message = "access tokens and keys for SSH are handled on the server's own machine only";
+    Refusal::new(Code::MachineOnly, message).hint("log in to the server and run the command there")
 }
 
 /// Who is asking, for handlers that write.

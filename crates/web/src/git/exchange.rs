@@ -3,12 +3,14 @@
 
 use std::convert::Infallible;
 use std::io::{self, Read as _};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use havre_core::event::Actor;
 use havre_core::name::ProjectName;
+use havre_core::source::BranchName;
 use http::header;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt as _;
@@ -24,6 +26,9 @@ use crate::state::AppState;
 
 /// Chunks on their way, each way.
 const CHUNKS: usize = 16;
+/// Longest silence of a client of SSH. It keeps its side open, and says nothing, until git has unpacked and answered what it has sent;
+/// one that has gone is noticed by sshd, which ends the program behind it. No exchange lasts longer.
+const SSH_SILENCE: Duration = Duration::from_secs(60 * 60);
 /// Largest compressed request; only those of a fetch are compressed, and they list commits.
 const PACKED_MAX: usize = 8 * 1024 * 1024;
 /// Largest such request unpacked.
@@ -65,6 +70,10 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Told> {
     let slot = state.slot()?;
+    let protected = match verb {
+        Verb::Push => protected(state, project.clone()).await?,
+        Verb::Fetch => Vec::new(),
+    };
     let is_version_2 = is_version_2(request.headers());
     let (sender, input) = mpsc::channel(CHUNKS);
     if is_packed(&request)? {
@@ -72,14 +81,27 @@ async fn answer(
         let unpacked = unpack(&packed)?;
         sender.try_send(Ok(unpacked)).expect("the channel is new and has room");
     } else {
-        tokio::spawn(feed(state.clone(), request.into_body(), sender));
+        let silence = match &actor {
+            Actor::SshKey { .. } => SSH_SILENCE,
+            _ => state.limits.upload_silence,
+        };
+        tokio::spawn(feed(silence, request.into_body(), sender));
     }
     let (output, answer) = mpsc::channel::<Bytes>(CHUNKS);
     let (pushed, was_pushed) = oneshot::channel();
     let (say, messages) = mpsc::channel(64);
     let cancel = CancellationToken::new();
-    let exchange =
-        Exchange { project: project.clone(), verb, is_version_2, input, output, pushed, messages, cancel };
+    let exchange = Exchange {
+        project: project.clone(),
+        verb,
+        is_version_2,
+        protected,
+        input,
+        output,
+        pushed,
+        messages,
+        cancel,
+    };
     // Not tied to the answer: a client that leaves does not undo what git has taken.
     let inner = state.clone();
     tokio::spawn(async move {
@@ -99,11 +121,16 @@ async fn answer(
     Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache".to_owned())], body).into_response())
 }
 
+/// Branches that a push to this project may neither remove nor rewrite.
+async fn protected(state: &AppState, project: ProjectName) -> Result<Vec<BranchName>, Refusal> {
+    Ok(state.store.read(move |view| view.list_protected_branches(&project)).await?)
+}
+
 /// Passes the body on as it comes; a client that falls silent or leaves ends it with an error.
-async fn feed(state: AppState, body: Body, sender: mpsc::Sender<io::Result<Bytes>>) {
+async fn feed(silence: Duration, body: Body, sender: mpsc::Sender<io::Result<Bytes>>) {
     let mut chunks = body.into_data_stream();
     loop {
-        let chunk = match tokio::time::timeout(state.limits.upload_silence, chunks.next()).await {
+        let chunk = match tokio::time::timeout(silence, chunks.next()).await {
             Ok(None) => return,
             Ok(Some(Ok(chunk))) => Ok(chunk),
             Ok(Some(Err(_))) => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -5,7 +5,7 @@ use std::io;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::ProjectName;
-use havre_core::source::{CommitId, RefName};
+use havre_core::source::{BranchName, CommitId, RefName};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ pub struct Exchange {
     pub verb: Verb,
     /// It speaks version 2 of the protocol.
     pub is_version_2: bool,
+    /// Branches a push may neither remove nor rewrite.
+    pub protected: Vec<BranchName>,
     /// What it sends.
     pub input: mpsc::Receiver<io::Result<Bytes>>,
     /// What it gets.
@@ -56,6 +58,15 @@ pub struct Exchange {
     pub messages: mpsc::Receiver<String>,
     /// Fires when nobody wants the answer any more.
     pub cancel: CancellationToken,
+}
+
+/// How large a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// Bytes of everything in it.
+    pub bytes: u64,
+    /// Number of branches and tags.
+    pub refs: u64,
 }
 
 /// Answers git.
@@ -71,6 +82,9 @@ pub trait GitGateway: Send + Sync + 'static {
 
     /// Runs one exchange to its end.
     async fn exchange(&self, exchange: Exchange) -> Result<(), GitError>;
+
+    /// How large a repository is.
+    async fn measure(&self, project: &ProjectName) -> Result<Measured, GitError>;
 }
 
 /// Why git gets no answer.

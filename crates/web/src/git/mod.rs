@@ -63,6 +63,12 @@ fn project(segment: &str) -> Result<ProjectName, Refusal> {
     Ok(ProjectName::from_str(name)?)
 }
 
+/// The project of a path below [`PREFIX`], as it is written there.
+pub(crate) fn project_of(path: &str) -> Result<ProjectName, Refusal> {
+    let below = path.strip_prefix(PREFIX).unwrap_or_default();
+    project(below.split('/').next().unwrap_or_default())
+}
+
 /// Whether the client speaks version 2 of the protocol (git-protocol(5)).
 fn is_version_2(headers: &HeaderMap) -> bool {
     let text = headers.get("git-protocol").and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -47,6 +47,7 @@ fn operations() -> Vec<(String, String)> {
             .replace("{job}", "cleanup")
             .replace("{run}", "j1")
             .replace("{number}", "7")
+            .replace("{ssh_key}", "laptop")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
             found.push((method.to_uppercase(), path.clone()));
@@ -117,7 +118,14 @@ async fn only_the_whole_right_token_opens() {
 async fn tokens_are_handled_on_the_machine_only() {
     let world = World::new();
     let token = make_token(&world, "ci").await;
-    for (method, path) in [("GET", "/v1/tokens"), ("POST", "/v1/tokens"), ("DELETE", "/v1/tokens/ci")] {
+    for (method, path) in [
+        ("GET", "/v1/tokens"),
+        ("POST", "/v1/tokens"),
+        ("DELETE", "/v1/tokens/ci"),
+        ("GET", "/v1/ssh-keys"),
+        ("POST", "/v1/ssh-keys"),
+        ("DELETE", "/v1/ssh-keys/laptop"),
+    ] {
         let (status, body) = with_token(&world, method, path, &token).await;
         assert_eq!(
             (status, body),
@@ -125,8 +133,8 @@ async fn tokens_are_handled_on_the_machine_only() {
                 403,
                 json!({
                     "code": "machine_only",
-                    "message": "access tokens are handled on the server's own machine only",
-                    "hint": "log in to the server and run `havre token` there",
+                    "message": "access tokens and keys for SSH are handled on the server's own machine only",
+                    "hint": "log in to the server and run the command there",
                 })
             ),
             "{method} {path}"
@@ -202,4 +210,25 @@ async fn the_edges_socket_serves_nothing_else() {
     }
     let response = send(&world.local, "GET", "/edge/v1/table", &[], Body::empty()).await;
     assert_eq!(read(response).await.0, 404);
+}
+
+#[tokio::test]
+async fn the_socket_behind_sshd_serves_pushes_and_nothing_else() {
+    let world = World::new();
+    for (method, path) in operations() {
+        let status = send(&world.ssh, &method, &path, &[], Body::empty()).await.status().as_u16();
+        let is_push = path.ends_with("/git-receive-pack") || path.ends_with("/info/refs");
+        assert_eq!(status, if is_push { 401 } else { 404 }, "{method} {path}");
+    }
+    for path in
+        ["/", "/edge/v1/table", "/ssh/v1/keys", "/git/dropit.git/git-upload-pack", "/git/dropit.git/HEAD"]
+    {
+        let response = send(&world.ssh, "GET", path, &[("havre-ssh-key", "y1")], Body::empty()).await;
+        assert_eq!(response.status(), 404, "{path}");
+    }
+    let lookup = "/ssh/v1/key?fingerprint=SHA256:W8RG7bKgVt4c%2BDEkLgjyPvgVOvZxS86TB5i/qZ7KmGc";
+    for router in [&world.local, &world.edge] {
+        assert_eq!(send(router, "GET", lookup, &[], Body::empty()).await.status(), 404);
+    }
+    assert_eq!(send(&world.public, "GET", lookup, &[], Body::empty()).await.status(), 401);
 }

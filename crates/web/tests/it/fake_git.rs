@@ -5,12 +5,15 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::ProjectName;
-use havre_web::git::gateway::{Exchange, GitError, GitGateway, Pushed, Verb};
+use havre_core::source::BranchName;
+use havre_web::git::gateway::{Exchange, GitError, GitGateway, Measured, Pushed, Verb};
 
 #[derive(Debug, Default)]
 pub(crate) struct FakeGit {
     /// What the next push moves.
     pub(crate) moves: Mutex<Vec<Pushed>>,
+    /// Branches that were protected in each push.
+    pub(crate) protected: Mutex<Vec<Vec<BranchName>>>,
     /// Error of the next call.
     pub(crate) fail: Mutex<Option<GitError>>,
 }
@@ -37,6 +40,7 @@ impl GitGateway for FakeGit {
         let head = format!("{} of {} took {received} bytes\n", exchange.verb.name(), exchange.project);
         let _ = exchange.output.send(head.into()).await;
         if exchange.verb == Verb::Push {
+            self.protected.lock().expect("no holder panics").push(exchange.protected);
             let moves = std::mem::take(&mut *self.moves.lock().expect("no holder panics"));
             let _ = exchange.pushed.send(moves);
             while let Some(line) = exchange.messages.recv().await {
@@ -44,5 +48,12 @@ impl GitGateway for FakeGit {
             }
         }
         Ok(())
+    }
+
+    async fn measure(&self, _project: &ProjectName) -> Result<Measured, GitError> {
+        match self.fail.lock().expect("no holder panics").take() {
+            Some(error) => Err(error),
+            None => Ok(Measured { bytes: 4096, refs: 2 }),
+        }
     }
 }

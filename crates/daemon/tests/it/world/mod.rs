@@ -13,6 +13,7 @@ pub(crate) mod repository;
 pub(crate) mod secure;
 pub(crate) mod slot;
 pub(crate) mod spec;
+pub(crate) mod sshd;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;
@@ -248,7 +249,7 @@ async fn wait_for_edge(api: &Api) -> NodeStatus {
 fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
     let at = |name: &str| toml::Value::String(folder.join(name).display().to_string());
     let text = format!(
-        "[control]\ndata_dir = {}\nmaster_key = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\n\
+        "[control]\ndata_dir = {}\nmaster_key = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\ngit_socket = {}\n\
          remote_private = true\nlisten = \"{}\"\nedge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
          [edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nhttps = []\nworkers = 2\n\
          control_socket = {}\nstate_dir = {}\nsites_dir = {}\n",
@@ -257,6 +258,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
         at("sites"),
         at("control.sock"),
         at("edge.sock"),
+        at("git.sock"),
         slot.api_address(),
         slot.edge_network(),
         slot.edge_pool(),

@@ -7,15 +7,22 @@ use tempfile::TempDir;
 /// A work tree with one remote, `havre`.
 pub(crate) struct Repository {
     folder: TempDir,
+    /// How git starts SSH.
+    ssh: Option<String>,
 }
 
 impl Repository {
     /// An empty one on the branch `main`, with this address as its remote.
     pub(crate) fn new(remote: &str) -> Self {
-        let repository = Self { folder: tempfile::tempdir().expect("a folder") };
+        let repository = Self { folder: tempfile::tempdir().expect("a folder"), ssh: None };
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.git(&["remote", "add", "havre", remote]);
         repository
+    }
+
+    /// The same with this client of SSH.
+    pub(crate) fn over_ssh(self, client: String) -> Self {
+        Self { ssh: Some(client), ..self }
     }
 
     /// Writes a file, with the folders it lies in.
@@ -62,6 +69,9 @@ impl Repository {
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         let none =
             [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_TERMINAL_PROMPT", "0")];
+        if let Some(ssh) = &self.ssh {
+            command.env("GIT_SSH_COMMAND", ssh);
+        }
         command.envs(none).env("HOME", self.folder.path()).env("LC_ALL", "C");
         for (who, name) in [("AUTHOR", "Ada"), ("COMMITTER", "Ada")] {
             command.env(format!("GIT_{who}_NAME"), name).env(format!("GIT_{who}_EMAIL"), "ada@example.org");

@@ -1,0 +1,145 @@
+//! The real sshd on a port of its own, with a throw-away configuration that says what the packaged one says, and somebody who has a key.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::{World, until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_havred");
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// A server of SSH for one installation; ended when dropped.
+pub(crate) struct Sshd {
+    child: Child,
+    port: u16,
+    user: String,
+    folder: TempDir,
+}
+
+impl Sshd {
+    /// Starts it; every key is asked for at the installation.
+    pub(crate) async fn start(world: &World) -> Self {
+        assert!(Path::new(SSHD).exists(), "{SSHD} is missing: apt-get install openssh-server");
+        let folder = tempfile::Builder::new().prefix("havre-sshd-").tempdir().expect("a folder");
+        for name in ["host", "ada"] {
+            make_key(&folder.path().join(name));
+        }
+        let user = text(&run(Command::new("id").arg("-un")).stdout).trim().to_owned();
+        if user == "root" {
+            // Where it locks its helpers up; made by its unit elsewhere.
+            std::fs::create_dir_all("/run/sshd").expect("a folder");
+        }
+        let port = free_port();
+        let config = folder.path().join("sshd_config");
+        std::fs::write(&config, configuration(folder.path(), port, &user, &world.config)).expect("a file");
+        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
+        let mut command = Command::new(SSHD);
+        command.args(["-D", "-e", "-f"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().expect("sshd starts");
+        let sshd = Self { child, port, user, folder };
+        until("sshd listens", async || TcpStream::connect(("127.0.0.1", port)).ok()).await;
+        sshd
+    }
+
+    /// The public half of the key somebody has.
+    pub(crate) fn public_key(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("ada.pub")).expect("a key")
+    }
+
+    /// Address of the repository of a project.
+    pub(crate) fn address(&self, project: &str) -> String {
+        format!("ssh://{}@127.0.0.1:{}/{project}.git", self.user, self.port)
+    }
+
+    /// The client, as git starts it.
+    pub(crate) fn client(&self) -> String {
+        self.arguments().iter().fold("ssh".to_owned(), |line, word| format!("{line} {word}"))
+    }
+
+    /// Runs the client with these arguments: whether it went well, and everything it said.
+    pub(crate) fn ssh(&self, before: &[&str], command: &[&str]) -> (bool, String) {
+        let mut ssh = Command::new("ssh");
+        ssh.args(self.arguments()).args(["-p", &self.port.to_string()]).args(before);
+        ssh.arg(format!("{}@127.0.0.1", self.user)).args(command).stdin(Stdio::null());
+        let output = ssh.output().expect("ssh runs");
+        (output.status.success(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let key = self.folder.path().join("ada").display().to_string();
+        let words = [
+            "-F",
+            "/dev/null",
+            "-i",
+            &key,
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ];
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            eprintln!("--- log of sshd:\n{log}");
+        }
+    }
+}
+
+/// What `git-ssh` says when it is started as sshd would for this key, whatever sshd has been told of it.
+pub(crate) fn git_ssh(config: &Path, key: &str, asked: &str) -> (bool, String) {
+    let mut command = Command::new(PROGRAM);
+    command.arg("--config").arg(config).args(["git-ssh", key]).env("SSH_ORIGINAL_COMMAND", asked);
+    let output = command.stdin(Stdio::null()).output().expect("havred starts");
+    (output.status.success(), text(&output.stderr))
+}
+
+/// sshd wants programs that only root can write, and the one under test is not; `env` is.
+fn configuration(folder: &Path, port: u16, user: &str, config: &Path) -> String {
+    format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nUsePAM no\nStrictModes no\n\
+         PermitRootLogin forced-commands-only\nAuthenticationMethods publickey\nPasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\nAuthorizedKeysFile none\n\
+         AuthorizedKeysCommand /usr/bin/env {PROGRAM} --config {} git-keys %f\nAuthorizedKeysCommandUser {user}\n\
+         DisableForwarding yes\nPermitTTY no\nPermitUserRC no\n",
+        folder.join("host").display(),
+        config.display(),
+    )
+}
+
+fn make_key(path: &Path) {
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "ada@laptop", "-f"])
+        .arg(path));
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.stdin(Stdio::null()).output().expect("it runs");
+    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    output
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
