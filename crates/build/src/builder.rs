@@ -2,6 +2,7 @@
 //! Does not queue, retry or supersede builds: the `build` loop does. Tests at the end of the file; every builder
 //! passes `tests/it/contract.rs`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use havre_core::artifact::Artifact;
 use havre_core::id::{BuildId, ServiceId};
+use havre_core::name::BuildSecretName;
+use havre_core::secret::Secret;
 use havre_core::service::Place;
 use havre_core::service::spec::ServiceSpec;
 use havre_core::time::Timestamp;
@@ -39,6 +42,8 @@ pub struct BuildRequest {
     /// The uploaded context: an uncompressed tar taken in by [`crate::context::ContextWriter`]. Its root is the
     /// folder the specification names (`context`, or `root` of a site without a Dockerfile).
     pub context: PathBuf,
+    /// Secrets its steps may mount, by name. They go to Docker over a connection of this build, and nowhere else.
+    pub secrets: BTreeMap<BuildSecretName, Secret>,
 }
 
 /// One line a build says while it runs.
@@ -55,8 +60,8 @@ pub struct BuildLine {
 /// Makes artifacts.
 #[async_trait]
 pub trait Builder: std::fmt::Debug + Send + Sync + 'static {
-    /// Makes the artifact of `request`. Lines go to `log` as they appear; a receiver that was dropped is no error,
-    /// a slow one slows the build. Ends soon after `cancel` fires and then leaves nothing half-made.
+    /// Makes the artifact of `request`. Lines go to `log` as they appear, without the values of its secrets, as the error is; a
+    /// receiver that was dropped is no error, a slow one slows the build. Ends soon after `cancel` fires and then leaves nothing half-made.
     ///
     /// Running it again with the same request is fine and makes the same kind of thing again.
     ///

@@ -11,4 +11,5 @@ pub mod docker;
 mod entry;
 pub mod fake;
 mod line;
+mod redact;
 pub mod site;

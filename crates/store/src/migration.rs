@@ -25,6 +25,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 6, name: "pipeline", sql: include_str!("../migrations/0006_pipeline.sql") },
     Migration { number: 7, name: "job", sql: include_str!("../migrations/0007_job.sql") },
     Migration { number: 8, name: "remote", sql: include_str!("../migrations/0008_remote.sql") },
+    Migration { number: 14, name: "build_secret", sql: include_str!("../migrations/0014_build_secret.sql") },
 ];
 
 struct Applied {

@@ -211,7 +211,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 7] = [
+pub(crate) const SEALED: [(&str, &str); 8] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -219,6 +219,7 @@ pub(crate) const SEALED: [(&str, &str); 7] = [
     ("dns_providers", "sealed_fields"),
     ("remotes", "sealed_token"),
     ("webhooks", "sealed_secret"),
+    ("build_secrets", "sealed_value"),
 ];
 
 /// Random bytes of the operating system.

@@ -2,7 +2,7 @@
 //! Does not take anything out of images. Tests in `tests/it/docker.rs`.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,14 @@ use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{
     BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion, RemoveImageOptions,
 };
-use bollard::{Docker, body_try_stream};
+use bollard::{BollardRequest, Docker, body_try_stream};
 use futures_util::StreamExt as _;
 use havre_core::artifact::Digest;
 use havre_core::service::spec::DockerfileSource;
 use tokio_util::io::ReaderStream;
 
 use super::progress::Progress;
+use super::session;
 use crate::builder::{BuildError, BuildRequest, says_no_space};
 use crate::context::contains_file;
 use crate::line::{LineSink, now};
@@ -42,6 +43,7 @@ pub(super) fn tag(request: &BuildRequest) -> String {
 /// What to build.
 #[derive(Debug, Clone)]
 pub(super) struct Build {
+    pub(super) socket: PathBuf,
     pub(super) installation: String,
     pub(super) request: BuildRequest,
     pub(super) source: DockerfileSource,
@@ -55,8 +57,11 @@ pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Res
         .await
         .map_err(|error| BuildError::failed("open the uploaded context", error))?;
     let body = body_try_stream(ReaderStream::with_capacity(file, CHUNK));
-    let mut answers = docker.build_image(options(build), None, Some(body)).boxed();
-    let mut progress = Progress::default();
+    let session = session_id(build);
+    // Open for as long as the build runs.
+    let _session = session::open(&build.socket, &session, request.secrets.clone(), log.clone()).await?;
+    let mut answers = docker.build_image(options(build, &session), None, Some(body)).boxed();
+    let mut progress = Progress::new(log.redactor().clone());
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(BuildInfo { aux: Some(BuildInfoAux::BuildKit(status)), .. }) => {
@@ -108,8 +113,13 @@ async fn find_dockerfile(context: &Path, source: &DockerfileSource) -> Result<()
     })
 }
 
-fn options(build: &Build) -> BuildImageOptions {
-    let Build { installation, request, source } = build;
+/// Docker wants a name that no other build at work has, also after a restart of ours.
+fn session_id(build: &Build) -> String {
+    format!("havre-{}-{}-{}", build.installation, build.request.id, now().as_millis())
+}
+
+fn options(build: &Build, session: &str) -> BuildImageOptions {
+    let Build { installation, request, source, .. } = build;
     let labels = HashMap::from([
         (INSTALLATION.to_owned(), installation.clone()),
         (SERVICE_ID.to_owned(), request.service.to_string()),
@@ -124,13 +134,32 @@ fn options(build: &Build) -> BuildImageOptions {
         .buildargs(&args)
         .rm(true)
         .forcerm(true)
-        .version(BuilderVersion::BuilderBuildKit)
-        // Docker wants a name that no other build at work has, also after a restart of ours.
-        .session(&format!("havre-{installation}-{}-{}", request.id, now().as_millis()));
+        // See `by_buildkit`.
+        .version(BuilderVersion::BuilderV1)
+        .session(session);
     if let Some(target) = &source.target {
         options = options.target(target.as_str());
     }
     options.build()
+}
+
+/// The words by which the client library asks for a build by the older builder, in a session.
+const OLDER_BUILDER: &str = "&version=1&session=";
+
+/// Puts a request right on its way. The client library would start a session of its own for every build by BuildKit, one
+/// that knows no secret which is not in a file. So it is asked for a build by the older builder, and Docker for one by BuildKit.
+pub(super) fn by_buildkit(mut request: BollardRequest) -> BollardRequest {
+    if let Some(uri) = buildkit_uri(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn buildkit_uri(uri: &http::Uri) -> Option<http::Uri> {
+    // Values are encoded, so that none of them can hold these words.
+    let text = uri.to_string();
+    let (before, session) = text.split_once(OLDER_BUILDER)?;
+    format!("{before}&version=2&session={session}").parse().ok()
 }
 
 /// Sorts an error of Docker's API.
@@ -188,11 +217,14 @@ mod tests {
             },
             spec: serde_json::from_value(spec).expect("is a specification"),
             context: "unused".into(),
+            secrets: std::collections::BTreeMap::new(),
         };
         let source = serde_json::from_value(source).expect("is a source");
-        let mut options = options(&Build { installation: "here".to_owned(), request, source });
-        let session = options.session.take().expect("BuildKit needs one");
+        let build = Build { socket: "unused".into(), installation: "here".to_owned(), request, source };
+        let session = session_id(&build);
         assert!(session.starts_with("havre-here-b12-"), "{session}");
+        let mut options = options(&build, &session);
+        assert_eq!(options.session.take(), Some(session), "BuildKit needs one");
         let map = |pairs: &[(&str, &str)]| {
             Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
         };
@@ -208,9 +240,18 @@ mod tests {
                 ("dev.havre.service-id", "s3"),
                 ("dev.havre.build", "b12"),
             ]),
-            version: BuilderVersion::BuilderBuildKit,
+            version: BuilderVersion::BuilderV1,
             ..BuildImageOptions::default()
         };
         assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn buildkit_builds_whatever_the_client_library_asked_for() {
+        let asked = "unix://2f646f636b6572:0/v1.41/build?dockerfile=Dockerfile&labels=%26version%3D1%26session%3D&target=&version=1&session=havre-x-b1-2";
+        let uri = buildkit_uri(&asked.parse().expect("is an address")).expect("is a build");
+        assert_eq!(uri.to_string(), asked.replace("&version=1&", "&version=2&"));
+        let other = "unix://2f646f636b6572:0/v1.41/images/x/json";
+        assert_eq!(buildkit_uri(&other.parse().expect("is an address")), None);
     }
 }

@@ -6,6 +6,7 @@ mod image;
 mod isolated;
 mod output;
 mod progress;
+mod session;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuildError, BuildLine, BuildRequest, Builder};
 use crate::line::LineSink;
+use crate::redact::Redactor;
 use crate::site::{Limits, Published, Sites};
 
 /// Longest wait for the head of an answer in seconds. While a context is sent none comes, so it is as long as a
@@ -110,6 +112,7 @@ impl DockerBuilder {
 
     fn image_build(&self, request: &BuildRequest, source: &DockerfileSource) -> image::Build {
         image::Build {
+            socket: self.socket.clone(),
             installation: self.installation.clone(),
             request: request.clone(),
             source: source.clone(),
@@ -123,10 +126,10 @@ impl DockerBuilder {
         log: &LineSink,
         cancel: &CancellationToken,
     ) -> Result<Digest, BuildError> {
-        let (socket, log, cancel) = (self.socket.clone(), log.clone(), cancel.clone());
+        let (log, cancel) = (log.clone(), cancel.clone());
         let request = build.request.clone();
         let work = async move || {
-            let docker = connect(&socket, "build the image")?;
+            let docker = connect(&build.socket, "build the image")?.with_request_modifier(image::by_buildkit);
             tokio::select! {
                 biased;
                 // Dropping the other future closes the connection, and BuildKit stops with it.
@@ -173,11 +176,12 @@ impl Builder for DockerBuilder {
         // Fires also when this future is dropped, so that blocking work ends then too.
         let cancel = cancel.child_token();
         let _stop = cancel.clone().drop_guard();
-        let log = LineSink::new(log, cancel.clone());
+        let redactor = Redactor::new(&request.secrets);
+        let log = LineSink::new(log, cancel.clone(), redactor.clone());
         let work = self.run(&request, &log, &cancel);
         tokio::pin!(work);
         tokio::select! {
-            result = &mut work => result,
+            result = &mut work => result.map_err(|error| redactor.error(error)),
             () = tokio::time::sleep(BUILD_MAX) => {
                 cancel.cancel();
                 // Lets it clean up.

@@ -94,6 +94,7 @@ pub(crate) fn request(id: i64, work: &serde_json::Value, context: PathBuf) -> Bu
         },
         spec,
         context,
+        secrets: std::collections::BTreeMap::new(),
     }
 }
 

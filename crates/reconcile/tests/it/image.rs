@@ -26,7 +26,8 @@ async fn build(control: &Control, id: ServiceId) -> Digest {
     let build = control.build(id).await;
     let service = control.service(id).await;
     let (place, spec) = (service.place, service.spec);
-    let request = BuildRequest { id: build, service: id, place, spec, context: "context".into() };
+    let secrets = std::collections::BTreeMap::new();
+    let request = BuildRequest { id: build, service: id, place, spec, context: "context".into(), secrets };
     let Artifact::Image { id: image, .. } = artifact_of(&request) else { panic!("not an image") };
     control.outside.engine.add_built_image(&image, id, Script::runs());
     image

@@ -42,7 +42,8 @@ pub(crate) async fn publish(control: &Control, id: ServiceId) {
     let build = control.build(id).await;
     let service = control.service(id).await;
     let (place, spec) = (service.place, service.spec);
-    let request = BuildRequest { id: build, service: id, place, spec, context: "context".into() };
+    let secrets = std::collections::BTreeMap::new();
+    let request = BuildRequest { id: build, service: id, place, spec, context: "context".into(), secrets };
     let Artifact::Site { digest } = artifact_of(&request) else { panic!("not a site") };
     // A deployment looks whether the folder is there.
     std::fs::create_dir_all(control.outside.path("sites").join(digest.hex())).unwrap();
