@@ -13,7 +13,10 @@ use havre_core::build::{Build, State};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
-use havre_core::service::spec::{ImageSource, Work};
+use havre_core::name::BuildSecretName;
+use havre_core::secret::Secret;
+use havre_core::service::Place;
+use havre_core::service::spec::{ImageSource, ServiceSpec, Work};
 use havre_engine::error::EngineError;
 use havre_engine::image::PullPolicy;
 use havre_store::{NewRelease, StoreError};
@@ -137,9 +140,22 @@ impl From<BuildError> for Failure {
     }
 }
 
+impl Failure {
+    /// Not of a step.
+    fn new(reason: String) -> Self {
+        Self { cancelled: false, reason, step: String::new(), last_lines: Vec::new() }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self { cancelled: false, reason: chain(&error), step: String::new(), last_lines: Vec::new() }
+        Self::new(chain(&error))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(chain(&error))
     }
 }
 
@@ -155,18 +171,37 @@ async fn make(
         return resolve(world, reference, &lines).await;
     }
     let service = build.service;
-    let place =
-        world.store.read(move |view| Ok(view.get_service(service)?.place)).await.map_err(|error| {
-            Failure { cancelled: false, reason: chain(&error), step: String::new(), last_lines: Vec::new() }
-        })?;
+    let place = world.store.read(move |view| Ok(view.get_service(service)?.place)).await?;
+    let secrets = secrets(world, &place, &build.spec).await?;
     let request = BuildRequest {
         id: build.id,
         service,
         place,
         spec: build.spec.clone(),
         context: context_path(&world.settings.build_dir, build.id),
+        secrets,
     };
     Ok(world.builder.build(request, lines, cancel).await?)
+}
+
+/// The secrets a build asks for. Without one of them it does not start: what it would make might look right.
+async fn secrets(
+    world: &World,
+    place: &Place,
+    spec: &ServiceSpec,
+) -> Result<BTreeMap<BuildSecretName, Secret>, Failure> {
+    let names = spec.dockerfile().map(|source| source.secrets.clone()).unwrap_or_default();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let project = place.project.clone();
+    let found = world.store.read(move |view| view.get_build_secrets(&project, &names)).await;
+    found.map_err(|error| match error {
+        StoreError::NotFound { id, .. } => Failure::new(format!(
+            "the build secret {id} is not set; `havre build secret set {id}`, then deploy again"
+        )),
+        other => Failure::new(format!("could not open a build secret: {}", chain(&other))),
+    })
 }
 
 /// Pins an image named by the user. A tag may have moved, so the registry is asked; where it cannot be, what is here
