@@ -229,9 +229,10 @@ fn forms_of(value: &[u8]) -> BTreeSet<Vec<u8>> {
             forms.insert(form.to_vec());
         }
     };
-    // Each line of a longer value by itself as well: programs print files line by line.
-    for part in [value, value.trim_ascii()].into_iter().chain(value.split(|byte| *byte == b'\n')) {
-        let part = if part.len() == value.len() { part } else { part.trim_ascii() };
+    // Without the spaces around it, which are no secret and part lines of the log. Each line of a longer value by itself as
+    // well: programs print files line by line.
+    for part in std::iter::once(value).chain(value.split(|byte| *byte == b'\n')) {
+        let part = part.trim_ascii();
         add(part);
         add(percent(part, "0123456789ABCDEF").as_bytes());
         add(percent(part, "0123456789abcdef").as_bytes());
@@ -255,7 +256,7 @@ fn base64_inside(value: &[u8], skipped: usize, engine: &impl base64::Engine) -> 
     let before = vec![0_u8; skipped];
     let encoded = engine.encode([before.as_slice(), value].concat());
     let first = [0, 2, 3][skipped];
-    let is_shared = (skipped + value.len()) % 3 != 0;
+    let is_shared = !(skipped + value.len()).is_multiple_of(3);
     let last = encoded.len() - usize::from(is_shared);
     encoded.get(first..last).unwrap_or_default().to_owned()
 }
