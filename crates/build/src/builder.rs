@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use havre_core::artifact::Artifact;
 use havre_core::id::{BuildId, ServiceId};
 use havre_core::name::BuildSecretName;
+use havre_core::quantity::ByteSize;
 use havre_core::secret::Secret;
 use havre_core::service::Place;
 use havre_core::service::spec::ServiceSpec;
@@ -108,6 +109,26 @@ pub enum BuildError {
         /// The last lines of that step, of any step where it said nothing; at most [`LAST_LINES`].
         last_lines: Vec<String>,
     },
+    /// It took more memory than builds may. Permanent: it would again.
+    #[error("the build used more than its {limit} of memory (havred.toml [build] memory)")]
+    OutOfMemory {
+        /// What builds may use together.
+        limit: ByteSize,
+        /// The step, where one is known.
+        step: String,
+        /// The last lines of that step; at most [`LAST_LINES`].
+        last_lines: Vec<String>,
+    },
+    /// It started more processes than builds may. Permanent.
+    #[error("the build started more than its {limit} processes (havred.toml [build] pids)")]
+    OutOfProcesses {
+        /// What builds may have together, threads included.
+        limit: u32,
+        /// The step, where one is known.
+        step: String,
+        /// The last lines of that step; at most [`LAST_LINES`].
+        last_lines: Vec<String>,
+    },
     /// A registry refused a base image (401, 403). Permanent until somebody pulls it by hand.
     #[error(
         "the registry denied access to the base image {image}: {message}; log in and pull it on the server \
@@ -197,6 +218,8 @@ impl BuildError {
     pub const fn is_permanent(&self) -> bool {
         match self {
             Self::DockerfileFailed { .. }
+            | Self::OutOfMemory { .. }
+            | Self::OutOfProcesses { .. }
             | Self::Denied { .. }
             | Self::ContextInvalid { .. }
             | Self::OutputMissing { .. }
@@ -214,7 +237,9 @@ impl BuildError {
     /// The step of the Dockerfile that failed, empty when none did.
     pub fn step(&self) -> &str {
         match self {
-            Self::DockerfileFailed { step, .. } => step,
+            Self::DockerfileFailed { step, .. }
+            | Self::OutOfMemory { step, .. }
+            | Self::OutOfProcesses { step, .. } => step,
             _ => "",
         }
     }
@@ -222,7 +247,9 @@ impl BuildError {
     /// The last log lines of that step.
     pub fn last_lines(&self) -> &[String] {
         match self {
-            Self::DockerfileFailed { last_lines, .. } => last_lines,
+            Self::DockerfileFailed { last_lines, .. }
+            | Self::OutOfMemory { last_lines, .. }
+            | Self::OutOfProcesses { last_lines, .. } => last_lines,
             _ => &[],
         }
     }

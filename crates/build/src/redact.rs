@@ -95,8 +95,14 @@ impl Redactor {
             BuildError::DockerfileFailed { step, message, last_lines } => BuildError::DockerfileFailed {
                 step: self.owned(step),
                 message: self.owned(message),
-                last_lines: last_lines.into_iter().map(|line| self.owned(line)).collect(),
+                last_lines: self.all(last_lines),
             },
+            BuildError::OutOfMemory { limit, step, last_lines } => {
+                BuildError::OutOfMemory { limit, step: self.owned(step), last_lines: self.all(last_lines) }
+            }
+            BuildError::OutOfProcesses { limit, step, last_lines } => {
+                BuildError::OutOfProcesses { limit, step: self.owned(step), last_lines: self.all(last_lines) }
+            }
             BuildError::Denied { image, message } => {
                 BuildError::Denied { image: self.owned(image), message: self.owned(message) }
             }
@@ -114,6 +120,10 @@ impl Redactor {
             // Their words are ours, or come from what was uploaded.
             other => other,
         }
+    }
+
+    fn all(&self, lines: Vec<String>) -> Vec<String> {
+        lines.into_iter().map(|line| self.owned(line)).collect()
     }
 
     fn owned(&self, text: String) -> String {

@@ -135,7 +135,10 @@ impl From<BuildError> for Failure {
             BuildError::DockerfileFailed { step, message, last_lines } => {
                 Self { cancelled, reason: message, step, last_lines }
             }
-            _ => Self { cancelled, reason, step: String::new(), last_lines: Vec::new() },
+            other => {
+                let (step, last_lines) = (other.step().to_owned(), other.last_lines().to_vec());
+                Self { cancelled, reason, step, last_lines }
+            }
         }
     }
 }

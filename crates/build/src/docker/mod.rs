@@ -13,13 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::models::SystemInfoCgroupDriverEnum;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use havre_core::artifact::{Artifact, Digest};
+use havre_core::build::limit::{KILLED, Limits, Resource, exit_code};
 use havre_core::service::spec::{DockerfileSource, ImageSource, SiteSource, Work};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuildError, BuildLine, BuildRequest, Builder};
+use crate::limit::{Fence, Warning, Watch};
 use crate::line::LineSink;
 use crate::redact::Redactor;
 use crate::site::{Limits, Published, Sites};
@@ -39,6 +42,8 @@ pub struct Options {
     pub sites_dir: PathBuf,
     /// Name of this installation, for labels.
     pub installation: String,
+    /// What builds may use together; `None` for no limits.
+    pub fence: Option<Fence>,
 }
 
 /// The real builder.
@@ -47,6 +52,8 @@ pub struct DockerBuilder {
     socket: PathBuf,
     sites: Sites,
     installation: String,
+    fence: Option<Fence>,
+    warning: Warning,
 }
 
 impl DockerBuilder {
@@ -56,7 +63,13 @@ impl DockerBuilder {
     /// See [`Sites::open`].
     pub fn open(options: Options) -> Result<Self, BuildError> {
         let sites = Sites::open(&options.sites_dir, Limits::default())?;
-        Ok(Self { socket: options.socket, sites, installation: options.installation })
+        let Options { socket, installation, fence, .. } = options;
+        Ok(Self { socket, sites, installation, fence, warning: Warning::default() })
+    }
+
+    /// What people should know about the limits of builds, such as that there are none.
+    pub fn warning(&self) -> Option<String> {
+        self.warning.text()
     }
 
     /// Removes containers that interrupted builds made to take files out of images. Call it once Docker answers and
@@ -126,23 +139,37 @@ impl DockerBuilder {
         log: &LineSink,
         cancel: &CancellationToken,
     ) -> Result<Digest, BuildError> {
-        let (log, cancel) = (log.clone(), cancel.clone());
-        let request = build.request.clone();
+        let watch = self.watch(docker).await;
+        let (log, stop) = (log.clone(), cancel.child_token());
+        let (request, stopped) = (build.request.clone(), stop.clone());
         let work = async move || {
             let docker = connect(&build.socket, "build the image")?.with_request_modifier(image::by_buildkit);
             tokio::select! {
                 biased;
                 // Dropping the other future closes the connection, and BuildKit stops with it.
-                () = cancel.cancelled() => Err(BuildError::Cancelled),
+                () = stopped.cancelled() => Err(BuildError::Cancelled),
                 result = image::build(&docker, &build, &log) => result,
             }
         };
-        let result = isolated::isolated("build the image", work).await;
+        let work = isolated::isolated("build the image", work);
+        let result = match &watch {
+            Some((watch, limits)) => fenced(work, &stop, watch, limits).await,
+            None => work.await,
+        };
         if result.is_err() {
             // It may have been named a moment before we gave up on it.
             image::remove(docker, &request).await;
         }
         result
+    }
+
+    /// Sets limits for the steps and begins to count.
+    async fn watch(&self, docker: &Docker) -> Option<(Watch, Limits)> {
+        let fence = self.fence.as_ref()?;
+        // One that does not answer fails the build in a moment, and clearly.
+        let info = docker.info().await.unwrap_or_default();
+        let is_by_docker = info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
+        Some((Watch::start(fence, is_by_docker, self.warning.clone()), fence.limits))
     }
 
     async fn publish_folder(
@@ -205,6 +232,49 @@ impl Builder for DockerBuilder {
         removed
             .map_err(|error| BuildError::failed(&what, error))?
             .map_err(|error| BuildError::failed(&what, error))
+    }
+}
+
+/// Ends the work when it runs into a limit again and again, and names the limit where one made it fail.
+async fn fenced(
+    work: impl Future<Output = Result<Digest, BuildError>>,
+    stop: &CancellationToken,
+    watch: &Watch,
+    limits: &Limits,
+) -> Result<Digest, BuildError> {
+    tokio::pin!(work);
+    tokio::select! {
+        result = &mut work => result.map_err(|error| blamed(error, watch, limits)),
+        resource = watch.exhausted() => {
+            stop.cancel();
+            // Lets it clean up. What it made in the very last moment counts.
+            work.await.map_err(|_| exhausted(resource, limits, String::new(), Vec::new()))
+        }
+    }
+}
+
+fn blamed(error: BuildError, watch: &Watch, limits: &Limits) -> BuildError {
+    let BuildError::DockerfileFailed { step, message, last_lines } = error else { return error };
+    let code = exit_code(&message);
+    match watch.blame(code) {
+        // The step made a failure of its own of it, which says more than the limit.
+        Some(Resource::Memory) if code != Some(KILLED) => BuildError::DockerfileFailed {
+            step,
+            message: format!(
+                "{message}; one of its processes was killed, because builds may use {} of memory (havred.toml [build] memory)",
+                limits.memory
+            ),
+            last_lines,
+        },
+        Some(resource) => exhausted(resource, limits, step, last_lines),
+        None => BuildError::DockerfileFailed { step, message, last_lines },
+    }
+}
+
+fn exhausted(resource: Resource, limits: &Limits, step: String, last_lines: Vec<String>) -> BuildError {
+    match resource {
+        Resource::Memory => BuildError::OutOfMemory { limit: limits.memory, step, last_lines },
+        Resource::Pids => BuildError::OutOfProcesses { limit: limits.pids, step, last_lines },
     }
 }
 

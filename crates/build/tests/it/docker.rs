@@ -59,6 +59,7 @@ impl Bed {
             socket: socket().into(),
             sites_dir: dir.path().join("sites"),
             installation: installation.clone(),
+            fence: None,
         };
         let builder = Arc::new(DockerBuilder::open(options).expect("can be opened"));
         let first = i64::try_from(since_1970().as_micros()).expect("fits") * 100;
@@ -429,6 +430,7 @@ async fn a_docker_that_is_not_there_is_worth_a_retry() {
         socket: bed.dir.path().join("absent.sock"),
         sites_dir: bed.dir.path().join("other"),
         installation: bed.installation.clone(),
+        fence: None,
     };
     let builder = DockerBuilder::open(options).expect("needs no Docker");
     let request = bed.image("FROM x");

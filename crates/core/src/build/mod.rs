@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod ignore;
+pub mod limit;
 pub mod pattern;
 pub mod plan;
 
