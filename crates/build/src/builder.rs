@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use havre_core::artifact::Artifact;
+use havre_core::build::admission::Room;
 use havre_core::id::{BuildId, ServiceId};
 use havre_core::name::BuildSecretName;
 use havre_core::quantity::ByteSize;
@@ -74,6 +75,16 @@ pub trait Builder: std::fmt::Debug + Send + Sync + 'static {
         log: mpsc::Sender<BuildLine>,
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError>;
+
+    /// How much room there is where builds take it. What cannot be found out is left out.
+    async fn room(&self) -> Room;
+
+    /// Trims the cache of builds to its budget, the parts that were used longest ago first; what was freed. Nothing else than
+    /// cache that no build uses is touched.
+    ///
+    /// # Errors
+    /// [`BuildError::Unreachable`] or [`BuildError::Failed`]; trying again is fine.
+    async fn trim_cache(&self) -> Result<ByteSize, BuildError>;
 
     /// Every published site.
     ///

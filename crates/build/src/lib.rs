@@ -13,4 +13,5 @@ pub mod fake;
 pub mod limit;
 mod line;
 mod redact;
+pub mod room;
 pub mod site;

@@ -1,7 +1,7 @@
 //! Builds an image from a Dockerfile and pins it by its id. The context goes from disk to Docker in pieces.
 //! Does not take anything out of images. Tests in `tests/it/docker.rs`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub(super) struct Build {
     pub(super) installation: String,
     pub(super) request: BuildRequest,
     pub(super) source: DockerfileSource,
+    /// Arguments of every build; the service's own come before them.
+    pub(super) args: BTreeMap<String, String>,
 }
 
 /// Builds an image, says what happens, and answers its id.
@@ -119,14 +121,14 @@ fn session_id(build: &Build) -> String {
 }
 
 fn options(build: &Build, session: &str) -> BuildImageOptions {
-    let Build { installation, request, source, .. } = build;
+    let Build { installation, request, source, args, .. } = build;
     let labels = HashMap::from([
         (INSTALLATION.to_owned(), installation.clone()),
         (SERVICE_ID.to_owned(), request.service.to_string()),
         (BUILD.to_owned(), request.id.to_string()),
     ]);
-    let args: HashMap<String, String> =
-        source.args.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+    let own = source.args.iter().map(|(key, value)| (key.to_string(), value.clone()));
+    let args: HashMap<String, String> = args.clone().into_iter().chain(own).collect();
     let mut options = BuildImageOptionsBuilder::default()
         .dockerfile(source.dockerfile_in_context())
         .t(&tag(request))
@@ -217,10 +219,17 @@ mod tests {
             },
             spec: serde_json::from_value(spec).expect("is a specification"),
             context: "unused".into(),
-            secrets: std::collections::BTreeMap::new(),
+            secrets: BTreeMap::new(),
         };
         let source = serde_json::from_value(source).expect("is a source");
-        let build = Build { socket: "unused".into(), installation: "here".to_owned(), request, source };
+        let everywhere = |key: &str| (key.to_owned(), "everywhere".to_owned());
+        let build = Build {
+            socket: "unused".into(),
+            installation: "here".to_owned(),
+            request,
+            source,
+            args: BTreeMap::from([everywhere("A"), everywhere("HTTP_PROXY")]),
+        };
         let session = session_id(&build);
         assert!(session.starts_with("havre-here-b12-"), "{session}");
         let mut options = options(&build, &session);
@@ -234,7 +243,7 @@ mod tests {
             rm: true,
             forcerm: true,
             target: "run".to_owned(),
-            buildargs: map(&[("A", "1")]),
+            buildargs: map(&[("A", "1"), ("HTTP_PROXY", "everywhere")]),
             labels: map(&[
                 ("dev.havre.installation", "here"),
                 ("dev.havre.service-id", "s3"),

@@ -1,6 +1,7 @@
 //! Builds with the Docker Engine's own BuildKit. API 1.41 (Debian 12) is enough: no Dockerfile syntax image is pulled.
 //! Whether the Docker that answers is new enough is the engine's to say. Tests in `tests/it/docker.rs`.
 
+mod cache;
 mod channel;
 mod image;
 mod isolated;
@@ -8,15 +9,18 @@ mod output;
 mod progress;
 mod session;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::SystemInfoCgroupDriverEnum;
+use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use havre_core::artifact::{Artifact, Digest};
+use havre_core::build::admission::Room;
 use havre_core::build::limit::{KILLED, Limits, Resource, exit_code};
+use havre_core::quantity::ByteSize;
 use havre_core::service::spec::{DockerfileSource, ImageSource, SiteSource, Work};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +29,14 @@ use crate::builder::{BuildError, BuildLine, BuildRequest, Builder};
 use crate::limit::{Fence, Warning, Watch};
 use crate::line::LineSink;
 use crate::redact::Redactor;
+use crate::room;
 use crate::site::{Limits, Published, Sites};
 
 /// Longest wait for the head of an answer in seconds. While a context is sent none comes, so it is as long as a
 /// build may be.
 const ANSWER_TIMEOUT: u64 = 3600;
+/// Longest wait for what Docker says of itself.
+const ASK_MAX: Duration = Duration::from_secs(10);
 /// Longest build. A build that hangs would hold its place in the queue for ever.
 const BUILD_MAX: Duration = Duration::from_secs(3600);
 
@@ -44,15 +51,20 @@ pub struct Options {
     pub installation: String,
     /// What builds may use together; `None` for no limits.
     pub fence: Option<Fence>,
+    /// Folder of contexts and logs of builds, whose disk must have room.
+    pub build_dir: PathBuf,
+    /// Build arguments of every build, such as `HTTP_PROXY`; those of a service come before them. Only arguments that Docker knows
+    /// by itself: others would stand in the history of images.
+    pub args: BTreeMap<String, String>,
+    /// What Docker's cache of builds may take once it has been trimmed; `None` leaves it alone.
+    pub cache: Option<ByteSize>,
 }
 
 /// The real builder.
 #[derive(Debug)]
 pub struct DockerBuilder {
-    socket: PathBuf,
+    options: Options,
     sites: Sites,
-    installation: String,
-    fence: Option<Fence>,
     warning: Warning,
 }
 
@@ -63,8 +75,7 @@ impl DockerBuilder {
     /// See [`Sites::open`].
     pub fn open(options: Options) -> Result<Self, BuildError> {
         let sites = Sites::open(&options.sites_dir, Limits::default())?;
-        let Options { socket, installation, fence, .. } = options;
-        Ok(Self { socket, sites, installation, fence, warning: Warning::default() })
+        Ok(Self { options, sites, warning: Warning::default() })
     }
 
     /// What people should know about the limits of builds, such as that there are none.
@@ -78,8 +89,8 @@ impl DockerBuilder {
     /// # Errors
     /// [`BuildError::Unreachable`] or [`BuildError::Failed`].
     pub async fn remove_leftovers(&self) -> Result<(), BuildError> {
-        let docker = connect(&self.socket, "remove what interrupted builds left")?;
-        output::remove_leftovers(&docker, &self.installation).await
+        let docker = connect(&self.options.socket, "remove what interrupted builds left")?;
+        output::remove_leftovers(&docker, &self.options.installation).await
     }
 
     /// Does the work; ends soon after `cancel`.
@@ -92,7 +103,7 @@ impl DockerBuilder {
         match &request.spec.work {
             Work::Tasks(work) => match &work.source {
                 ImageSource::Dockerfile(source) => {
-                    let docker = connect(&self.socket, "build the image")?;
+                    let docker = connect(&self.options.socket, "build the image")?;
                     let id =
                         self.build_image(&docker, self.image_build(request, source), log, cancel).await?;
                     Ok(Artifact::Image { id, pull: None })
@@ -105,14 +116,15 @@ impl DockerBuilder {
                 let digest = match &work.source {
                     SiteSource::Folder { .. } => self.publish_folder(request, log, cancel).await?,
                     SiteSource::Dockerfile { build, output } => {
-                        let docker = connect(&self.socket, "build the site")?;
+                        let docker = connect(&self.options.socket, "build the site")?;
                         let build = self.image_build(request, build);
                         let image = self.build_image(&docker, build, log, cancel).await?;
                         log.say(format!("publishing the files of {output}")).await;
                         let from = output::Output { image: &image, folder: output.as_str() };
                         let work = (request, cancel);
                         let published =
-                            output::publish(&docker, &self.installation, &self.sites, from, work).await;
+                            output::publish(&docker, &self.options.installation, &self.sites, from, work)
+                                .await;
                         // Only its files are wanted; what makes the next build fast is kept by BuildKit.
                         image::remove(&docker, request).await;
                         published?
@@ -125,10 +137,11 @@ impl DockerBuilder {
 
     fn image_build(&self, request: &BuildRequest, source: &DockerfileSource) -> image::Build {
         image::Build {
-            socket: self.socket.clone(),
-            installation: self.installation.clone(),
+            socket: self.options.socket.clone(),
+            installation: self.options.installation.clone(),
             request: request.clone(),
             source: source.clone(),
+            args: self.options.args.clone(),
         }
     }
 
@@ -165,9 +178,9 @@ impl DockerBuilder {
 
     /// Sets limits for the steps and begins to count.
     async fn watch(&self, docker: &Docker) -> Option<(Watch, Limits)> {
-        let fence = self.fence.as_ref()?;
+        let fence = self.options.fence.as_ref()?;
         // One that does not answer fails the build in a moment, and clearly.
-        let info = docker.info().await.unwrap_or_default();
+        let info = ask(docker).await;
         let is_by_docker = info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
         Some((Watch::start(fence, is_by_docker, self.warning.clone()), fence.limits))
     }
@@ -218,6 +231,23 @@ impl Builder for DockerBuilder {
         }
     }
 
+    async fn room(&self) -> Room {
+        let mut folders = vec![self.options.build_dir.clone()];
+        if let Ok(docker) = connect(&self.options.socket, "ask where its images are") {
+            folders.extend(ask(&docker).await.docker_root_dir.map(PathBuf::from));
+        }
+        let look = move || {
+            let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+            room::observe(&folders)
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    }
+
+    async fn trim_cache(&self) -> Result<ByteSize, BuildError> {
+        let Some(budget) = self.options.cache else { return Ok(ByteSize::bytes(0)) };
+        cache::trim(&connect(&self.options.socket, "trim the cache of builds")?, budget).await
+    }
+
     async fn list_sites(&self) -> Result<Vec<Published>, BuildError> {
         let sites = self.sites.clone();
         let listed = tokio::task::spawn_blocking(move || sites.list()).await;
@@ -233,6 +263,12 @@ impl Builder for DockerBuilder {
             .map_err(|error| BuildError::failed(&what, error))?
             .map_err(|error| BuildError::failed(&what, error))
     }
+}
+
+/// What Docker says of itself; nothing when it does not answer soon.
+async fn ask(docker: &Docker) -> SystemInfo {
+    let answer = tokio::time::timeout(ASK_MAX, docker.info()).await;
+    answer.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Ends the work when it runs into a limit again and again, and names the limit where one made it fail.

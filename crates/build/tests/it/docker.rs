@@ -60,6 +60,9 @@ impl Bed {
             sites_dir: dir.path().join("sites"),
             installation: installation.clone(),
             fence: None,
+            build_dir: dir.path().to_owned(),
+            args: std::collections::BTreeMap::new(),
+            cache: None,
         };
         let builder = Arc::new(DockerBuilder::open(options).expect("can be opened"));
         let first = i64::try_from(since_1970().as_micros()).expect("fits") * 100;
@@ -431,12 +434,26 @@ async fn a_docker_that_is_not_there_is_worth_a_retry() {
         sites_dir: bed.dir.path().join("other"),
         installation: bed.installation.clone(),
         fence: None,
+        build_dir: bed.dir.path().to_owned(),
+        args: std::collections::BTreeMap::new(),
+        cache: None,
     };
     let builder = DockerBuilder::open(options).expect("needs no Docker");
     let request = bed.image("FROM x");
     let (result, _) = run(&builder, request).await;
     let error = result.expect_err("cannot build");
     assert!(matches!(error, BuildError::Unreachable { .. }) && !error.is_permanent(), "{error:?}");
+    bed.clean().await;
+}
+
+#[tokio::test]
+async fn room_is_seen_on_both_disks() {
+    let bed = Bed::new().await;
+    let room = bed.builder.room().await;
+    assert!(room.memory.is_some());
+    let info = bed.docker.info().await.expect("Docker answers");
+    let paths: Vec<String> = room.disks.iter().map(|disk| disk.path.clone()).collect();
+    assert_eq!(paths, [bed.dir.path().display().to_string(), info.docker_root_dir.expect("has one")]);
     bed.clean().await;
 }
 

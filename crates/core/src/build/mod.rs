@@ -1,5 +1,6 @@
 //! A build: one attempt to turn an uploaded context into an artifact.
 
+pub mod admission;
 pub mod event;
 pub mod ignore;
 pub mod limit;
