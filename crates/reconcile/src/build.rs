@@ -1,5 +1,8 @@
 //! The build loop: starts queued builds, keeps their logs, turns each finished one into a release and a deployment.
 //! A build that ran when control ended is simply run again: its context is still on disk.
+//! Whether there is room for one is in `build/queue.rs`. Tests: `tests/it/build.rs`, and wherever something is built.
+
+mod queue;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::world::World;
 
+pub(crate) use queue::Queue;
+
 /// Lines on their way to the log file; a slow disk slows the build.
 const LOG_QUEUE: usize = 256;
 
@@ -52,7 +57,7 @@ pub async fn activate(world: &World) -> Result<bool, StoreError> {
         changed |= set_state(world, &open, id, State::Superseded { at: now, by }).await?;
         discard_context(world, id).await;
     }
-    for id in chosen.start {
+    for id in queue::admit(world, &open, chosen.start).await? {
         changed |= set_state(world, &open, id, State::Running { since: now }).await?;
     }
     let open = world.store.read(|view| view.list_open_builds()).await?;
@@ -62,12 +67,15 @@ pub async fn activate(world: &World) -> Result<bool, StoreError> {
     Ok(changed)
 }
 
+/// A build that starts or ends waits for nothing any more.
 async fn set_state(world: &World, open: &[Build], id: BuildId, to: State) -> Result<bool, StoreError> {
     let Some(build) = open.iter().find(|build| build.id == id) else { return Ok(false) };
     let from = build.state.clone();
-    let stored =
-        world.store.write(world.now(), Actor::Havre, move |tx| tx.set_build_state(id, &from, to)).await;
-    match stored {
+    let stored = world.store.write(world.now(), Actor::Havre, move |tx| {
+        tx.set_build_state(id, &from, to)?;
+        tx.set_waiting("build", id.row(), "")
+    });
+    match stored.await {
         Ok(()) => Ok(true),
         Err(StoreError::Conflict { .. }) => Ok(false),
         Err(error) => Err(error),

@@ -19,7 +19,7 @@ use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use havre_core::artifact::{Artifact, Digest};
 use havre_core::build::admission::Room;
-use havre_core::build::limit::{KILLED, Limits, Resource, exit_code};
+use havre_core::build::limit::{self, KILLED, Resource, exit_code};
 use havre_core::quantity::ByteSize;
 use havre_core::service::spec::{DockerfileSource, ImageSource, SiteSource, Work};
 use tokio::sync::mpsc;
@@ -177,7 +177,7 @@ impl DockerBuilder {
     }
 
     /// Sets limits for the steps and begins to count.
-    async fn watch(&self, docker: &Docker) -> Option<(Watch, Limits)> {
+    async fn watch(&self, docker: &Docker) -> Option<(Watch, limit::Limits)> {
         let fence = self.options.fence.as_ref()?;
         // One that does not answer fails the build in a moment, and clearly.
         let info = ask(docker).await;
@@ -276,7 +276,7 @@ async fn fenced(
     work: impl Future<Output = Result<Digest, BuildError>>,
     stop: &CancellationToken,
     watch: &Watch,
-    limits: &Limits,
+    limits: &limit::Limits,
 ) -> Result<Digest, BuildError> {
     tokio::pin!(work);
     tokio::select! {
@@ -289,7 +289,7 @@ async fn fenced(
     }
 }
 
-fn blamed(error: BuildError, watch: &Watch, limits: &Limits) -> BuildError {
+fn blamed(error: BuildError, watch: &Watch, limits: &limit::Limits) -> BuildError {
     let BuildError::DockerfileFailed { step, message, last_lines } = error else { return error };
     let code = exit_code(&message);
     match watch.blame(code) {
@@ -307,7 +307,12 @@ fn blamed(error: BuildError, watch: &Watch, limits: &Limits) -> BuildError {
     }
 }
 
-fn exhausted(resource: Resource, limits: &Limits, step: String, last_lines: Vec<String>) -> BuildError {
+fn exhausted(
+    resource: Resource,
+    limits: &limit::Limits,
+    step: String,
+    last_lines: Vec<String>,
+) -> BuildError {
     match resource {
         Resource::Memory => BuildError::OutOfMemory { limit: limits.memory, step, last_lines },
         Resource::Pids => BuildError::OutOfProcesses { limit: limits.pids, step, last_lines },
