@@ -108,6 +108,7 @@ fn start(world: &World, build: Build) {
             world.clock.sleep(std::time::Duration::from_secs(1)).await;
         }
         world.building.lock().expect("no holder panics").remove(&id);
+        world.build_queue.note_end();
         world.wake.notify_one();
     });
 }

@@ -42,7 +42,7 @@ pub enum ImageError {
 
 /// Runs the loop until `stop`.
 pub async fn run(world: World, stop: CancellationToken) {
-    let mut trimmed_at = None;
+    let mut trimmed = Trimmed::default();
     loop {
         tokio::select! {
             // What is cut here is done after the start: what was recorded is still listed.
@@ -55,7 +55,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            ended = trim_cache(&world, &mut trimmed_at) => {
+            ended = trim_cache(&world, &mut trimmed) => {
                 if let Err(error) = ended {
                     tracing::warn!(error = %chain(&error), "could not trim the cache of builds; trying again in ten minutes");
                 }
@@ -107,18 +107,29 @@ pub async fn activate(world: &World) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// Trims the cache of builds when it is time and no build of ours is at work.
+/// When the cache of builds was last trimmed.
+#[derive(Debug, Default)]
+pub struct Trimmed {
+    at: Option<Timestamp>,
+    /// Builds that had ended by then.
+    ended: u64,
+}
+
+/// Trims the cache of builds when it is time, something was built since, and no build of ours is at work.
 ///
 /// # Errors
 /// See [`ImageError`].
-pub async fn trim_cache(world: &World, trimmed_at: &mut Option<Timestamp>) -> Result<(), ImageError> {
-    let now = world.now();
-    let is_early = trimmed_at.is_some_and(|at| now >= at && now.since(at) < TRIM_EVERY);
-    if is_early || !world.store.read(|view| view.list_open_builds()).await?.is_empty() {
+pub async fn trim_cache(world: &World, trimmed: &mut Trimmed) -> Result<(), ImageError> {
+    let (now, ended) = (world.now(), world.build_queue.ended());
+    let is_early = trimmed.at.is_some_and(|at| now >= at && now.since(at) < TRIM_EVERY);
+    if is_early || ended == trimmed.ended {
+        return Ok(());
+    }
+    if !world.store.read(|view| view.list_open_builds()).await?.is_empty() {
         return Ok(());
     }
     let freed = world.builder.trim_cache().await?;
-    *trimmed_at = Some(now);
+    *trimmed = Trimmed { at: Some(now), ended };
     if freed > ByteSize::bytes(0) {
         tracing::info!(freed_bytes = freed.as_bytes(), "trimmed the cache of builds to its budget");
     }

@@ -2,6 +2,7 @@
 //! `havre_core::build::admission`. Tests: `tests/it/build.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use havre_core::build::admission::{Admission, LOOK_AGAIN, admit as decide};
@@ -16,7 +17,10 @@ use crate::world::World;
 
 /// Builds that wait for room. In memory: after a start of control they have their hour again.
 #[derive(Debug, Default)]
-pub(crate) struct Queue(Mutex<Waiting>);
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    ended: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -26,19 +30,28 @@ struct Waiting {
 }
 
 impl Queue {
+    /// How many builds this process has seen end; they may have left something in the cache.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_end(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn is_too_early(&self, now: Timestamp) -> bool {
-        let waiting = self.0.lock().expect("no holder panics");
+        let waiting = self.waiting.lock().expect("no holder panics");
         // A clock that was set back must not keep builds waiting.
         waiting.look_at.is_some_and(|at| now < at && at.since(now) <= LOOK_AGAIN)
     }
 
     fn since(&self, id: BuildId) -> Option<Timestamp> {
-        self.0.lock().expect("no holder panics").since.get(&id).copied()
+        self.waiting.lock().expect("no holder panics").since.get(&id).copied()
     }
 
     /// Remembers who waits, and forgets who does not any more.
     fn remember(&self, ids: &[BuildId], now: Timestamp) {
-        let mut waiting = self.0.lock().expect("no holder panics");
+        let mut waiting = self.waiting.lock().expect("no holder panics");
         waiting.since.retain(|id, _| ids.contains(id));
         for id in ids {
             waiting.since.entry(*id).or_insert(now);

@@ -116,18 +116,19 @@ async fn nobody_waits_for_room_for_ever() {
 }
 
 #[tokio::test]
-async fn the_cache_of_builds_is_trimmed_once_an_hour() {
+async fn the_cache_of_builds_is_trimmed_once_an_hour_after_builds() {
     let outside = Outside::new();
     let control = outside.control();
-    let mut trimmed_at = None;
-    for minutes in [0, 59, 1] {
-        outside.clock.advance(Span::seconds(60 * minutes).duration());
-        image::trim_cache(&control.world, &mut trimmed_at).await.unwrap();
-    }
-    assert_eq!(outside.builder.trims(), 2);
     let id = control.apply(spec(built(&[]))).await;
-    control.build(id).await;
-    outside.clock.advance(Span::seconds(7_200).duration());
-    image::trim_cache(&control.world, &mut trimmed_at).await.unwrap();
-    assert_eq!(outside.builder.trims(), 2, "a build is open");
+    let mut trimmed = image::Trimmed::default();
+    image::trim_cache(&control.world, &mut trimmed).await.unwrap();
+    assert_eq!(outside.builder.trims(), 0, "nothing was built");
+    for (minutes, trims) in [(0, 1), (59, 1), (1, 2)] {
+        outside.clock.advance(Span::seconds(60 * minutes).duration());
+        control.build(id).await;
+        image::trim_cache(&control.world, &mut trimmed).await.unwrap();
+        control.activate().await;
+        image::trim_cache(&control.world, &mut trimmed).await.unwrap();
+        assert_eq!(outside.builder.trims(), trims, "{minutes}");
+    }
 }
