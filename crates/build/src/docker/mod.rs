@@ -19,7 +19,7 @@ use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use havre_core::artifact::{Artifact, Digest};
 use havre_core::build::admission::Room;
-use havre_core::build::limit::{self, KILLED, Resource, exit_code};
+use havre_core::build::limit::{self, Blame, Resource, exit_code};
 use havre_core::quantity::ByteSize;
 use havre_core::service::spec::{DockerfileSource, ImageSource, SiteSource, Work};
 use tokio::sync::mpsc;
@@ -291,20 +291,18 @@ async fn fenced(
 
 fn blamed(error: BuildError, watch: &Watch, limits: &limit::Limits) -> BuildError {
     let BuildError::DockerfileFailed { step, message, last_lines } = error else { return error };
-    let code = exit_code(&message);
-    match watch.blame(code) {
-        // The step made a failure of its own of it, which says more than the limit.
-        Some(Resource::Memory) if code != Some(KILLED) => BuildError::DockerfileFailed {
-            step,
-            message: format!(
-                "{message}; one of its processes was killed, because builds may use {} of memory (havred.toml [build] memory)",
-                limits.memory
-            ),
-            last_lines,
-        },
-        Some(resource) => exhausted(resource, limits, step, last_lines),
-        None => BuildError::DockerfileFailed { step, message, last_lines },
-    }
+    let message = match watch.blame(exit_code(&message), &last_lines) {
+        Some(Blame::Certain(resource)) => return exhausted(resource, limits, step, last_lines),
+        Some(Blame::Likely(Resource::Memory)) => format!(
+            "{message}; a process of it was killed, because builds may use {} of memory (havred.toml [build] memory)",
+            limits.memory
+        ),
+        Some(Blame::Likely(Resource::Pids)) => {
+            format!("{message}; builds may have {} processes (havred.toml [build] pids)", limits.pids)
+        }
+        None => message,
+    };
+    BuildError::DockerfileFailed { step, message, last_lines }
 }
 
 fn exhausted(

@@ -13,6 +13,9 @@ use havre_core::quantity::ByteSize;
 const SHARED: &str = "docker/buildkit";
 /// Where systemd makes them for Docker.
 const SLICE: &str = "system.slice";
+const VMSTAT: &str = "/proc/vmstat";
+/// Name of the whole machine among the groups.
+const MACHINE: &str = "machine";
 /// Length of the names BuildKit gives its steps; containers have 64 characters.
 const STEP_NAME: usize = 25;
 /// Largest page of memory of any processor we run on.
@@ -23,6 +26,8 @@ const PAGE_MAX: u64 = 64 * 1024;
 pub struct Groups {
     root: PathBuf,
     is_v2: bool,
+    /// Where the kernel counts what happened on the whole machine.
+    vmstat: PathBuf,
 }
 
 /// What became of setting limits.
@@ -59,7 +64,8 @@ impl Controller {
 impl Groups {
     /// Looks at which version there is.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), is_v2: root.join("cgroup.controllers").exists() }
+        let is_v2 = root.join("cgroup.controllers").exists();
+        Self { root: root.to_owned(), is_v2, vmstat: VMSTAT.into() }
     }
 
     /// Sets the limits on every group of builds that is there. With `makes_shared` the one that Docker makes by itself is made
@@ -108,7 +114,9 @@ impl Groups {
 
     /// The counters of every group of builds.
     pub fn sample(&self) -> Sample {
-        let mut sample = BTreeMap::new();
+        let text = fs::read_to_string(&self.vmstat).unwrap_or_default();
+        let machine = Counters { machine_kills: find_field(&text, "oom_kill"), ..Counters::default() };
+        let mut sample = BTreeMap::from([(MACHINE.to_owned(), machine)]);
         for parent in self.parents() {
             if parent == SHARED {
                 for step in self.steps_of_shared() {
@@ -221,20 +229,15 @@ impl Groups {
             let text = fs::read_to_string(self.file(controller, group, name)).unwrap_or_default();
             find_field(&text, key)
         };
-        let pids = field(Controller::Pids, "pids.events", "max");
-        if self.is_v2 {
-            return Counters {
-                oom_kills: field(Controller::Memory, "memory.events", "oom_kill"),
-                memory_hits: field(Controller::Memory, "memory.events", "max"),
-                refused_forks: pids,
-            };
-        }
-        let failures = self.file(Controller::Memory, group, "memory.failcnt");
-        Counters {
-            oom_kills: field(Controller::Memory, "memory.oom_control", "oom_kill"),
-            memory_hits: read_number(&failures).unwrap_or(0),
-            refused_forks: pids,
-        }
+        let oom_kills = match self.is_v2 {
+            true => field(Controller::Memory, "memory.events", "oom_kill"),
+            false => field(Controller::Memory, "memory.oom_control", "oom_kill"),
+        };
+        // A step that ends because it may start no process takes its count along; that its parent was full once stays.
+        let pids = |name: &str| read_number(&self.file(Controller::Pids, group, name));
+        let was_full = pids("pids.peak").zip(pids("pids.max")).is_some_and(|(peak, max)| peak >= max);
+        let refused_forks = field(Controller::Pids, "pids.events", "max") + u64::from(was_full);
+        Counters { oom_kills, machine_kills: 0, refused_forks }
     }
 }
 
@@ -310,7 +313,7 @@ mod tests {
         for (name, text) in files {
             write(folder.path(), name, text);
         }
-        let groups = Groups::at(folder.path());
+        let groups = Groups { vmstat: folder.path().join("vmstat"), ..Groups::at(folder.path()) };
         (folder, groups)
     }
 
@@ -331,7 +334,8 @@ mod tests {
         let (folder, groups) = tree(&[
             ("memory/docker/buildkit/memory.limit_in_bytes", "9223372036854771712\n"),
             ("memory/docker/buildkit/memory.memsw.limit_in_bytes", "9223372036854771712\n"),
-            ("memory/docker/buildkit/memory.failcnt", "7\n"),
+            ("vmstat", "nr_free_pages 1\noom_kill 7\nballoon_inflate 0\n"),
+            ("pids/docker/buildkit/pids.peak", "100\n"),
             ("pids/docker/buildkit/pids.max", "max\n"),
             ("cpu/docker/buildkit/cpu.shares", "1024\n"),
             ("blkio/docker/buildkit/blkio.bfq.weight", "100\n"),
@@ -348,9 +352,14 @@ mod tests {
         assert_eq!(read(root, "cpu/docker/buildkit/cpu.shares"), "204");
         assert_eq!(read(root, "blkio/docker/buildkit/blkio.bfq.weight"), "20");
         let sample = groups.sample();
-        let hits = Counters { memory_hits: 7, ..Counters::default() };
-        let step = Counters { oom_kills: 2, memory_hits: 0, refused_forks: 5 };
-        let expected = [("docker/buildkit".to_owned(), hits), (format!("docker/buildkit/{STEP}"), step)];
+        let machine = Counters { machine_kills: 7, ..Counters::default() };
+        let shared = Counters { refused_forks: 1, ..Counters::default() };
+        let step = Counters { oom_kills: 2, machine_kills: 0, refused_forks: 5 };
+        let expected = [
+            ("machine".to_owned(), machine),
+            ("docker/buildkit".to_owned(), shared),
+            (format!("docker/buildkit/{STEP}"), step),
+        ];
         assert_eq!(sample, BTreeMap::from(expected));
     }
 
@@ -376,8 +385,8 @@ mod tests {
         assert_eq!(read(root, &file("pids.max")), "100");
         assert_eq!(read(root, &file("cpu.weight")), "20");
         assert_eq!(read(root, &container), "max\n", "no container is touched");
-        let expected = Counters { oom_kills: 1, memory_hits: 44, refused_forks: 3 };
-        assert_eq!(groups.sample(), BTreeMap::from([(scope, expected)]));
+        let expected = Counters { oom_kills: 1, machine_kills: 0, refused_forks: 3 };
+        assert_eq!(groups.sample().get(&scope), Some(&expected));
     }
 
     #[test]
@@ -397,7 +406,7 @@ mod tests {
         let (_folder, groups) = tree(&[("memory/memory.limit_in_bytes", "1\n")]);
         assert_eq!(groups.enforce(&limits(), false), Enforced::default());
         assert_eq!(groups.is_enforced(&limits()), None);
-        assert_eq!(groups.sample(), Sample::new());
+        assert_eq!(groups.sample(), Sample::from([("machine".to_owned(), Counters::default())]));
     }
 
     #[test]

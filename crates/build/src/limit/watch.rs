@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use havre_core::build::limit::{Resource, Tally};
+use havre_core::build::limit::{Blame, Resource, Tally};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -33,9 +33,10 @@ impl Watch {
     /// Sets limits and begins to count; `makes_shared` as in [`Groups::enforce`].
     pub(crate) fn start(fence: &Fence, makes_shared: bool, warning: Warning) -> Self {
         let groups = Groups::at(&fence.root);
+        // Before the first count: whether a group was full depends on its limit.
+        warning.enforce(&groups, &fence.limits, makes_shared);
         let tally = Mutex::new(Tally::new(groups.sample()));
         let eye = Arc::new(Eye { fence: fence.clone(), groups, makes_shared, tally, warning });
-        eye.look();
         let (sender, exhausted) = watch::channel(None);
         let looking = tokio::spawn({
             let eye = Arc::clone(&eye);
@@ -64,10 +65,10 @@ impl Watch {
         }
     }
 
-    /// What made a step fail that ended with this exit code.
-    pub(crate) fn blame(&self, exit_code: Option<i32>) -> Option<Resource> {
+    /// What made a step fail that ended with this exit code and these last lines.
+    pub(crate) fn blame(&self, exit_code: Option<i32>, last_lines: &[String]) -> Option<Blame> {
         self.eye.look();
-        self.eye.tally().blame(exit_code)
+        self.eye.tally().blame(exit_code, last_lines)
     }
 }
 
@@ -112,17 +113,17 @@ mod tests {
             fs::write(path, text).expect("is written");
         };
         put("memory/docker/buildkit/memory.limit_in_bytes", "9223372036854771712");
-        put("memory/docker/buildkit/memory.failcnt", "3");
         put("pids/docker/buildkit/pids.max", "max");
+        put("pids/docker/buildkit/pids.peak", "9");
         let limits = Limits { memory: ByteSize::mebibytes(64), pids: 10, cpu_weight: 20, io_weight: 20 };
         let fence = Fence { limits, root: folder.path().to_owned() };
         let warning = Warning::default();
         let watch = Watch::start(&fence, false, warning.clone());
         let limit = fs::read_to_string(folder.path().join("memory/docker/buildkit/memory.limit_in_bytes"));
         assert_eq!(limit.expect("is there"), "67108864");
-        assert_eq!(watch.blame(Some(137)), None, "it failed before this build as well");
-        put("memory/docker/buildkit/memory.failcnt", "9");
-        assert_eq!((watch.blame(Some(1)), watch.blame(Some(137))), (None, Some(Resource::Memory)));
+        assert_eq!(watch.blame(Some(2), &[]), None);
+        put("pids/docker/buildkit/pids.peak", "10");
+        assert_eq!(watch.blame(Some(2), &[]), Some(Blame::Certain(Resource::Pids)));
         let waited = tokio::time::timeout(Duration::from_millis(50), watch.exhausted()).await;
         assert!(waited.is_err(), "nothing to end it for");
         assert_eq!(warning.text(), None);

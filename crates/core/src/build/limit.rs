@@ -39,8 +39,8 @@ pub enum Resource {
 pub struct Counters {
     /// Processes it killed because memory had run out.
     pub oom_kills: u64,
-    /// How often memory was at the limit. No failure by itself: caches of files fill it as well.
-    pub memory_hits: u64,
+    /// Processes it killed for that anywhere on the machine. A group that a kill has ended is gone before anybody can look.
+    pub machine_kills: u64,
     /// Processes it did not start because there were too many.
     pub refused_forks: u64,
 }
@@ -89,14 +89,14 @@ impl Tally {
         for (group, counters) in sample {
             let known = self.known.entry(group.clone()).or_default();
             news.oom_kills += counters.oom_kills.saturating_sub(known.oom_kills);
-            news.memory_hits += counters.memory_hits.saturating_sub(known.memory_hits);
+            news.machine_kills += counters.machine_kills.saturating_sub(known.machine_kills);
             news.refused_forks += counters.refused_forks.saturating_sub(known.refused_forks);
             *known = *counters;
         }
         // Names are random and never used again; only what is there is remembered.
         self.known.retain(|group, _| sample.contains_key(group));
         self.seen.oom_kills += news.oom_kills;
-        self.seen.memory_hits += news.memory_hits;
+        self.seen.machine_kills += news.machine_kills;
         self.seen.refused_forks += news.refused_forks;
         self.memory.take(news.oom_kills > 0, now);
         self.pids.take(news.refused_forks > 0, now);
@@ -110,23 +110,39 @@ impl Tally {
         self.pids.is_long().then_some(Resource::Pids)
     }
 
-    /// What made a step fail that ended with this exit code, where that is certain enough to say.
-    pub fn blame(&self, exit_code: Option<i32>) -> Option<Resource> {
-        let Counters { oom_kills, memory_hits, refused_forks } = self.seen;
+    /// What made a step fail that ended with this exit code and these last lines.
+    pub fn blame(&self, exit_code: Option<i32>, last_lines: &[String]) -> Option<Blame> {
+        let Counters { oom_kills, machine_kills, refused_forks } = self.seen;
         let was_killed = exit_code == Some(KILLED);
-        if was_killed && (oom_kills > 0 || memory_hits > 0) {
-            return Some(Resource::Memory);
+        if was_killed && (oom_kills > 0 || machine_kills > 0) {
+            return Some(Blame::Certain(Resource::Memory));
         }
         if refused_forks > 0 {
-            return Some(Resource::Pids);
+            return Some(Blame::Certain(Resource::Pids));
         }
-        // A process of the step was killed, and the step made a failure of its own of it.
-        (oom_kills > 0).then_some(Resource::Memory)
+        if oom_kills > 0 {
+            return Some(Blame::Likely(Resource::Memory));
+        }
+        // A step that is gone has taken its count along; what it said is left.
+        let says_no_fork = last_lines.iter().any(|line| line.contains(NO_FORK));
+        says_no_fork.then_some(Blame::Likely(Resource::Pids))
     }
 }
 
+/// What is to blame for a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The limit, and nothing else is worth saying.
+    Certain(Resource),
+    /// The limit, but the step has made a failure of its own of it.
+    Likely(Resource),
+}
+
+/// The words of EAGAIN, which is what a program is told that may start no further process.
+const NO_FORK: &str = "Resource temporarily unavailable";
+
 /// Exit code of a shell whose command was killed: 128 + SIGKILL.
-pub const KILLED: i32 = 137;
+const KILLED: i32 = 137;
 
 /// The exit code in the words of BuildKit: they end with `exit code: 137`.
 pub fn exit_code(message: &str) -> Option<i32> {
@@ -142,8 +158,8 @@ mod tests {
         Timestamp::from_millis(seconds * 1000)
     }
 
-    fn counters(oom_kills: u64, memory_hits: u64, refused_forks: u64) -> Counters {
-        Counters { oom_kills, memory_hits, refused_forks }
+    fn counters(oom_kills: u64, machine_kills: u64, refused_forks: u64) -> Counters {
+        Counters { oom_kills, machine_kills, refused_forks }
     }
 
     fn sample(groups: &[(&str, Counters)]) -> Sample {
@@ -154,7 +170,7 @@ mod tests {
     fn only_news_count() {
         let mut tally = Tally::new(sample(&[("shared", counters(3, 100, 9)), ("old", counters(1, 0, 0))]));
         tally.take(&sample(&[("shared", counters(3, 100, 9)), ("old", counters(1, 0, 0))]), at(0));
-        assert_eq!((tally.seen, tally.blame(Some(137))), (Counters::default(), None));
+        assert_eq!((tally.seen, tally.blame(Some(137), &[])), (Counters::default(), None));
         // A step that came and went between two looks is counted by what was seen of it.
         tally.take(&sample(&[("shared", counters(3, 101, 9)), ("step", counters(1, 0, 2))]), at(1));
         tally.take(&sample(&[("shared", counters(3, 101, 9))]), at(2));
@@ -164,21 +180,24 @@ mod tests {
 
     #[test]
     fn blame_needs_evidence() {
+        let (memory, pids) = (Resource::Memory, Resource::Pids);
         for (seen, code, blamed) in [
             (counters(0, 0, 0), Some(137), None),
             (counters(0, 5, 0), Some(1), None),
-            (counters(0, 5, 0), Some(137), Some(Resource::Memory)),
-            (counters(1, 5, 0), Some(137), Some(Resource::Memory)),
-            (counters(1, 5, 0), Some(1), Some(Resource::Memory)),
-            (counters(0, 5, 3), Some(2), Some(Resource::Pids)),
-            (counters(1, 5, 3), Some(2), Some(Resource::Pids)),
-            (counters(1, 5, 3), Some(137), Some(Resource::Memory)),
-            (counters(0, 0, 1), None, Some(Resource::Pids)),
+            (counters(0, 5, 0), Some(137), Some(Blame::Certain(memory))),
+            (counters(1, 5, 0), Some(137), Some(Blame::Certain(memory))),
+            (counters(1, 5, 0), Some(1), Some(Blame::Likely(memory))),
+            (counters(0, 5, 3), Some(2), Some(Blame::Certain(pids))),
+            (counters(1, 5, 3), Some(2), Some(Blame::Certain(pids))),
+            (counters(1, 5, 3), Some(137), Some(Blame::Certain(memory))),
+            (counters(0, 0, 1), None, Some(Blame::Certain(pids))),
         ] {
             let mut tally = Tally::default();
             tally.take(&sample(&[("step", seen)]), at(0));
-            assert_eq!(tally.blame(code), blamed, "{seen:?} {code:?}");
+            assert_eq!(tally.blame(code, &[]), blamed, "{seen:?} {code:?}");
         }
+        let said = ["/bin/sh: can't fork: Resource temporarily unavailable".to_owned()];
+        assert_eq!(Tally::default().blame(Some(2), &said), Some(Blame::Likely(pids)));
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub(crate) struct World {
     processes: Processes,
     dropped_before: u64,
     slot: Slot,
-    _folder: TempDir,
+    /// Everything it has on disk.
+    pub(crate) folder: TempDir,
 }
 
 impl World {
@@ -98,7 +99,7 @@ impl World {
             processes,
             dropped_before,
             slot,
-            _folder: folder,
+            folder,
         }
     }
 
