@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use havre_core::build::admission::{Disk, Room};
+use havre_core::build::admission::{Disk, DiskFloor, Floors, Room};
 use havre_core::build::{Build, State};
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
@@ -13,6 +13,10 @@ use havre_core::service::spec::{DockerfileSource, ImageSource, TaskWork};
 use havre_reconcile::image;
 
 use crate::world::{Control, Outside, spec, work};
+
+/// What must be free before a build starts.
+pub(crate) const FLOORS: Floors =
+    Floors { memory: ByteSize::mebibytes(256), disk: DiskFloor::Bytes(ByteSize::mebibytes(2048)) };
 
 /// A service that is built, by a step that mounts these secrets.
 fn built(secrets: &[&str]) -> TaskWork {

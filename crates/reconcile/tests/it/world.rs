@@ -12,13 +12,12 @@ use async_trait::async_trait;
 use havre_acme::fake::{FakeAuthority, FakeDns};
 use havre_build::fake::FakeBuilder;
 use havre_core::artifact::{Digest, ImageRef};
-use havre_core::build::admission::{DiskFloor, Floors};
 use havre_core::deployment::event::Event as DeploymentEvent;
 use havre_core::deployment::{Deployment, Kind};
 use havre_core::event::{Actor, EventKind};
 use havre_core::id::{BuildId, DeploymentId, ReleaseId, ServiceId, TaskId};
 use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
-use havre_core::quantity::{ByteSize, Span};
+use havre_core::quantity::Span;
 use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{Checks, EdgeView, Health, Role, Table, Target, UpstreamView};
 use havre_core::service::spec::{
@@ -41,10 +40,6 @@ use havre_reconcile::{build, route, service};
 use havre_source::fake::FakeSource;
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
-
-/// What must be free before a build starts.
-const FLOORS: Floors =
-    Floors { memory: ByteSize::mebibytes(256), disk: DiskFloor::Bytes(ByteSize::mebibytes(2048)) };
 
 /// What outlives a control process: the disk, the engine, the edge, the clock.
 #[derive(Debug, Clone)]
@@ -198,7 +193,7 @@ impl Outside {
             job_log_dir: self.path("job-logs"),
             build_dir: self.path("builds"),
             build_capacity: 1,
-            build_floors: FLOORS,
+            build_floors: crate::build::FLOORS,
             public_addresses: vec!["203.0.113.7".parse().unwrap()],
             remote_private,
         };
