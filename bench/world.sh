@@ -36,6 +36,10 @@ edge_network = "havre-bench-edge"
 edge_pool = "10.235.0.0/20"
 environment_pool = "10.236.0.0/20"
 
+[build]
+# This machine's cache of builds is its owner's.
+cache = "1000GB"
+
 [edge]
 listen = ["$target"]
 https = []

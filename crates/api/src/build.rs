@@ -3,6 +3,7 @@
 use havre_core::artifact::ImageRef;
 use havre_core::build::State;
 use havre_core::id::{BuildId, ServiceId};
+use havre_core::name::BuildSecretName;
 use havre_core::service::Place;
 use havre_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -78,4 +79,36 @@ pub struct BuildLogLine {
     pub step: String,
     /// The line, without escape sequences or line end.
     pub text: String,
+}
+
+/// A secret of builds, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildSecret {
+    /// Its name: the `id` of `RUN --mount=type=secret`.
+    #[schema(value_type = String, example = "NPM_TOKEN")]
+    pub name: BuildSecretName,
+    /// When its value was last set.
+    #[schema(value_type = String, format = DateTime)]
+    pub set_at: Timestamp,
+}
+
+/// The secrets of builds of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildSecretList {
+    /// By name.
+    pub secrets: Vec<BuildSecret>,
+}
+
+/// Sets the value of a secret of builds.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetBuildSecretRequest {
+    /// 8 to 65536 bytes of text. Never shown again.
+    pub value: String,
+}
+
+impl std::fmt::Debug for SetBuildSecretRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SetBuildSecretRequest").finish_non_exhaustive()
+    }
 }

@@ -2,14 +2,19 @@
 //! Does not queue, retry or supersede builds: the `build` loop does. Tests at the end of the file; every builder
 //! passes `tests/it/contract.rs`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use havre_core::artifact::{Artifact, ImageRef};
+use havre_core::build::admission::Room;
 use havre_core::id::{BuildId, ServiceId};
+use havre_core::name::BuildSecretName;
+use havre_core::quantity::ByteSize;
 use havre_core::registry::{Credentials, RegistryHost};
+use havre_core::secret::Secret;
 use havre_core::service::Place;
 use havre_core::service::spec::ServiceSpec;
 use havre_core::time::Timestamp;
@@ -42,6 +47,8 @@ pub struct BuildRequest {
     pub context: PathBuf,
     /// What proves who pulls base images: of the registries its Dockerfile names, and of no others.
     pub credentials: Vec<Credentials>,
+    /// Secrets its steps may mount, by name. They go to Docker over a connection of this build, and nowhere else.
+    pub secrets: BTreeMap<BuildSecretName, Secret>,
 }
 
 /// One line a build says while it runs.
@@ -61,8 +68,8 @@ pub struct BuildLine {
 /// Makes artifacts.
 #[async_trait]
 pub trait Builder: std::fmt::Debug + Send + Sync + 'static {
-    /// Makes the artifact of `request`. Lines go to `log` as they appear; a receiver that was dropped is no error,
-    /// a slow one slows the build. Ends soon after `cancel` fires and then leaves nothing half-made.
+    /// Makes the artifact of `request`. Lines go to `log` as they appear, without the values of its secrets, as the error is; a
+    /// receiver that was dropped is no error, a slow one slows the build. Ends soon after `cancel` fires and then leaves nothing half-made.
     ///
     /// Running it again with the same request is fine and makes the same kind of thing again.
     ///
@@ -74,6 +81,16 @@ pub trait Builder: std::fmt::Debug + Send + Sync + 'static {
         log: mpsc::Sender<BuildLine>,
         cancel: CancellationToken,
     ) -> Result<Artifact, BuildError>;
+
+    /// How much room there is where builds take it. What cannot be found out is left out.
+    async fn room(&self) -> Room;
+
+    /// Trims the cache of builds to its budget, the parts that were used longest ago first; what was freed. Nothing else than
+    /// cache that no build uses is touched.
+    ///
+    /// # Errors
+    /// [`BuildError::Unreachable`] or [`BuildError::Failed`]; trying again is fine.
+    async fn trim_cache(&self) -> Result<ByteSize, BuildError>;
 
     /// Every published site.
     ///
@@ -107,6 +124,26 @@ pub enum BuildError {
         /// What BuildKit says about it.
         message: String,
         /// The last lines of that step, of any step where it said nothing; at most [`LAST_LINES`].
+        last_lines: Vec<String>,
+    },
+    /// It took more memory than builds may. Permanent: it would again.
+    #[error("the build used more than its {limit} of memory (havred.toml [build] memory)")]
+    OutOfMemory {
+        /// What builds may use together.
+        limit: ByteSize,
+        /// The step, where one is known.
+        step: String,
+        /// The last lines of that step; at most [`LAST_LINES`].
+        last_lines: Vec<String>,
+    },
+    /// It started more processes than builds may. Permanent.
+    #[error("the build started more than its {limit} processes (havred.toml [build] pids)")]
+    OutOfProcesses {
+        /// What builds may have together, threads included.
+        limit: u32,
+        /// The step, where one is known.
+        step: String,
+        /// The last lines of that step; at most [`LAST_LINES`].
         last_lines: Vec<String>,
     },
     /// A registry refused a base image (401, 403). Permanent until somebody gives us credentials, or others.
@@ -204,6 +241,8 @@ impl BuildError {
     pub const fn is_permanent(&self) -> bool {
         match self {
             Self::DockerfileFailed { .. }
+            | Self::OutOfMemory { .. }
+            | Self::OutOfProcesses { .. }
             | Self::Denied { .. }
             | Self::ContextInvalid { .. }
             | Self::OutputMissing { .. }
@@ -221,7 +260,9 @@ impl BuildError {
     /// The step of the Dockerfile that failed, empty when none did.
     pub fn step(&self) -> &str {
         match self {
-            Self::DockerfileFailed { step, .. } => step,
+            Self::DockerfileFailed { step, .. }
+            | Self::OutOfMemory { step, .. }
+            | Self::OutOfProcesses { step, .. } => step,
             _ => "",
         }
     }
@@ -229,7 +270,9 @@ impl BuildError {
     /// The last log lines of that step.
     pub fn last_lines(&self) -> &[String] {
         match self {
-            Self::DockerfileFailed { last_lines, .. } => last_lines,
+            Self::DockerfileFailed { last_lines, .. }
+            | Self::OutOfMemory { last_lines, .. }
+            | Self::OutOfProcesses { last_lines, .. } => last_lines,
             _ => &[],
         }
     }

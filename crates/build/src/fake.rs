@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use havre_core::artifact::{Artifact, Digest};
+use havre_core::build::admission::Room;
 use havre_core::id::BuildId;
+use havre_core::quantity::ByteSize;
 use havre_core::service::spec::Work;
 use havre_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -41,6 +43,8 @@ struct Inner {
     cancelled: Vec<BuildId>,
     /// Published sites and how often each was published.
     sites: BTreeMap<Digest, i64>,
+    room: Room,
+    trims: u32,
 }
 
 /// The artifact an unscripted build makes: of the kind the specification wants, with a digest that depends on the
@@ -95,6 +99,16 @@ impl FakeBuilder {
     /// A site appears that no build of this builder made.
     pub fn publish(&self, digest: &Digest) {
         *self.lock().sites.entry(digest.clone()).or_default() += 1;
+    }
+
+    /// From now on there is so much room; at first nothing is known about it.
+    pub fn set_room(&self, room: Room) {
+        self.lock().room = room;
+    }
+
+    /// How often the cache was trimmed.
+    pub fn trims(&self) -> u32 {
+        self.lock().trims
     }
 
     /// Builds at work now.
@@ -196,6 +210,15 @@ impl Builder for FakeBuilder {
                 Ok(artifact)
             }
         }
+    }
+
+    async fn room(&self) -> Room {
+        self.lock().room.clone()
+    }
+
+    async fn trim_cache(&self) -> Result<ByteSize, BuildError> {
+        self.lock().trims += 1;
+        Ok(ByteSize::bytes(0))
     }
 
     async fn list_sites(&self) -> Result<Vec<Published>, BuildError> {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuildLine, LINE_MAX, LINES_MAX};
+use crate::redact::Redactor;
 
 const CUT: &str = " … (cut)";
 const FULL: &str = "further lines are left out: the log of this build is full";
@@ -19,17 +20,23 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Passes lines on, at most [`LINES_MAX`] of them; clones share the count.
+/// Passes lines on, at most [`LINES_MAX`] of them and without secrets; clones share the count.
 #[derive(Clone)]
 pub(crate) struct LineSink {
     log: mpsc::Sender<BuildLine>,
     cancel: CancellationToken,
+    redactor: Redactor,
     sent: Arc<AtomicUsize>,
 }
 
 impl LineSink {
-    pub(crate) fn new(log: mpsc::Sender<BuildLine>, cancel: CancellationToken) -> Self {
-        Self { log, cancel, sent: Arc::default() }
+    pub(crate) fn new(log: mpsc::Sender<BuildLine>, cancel: CancellationToken, redactor: Redactor) -> Self {
+        Self { log, cancel, redactor, sent: Arc::default() }
+    }
+
+    /// What takes secrets out of its lines.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Sends one line and waits for room, unless it is cancelled; a receiver that is gone is no error.
@@ -42,7 +49,7 @@ impl LineSink {
         let line = if sent == LINES_MAX {
             BuildLine { at: line.at, step: String::new(), text: FULL.to_owned(), was_cached: None }
         } else {
-            line
+            self.redactor.line(line)
         };
         let _ = self.cancel.run_until_cancelled(self.log.send(line)).await;
     }
@@ -181,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_log_says_so_once() {
         let (log, mut lines) = mpsc::channel(LINES_MAX + 10);
-        let sink = LineSink::new(log, CancellationToken::new());
+        let sink = LineSink::new(log, CancellationToken::new(), Redactor::default());
         for _ in 0..LINES_MAX + 5 {
             sink.say("x").await;
         }

@@ -28,8 +28,8 @@ enum Command {
     Plan(environment::plan::Options),
     /// Make the server's configuration what havre.toml says
     Apply(environment::apply::Options),
-    /// Show how services are built
-    Build(build::print::Options),
+    /// Show how services are built, and set the secrets their builds may mount
+    Build(BuildArgs),
     /// Build and deploy, and follow until users get it
     Deploy(deployment::deploy::Options),
     /// Show what runs and what it waits for
@@ -113,6 +113,32 @@ enum Command {
     Completions(completions::Options),
     /// Show the versions of client and server
     Version,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct BuildArgs {
+    #[command(subcommand)]
+    command: Option<BuildCommand>,
+    #[command(flatten)]
+    print: build::print::Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum BuildCommand {
+    /// Secrets that steps of builds may mount
+    #[command(subcommand)]
+    Secret(BuildSecretCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BuildSecretCommand {
+    /// Set the value of one; it comes from standard input
+    Set(build::secret::set::Options),
+    /// List them, without their values
+    List,
+    /// Forget one
+    Remove(build::secret::remove::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -292,7 +318,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Init(options) => project::init::run(&invocation.global, options),
         Command::Plan(options) => environment::plan::run(&invocation, options).await,
         Command::Apply(options) => environment::apply::run(&invocation, options).await,
-        Command::Build(options) => build::print::run(&invocation, options),
+        Command::Build(BuildArgs { command: None, print }) => build::print::run(&invocation, print),
+        Command::Build(BuildArgs { command: Some(BuildCommand::Secret(command)), .. }) => {
+            run_build_secret(&invocation, command).await
+        }
         Command::Deploy(options) => deployment::deploy::run(&invocation, options).await,
         Command::Status(options) => environment::status::run(&invocation, options).await,
         Command::Releases(options) => release::list::run(&invocation, options).await,
@@ -341,6 +370,14 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Context(ContextCommand::Remove(options)) => context::remove::run(options),
         Command::Completions(options) => completions::run(options),
         Command::Version => version::run(&invocation).await,
+    }
+}
+
+async fn run_build_secret(invocation: &Invocation, command: BuildSecretCommand) -> Result<Exit, CliError> {
+    match command {
+        BuildSecretCommand::Set(options) => build::secret::set::run(invocation, options).await,
+        BuildSecretCommand::List => build::secret::list::run(invocation).await,
+        BuildSecretCommand::Remove(options) => build::secret::remove::run(invocation, options).await,
     }
 }
 

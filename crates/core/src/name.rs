@@ -176,6 +176,8 @@ names! {
     JobName "job name" is_label LABEL_RULE;
     /// Name of an environment variable.
     EnvKey "environment variable name" is_env_key ENV_RULE;
+    /// Name of a secret of builds, unique in its project: the `id` of `RUN --mount=type=secret`.
+    BuildSecretName "name of a build secret" is_env_key ENV_RULE;
     /// A host users ask for, lower case (RFC 1123, RFC 5890 for international names).
     HostName "host" is_host HOST_RULE;
     /// A name a certificate is for: a host, or a wildcard such as `*.example.org` (RFC 6125: one whole label).

@@ -1,6 +1,10 @@
 //! Bootstrap configuration: paths, addresses, pools. Everything else is desired state in the store. Tests at the end of
 //! the file.
 
+mod build;
+
+pub(crate) use build::BuildConfig;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) control: ControlConfig,
     /// The role `edge`.
     pub(crate) edge: EdgeConfig,
+    /// What builds may take.
+    pub(crate) build: BuildConfig,
 }
 
 /// The role `control`.
@@ -122,7 +128,10 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
             return Err(error).with_context(|| format!("read the configuration {}", path.display()));
         }
     };
-    toml::from_str(&text).with_context(|| format!("read the configuration {}", path.display()))
+    let context = || format!("read the configuration {}", path.display());
+    let config: Config = toml::from_str(&text).with_context(context)?;
+    config.build.check().with_context(context)?;
+    Ok(config)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use havre_acme::client::AcmeClient;
 use havre_acme::dns::{DnsClient, DnsSettings};
 use havre_build::builder::Builder;
 use havre_build::docker::{DockerBuilder, Options};
+use havre_build::limit::{Fence, ROOT};
 use havre_core::time::Timestamp;
 use havre_engine::Engine;
 use havre_engine::docker::DockerEngine;
@@ -27,7 +28,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, ControlConfig};
+use crate::config::{BuildConfig, Config, ControlConfig};
 use crate::git::Gateway;
 use crate::intake::Intake;
 use crate::streams::EngineStreams;
@@ -45,16 +46,16 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(config.control))
+    runtime.block_on(serve(config.control, config.build))
 }
 
-async fn serve(config: ControlConfig) -> anyhow::Result<()> {
+async fn serve(config: ControlConfig, build: BuildConfig) -> anyhow::Result<()> {
     let folders = Folders::make(&config)?;
     let store = open_store(&config)?;
-    let (engine, builder) = seams(&config, &store)?;
+    let (engine, builder) = seams((&config, &build), &folders, &store)?;
     let source: Arc<dyn Source> = Arc::new(source(&folders)?);
     let seams = (Arc::clone(&engine), Arc::clone(&builder) as _, Arc::clone(&source));
-    let world = world(&config, &folders, store.clone(), seams)?;
+    let world = world((&config, &build), &folders, store.clone(), seams)?;
     let logs = (folders.task_logs.clone(), folders.job_logs.clone());
     let streams = Arc::new(EngineStreams::new(store.clone(), Arc::clone(&engine), logs));
     let stop = CancellationToken::new();
@@ -96,7 +97,8 @@ async fn serve(config: ControlConfig) -> anyhow::Result<()> {
             stop.clone(),
         ));
     }
-    servers.spawn(node::watch_engine(Arc::clone(&engine), node_sender, stop.clone()));
+    let watched = (Arc::clone(&engine), Arc::clone(&builder));
+    servers.spawn(node::watch_engine(watched, node_sender, stop.clone()));
     servers.spawn(clean_up(engine, builder));
     let loops = tokio::spawn(havre_reconcile::runner::run(world, stop.clone()));
     tracing::info!(socket = %config.socket.display(), "control is ready");
@@ -162,7 +164,11 @@ fn open_store(config: &ControlConfig) -> anyhow::Result<Store> {
     Ok(Store::open(options)?)
 }
 
-fn seams(config: &ControlConfig, store: &Store) -> anyhow::Result<(Arc<dyn Engine>, Arc<DockerBuilder>)> {
+fn seams(
+    (config, build): (&ControlConfig, &BuildConfig),
+    folders: &Folders,
+    store: &Store,
+) -> anyhow::Result<(Arc<dyn Engine>, Arc<DockerBuilder>)> {
     let installation = store.installation().parse().context("read the name of this installation")?;
     let engine =
         DockerEngine::new(&config.docker_socket, installation).with_edge_network(&config.edge_network);
@@ -170,13 +176,17 @@ fn seams(config: &ControlConfig, store: &Store) -> anyhow::Result<(Arc<dyn Engin
         socket: config.docker_socket.clone(),
         sites_dir: config.sites_dir.clone(),
         installation: store.installation().to_owned(),
+        fence: Some(Fence { limits: build.limits(), root: ROOT.into() }),
+        build_dir: folders.builds.clone(),
+        args: build.args(),
+        cache: Some(build.cache),
     })
     .context("prepare the folder of sites")?;
     Ok((Arc::new(engine), Arc::new(builder)))
 }
 
 fn world(
-    config: &ControlConfig,
+    (config, build): (&ControlConfig, &BuildConfig),
     folders: &Folders,
     store: Store,
     (engine, builder, source): (Arc<dyn Engine>, Arc<dyn Builder>, Arc<dyn Source>),
@@ -190,6 +200,7 @@ fn world(
         job_log_dir: folders.job_logs.clone(),
         build_dir: folders.builds.clone(),
         build_capacity: config.builds,
+        build_floors: build.floors(),
         public_addresses: config.public_addresses.clone(),
         remote_private: config.remote_private,
         public_url: config.public_url.clone(),

@@ -1,10 +1,11 @@
-//! `havred`, the server: one binary, separate processes for the roles `control`, `edge` and `supervise`. Wiring and
+//! `havred`, the server: one binary, separate processes for the roles `control`, `edge`, `guard` and `supervise`. Wiring and
 //! signals only. Tests: `script/e2e` and at the end of files.
 
 mod config;
 mod control;
 mod entropy;
 mod git;
+mod guard;
 mod intake;
 mod key;
 mod node;
@@ -40,6 +41,8 @@ enum Role {
     Control,
     /// Front door: routing, static sites, health probes; talks to control only.
     Edge,
+    /// Keeps builds within their limits; runs as root, where control may not set them.
+    Guard,
     /// Starts control and edge as child processes and keeps them running, for machines without systemd.
     Supervise,
     /// The key that seals secrets in the store.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
     let result = config::load(&arguments.config).and_then(|config| match arguments.role {
         Role::Control => control::run(config),
         Role::Edge => run_edge(config),
+        Role::Guard => guard::run(&config),
         Role::Supervise => supervise::run(&config, &arguments.config),
         Role::Key(KeyCommand::Create) => key::create(&config.control.master_key),
         Role::GitKeys { fingerprint } => ssh::print_key(&config.control, &arguments.config, &fingerprint),

@@ -90,7 +90,7 @@ fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<ImageSour
         return None;
     }
     if let Some(image) = image {
-        source::refuse_build_keys(reader, fields, &["context", "target", "args"], "image");
+        source::refuse_build_keys(reader, fields, &["context", "target", "args", "build_secrets"], "image");
         let reference: ImageRef = reader.parsed(&image)?;
         return Some(ImageSource::Image { reference });
     }

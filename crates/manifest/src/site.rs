@@ -202,7 +202,8 @@ fn read_source(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SiteSourc
             Some(SiteSource::Dockerfile { build: build?, output: output? })
         }
         (None, Some(root)) => {
-            source::refuse_build_keys(reader, fields, &["context", "target", "args", "output"], "root");
+            let keys = ["context", "target", "args", "build_secrets", "output"];
+            source::refuse_build_keys(reader, fields, &keys, "root");
             Some(SiteSource::Folder { root: source::read_path(reader, &root)? })
         }
         (None, None) => {

@@ -1,13 +1,13 @@
 //! Reads what services and sites share: a Dockerfile with its context, and tables of variables.
 //! Tests: `tests/it/manifest.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ENV_BYTES_MAX;
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use crate::schema::is_own_variable;
-use havre_core::name::{EnvKey, RelativePath};
+use havre_core::name::{BuildSecretName, EnvKey, RelativePath};
 use havre_core::service::spec::DockerfileSource;
 
 /// Reads the keys that belong to a Dockerfile, whose own value is given. `None` when one has a problem.
@@ -29,13 +29,15 @@ pub(super) fn read_dockerfile(
         Some(value) => read_variables(reader, &value),
         None => BTreeMap::new(),
     };
+    let secrets = read_build_secrets(reader, fields);
     let dockerfile_path = dockerfile_path?;
     if dockerfile_path.as_str() == "." {
         let message = format!("`{}` names a folder", dockerfile.path);
         reader.report(Code::WrongValue, dockerfile.at(), message, "name the file, such as \"Dockerfile\"");
         return None;
     }
-    Some(DockerfileSource { context: context?, dockerfile: dockerfile_path, target, args, written_for: None })
+    let context = context?;
+    Some(DockerfileSource { context, dockerfile: dockerfile_path, target, args, written_for: None, secrets })
 }
 
 /// Reads the keys of a program or site whose Dockerfile nobody named; `root` is its folder. Keys that mean nothing without
@@ -60,12 +62,15 @@ pub(super) fn read_written(
         Some(value) => read_variables(reader, &value),
         None => BTreeMap::new(),
     };
+    // The folder may hold a Dockerfile of its own, and that may ask for them.
+    let secrets = read_build_secrets(reader, fields);
     let Some(root) = fields.find("root") else {
         let context = context?;
-        return Some(DockerfileSource::written(context.clone(), context, args));
+        let source = DockerfileSource::written(context.clone(), context, args);
+        return Some(DockerfileSource { secrets, ..source });
     };
     let folder = read_path(reader, &root)?;
-    let source = DockerfileSource::written(context?, folder, args);
+    let source = DockerfileSource { secrets, ..DockerfileSource::written(context?, folder, args) };
     if source.root_in_context().is_none() {
         let message = format!("`{}` lies outside of `context`, which is all that the build sees", root.path);
         let hint = "leave `context` out, or name one that holds it";
@@ -73,6 +78,21 @@ pub(super) fn read_written(
         return None;
     }
     Some(source)
+}
+
+/// Names of secrets that steps may mount; leaves out what has problems.
+fn read_build_secrets(reader: &mut Reader<'_>, fields: &Fields<'_>) -> BTreeSet<BuildSecretName> {
+    let mut secrets = BTreeSet::new();
+    let Some(value) = fields.find("build_secrets") else { return secrets };
+    for name in reader.list(&value, "a list of names such as [\"NPM_TOKEN\"]").unwrap_or_default() {
+        let Some(parsed) = reader.parsed::<BuildSecretName>(&name) else { continue };
+        if secrets.contains(&parsed) {
+            let message = format!("`{}` names {parsed} a second time", name.path);
+            reader.report(Code::Conflict, name.at(), message, "remove one of them");
+        }
+        secrets.insert(parsed);
+    }
+    secrets
 }
 
 /// A path inside the repository; `./x` and `x/` are written by people and mean `x`.

@@ -1,5 +1,8 @@
 //! The build loop: starts queued builds and tests, keeps their logs, turns each finished build into a release and a deployment.
 //! One that ran when control ended is simply run again: its context is still on disk.
+//! Whether there is room for one is in `build/queue.rs`. Tests: `tests/it/build.rs`, and wherever something is built.
+
+mod queue;
 
 mod test;
 mod tidy;
@@ -17,12 +20,14 @@ use havre_core::build::{Build, Purpose, State, base};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::{BuildId, PipelineId, ServiceId};
+use havre_core::name::BuildSecretName;
 use havre_core::pipeline;
 use havre_core::quantity::Span;
 use havre_core::registry::limit::{OnRateLimit, on_rate_limit, when_again};
 use havre_core::registry::{RegistryHost, hub};
-use havre_core::service::Service;
+use havre_core::secret::Secret;
 use havre_core::service::spec::{ImageSource, ServiceSpec, Work};
+use havre_core::service::{Place, Service};
 use havre_engine::error::EngineError;
 use havre_engine::image::{PullPolicy, ResolvedImage};
 use havre_store::{NewRelease, StoreError, View};
@@ -34,6 +39,7 @@ use crate::deployment::chain;
 use crate::registry;
 use crate::world::World;
 
+pub(crate) use queue::Queue;
 pub use tidy::tidy;
 
 /// Lines on their way to the log file; a slow disk slows the build.
@@ -62,7 +68,7 @@ pub async fn activate(world: &World) -> Result<bool, StoreError> {
         changed |= set_state(world, &open, id, State::Superseded { at: now, by }).await?;
         discard_context(world, id).await;
     }
-    for id in chosen.start {
+    for id in queue::admit(world, &open, chosen.start).await? {
         changed |= set_state(world, &open, id, State::Running { since: now }).await?;
     }
     let open = world.store.read(|view| view.list_open_builds()).await?;
@@ -79,12 +85,15 @@ fn list_testing(view: &View<'_>) -> Result<BTreeSet<PipelineId>, StoreError> {
     Ok(testing.map(|one| one.id).collect())
 }
 
+/// A build that starts or ends waits for nothing any more.
 async fn set_state(world: &World, open: &[Build], id: BuildId, to: State) -> Result<bool, StoreError> {
     let Some(build) = open.iter().find(|build| build.id == id) else { return Ok(false) };
     let from = build.state.clone();
-    let stored =
-        world.store.write(world.now(), Actor::Havre, move |tx| tx.set_build_state(id, &from, to)).await;
-    match stored {
+    let stored = world.store.write(world.now(), Actor::Havre, move |tx| {
+        tx.set_build_state(id, &from, to)?;
+        tx.set_waiting("build", id.row(), "")
+    });
+    match stored.await {
         Ok(()) => Ok(true),
         Err(StoreError::Conflict { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -117,6 +126,7 @@ fn start(world: &World, build: Build) {
             world.clock.sleep(std::time::Duration::from_secs(1)).await;
         }
         world.building.lock().expect("no holder panics").remove(&id);
+        world.build_queue.note_end();
         world.wake.notify_one();
     });
 }
@@ -162,7 +172,10 @@ impl From<BuildError> for Failure {
             BuildError::DockerfileFailed { step, message, last_lines } => {
                 Self { cancelled, reason: message, step, last_lines }
             }
-            _ => Self { cancelled, ..Self::of(reason) },
+            other => {
+                let (step, last_lines) = (other.step().to_owned(), other.last_lines().to_vec());
+                Self { cancelled, reason, step, last_lines }
+            }
         }
     }
 }
@@ -203,9 +216,45 @@ async fn request(
     spec: ServiceSpec,
 ) -> Result<BuildRequest, Failure> {
     let context = context_path(&world.settings.build_dir, build.id);
-    let credentials = registry::base_credentials(world, &spec, context.clone()).await?;
     let (id, place) = (build.id, service.place.clone());
-    Ok(BuildRequest { id, service: service.id, place, spec, context, credentials })
+    let (secrets, credentials) = match is_of_fork(world, &place).await? {
+        // A stranger's Dockerfile could say what it was given, or what it was built on.
+        true => (BTreeMap::new(), Vec::new()),
+        false => (
+            secrets(world, &place, &spec).await?,
+            registry::base_credentials(world, &spec, context.clone()).await?,
+        ),
+    };
+    Ok(BuildRequest { id, service: service.id, place, spec, context, credentials, secrets })
+}
+
+/// Whether it is built for the preview of a pull request from another repository.
+async fn is_of_fork(world: &World, place: &Place) -> Result<bool, StoreError> {
+    let Some(number) = place.environment.pull() else { return Ok(false) };
+    let project = place.project.clone();
+    let preview = world.store.read(move |view| view.find_preview(&project, number)).await?;
+    // One that is not known any more gets nothing either.
+    Ok(preview.is_none_or(|preview| !preview.has_secrets()))
+}
+
+/// The secrets a build asks for. Without one of them it does not start: what it would make might look right.
+async fn secrets(
+    world: &World,
+    place: &Place,
+    spec: &ServiceSpec,
+) -> Result<BTreeMap<BuildSecretName, Secret>, Failure> {
+    let names = spec.dockerfile().map(|source| source.secrets.clone()).unwrap_or_default();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let project = place.project.clone();
+    let found = world.store.read(move |view| view.get_build_secrets(&project, &names)).await;
+    found.map_err(|error| match error {
+        StoreError::NotFound { id, .. } => Failure::of(format!(
+            "the build secret {id} is not set; `havre build secret set {id}`, then deploy again"
+        )),
+        other => Failure::of(format!("could not open a build secret: {}", chain(&other))),
+    })
 }
 
 /// Pins an image named by the user. A tag may have moved, so the registry is asked; where it cannot be, what is here

@@ -1,15 +1,18 @@
-//! The image loop: removes images this installation has built that no release needs. What is needed is decided in
-//! `havre_core::image::retention`. Never forces, never touches what was pulled: the engine lists and removes nothing else
+//! The image loop: removes images this installation has built that no release needs, and keeps the cache of builds within its
+//! budget. What is needed is decided in `havre_core::image::retention`. Never forces, never touches what was pulled: the engine lists and removes nothing else
 //! than what we built. Tests: `tests/it/image.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use havre_build::builder::BuildError;
 use havre_core::artifact::Digest;
 use havre_core::event::Actor;
 use havre_core::id::ReleaseId;
 use havre_core::image::retention::unneeded_images;
+use havre_core::quantity::ByteSize;
 use havre_core::site::settings::RELEASES_KEPT;
+use havre_core::time::Timestamp;
 use havre_engine::error::EngineError;
 use havre_store::{StoreError, View};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +23,9 @@ use crate::world::World;
 /// A disk does not fill up within minutes, and listing images costs Docker something.
 const EVERY: Duration = Duration::from_secs(600);
 
+/// The cache of builds is trimmed this often, at most: what is built every day is wanted again tomorrow.
+const TRIM_EVERY: Duration = Duration::from_secs(3600);
+
 /// Why the loop could not go on; the next round tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -29,10 +35,14 @@ pub enum ImageError {
     /// The engine does not answer.
     #[error("could not list or remove images")]
     Engine(#[from] EngineError),
+    /// The builder could not do it.
+    #[error("could not trim the cache of builds")]
+    Cache(#[from] BuildError),
 }
 
 /// Runs the loop until `stop`.
 pub async fn run(world: World, stop: CancellationToken) {
+    let mut trimmed = Trimmed::default();
     loop {
         tokio::select! {
             // What is cut here is done after the start: what was recorded is still listed.
@@ -40,6 +50,14 @@ pub async fn run(world: World, stop: CancellationToken) {
             ended = activate(&world) => {
                 if let Err(error) = ended {
                     tracing::warn!(error = %chain(&error), "could not tidy up images; trying again in ten minutes");
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            ended = trim_cache(&world, &mut trimmed) => {
+                if let Err(error) = ended {
+                    tracing::warn!(error = %chain(&error), "could not trim the cache of builds; trying again in ten minutes");
                 }
             }
         }
@@ -85,6 +103,35 @@ pub async fn activate(world: &World) -> Result<(), ImageError> {
                 tracing::info!(image = %image.short(), %error, "left an image that no release needs for later");
             }
         }
+    }
+    Ok(())
+}
+
+/// When the cache of builds was last trimmed.
+#[derive(Debug, Default)]
+pub struct Trimmed {
+    at: Option<Timestamp>,
+    /// Builds that had ended by then.
+    ended: u64,
+}
+
+/// Trims the cache of builds when it is time, something was built since, and no build of ours is at work.
+///
+/// # Errors
+/// See [`ImageError`].
+pub async fn trim_cache(world: &World, trimmed: &mut Trimmed) -> Result<(), ImageError> {
+    let (now, ended) = (world.now(), world.build_queue.ended());
+    let is_early = trimmed.at.is_some_and(|at| now >= at && now.since(at) < TRIM_EVERY);
+    if is_early || ended == trimmed.ended {
+        return Ok(());
+    }
+    if !world.store.read(|view| view.list_open_builds()).await?.is_empty() {
+        return Ok(());
+    }
+    let freed = world.builder.trim_cache().await?;
+    *trimmed = Trimmed { at: Some(now), ended };
+    if freed > ByteSize::bytes(0) {
+        tracing::info!(freed_bytes = freed.as_bytes(), "trimmed the cache of builds to its budget");
     }
     Ok(())
 }

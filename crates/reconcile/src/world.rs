@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use havre_acme::{Authority, Dns};
 use havre_build::builder::Builder;
+use havre_core::build::admission::Floors;
 use havre_core::id::TaskId;
 use havre_core::pipeline::status::PublicUrl;
 use havre_core::task::spec::EDGE_NETWORK;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub build_dir: PathBuf,
     /// Builds at once.
     pub build_capacity: usize,
+    /// What must be free before a build starts.
+    pub build_floors: Floors,
     /// Public addresses of this machine; found by itself where there are none.
     pub public_addresses: Vec<IpAddr>,
     /// Repositories may be fetched from addresses that are not public, and over plain HTTP; forges may be told so as well.
@@ -92,6 +95,7 @@ pub struct World {
     pub(crate) certificates: Arc<Desk>,
     pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) building: crate::build::Running,
+    pub(crate) build_queue: Arc<crate::build::Queue>,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
     pub(crate) fetching: crate::pipeline::Fetching,
     pub(crate) repacking: crate::pipeline::Repacking,
@@ -123,6 +127,7 @@ impl World {
             certificates: Arc::default(),
             jobs: Arc::default(),
             building: Arc::default(),
+            build_queue: Arc::default(),
             checking_out: Arc::default(),
             fetching: Arc::default(),
             repacking: Arc::default(),

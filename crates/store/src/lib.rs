@@ -6,6 +6,7 @@
 //! Tests: `tests/it`, and at the end of the files that hold what those cannot reach.
 
 pub mod build;
+pub mod build_secret;
 pub mod certificate;
 pub mod deployment;
 pub mod dns_provider;
@@ -43,6 +44,7 @@ mod thread;
 mod view;
 mod waiting;
 
+pub use build_secret::BuildSecretRow;
 pub use certificate::Material;
 pub use environment::Environment;
 pub use error::StoreError;

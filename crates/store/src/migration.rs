@@ -31,6 +31,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 13, name: "preview", sql: include_str!("../migrations/0013_preview.sql") },
     Migration { number: 10, name: "test", sql: include_str!("../migrations/0010_test.sql") },
     Migration { number: 9, name: "ssh_key", sql: include_str!("../migrations/0009_ssh_key.sql") },
+    Migration { number: 14, name: "build_secret", sql: include_str!("../migrations/0014_build_secret.sql") },
 ];
 
 struct Applied {

@@ -211,7 +211,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 9] = [
+pub(crate) const SEALED: [(&str, &str); 10] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -221,6 +221,7 @@ pub(crate) const SEALED: [(&str, &str); 9] = [
     ("remotes", "sealed_status_token"),
     ("webhooks", "sealed_secret"),
     ("registries", "sealed_password"),
+    ("build_secrets", "sealed_value"),
 ];
 
 /// Random bytes of the operating system.

@@ -7,7 +7,9 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
-use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, SshKeyName, TokenName};
+use havre_core::name::{
+    BuildSecretName, DnsName, EnvironmentName, IssuerName, JobName, ProjectName, SshKeyName, TokenName,
+};
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
 use havre_core::service::Place;
@@ -130,6 +132,21 @@ impl FromRequestParts<AppState> for HookPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
         Ok(Self { project: params.parse("project")?, provider: params.parse("provider")? })
+    }
+}
+
+/// Names in the path of a secret of builds.
+pub(crate) struct BuildSecretPath {
+    pub(crate) project: ProjectName,
+    pub(crate) name: BuildSecretName,
+}
+
+impl FromRequestParts<AppState> for BuildSecretPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self { project: params.parse("project")?, name: params.parse("secret")? })
     }
 }
 

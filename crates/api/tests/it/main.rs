@@ -2,7 +2,9 @@
 //! same. A changed name, form or default breaks clients and edges of another version, and this test.
 
 use havre_api::access::{CreateTokenRequest, CreateTokenResponse, TokenList};
-use havre_api::build::{BuildAccepted, BuildLogLine, CreateBuildQuery};
+use havre_api::build::{
+    BuildAccepted, BuildLogLine, BuildSecretList, CreateBuildQuery, SetBuildSecretRequest,
+};
 use havre_api::deployment::{
     CreateDeploymentRequest, Deployment, DeploymentAccepted, RestartRequest, RollbackRequest,
 };
@@ -108,6 +110,12 @@ fn builds() {
     golden::<BuildLogLine>(json!({ "at": AT, "step": "[2/3] RUN npm ci", "text": "added 300 packages" }));
     golden::<CreateBuildQuery>(json!({ "commit": "abc123", "image": "nginx:1" }));
     defaults::<CreateBuildQuery>(json!({}), json!({}));
+    golden::<BuildSecretList>(json!({ "secrets": [{ "name": "NPM_TOKEN", "set_at": AT }] }));
+    let set = json!({ "value": "planted" });
+    golden::<SetBuildSecretRequest>(set.clone());
+    refused::<SetBuildSecretRequest>(set.clone());
+    let set: SetBuildSecretRequest = serde_json::from_value(set).expect("the sample must be readable");
+    assert!(!format!("{set:?}").contains("planted"));
 }
 
 #[test]

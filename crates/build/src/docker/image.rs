@@ -1,18 +1,17 @@
 //! Builds an image from a Dockerfile and pins it by its id. The context goes from disk to Docker in pieces.
 //! Does not take anything out of images. Tests in `tests/it/docker.rs`.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{
     BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion, RemoveImageOptions,
 };
-use bollard::{Docker, body_try_stream};
+use bollard::{BollardRequest, Docker, body_try_stream};
 use futures_util::StreamExt as _;
 use havre_core::artifact::Digest;
 use havre_core::registry::{Credentials, hub};
@@ -20,6 +19,7 @@ use havre_core::service::spec::DockerfileSource;
 use tokio_util::io::ReaderStream;
 
 use super::progress::Progress;
+use super::session::{self, Given};
 use crate::builder::{BuildError, BuildRequest, says_no_space};
 use crate::context::contains_file;
 use crate::line::{LineSink, now};
@@ -44,9 +44,12 @@ pub(super) fn tag(request: &BuildRequest) -> String {
 /// What to build.
 #[derive(Debug, Clone)]
 pub(super) struct Build {
+    pub(super) socket: PathBuf,
     pub(super) installation: String,
     pub(super) request: BuildRequest,
     pub(super) source: DockerfileSource,
+    /// Arguments of every build; the service's own come before them.
+    pub(super) args: BTreeMap<String, String>,
 }
 
 /// Builds an image, says what happens, and answers its id.
@@ -57,8 +60,12 @@ pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Res
         .await
         .map_err(|error| BuildError::failed("open the uploaded context", error))?;
     let body = body_try_stream(ReaderStream::with_capacity(file, CHUNK));
-    let mut answers = docker.build_image(options(build), credentials(request), Some(body)).boxed();
-    let mut progress = Progress::default();
+    let session = session_id(build);
+    // Open for as long as the build runs.
+    let given = Given { secrets: request.secrets.clone(), credentials: credentials(request) };
+    let _session = session::open(&build.socket, &session, given, log.clone()).await?;
+    let mut answers = docker.build_image(options(build, &session), None, Some(body)).boxed();
+    let mut progress = Progress::new(log.redactor().clone());
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(BuildInfo { aux: Some(BuildInfoAux::BuildKit(status)), .. }) => {
@@ -80,18 +87,12 @@ pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Res
 }
 
 /// Credentials as BuildKit asks for them in the session of a build: by the host of the registry.
-fn credentials(request: &BuildRequest) -> Option<HashMap<String, DockerCredentials>> {
+fn credentials(request: &BuildRequest) -> session::Logins {
     let given = request.credentials.iter().map(|Credentials { host, user, password }| {
         let asked_for = if host.is_hub() { hub::REGISTRY_HOST } else { host.as_str() };
-        let credentials = DockerCredentials {
-            username: Some(user.to_string()),
-            password: password.expose_text().map(str::to_owned),
-            ..DockerCredentials::default()
-        };
-        (asked_for.to_owned(), credentials)
+        (asked_for.to_owned(), (user.to_string(), password.clone()))
     });
-    let given: HashMap<String, DockerCredentials> = given.collect();
-    (!given.is_empty()).then_some(given)
+    given.collect()
 }
 
 /// Takes the name of a build's image away, which removes the image unless something else uses it. Best effort.
@@ -125,15 +126,20 @@ async fn find_dockerfile(context: &Path, source: &DockerfileSource) -> Result<()
     })
 }
 
-fn options(build: &Build) -> BuildImageOptions {
-    let Build { installation, request, source } = build;
+/// Docker wants a name that no other build at work has, also after a restart of ours.
+fn session_id(build: &Build) -> String {
+    format!("havre-{}-{}-{}", build.installation, build.request.id, now().as_millis())
+}
+
+fn options(build: &Build, session: &str) -> BuildImageOptions {
+    let Build { installation, request, source, args, .. } = build;
     let labels = HashMap::from([
         (INSTALLATION.to_owned(), installation.clone()),
         (SERVICE_ID.to_owned(), request.service.to_string()),
         (BUILD.to_owned(), request.id.to_string()),
     ]);
-    let args: HashMap<String, String> =
-        source.args.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+    let own = source.args.iter().map(|(key, value)| (key.to_string(), value.clone()));
+    let args: HashMap<String, String> = args.clone().into_iter().chain(own).collect();
     let mut options = BuildImageOptionsBuilder::default()
         .dockerfile(source.dockerfile_in_context())
         .t(&tag(request))
@@ -141,13 +147,32 @@ fn options(build: &Build) -> BuildImageOptions {
         .buildargs(&args)
         .rm(true)
         .forcerm(true)
-        .version(BuilderVersion::BuilderBuildKit)
-        // Docker wants a name that no other build at work has, also after a restart of ours.
-        .session(&format!("havre-{installation}-{}-{}", request.id, now().as_millis()));
+        // See `by_buildkit`.
+        .version(BuilderVersion::BuilderV1)
+        .session(session);
     if let Some(target) = &source.target {
         options = options.target(target.as_str());
     }
     options.build()
+}
+
+/// The words by which the client library asks for a build by the older builder, in a session.
+const OLDER_BUILDER: &str = "&version=1&session=";
+
+/// Puts a request right on its way. The client library would start a session of its own for every build by BuildKit, one
+/// that knows no secret which is not in a file. So it is asked for a build by the older builder, and Docker for one by BuildKit.
+pub(super) fn by_buildkit(mut request: BollardRequest) -> BollardRequest {
+    if let Some(uri) = buildkit_uri(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn buildkit_uri(uri: &http::Uri) -> Option<http::Uri> {
+    // Values are encoded, so that none of them can hold these words.
+    let text = uri.to_string();
+    let (before, session) = text.split_once(OLDER_BUILDER)?;
+    format!("{before}&version=2&session={session}").parse().ok()
 }
 
 /// Sorts an error of Docker's API.
@@ -204,12 +229,13 @@ mod tests {
             spec: serde_json::from_value(spec).expect("is a specification"),
             context: "unused".into(),
             credentials: Vec::new(),
+            secrets: BTreeMap::new(),
         }
     }
 
     #[test]
     fn credentials_are_under_the_host_that_is_asked() {
-        assert_eq!(credentials(&request()), None);
+        assert!(credentials(&request()).is_empty());
         let given = |host: RegistryHost| Credentials {
             host,
             user: "ada".parse().expect("is a user"),
@@ -217,12 +243,11 @@ mod tests {
         };
         let own = "127.0.0.1:5000".parse().expect("is a host");
         let request = BuildRequest { credentials: vec![given(own), given(RegistryHost::hub())], ..request() };
-        let mut found: Vec<_> = credentials(&request).expect("there are two").into_iter().collect();
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let hosts: Vec<&str> = found.iter().map(|(host, _)| host.as_str()).collect();
+        let found = credentials(&request);
+        let hosts: Vec<&str> = found.keys().map(String::as_str).collect();
         assert_eq!(hosts, ["127.0.0.1:5000", hub::REGISTRY_HOST]);
-        for (_, one) in &found {
-            assert_eq!((one.username.as_deref(), one.password.as_deref()), (Some("ada"), Some("planted")));
+        for (user, password) in found.values() {
+            assert_eq!((user.as_str(), password.expose_text()), ("ada", Some("planted")));
         }
     }
 
@@ -233,9 +258,18 @@ mod tests {
         });
         let request = request();
         let source = serde_json::from_value(source).expect("is a source");
-        let mut options = options(&Build { installation: "here".to_owned(), request, source });
-        let session = options.session.take().expect("BuildKit needs one");
+        let everywhere = |key: &str| (key.to_owned(), "everywhere".to_owned());
+        let build = Build {
+            socket: "unused".into(),
+            installation: "here".to_owned(),
+            request,
+            source,
+            args: BTreeMap::from([everywhere("A"), everywhere("HTTP_PROXY")]),
+        };
+        let session = session_id(&build);
         assert!(session.starts_with("havre-here-b12-"), "{session}");
+        let mut options = options(&build, &session);
+        assert_eq!(options.session.take(), Some(session), "BuildKit needs one");
         let map = |pairs: &[(&str, &str)]| {
             Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
         };
@@ -245,15 +279,24 @@ mod tests {
             rm: true,
             forcerm: true,
             target: "run".to_owned(),
-            buildargs: map(&[("A", "1")]),
+            buildargs: map(&[("A", "1"), ("HTTP_PROXY", "everywhere")]),
             labels: map(&[
                 ("dev.havre.installation", "here"),
                 ("dev.havre.service-id", "s3"),
                 ("dev.havre.build", "b12"),
             ]),
-            version: BuilderVersion::BuilderBuildKit,
+            version: BuilderVersion::BuilderV1,
             ..BuildImageOptions::default()
         };
         assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn buildkit_builds_whatever_the_client_library_asked_for() {
+        let asked = "unix://2f646f636b6572:0/v1.41/build?dockerfile=Dockerfile&labels=%26version%3D1%26session%3D&target=&version=1&session=havre-x-b1-2";
+        let uri = buildkit_uri(&asked.parse().expect("is an address")).expect("is a build");
+        assert_eq!(uri.to_string(), asked.replace("&version=1&", "&version=2&"));
+        let other = "unix://2f646f636b6572:0/v1.41/images/x/json";
+        assert_eq!(buildkit_uri(&other.parse().expect("is an address")), None);
     }
 }

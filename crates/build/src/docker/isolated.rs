@@ -1,6 +1,6 @@
 //! Runs one piece of work on a runtime of its own, on a thread of its own.
-//! For the client library's sake: it serves BuildKit's session in a background task that nothing ends, so that every
-//! build would leave a connection open, here and in Docker. When a runtime goes, all its tasks go. Tests in
+//! A build has connections that are served in background tasks: that of its session, and those of the client library, which
+//! nothing else ends. When a runtime goes, all its tasks go, so that no build leaves one open, here or in Docker. Tests in
 //! `tests/it/docker.rs`.
 
 use crate::builder::BuildError;

@@ -8,6 +8,7 @@ use havre_core::time::Timestamp;
 
 use crate::builder::{BuildError, BuildLine, LAST_LINES, says_no_space};
 use crate::line::{LineSplitter, clean, now};
+use crate::redact::{RedactedStream, Redactor};
 
 /// Most steps at work that are followed; a Dockerfile has dozens.
 const STEPS_MAX: usize = 2_000;
@@ -27,6 +28,7 @@ pub(super) struct Progress {
     /// The last lines of any step.
     last: VecDeque<String>,
     failed: Option<Failed>,
+    redactor: Redactor,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,8 @@ struct Step {
     name: String,
     is_started: bool,
     started_at: Option<Timestamp>,
+    /// In front of the lines, since a secret may have several, or come in pieces.
+    redacted: RedactedStream,
     output: LineSplitter,
     last: VecDeque<String>,
 }
@@ -46,6 +50,11 @@ struct Failed {
 }
 
 impl Progress {
+    /// Nothing was heard yet.
+    pub(super) fn new(redactor: Redactor) -> Self {
+        Self { redactor, ..Self::default() }
+    }
+
     /// Takes one message and answers the lines it makes, in order.
     pub(super) fn take(&mut self, status: StatusResponse) -> Vec<BuildLine> {
         let mut lines = Vec::new();
@@ -88,7 +97,8 @@ impl Progress {
             if self.steps.len() >= STEPS_MAX {
                 return None;
             }
-            self.steps.insert(digest.to_owned(), Step::default());
+            let step = Step { redacted: self.redactor.stream(), ..Step::default() };
+            self.steps.insert(digest.to_owned(), step);
         }
         self.steps.get_mut(digest)
     }
@@ -116,7 +126,7 @@ impl Progress {
     fn take_log(&mut self, log: &VertexLog, lines: &mut Vec<BuildLine>) {
         let at = log.timestamp.as_ref().map_or_else(now, |at| timestamp(at.seconds, at.nanos));
         let Some(step) = self.step(&log.vertex) else { return };
-        let texts = step.output.push(&log.msg);
+        let texts = step.output.push(&step.redacted.push(&log.msg));
         self.take_texts(&log.vertex, at, texts, lines);
     }
 
@@ -136,7 +146,8 @@ impl Progress {
         if !step.is_started {
             return;
         }
-        let rest: Vec<String> = step.output.finish().into_iter().collect();
+        let mut rest = step.output.push(&step.redacted.finish());
+        rest.extend(step.output.finish());
         self.take_texts(&vertex.digest, at, rest, lines);
         // A digest may start again, for example when it is used by a second build stage.
         let Some(step) = self.steps.remove(&vertex.digest) else { return };

@@ -95,6 +95,7 @@ pub(crate) fn request(id: i64, work: &serde_json::Value, context: PathBuf) -> Bu
         spec,
         context,
         credentials: Vec::new(),
+        secrets: std::collections::BTreeMap::new(),
     }
 }
 

@@ -59,6 +59,10 @@ impl Bed {
             socket: socket().into(),
             sites_dir: dir.path().join("sites"),
             installation: installation.clone(),
+            fence: None,
+            build_dir: dir.path().to_owned(),
+            args: std::collections::BTreeMap::new(),
+            cache: None,
         };
         let builder = Arc::new(DockerBuilder::open(options).expect("can be opened"));
         let first = i64::try_from(since_1970().as_micros()).expect("fits") * 100;
@@ -232,6 +236,63 @@ async fn an_image_is_labelled_named_and_pinned() {
 }
 
 #[tokio::test]
+async fn secrets_reach_the_step_and_nothing_else() {
+    let bed = Bed::new().await;
+    let dockerfile = format!(
+        "FROM {TINY}\nRUN --mount=type=secret,id=NPM_TOKEN : {} && cat /run/secrets/NPM_TOKEN && echo again \\\n\
+         && while read x; do echo \"x${{x}}x\"; done < /run/secrets/NPM_TOKEN\n\
+         RUN --mount=type=secret,id=OTHER echo none > /none\n",
+        bed.installation
+    );
+    let mut request = bed.image(&dockerfile);
+    let value = format!("planted-{}", bed.installation);
+    request.secrets = [("NPM_TOKEN".parse().expect("is a name"), format!("{value}\n").into())].into();
+    let (result, lines) = run(&*bed.builder, request).await;
+    let Ok(Artifact::Image { id, .. }) = result else { panic!("{result:?}") };
+    let said: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert!(said.contains(&"[secret NPM_TOKEN]"), "{said:#?}");
+    assert!(said.contains(&"x[secret NPM_TOKEN]x"), "the step had it: {said:#?}");
+    let asks =
+        "the Dockerfile asks for the secret `OTHER`, which `build_secrets` in havre.toml does not name";
+    assert!(said.contains(&asks), "{said:#?}");
+    assert!(lines.iter().all(|line| !line.text.contains(&value) && !line.step.contains(&value)));
+    let inspected = bed.docker.inspect_image(&id.to_string()).await.expect("is there");
+    let history = bed.docker.image_history(&id.to_string()).await.expect("has one");
+    assert!(!format!("{inspected:?} {history:?}").contains(&value));
+    let mut image = bed.docker.export_image(&id.to_string()).boxed();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = image.next().await {
+        bytes.extend_from_slice(&chunk.expect("can be read"));
+    }
+    assert!(!bytes.windows(value.len()).any(|window| window == value.as_bytes()), "it is in a layer");
+    bed.clean().await;
+}
+
+#[tokio::test]
+async fn a_failing_step_does_not_tell_a_secret() {
+    let bed = Bed::new().await;
+    let dockerfile = format!(
+        "FROM {TINY}\nRUN --mount=type=secret,id=NPM_TOKEN : {} && cat /run/secrets/NPM_TOKEN && exit 7\n",
+        bed.installation
+    );
+    let mut request = bed.image(&dockerfile);
+    request.secrets = [("NPM_TOKEN".parse().expect("is a name"), "planted-value".into())].into();
+    let error = bed.fails(request).await;
+    assert_eq!(error.last_lines(), ["[secret NPM_TOKEN]"]);
+    assert!(!format!("{error:?}").contains("planted"), "{error:?}");
+    bed.clean().await;
+}
+
+#[tokio::test]
+async fn no_ssh_agent_is_forwarded() {
+    let bed = Bed::new().await;
+    let dockerfile = format!("FROM {TINY}\nRUN --mount=type=ssh,required : {}\n", bed.installation);
+    let error = bed.fails(bed.image(&dockerfile)).await;
+    assert!(error.to_string().contains("Havre forwards no SSH agent to builds"), "{error}");
+    bed.clean().await;
+}
+
+#[tokio::test]
 async fn mistakes_in_a_dockerfile_are_told_clearly() {
     let bed = Bed::new().await;
     let error = bed.fails(bed.image(&format!("FROM {TINY}\nRNU echo\n"))).await;
@@ -372,12 +433,27 @@ async fn a_docker_that_is_not_there_is_worth_a_retry() {
         socket: bed.dir.path().join("absent.sock"),
         sites_dir: bed.dir.path().join("other"),
         installation: bed.installation.clone(),
+        fence: None,
+        build_dir: bed.dir.path().to_owned(),
+        args: std::collections::BTreeMap::new(),
+        cache: None,
     };
     let builder = DockerBuilder::open(options).expect("needs no Docker");
     let request = bed.image("FROM x");
     let (result, _) = run(&builder, request).await;
     let error = result.expect_err("cannot build");
     assert!(matches!(error, BuildError::Unreachable { .. }) && !error.is_permanent(), "{error:?}");
+    bed.clean().await;
+}
+
+#[tokio::test]
+async fn room_is_seen_on_both_disks() {
+    let bed = Bed::new().await;
+    let room = bed.builder.room().await;
+    assert!(room.memory.is_some());
+    let info = bed.docker.info().await.expect("Docker answers");
+    let paths: Vec<String> = room.disks.iter().map(|disk| disk.path.clone()).collect();
+    assert_eq!(paths, [bed.dir.path().display().to_string(), info.docker_root_dir.expect("has one")]);
     bed.clean().await;
 }
 

@@ -325,6 +325,7 @@ mod tests {
             target: None,
             args: BTreeMap::new(),
             written_for: None,
+            secrets: std::collections::BTreeSet::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Specification of a service as it stands in rows: complete, parsed, versioned, with every default filled in.
 //! `havre.toml` is turned into it by `havre_manifest`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::ImageRef;
 use crate::job::spec::JobSpec;
 use crate::name::{
-    AbsolutePath, EnvKey, HostName, JobName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
+    AbsolutePath, BuildSecretName, EnvKey, HostName, JobName, ProbeTarget, RelativePath, ServiceName,
+    StageName, VolumeName,
 };
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::https::Hsts;
@@ -208,6 +209,9 @@ pub struct DockerfileSource {
     /// the one in this folder, or writes one, and sends it as [`OUTSIDE_DOCKERFILE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_for: Option<RelativePath>,
+    /// Secrets of the project that its steps may mount; the values are never a part of a specification.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<BuildSecretName>,
 }
 
 /// Name under which a Dockerfile that lies outside of its context, or that Havre has written, travels at the root of the
@@ -218,7 +222,8 @@ impl DockerfileSource {
     /// For a program whose Dockerfile nobody named. `root` must lie in `context`.
     pub fn written(context: RelativePath, root: RelativePath, args: BTreeMap<EnvKey, String>) -> Self {
         let dockerfile = OUTSIDE_DOCKERFILE.parse().expect("it is a path inside the repository");
-        Self { context, dockerfile, target: None, args, written_for: Some(root) }
+        let secrets = BTreeSet::new();
+        Self { context, dockerfile, target: None, args, written_for: Some(root), secrets }
     }
 
     /// The folder of such a program as seen from the context; `None` when the Dockerfile was named, or when the folder
@@ -420,6 +425,20 @@ impl ServiceSpec {
         match &self.work {
             Work::Tasks(work) => Some(work),
             Work::Site(_) => None,
+        }
+    }
+
+    /// How it is built, `None` where nothing is.
+    pub fn dockerfile(&self) -> Option<&DockerfileSource> {
+        match &self.work {
+            Work::Tasks(work) => match &work.source {
+                ImageSource::Dockerfile(source) => Some(source),
+                ImageSource::Image { .. } => None,
+            },
+            Work::Site(work) => match &work.source {
+                SiteSource::Dockerfile { build, .. } => Some(build),
+                SiteSource::Folder { .. } => None,
+            },
         }
     }
 

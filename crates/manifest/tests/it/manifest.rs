@@ -227,6 +227,19 @@ fn the_folder_of_a_written_dockerfile() {
 }
 
 #[test]
+fn secrets_of_builds_are_names() {
+    let text = "project = \"p\"\n[services.a]\ndockerfile = \"Dockerfile\"\nbuild_secrets = [\"NPM_TOKEN\", \"A\"]\n";
+    let specs: serde_json::Value = serde_json::from_str(&resolved(text, "production")).unwrap();
+    assert_eq!(specs[0]["work"]["source"]["secrets"], serde_json::json!(["A", "NPM_TOKEN"]));
+    let twice = service("dockerfile = \"Dockerfile\"\nbuild_secrets = [\"A\", \"A\"]");
+    assert!(twice.contains("names A a second time"), "{twice}");
+    let wrong = service("dockerfile = \"Dockerfile\"\nbuild_secrets = [\"npm token\"]");
+    assert!(wrong.contains("name of a build secret"), "{wrong}");
+    let image = service("image = \"a\"\nbuild_secrets = [\"A\"]");
+    assert!(image.contains("`image` needs no build"), "{image}");
+}
+
+#[test]
 fn every_setting_of_a_site() {
     let text = r#"
 project = "p"

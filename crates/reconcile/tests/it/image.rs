@@ -33,6 +33,7 @@ async fn build(control: &Control, id: ServiceId) -> Digest {
         spec,
         context: "context".into(),
         credentials: Vec::new(),
+        secrets: std::collections::BTreeMap::new(),
     };
     let Artifact::Image { id: image, .. } = artifact_of(&request) else { panic!("not an image") };
     control.outside.engine.add_built_image(&image, id, Script::runs());

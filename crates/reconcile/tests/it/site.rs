@@ -49,6 +49,7 @@ pub(crate) async fn publish(control: &Control, id: ServiceId) {
         spec,
         context: "context".into(),
         credentials: Vec::new(),
+        secrets: std::collections::BTreeMap::new(),
     };
     let Artifact::Site { digest } = artifact_of(&request) else { panic!("not a site") };
     // A deployment looks whether the folder is there.

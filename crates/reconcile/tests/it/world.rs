@@ -275,6 +275,7 @@ impl Outside {
             job_log_dir: self.path("job-logs"),
             build_dir: self.path("builds"),
             build_capacity: 1,
+            build_floors: crate::build::FLOORS,
             public_addresses: vec!["203.0.113.7".parse().unwrap()],
             remote_private,
             public_url: Some("https://havre.example.org".parse().unwrap()),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod build;
+mod build_secret;
 mod certificate;
 mod crash;
 mod deployment;

@@ -6,6 +6,7 @@ pub mod get;
 pub mod intake;
 pub mod list;
 pub mod log;
+pub mod secret;
 
 use havre_core::build::Build;
 use havre_core::service::Place;

@@ -2,6 +2,7 @@
 
 mod access;
 mod build;
+mod build_secret;
 mod certificate;
 mod deployment;
 mod destroy;

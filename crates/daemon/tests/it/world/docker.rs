@@ -27,6 +27,14 @@ pub(crate) fn docker(arguments: &[&str]) -> Result<String, String> {
     Err(format!("docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
 
+/// An image as an archive: its layers, its configuration, its history.
+pub(crate) fn saved(image: &str) -> Vec<u8> {
+    let output = Command::new(program()).args(["save", image]).stdin(Stdio::null()).output();
+    let output = output.expect("the client starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// Fails with the command to run when the image of the tests is not there.
 pub(crate) fn need_image() {
     if let Err(error) = docker(&["image", "inspect", "--format", "{{.Id}}", IMAGE]) {

@@ -62,7 +62,8 @@ pub(crate) struct World {
     processes: Processes,
     dropped_before: u64,
     slot: Slot,
-    _folder: TempDir,
+    /// Everything it has on disk.
+    pub(crate) folder: TempDir,
 }
 
 impl World {
@@ -100,7 +101,7 @@ impl World {
             processes,
             dropped_before,
             slot,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -251,7 +252,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
     let text = format!(
         "[control]\ndata_dir = {}\nmaster_key = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\ngit_socket = {}\n\
          remote_private = true\nlisten = \"{}\"\nedge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
-         [edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nhttps = []\nworkers = 2\n\
+         [build]\ncache = \"1000GB\"\n\n[edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nhttps = []\nworkers = 2\n\
          control_socket = {}\nstate_dir = {}\nsites_dir = {}\n",
         at("data"),
         at("master.key"),

@@ -1,0 +1,165 @@
+//! What builds may take: `[build]` of `havred.toml`. Tests at the end of the file.
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+use havre_build::room::machine_memory;
+use havre_core::build::admission::{DiskFloor, Floors};
+use havre_core::build::limit::Limits;
+use havre_core::quantity::ByteSize;
+use serde::Deserialize;
+
+/// Where the machine does not say how much memory it has.
+const MEMORY: ByteSize = ByteSize::mebibytes(1024);
+/// With less no compiler starts.
+const MEMORY_MIN: ByteSize = ByteSize::mebibytes(32);
+const PIDS_MIN: u32 = 16;
+
+/// `[build]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BuildConfig {
+    /// Most memory of all builds together. Half of the machine's when absent.
+    pub(crate) memory: Option<ByteSize>,
+    /// Most processes and threads of all builds together. Default 4096.
+    pub(crate) pids: u32,
+    /// Share of the processors while others want them, 1 to 10000; a task has 100. Default 20.
+    pub(crate) cpu_weight: u16,
+    /// Share of the disks, likewise. Default 20.
+    pub(crate) io_weight: u16,
+    /// Memory that must be free before a build starts. Default `256MB`.
+    pub(crate) min_free_memory: ByteSize,
+    /// Room that must be free on the disks of Docker and of our own builds: a size or a share. Default `2GB`.
+    pub(crate) min_free_disk: DiskFloor,
+    /// What Docker's cache of builds is trimmed to. Default `10GB`.
+    pub(crate) cache: ByteSize,
+    /// Proxy for plain HTTP that steps of builds are told of.
+    pub(crate) http_proxy: Option<String>,
+    /// The same for HTTPS.
+    pub(crate) https_proxy: Option<String>,
+    /// Hosts that they ask without it.
+    pub(crate) no_proxy: Option<String>,
+}
+
+impl Default for BuildConfig {
+    fn default() -> Self {
+        Self {
+            memory: None,
+            pids: 4096,
+            cpu_weight: 20,
+            io_weight: 20,
+            min_free_memory: ByteSize::mebibytes(256),
+            min_free_disk: DiskFloor::Bytes(ByteSize::mebibytes(2048)),
+            cache: ByteSize::mebibytes(10 * 1024),
+            http_proxy: None,
+            https_proxy: None,
+            no_proxy: None,
+        }
+    }
+}
+
+impl BuildConfig {
+    /// Says what cannot be meant.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let memory = self.memory.unwrap_or(MEMORY);
+        ensure!(
+            memory >= MEMORY_MIN,
+            "build.memory is {memory}, and no build fits into less than {MEMORY_MIN}"
+        );
+        ensure!(
+            self.pids >= PIDS_MIN,
+            "build.pids is {}, and no build gets along with less than {PIDS_MIN}",
+            self.pids
+        );
+        for (key, weight) in [("cpu_weight", self.cpu_weight), ("io_weight", self.io_weight)] {
+            ensure!((1..=10_000).contains(&weight), "build.{key} is {weight}, which is not from 1 to 10000");
+        }
+        for (key, value) in self.proxies() {
+            let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic());
+            ensure!(
+                is_plain && !value.is_empty(),
+                "build.{key} is empty or holds more than visible ASCII characters"
+            );
+        }
+        Ok(())
+    }
+
+    /// What all builds may use together.
+    pub(crate) fn limits(&self) -> Limits {
+        let half = || machine_memory().map(|all| ByteSize::mebibytes(all.as_bytes() >> 21));
+        Limits {
+            memory: self.memory.or_else(half).unwrap_or(MEMORY).max(MEMORY_MIN),
+            pids: self.pids,
+            cpu_weight: self.cpu_weight,
+            io_weight: self.io_weight,
+        }
+    }
+
+    /// What must be free before a build starts.
+    pub(crate) fn floors(&self) -> Floors {
+        Floors { memory: self.min_free_memory, disk: self.min_free_disk }
+    }
+
+    /// Build arguments of every build. Docker knows these names in either case, and keeps them out of images.
+    pub(crate) fn args(&self) -> BTreeMap<String, String> {
+        let pairs = self.proxies().flat_map(|(key, value)| {
+            [(key.to_ascii_uppercase(), value.to_owned()), (key.to_owned(), value.to_owned())]
+        });
+        pairs.collect()
+    }
+
+    fn proxies(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("http_proxy", &self.http_proxy),
+            ("https_proxy", &self.https_proxy),
+            ("no_proxy", &self.no_proxy),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> BuildConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_usable() {
+        let config = read("");
+        config.check().unwrap();
+        let limits = config.limits();
+        assert!(limits.memory >= MEMORY_MIN && Some(limits.memory) < machine_memory());
+        assert_eq!((limits.pids, limits.cpu_weight, limits.io_weight), (4096, 20, 20));
+        assert!(config.args().is_empty());
+    }
+
+    #[test]
+    fn people_write_sizes_shares_and_proxies() {
+        let config = read(
+            "memory = \"2GB\"\nmin_free_disk = \"5%\"\nhttp_proxy = \"http://proxy:3128\"\nno_proxy = \"a.org\"\n",
+        );
+        config.check().unwrap();
+        assert_eq!(config.limits().memory, ByteSize::mebibytes(2048));
+        assert_eq!(config.floors().disk, DiskFloor::Percent(5));
+        let keys: Vec<String> = config.args().into_keys().collect();
+        assert_eq!(keys, ["HTTP_PROXY", "NO_PROXY", "http_proxy", "no_proxy"]);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (text, says) in [
+            ("memory = \"1MB\"", "build.memory"),
+            ("pids = 1", "build.pids"),
+            ("cpu_weight = 0", "build.cpu_weight"),
+            ("io_weight = 20000", "build.io_weight"),
+            ("http_proxy = \"two words\"", "build.http_proxy"),
+        ] {
+            let error = read(text).check().unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        assert!(toml::from_str::<BuildConfig>("memmory = \"2GB\"").is_err());
+    }
+}
