@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use havre_core::name::BuildSecretName;
 use havre_core::secret::Secret;
@@ -289,6 +288,7 @@ fn percent(value: &[u8], digits: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE};
     use proptest::prelude::*;
 
@@ -377,6 +377,7 @@ mod tests {
             at: havre_core::time::Timestamp::default(),
             step: "[2/2] RUN x planted-value".to_owned(),
             text: "planted-value".to_owned(),
+            was_cached: None,
         };
         let line = redactor.line(line);
         assert_eq!((line.step.as_str(), line.text.as_str()), ("[2/2] RUN x [secret A]", "[secret A]"));

@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, Docker, body_full};
 use futures_util::StreamExt as _;
-use havre_build::builder::{BuildError, BuildRequest};
+use havre_build::builder::{BuildError, BuildRequest, Builder as _};
 use havre_build::docker::{DockerBuilder, Options};
 use havre_core::artifact::Artifact;
 use serde_json::Value;

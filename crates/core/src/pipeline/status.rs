@@ -202,6 +202,8 @@ mod tests {
             author: "Ada".to_owned(),
             cause: Cause::Push { by: Actor::Local },
             state,
+            stages: Vec::new(),
+            untouched: Vec::new(),
             created_at: NOW,
         }
     }

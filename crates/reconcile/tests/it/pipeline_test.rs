@@ -60,6 +60,8 @@ fn image(outside: &Outside, number: i64, service: &str, script: Script) -> Diges
         place,
         spec: spec(work("1")),
         context: "context".into(),
+        credentials: Vec::new(),
+        secrets: std::collections::BTreeMap::new(),
     };
     let Artifact::Image { id, .. } = artifact_of(&request) else { panic!("not an image") };
     outside.engine.add_built_image(&id, ServiceId::new(1), script);

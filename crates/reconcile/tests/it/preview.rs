@@ -233,7 +233,7 @@ async fn a_pull_request_gets_an_environment_and_a_push_moves_it() {
     settle(&control).await;
     assert_eq!(story(&control).await.len(), 2);
     let row = preview(&control, 7).await.unwrap();
-    assert_eq!((row.commit, row.is_open()), (second, true));
+    assert_eq!((&row.commit, row.is_open()), (&second, true));
     assert_eq!(hosts(&control), ["7.preview.example", "api.example"]);
 }
 

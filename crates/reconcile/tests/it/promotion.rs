@@ -52,7 +52,15 @@ async fn deploy(control: &Control, id: ServiceId) -> Digest {
     let build = control.build(id).await;
     let service = control.service(id).await;
     let (place, spec) = (service.place, service.spec);
-    let request = BuildRequest { id: build, service: id, place, spec, context: "context".into() };
+    let request = BuildRequest {
+        id: build,
+        service: id,
+        place,
+        spec,
+        context: "context".into(),
+        credentials: Vec::new(),
+        secrets: std::collections::BTreeMap::new(),
+    };
     let Artifact::Image { id: image, .. } = artifact_of(&request) else { panic!("not an image") };
     control.outside.engine.add_built_image(&image, id, Script::runs());
     control.settle().await;
