@@ -198,13 +198,13 @@ async fn make(
     lines: mpsc::Sender<BuildLine>,
     cancel: CancellationToken,
 ) -> Result<Artifact, Failure> {
+    let service = build.service;
+    let service = world.store.read(move |view| view.get_service(service)).await?;
     if let Work::Tasks(work) = &build.spec.work
         && let ImageSource::Image { reference } = &work.source
     {
-        return resolve(world, build.service, reference, &lines).await;
+        return resolve(world, &service, reference, &lines).await;
     }
-    let service = build.service;
-    let service = world.store.read(move |view| view.get_service(service)).await?;
     let request = request(world, build, &service, build.spec.clone()).await?;
     Ok(world.builder.build(request, lines, cancel).await?)
 }
@@ -261,19 +261,25 @@ async fn secrets(
 /// serves, and the log says so.
 async fn resolve(
     world: &World,
-    service: ServiceId,
+    service: &Service,
     reference: &ImageRef,
     lines: &mpsc::Sender<BuildLine>,
 ) -> Result<Artifact, Failure> {
     let is_pinned = reference.as_str().contains('@');
     let policy = if is_pinned { PullPolicy::IfMissing } else { PullPolicy::Always };
-    let credentials = registry::credentials(world, reference).await?;
+    let is_of_fork = is_of_fork(world, &service.place).await?;
+    let credentials = match is_of_fork {
+        // A stranger would be shown what only we may pull, or have pulled.
+        true => None,
+        false => registry::credentials(world, reference).await?,
+    };
     let who = credentials.as_ref().map(|credentials| format!(" as {}", credentials.user));
     say(world, lines, format!("looking for {reference}{}", who.unwrap_or_default())).await;
     let image = match world.engine.resolve_image(reference, policy, credentials.as_ref(), None).await {
         Ok(image) => image,
+        Err(refused) if is_of_fork => return Err(refused.into()),
         Err(refused) => {
-            let image = find_present(world, service, reference, &refused).await?;
+            let image = find_present(world, service.id, reference, &refused).await?;
             say(world, lines, format!("using the copy on this machine: {}", chain(&refused))).await;
             image
         }

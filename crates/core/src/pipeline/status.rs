@@ -208,11 +208,12 @@ mod tests {
         }
     }
 
-    fn all() -> [State; 8] {
+    fn all() -> [State; 9] {
         let reason = || "planted-reason".to_owned();
         [
             State::Queued,
             State::CheckingOut { since: NOW },
+            State::Testing { since: NOW },
             State::Building { since: NOW },
             State::Deploying { since: NOW },
             State::Succeeded { at: NOW },
@@ -233,8 +234,9 @@ mod tests {
             [
                 "pending: i7 is about to begin",
                 "pending: i7 is about to begin",
-                "running: i7 builds everything, then deploys it to production",
-                "running: i7 builds everything, then deploys it to production",
+                "running: i7 tests and builds everything, then deploys it to production",
+                "running: i7 tests and builds everything, then deploys it to production",
+                "running: i7 tests and builds everything, then deploys it to production",
                 "success: i7: users of production get this commit",
                 "failure: i7 failed in a build, so nothing was deployed; havre ci status i7 says why",
                 "cancelled: i7 was cancelled",
