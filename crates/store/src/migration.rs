@@ -25,13 +25,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 6, name: "pipeline", sql: include_str!("../migrations/0006_pipeline.sql") },
     Migration { number: 7, name: "job", sql: include_str!("../migrations/0007_job.sql") },
     Migration { number: 8, name: "remote", sql: include_str!("../migrations/0008_remote.sql") },
+    Migration { number: 9, name: "ssh_key", sql: include_str!("../migrations/0009_ssh_key.sql") },
+    Migration { number: 10, name: "test", sql: include_str!("../migrations/0010_test.sql") },
     Migration { number: 11, name: "image_size", sql: include_str!("../migrations/0011_image_size.sql") },
     Migration { number: 12, name: "forge", sql: include_str!("../migrations/0012_forge.sql") },
-    Migration { number: 15, name: "registry", sql: include_str!("../migrations/0015_registry.sql") },
     Migration { number: 13, name: "preview", sql: include_str!("../migrations/0013_preview.sql") },
-    Migration { number: 10, name: "test", sql: include_str!("../migrations/0010_test.sql") },
-    Migration { number: 9, name: "ssh_key", sql: include_str!("../migrations/0009_ssh_key.sql") },
     Migration { number: 14, name: "build_secret", sql: include_str!("../migrations/0014_build_secret.sql") },
+    Migration { number: 15, name: "registry", sql: include_str!("../migrations/0015_registry.sql") },
 ];
 
 struct Applied {

@@ -181,6 +181,8 @@ mod tests {
         let now = Timestamp::parse("2026-11-24T12:00:00Z").expect("an instant");
         let mut one = pipeline("i2", serde_json::json!({ "state": "queued" }));
         one.parts.clear();
+        one.untouched.clear();
+        one.stages.clear();
         let mut report =
             StatusReport { pipeline: one.id, told: None, told_at: None, reason: None, next_at: None };
         let mut last = |report: &StatusReport| {

@@ -14,8 +14,8 @@ use havre_reconcile::forge::{ForgeAnswer, Forges, HttpForges};
 use havre_reconcile::outward::CallError;
 use tokio_rustls::rustls::RootCertStore;
 
+use crate::outward::FakeForge;
 use crate::purge_http::{serve, serve_tls};
-use crate::world::FakeForge;
 
 const MADE: &str = "HTTP/1.1 201 Created\r\nX-RateLimit-Remaining: 7\r\ncontent-length: 8\r\n\r\n{\"id\":1}";
 const REFUSED: &str =

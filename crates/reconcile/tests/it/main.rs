@@ -12,6 +12,7 @@ mod forge_http;
 mod image;
 mod job;
 mod job_restart;
+mod outward;
 mod pipeline;
 mod pipeline_paths;
 mod pipeline_test;

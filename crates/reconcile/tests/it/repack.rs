@@ -45,6 +45,7 @@ async fn once_a_day_after_pushes_and_one_at_a_time() {
     push(&outside, &control, "shop").await;
     push(&outside, &control, "shop").await;
     assert_eq!(after(&outside, &control, 600).await, ["dropit", "shop", "shop"]);
+    outside.clock.advance(Span::seconds(1).duration());
     push(&outside, &control, "shop").await;
     assert_eq!(after(&outside, &control, 3600).await.len(), 3, "the day is not over");
     assert_eq!(after(&outside, &control, DAY).await.len(), 4);

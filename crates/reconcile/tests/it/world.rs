@@ -1,10 +1,10 @@
 //! A test world: real store in a temporary folder, fake engine and builder, a hand-driven clock, and an edge that
 //! takes the table, probes and reports like the real one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,16 +18,12 @@ use havre_core::event::{Actor, EventKind};
 use havre_core::id::{BuildId, DeploymentId, ReleaseId, ServiceId, TaskId};
 use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
 use havre_core::quantity::Span;
-use havre_core::registry::Credentials;
-use havre_core::registry::limit::PullLimit;
 use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{Checks, EdgeView, Health, Role, Table, Target, UpstreamView};
-use havre_core::secret::Secret;
 use havre_core::service::spec::{
     Argv, HealthSpec, ImageSource, RouteSpec, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, VolumeSpec,
     Work, defaults,
 };
-use havre_core::site::purge::PurgeSpec;
 use havre_core::task::EngineState;
 use havre_core::task::spec::Purpose;
 use havre_core::time::Timestamp;
@@ -35,18 +31,15 @@ use havre_engine::Engine;
 use havre_engine::fake::FakeEngine;
 use havre_engine::fake::script::Script;
 use havre_engine::log::LogSource;
-use havre_forge::call::Call;
 use havre_reconcile::clock::ManualClock;
-use havre_reconcile::forge::{ForgeAnswer, Forges};
-use havre_reconcile::outward::CallError;
 use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
-use havre_reconcile::purge::{PurgeError, Purger};
-use havre_reconcile::registry::{LimitError, PullLimits};
 use havre_reconcile::world::{Seams, Settings, World, edge_network};
 use havre_reconcile::{build, route, service};
 use havre_source::fake::FakeSource;
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
+
+use crate::outward::{FakeCdn, FakeForge, FakeHub};
 
 /// What outlives a control process: the disk, the engine, the edge, the clock.
 #[derive(Debug, Clone)]
@@ -64,113 +57,6 @@ pub(crate) struct Outside {
     pub(crate) source: Arc<FakeSource>,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
-}
-
-/// A CDN: what it was told, and how often it fails before it listens.
-#[derive(Debug, Default)]
-pub(crate) struct FakeCdn {
-    told: Mutex<Vec<String>>,
-    tries: AtomicU32,
-    failures: AtomicU32,
-}
-
-impl FakeCdn {
-    pub(crate) fn fail(&self, times: u32) {
-        self.failures.store(times, Ordering::SeqCst);
-    }
-
-    /// Every call it listened to: method and target.
-    pub(crate) fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
-    }
-
-    /// Every call, those that failed too.
-    pub(crate) fn tries(&self) -> u32 {
-        self.tries.load(Ordering::SeqCst)
-    }
-}
-
-#[async_trait]
-impl Purger for FakeCdn {
-    async fn purge(&self, spec: &PurgeSpec, tag: &str) -> Result<u16, PurgeError> {
-        self.tries.fetch_add(1, Ordering::SeqCst);
-        let left = self.failures.load(Ordering::SeqCst);
-        if left > 0 {
-            self.failures.store(left - 1, Ordering::SeqCst);
-            return Err(PurgeError::new("cdn.example: answered 503"));
-        }
-        self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target(tag)));
-        Ok(200)
-    }
-}
-
-/// Forges: what they were told, and how they answer. They take everything unless a test says otherwise.
-#[derive(Debug, Default)]
-pub(crate) struct FakeForge {
-    told: Mutex<Vec<ForgeCall>>,
-    answers: Mutex<VecDeque<Result<ForgeAnswer, CallError>>>,
-}
-
-/// One call that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ForgeCall {
-    pub(crate) method: &'static str,
-    pub(crate) url: String,
-    /// Header with the token, and its value.
-    pub(crate) token: (&'static str, String),
-    pub(crate) body: serde_json::Value,
-}
-
-impl FakeForge {
-    /// Answers so once, after what was asked for before.
-    pub(crate) fn answer_next(&self, answer: Result<ForgeAnswer, CallError>) {
-        self.answers.lock().unwrap().push_back(answer);
-    }
-
-    /// The calls since the last time this was asked.
-    pub(crate) fn take(&self) -> Vec<ForgeCall> {
-        std::mem::take(&mut *self.told.lock().unwrap())
-    }
-}
-
-#[async_trait]
-impl Forges for FakeForge {
-    async fn call(&self, call: &Call, token: &Secret) -> Result<ForgeAnswer, CallError> {
-        let token = format!("{}{}", call.token.before, token.expose_text().unwrap());
-        let told = ForgeCall {
-            method: call.method.as_str(),
-            url: call.url.clone(),
-            token: (call.token.header, token),
-            body: call.body.clone().unwrap_or_default(),
-        };
-        self.told.lock().unwrap().push(told);
-        let answer = self.answers.lock().unwrap().pop_front();
-        answer.unwrap_or_else(|| Ok(ForgeAnswer { status: 201, headers: Vec::new(), body: b"{}".to_vec() }))
-    }
-}
-
-/// Docker Hub: what it says is left, and who asked.
-#[derive(Debug, Default)]
-pub(crate) struct FakeHub {
-    pub(crate) says: Mutex<Option<PullLimit>>,
-    asked: Mutex<Vec<Option<String>>>,
-}
-
-impl FakeHub {
-    /// Every question, with the user who asked.
-    pub(crate) fn asked(&self) -> Vec<Option<String>> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-#[async_trait]
-impl PullLimits for FakeHub {
-    async fn ask(&self, credentials: Option<&Credentials>) -> Result<Option<PullLimit>, LimitError> {
-        let user = credentials.map(|credentials| credentials.user.to_string());
-        self.asked.lock().unwrap().push(user);
-        let says = *self.says.lock().unwrap();
-        says.map(Some).ok_or_else(|| LimitError::new("hub.example: no connection in time"))
-    }
 }
 
 /// An edge: its table, and which images answer how.
@@ -486,6 +372,27 @@ impl EdgeState {
         }
     }
 
+    /// Releases that answer users of an address now.
+    fn answering_at(&self, wanted: &RouteSpec) -> Vec<ReleaseId> {
+        let route = self.table.routes.iter().find(|one| one.host == wanted.host && one.path == wanted.path);
+        let mut releases = match route.map(|route| &route.target) {
+            Some(Target::Service { service, .. }) => self.healthy(*service),
+            Some(Target::Site { release, .. }) => vec![*release],
+            None => Vec::new(),
+        };
+        releases.dedup();
+        releases
+    }
+
+    fn healthy(&self, service: ServiceId) -> Vec<ReleaseId> {
+        let upstreams = self.table.services.get(&service).into_iter().flat_map(|service| &service.upstreams);
+        upstreams
+            .filter(|upstream| upstream.role == Role::Live)
+            .filter(|upstream| self.health.get(&upstream.task) == Some(&Health::Healthy))
+            .map(|upstream| upstream.release)
+            .collect()
+    }
+
     /// Releases that answer users now.
     pub(crate) fn answering(&self) -> Vec<ReleaseId> {
         let mut releases: Vec<ReleaseId> = self
@@ -559,7 +466,7 @@ impl PublicProbe for FakeEdge {
             Some(Err(message)) => return failed(message),
             None => {}
         }
-        match state.answering().as_slice() {
+        match state.answering_at(route).as_slice() {
             [release] => Ok(PublicAnswer { status: 200, release: Some(release.to_string()) }),
             _ => Ok(PublicAnswer { status: 503, release: None }),
         }

@@ -1,0 +1,123 @@
+//! What control talks to outside of this machine and never reaches in tests: CDNs, forges, Docker Hub.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use havre_core::registry::Credentials;
+use havre_core::registry::limit::PullLimit;
+use havre_core::secret::Secret;
+use havre_core::site::purge::PurgeSpec;
+use havre_forge::call::Call;
+use havre_reconcile::forge::{ForgeAnswer, Forges};
+use havre_reconcile::outward::CallError;
+use havre_reconcile::purge::{PurgeError, Purger};
+use havre_reconcile::registry::{LimitError, PullLimits};
+
+/// A CDN: what it was told, and how often it fails before it listens.
+#[derive(Debug, Default)]
+pub(crate) struct FakeCdn {
+    told: Mutex<Vec<String>>,
+    tries: AtomicU32,
+    failures: AtomicU32,
+}
+
+impl FakeCdn {
+    pub(crate) fn fail(&self, times: u32) {
+        self.failures.store(times, Ordering::SeqCst);
+    }
+
+    /// Every call it listened to: method and target.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// Every call, those that failed too.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Purger for FakeCdn {
+    async fn purge(&self, spec: &PurgeSpec, tag: &str) -> Result<u16, PurgeError> {
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        let left = self.failures.load(Ordering::SeqCst);
+        if left > 0 {
+            self.failures.store(left - 1, Ordering::SeqCst);
+            return Err(PurgeError::new("cdn.example: answered 503"));
+        }
+        self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target(tag)));
+        Ok(200)
+    }
+}
+
+/// Forges: what they were told, and how they answer. They take everything unless a test says otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct FakeForge {
+    told: Mutex<Vec<ForgeCall>>,
+    answers: Mutex<VecDeque<Result<ForgeAnswer, CallError>>>,
+}
+
+/// One call that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ForgeCall {
+    pub(crate) method: &'static str,
+    pub(crate) url: String,
+    /// Header with the token, and its value.
+    pub(crate) token: (&'static str, String),
+    pub(crate) body: serde_json::Value,
+}
+
+impl FakeForge {
+    /// Answers so once, after what was asked for before.
+    pub(crate) fn answer_next(&self, answer: Result<ForgeAnswer, CallError>) {
+        self.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// The calls since the last time this was asked.
+    pub(crate) fn take(&self) -> Vec<ForgeCall> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Forges for FakeForge {
+    async fn call(&self, call: &Call, token: &Secret) -> Result<ForgeAnswer, CallError> {
+        let token = format!("{}{}", call.token.before, token.expose_text().unwrap());
+        let told = ForgeCall {
+            method: call.method.as_str(),
+            url: call.url.clone(),
+            token: (call.token.header, token),
+            body: call.body.clone().unwrap_or_default(),
+        };
+        self.told.lock().unwrap().push(told);
+        let answer = self.answers.lock().unwrap().pop_front();
+        answer.unwrap_or_else(|| Ok(ForgeAnswer { status: 201, headers: Vec::new(), body: b"{}".to_vec() }))
+    }
+}
+
+/// Docker Hub: what it says is left, and who asked.
+#[derive(Debug, Default)]
+pub(crate) struct FakeHub {
+    pub(crate) says: Mutex<Option<PullLimit>>,
+    asked: Mutex<Vec<Option<String>>>,
+}
+
+impl FakeHub {
+    /// Every question, with the user who asked.
+    pub(crate) fn asked(&self) -> Vec<Option<String>> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl PullLimits for FakeHub {
+    async fn ask(&self, credentials: Option<&Credentials>) -> Result<Option<PullLimit>, LimitError> {
+        let user = credentials.map(|credentials| credentials.user.to_string());
+        self.asked.lock().unwrap().push(user);
+        let says = *self.says.lock().unwrap();
+        says.map(Some).ok_or_else(|| LimitError::new("hub.example: no connection in time"))
+    }
+}
