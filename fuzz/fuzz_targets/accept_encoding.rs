@@ -2,7 +2,7 @@
 //! what it does not know changes nothing.
 #![no_main]
 
-use havre_core::site::document::Encoding;
+use havre_site::document::Encoding;
 use havre_http::policy::{Coding, accepted};
 use havre_http::site::encoding::choose;
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
 //! `_headers`: whatever is accepted goes to JSON and back as it is, with values that fit a header line.
 #![no_main]
 
-use havre_core::site::headers::{HeaderRule, parse};
+use havre_site::headers::{HeaderRule, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

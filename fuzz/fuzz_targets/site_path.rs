@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use havre_core::site::pattern::encode;
+use havre_site::pattern::encode;
 use havre_http::site::path::{MAX_PATH, SitePath};
 use libfuzzer_sys::fuzz_target;
 

@@ -1,7 +1,7 @@
 //! `_redirects`: whatever is accepted goes to JSON and back as it is.
 #![no_main]
 
-use havre_core::site::redirects::{RedirectRule, parse};
+use havre_site::redirects::{RedirectRule, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

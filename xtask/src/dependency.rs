@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 16] = [
+const BANS: [(&str, &[&str], &str); 17] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -40,6 +40,11 @@ const BANS: [(&str, &[&str], &str); 16] = [
         "havre-schedule",
         &["tokio", "hyper", "rusqlite", "havre-core"],
         "it turns a text into instants, and knows nothing of jobs",
+    ),
+    (
+        "havre-site",
+        &["tokio", "hyper", "rusqlite", "havre-core"],
+        "it reads files of strangers inside of the edge, and knows nothing else",
     ),
     (
         "havre-web",

@@ -38,7 +38,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
             expose_release,
             edge,
             https,
-            work: Work::Site(SiteWork { source, spa, settings }),
+            work: Work::Site(Box::new(SiteWork { source, spa, settings })),
             jobs: BTreeMap::new(),
         },
         test: None,

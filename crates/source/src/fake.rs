@@ -2,6 +2,8 @@
 //! seam. Share it as an `Arc` to let it survive a "restart" of control. It knows no packs: a push moves refs to commits that
 //! were made here before. Tests: the contract suite `tests/it/contract.rs`, which the real source passes too.
 
+mod receive;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::Archive;
 use crate::context::{PackEntry, PackKind, PackPlan, PackSummary, folder_of};
 use crate::error::SourceError;
-use crate::pkt::{self, Band, FLUSH};
-use crate::push::{self, Capabilities, Command, Head, HeadReader, PushRules};
+use crate::pkt::{self, FLUSH};
+use crate::push::{self, Command, PushRules};
 use crate::source::{
     CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Measure, Protocol, READ_BYTES_MAX, Remote, Repacked,
     Service, Source, check_count, check_size, text,
@@ -341,49 +343,6 @@ fn hash(kind: &str, content: &[u8]) -> String {
     format!("{:016x}{:016x}{:08x}", hash(0xcbf2_9ce4_8422_2325), hash(0x9ce4_8422_2325_cbf2), content.len())
 }
 
-/// What receive-pack answers.
-fn report(commands: &[Command], results: &[Result<(), &'static str>], capabilities: Capabilities) -> Vec<u8> {
-    let mut report = Vec::new();
-    pkt::encode(&mut report, b"unpack ok\n");
-    for (command, result) in commands.iter().zip(results) {
-        let line = match result {
-            Ok(()) => format!("ok {}\n", command.name),
-            Err(reason) => format!("ng {} {reason}\n", command.name),
-        };
-        pkt::encode(&mut report, line.as_bytes());
-    }
-    report.extend_from_slice(FLUSH);
-    let mut answer = Vec::new();
-    match (capabilities.side_band, capabilities.report_status) {
-        (true, is_wanted) => {
-            if is_wanted {
-                pkt::encode_band(&mut answer, Band::Data, &report);
-            }
-            answer.extend_from_slice(FLUSH);
-        }
-        (false, true) => answer = report,
-        (false, false) => {}
-    }
-    answer
-}
-
-/// Reads the head of a push. The rest of the request is thrown away beside everything else: its end may come after the answer.
-async fn read_head(mut input: mpsc::Receiver<std::io::Result<Bytes>>) -> Result<Head, SourceError> {
-    let refused = |reason: String| SourceError::Refused { reason };
-    let mut reader = HeadReader::new();
-    loop {
-        let Some(chunk) = input.recv().await else {
-            return Err(refused("the push ended before it said what it wants; try again".to_owned()));
-        };
-        let chunk = chunk.map_err(|error| SourceError::failed("read the request to its end", error))?;
-        if reader.push(&chunk).map_err(|error| refused(error.to_string()))? {
-            break;
-        }
-    }
-    tokio::spawn(async move { while input.recv().await.is_some() {} });
-    Ok(reader.into_parts().0)
-}
-
 #[async_trait]
 impl Source for FakeSource {
     async fn list_refs(&self, repository: &ProjectName) -> Result<BTreeMap<RefName, CommitId>, SourceError> {
@@ -510,7 +469,7 @@ impl Source for FakeSource {
                 let _ = output.send(Bytes::from_static(FLUSH)).await;
                 return Ok(Exchanged::default());
             }
-            let head = read_head(input).await?;
+            let head = receive::read_head(input).await?;
             let commands = match push::check(&head, &rules) {
                 Ok(commands) => commands,
                 Err(error) => {
@@ -522,7 +481,7 @@ impl Source for FakeSource {
             };
             let results = self.apply(repository, &commands, &rules);
             if !commands.is_empty() {
-                let _ = output.send(report(&commands, &results, head.capabilities).into()).await;
+                let _ = output.send(receive::report(&commands, &results, head.capabilities).into()).await;
             }
             Ok(Exchanged { commands, options: head.options, refused: None })
         };

@@ -116,6 +116,26 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(deployment::cancel::cancel)),
         Endpoint::quick(Change, routes!(deployment::rollback::rollback)),
         Endpoint::quick(Change, routes!(deployment::restart::restart)),
+        Endpoint::quick(Read, routes!(job::list::list)),
+        Endpoint::quick(Read, routes!(job::runs::runs)),
+        Endpoint::quick(Change, routes!(job::create::create)),
+        Endpoint::quick(Read, routes!(job::get::get)),
+        Endpoint::quick(Change, routes!(job::cancel::cancel)),
+        Endpoint::quick(Read, routes!(job::log::log)),
+        Endpoint::quick(Read, routes!(event::list::list)),
+        Endpoint::quick(Read, routes!(task::logs::logs)),
+        Endpoint::quick(Command, routes!(task::exec::exec)),
+        Endpoint::quick(Command, routes!(task::run::run)),
+    ];
+    endpoints.extend(source_endpoints());
+    endpoints.extend(repository_endpoints());
+    endpoints
+}
+
+/// From a commit to artifacts, and who announces one.
+fn source_endpoints() -> Vec<Endpoint> {
+    use Permission::{Change, Public, Read};
+    vec![
         Endpoint::quick(Read, routes!(build::list::list)),
         Endpoint::quick(Read, routes!(build::get::get)),
         Endpoint::quick(Read, routes!(build::log::log)),
@@ -141,19 +161,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::long(Read, routes!(git::refs::refs)),
         Endpoint::long(Read, routes!(git::exchange::fetch)),
         Endpoint::long(Change, routes!(git::exchange::push)),
-        Endpoint::quick(Read, routes!(job::list::list)),
-        Endpoint::quick(Read, routes!(job::runs::runs)),
-        Endpoint::quick(Change, routes!(job::create::create)),
-        Endpoint::quick(Read, routes!(job::get::get)),
-        Endpoint::quick(Change, routes!(job::cancel::cancel)),
-        Endpoint::quick(Read, routes!(job::log::log)),
-        Endpoint::quick(Read, routes!(event::list::list)),
-        Endpoint::quick(Read, routes!(task::logs::logs)),
-        Endpoint::quick(Command, routes!(task::exec::exec)),
-        Endpoint::quick(Command, routes!(task::run::run)),
-    ];
-    endpoints.extend(repository_endpoints());
-    endpoints
+    ]
 }
 
 /// Who may push, and to what.

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write as _};
 
-use havre_core::site::document::Encoding;
+use havre_site::document::Encoding;
 
 /// Smaller files fit into one packet as they are.
 const LEAST: u64 = 512;

@@ -1,17 +1,15 @@
 //! Writes what lies beside a site: the document with its files and rules, and its files in smaller encodings. The layout
-//! is described in `havre_core::site::document`. Tests: `tests/it/site.rs`.
+//! is described in `havre_site::document`. Tests: `tests/it/site.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use havre_core::site::document::{
-    Document, Encoding, FILE_NAME, FileEntry, Made, RULE_FILES, VERSION, made_file,
-};
-use havre_core::site::headers::HeaderRule;
-use havre_core::site::redirects::RedirectRule;
-use havre_core::site::{RULES_FILE_MAX, RuleError, headers, redirects};
+use havre_site::document::{Document, Encoding, FILE_NAME, FileEntry, Made, RULE_FILES, VERSION, made_file};
+use havre_site::headers::HeaderRule;
+use havre_site::redirects::RedirectRule;
+use havre_site::{RULES_FILE_MAX, RuleError, headers, redirects};
 use tokio_util::sync::CancellationToken;
 
 use super::compress::{Allowance, encode, is_worth_it};

@@ -1,5 +1,5 @@
 //! Publishes folders of finished files: unpacked safely into a temporary folder, named by digest, fsynced, renamed. What
-//! Havre makes of the files lies in a folder of its own beside them (`havre_core::site::document`).
+//! Havre makes of the files lies in a folder of its own beside them (`havre_site::document`).
 //! Who serves them is the edge's business; which may be removed is decided in `core`. Tests in `tests/it/site.rs`.
 //!
 //! The digest is SHA-256 over `havre-site-1\n` and, for each file in byte order of its path: length of the path
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use havre_core::artifact::Digest;
 use havre_core::id::BuildId;
-use havre_core::site::document::made_folder;
+use havre_site::document::made_folder;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use tokio_util::sync::CancellationToken;
 

@@ -10,7 +10,7 @@ use havre_build::builder::BuildError;
 use havre_build::site::{Limits, Sites};
 use havre_core::artifact::Digest;
 use havre_core::id::BuildId;
-use havre_core::site::document::{self, Document, Encoding};
+use havre_site::document::{self, Document, Encoding};
 use proptest::prelude::*;
 use tar::EntryType;
 use tokio_util::sync::CancellationToken;

@@ -100,7 +100,7 @@ pub enum Work {
     /// Processes in containers.
     Tasks(Box<TaskWork>),
     /// Files served by the edge.
-    Site(SiteWork),
+    Site(Box<SiteWork>),
 }
 
 /// A service that runs processes.

@@ -1,61 +1,11 @@
-//! What a published site says beside its files: `_headers`, `_redirects`, and the document that `build` writes and the
-//! edge reads. `pattern` matches paths, `redirects` and `headers` read the user's files, `loops` finds redirects that
-//! lead back to themselves, `document` is what lies beside a site, `retention` says which sites are kept and why, `purge` how
-//! and when a CDN is told. Opens no file. Reference for people: `docs/rooms/site.md`. Tests: `tests/it/site.rs`,
-//! `tests/it/site_purge.rs`.
+//! Static sites as Havre sees them: `settings` says how one is served, `retention` which are kept and why, `purge` how and when a
+//! CDN is told. What a site says in its own files is the crate `site`. Reference for people: `docs/rooms/site.md`.
+//! Tests: `tests/it/site.rs`, `tests/it/site_purge.rs`.
 
-pub mod document;
 pub mod event;
-pub mod header;
-pub mod headers;
-mod loops;
-pub mod pattern;
 pub mod purge;
-pub mod redirects;
 pub mod retention;
 pub mod settings;
-
-/// Largest `_headers` or `_redirects` file.
-pub const RULES_FILE_MAX: usize = 256 * 1024;
-/// Longest line of either.
-pub const LINE_MAX: usize = 2000;
-
-/// What is wrong with a line of `_headers` or `_redirects`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {message}")]
-pub struct RuleError {
-    /// `_headers` or `_redirects`.
-    pub file: &'static str,
-    /// Number of the line, from 1.
-    pub line: usize,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-/// The lines of a rules file that say something, numbered from 1, without comments.
-fn lines<'t>(file: &'static str, text: &'t str) -> Result<Vec<(usize, &'t str)>, RuleError> {
-    if text.len() > RULES_FILE_MAX {
-        let message = format!("the file has more than {} KB", RULES_FILE_MAX / 1024);
-        return Err(RuleError { file, line: 1, message });
-    }
-    let mut found = Vec::new();
-    for (index, line) in text.split('\n').enumerate() {
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        let number = index + 1;
-        if line.len() > LINE_MAX {
-            let message = format!("the line has more than {LINE_MAX} bytes");
-            return Err(RuleError { file, line: number, message });
-        }
-        if let Some(odd) = line.chars().find(|c| c.is_control() && *c != '\t') {
-            let message = format!("the line holds the control character {}", odd.escape_default());
-            return Err(RuleError { file, line: number, message });
-        }
-        if !line.trim().is_empty() && !line.trim_start().starts_with('#') {
-            found.push((number, line));
-        }
-    }
-    Ok(found)
-}
 
 /// Text of the user's for a message: escaped, at most 80 characters of it.
 fn show(text: &str) -> String {

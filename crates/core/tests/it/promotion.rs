@@ -29,7 +29,7 @@ fn built() -> ServiceSpec {
 fn site() -> ServiceSpec {
     let source = SiteSource::Folder { root: "dist".parse().expect("is a path") };
     let site = SiteWork { source, spa: false, settings: Default::default() };
-    ServiceSpec { work: Work::Site(site), ..built() }
+    ServiceSpec { work: Work::Site(Box::new(site)), ..built() }
 }
 
 fn from(artifact: Option<&Artifact>) -> Option<Source<'_>> {

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use havre_core::site::pattern::encode;
-use havre_core::site::redirects::Outcome;
 use havre_http::page::Trouble;
 use havre_http::site::condition::{self, Part};
 use havre_http::site::encoding;
 use havre_http::site::path::SitePath;
+use havre_site::pattern::encode;
+use havre_site::redirects::Outcome;
 use tracing::error;
 
 use super::folder::{Budget, Folder, Kept};

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use havre_core::site::document::{self, Encoding};
+use havre_site::document::{self, Encoding};
 use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, openat, openat2};
 use rustix::io::Errno;
 

@@ -1,9 +1,9 @@
 //! Header lines of an answer with a file: those the file itself asks for, those of the user's `_headers`, and those for
 //! a CDN in front. Tests: `tests/it/site.rs`.
 
-use havre_core::site::document::Encoding;
-use havre_core::site::headers::Change;
 use havre_core::site::purge::pages_tag;
+use havre_site::document::Encoding;
+use havre_site::headers::Change;
 
 use super::index::{File, Index};
 use super::reply::{Lines, LinesWriter};

@@ -8,9 +8,9 @@ use std::io;
 use std::path::Path;
 
 use arc_swap::ArcSwapOption;
-use havre_core::site::document::{Document, Encoding, FileEntry, RULE_FILES, VERSION, is_sha256};
-use havre_core::site::headers::HeaderRule;
-use havre_core::site::redirects::{Outcome, RedirectRule};
+use havre_site::document::{Document, Encoding, FileEntry, RULE_FILES, VERSION, is_sha256};
+use havre_site::headers::HeaderRule;
+use havre_site::redirects::{Outcome, RedirectRule};
 
 use super::folder::Kept;
 use havre_http::date;

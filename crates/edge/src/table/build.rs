@@ -12,7 +12,7 @@ use havre_api::route_table::{
     EarlierSite, HostPolicy, Limits, Policy, Route, ServiceUpstreams, SiteCdn, Upstream as WireUpstream,
     UpstreamRole,
 };
-use havre_core::site::document::is_sha256;
+use havre_site::document::is_sha256;
 use std::collections::{BTreeMap, HashMap as StdMap, HashSet};
 
 use havre_http::policy::Around;

@@ -1,7 +1,7 @@
 //! Which of the encodings of a file a client gets: `Accept-Encoding` of RFC 9110, section 12.5.3. Purely text.
 //! Tests at the end of the file.
 
-use havre_core::site::document::Encoding;
+use havre_site::document::Encoding;
 
 /// The encoding to send, `None` for the file as it is. `sizes` are those of [`Encoding::ALL`], 0 for one that was not
 /// made. Among what the client likes best the smallest wins.

@@ -17,11 +17,11 @@ use crate::world::{Control, Outside};
 pub(crate) fn spec(settings: SiteSettings) -> ServiceSpec {
     ServiceSpec {
         routes: vec![RouteSpec { host: "web.example".parse().unwrap(), path: "/".parse().unwrap() }],
-        work: Work::Site(SiteWork {
+        work: Work::Site(Box::new(SiteWork {
             source: SiteSource::Folder { root: "dist".parse().unwrap() },
             spa: true,
             settings,
-        }),
+        })),
         ..serde_json::from_value(serde_json::json!({
             "version": SPEC_VERSION, "name": "web", "routes": [], "expose_release": true,
             "work": { "kind": "site", "source": { "kind": "folder", "root": "dist" }, "spa": true },

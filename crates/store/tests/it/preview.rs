@@ -103,7 +103,7 @@ async fn states_are_compared_and_set() {
     assert!(matches!(error, Err(StoreError::NotFound { .. })), "{error:?}");
     let lasting = world.store.read(|view| view.list_lasting_previews()).await.unwrap();
     let goes = Preview { state: closing, ..preview(7, 'c') };
-    assert_eq!(lasting, [goes.clone()]);
+    assert_eq!(lasting, std::slice::from_ref(&goes));
     let closed = State::Closed { at: at(6), reason: CloseReason::Ended };
     let to = closed.clone();
     world.write(6, move |tx| tx.set_preview_state(&goes, to)).await;
