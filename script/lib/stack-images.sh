@@ -78,12 +78,14 @@ build_slim_image() {
   docker_cli tag "$HAVRE_DEBIAN_IMAGE" debian:bookworm-slim
 }
 
+# Python itself lies in /usr/local of the public image, and so does what pip installs; here that is a virtual environment, which
+# knows nothing of Debian's own Python packages.
 build_python_image() {
   local base=$HAVRE_TRIXIE_IMAGE
   [[ $name != *3.11* ]] || base=$HAVRE_DEBIAN_IMAGE
-  { apt_line python3 python3-venv python3-pip
-    printf 'RUN rm -f /usr/lib/python3*/EXTERNALLY-MANAGED && ln -s /usr/bin/python3 /usr/local/bin/python\n'
-    printf 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1\nCMD ["python3"]\n'
+  { apt_line python3 python3-venv
+    printf 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n'
+    printf 'RUN python3 -m venv /usr/local && python --version && pip --version\nCMD ["python3"]\n'
   } | from_debian "$name" "$base"
 }
 
@@ -115,11 +117,17 @@ fill_rust_image() {
   docker_cli build -q -t rust:1-slim-bookworm "$1" >/dev/null
 }
 
-# The sample's gems come from Debian packages, too: Bundler finds them installed and asks no registry.
+# The sample's gems come from Debian packages, too: Bundler finds them installed and asks no registry. One of them, logger, is a
+# part of Ruby, which Bundler would fetch anew: it is made a gem like the others.
 build_ruby_image() {
   { apt_line ruby ruby-dev bundler puma ruby-sinatra ruby-rackup
-    printf 'ENV GEM_HOME=/usr/local/bundle BUNDLE_APP_CONFIG=/usr/local/bundle BUNDLE_SILENCE_ROOT_WARNING=1 PATH=/usr/local/bundle/bin:$PATH\n'
-    printf 'RUN mkdir -p /usr/local/bundle && chmod 1777 /usr/local/bundle\nCMD ["irb"]\n'
+    cat <<'DOCKERFILE'
+ENV GEM_HOME=/usr/local/bundle BUNDLE_APP_CONFIG=/usr/local/bundle BUNDLE_SILENCE_ROOT_WARNING=1 PATH=/usr/local/bundle/bin:$PATH
+RUN mkdir -p /usr/local/bundle && cd /usr/lib/ruby/gems/3.3.0 && version=$(ruby -r logger -e 'puts Logger::VERSION') && \
+    mkdir -p gems/logger-$version/lib && cp -r /usr/lib/ruby/3.3.0/logger* gems/logger-$version/lib/ && \
+    cp specifications/default/logger-$version.gemspec specifications/
+CMD ["irb"]
+DOCKERFILE
   } | from_debian "$name" "$HAVRE_TRIXIE_IMAGE"
 }
 
