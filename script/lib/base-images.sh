@@ -184,10 +184,12 @@ DOCKERFILE
   docker_cli build -q -t "$HAVRE_NODE_IMAGE" "$1" >/dev/null
 }
 
-# Yarn 1 and Corepack, as in the public image; Corepack asks the registry that this machine's npm asks.
+# Yarn 1 and Corepack, as in the public image; Corepack asks the registry that this machine's npm asks. Its own stand-ins for other
+# managers come with `corepack enable` only.
 node_managers_lines() {
   printf 'ENV COREPACK_NPM_REGISTRY=%s\n' "$(npm config get registry | sed 's,/$,,')"
-  printf 'RUN npm install --global --no-audit --no-fund corepack@0 yarn@1 && npm cache clean --force\n'
+  printf 'RUN npm install --global --no-audit --no-fund corepack@0 && cd /usr/local/bin && rm -f yarn yarnpkg pnpm pnpx && \\\n'
+  printf '    npm install --global --no-audit --no-fund yarn@1 && npm cache clean --force\n'
 }
 
 # newest_npm_version PACKAGE MAJOR: the highest published version of that major.

@@ -37,6 +37,8 @@ from_debian() {
   cp /etc/ssl/certs/ca-certificates.crt "$context/ca-certificates.crt"
   { printf 'FROM %s\nCOPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n' "$base"
     printf 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\nLABEL dev.havre.made-here=1\n'
+    # As in Debian's own images: apt keeps no caches of what it has read and fetched.
+    printf 'RUN printf "Dir::Cache::pkgcache \\"\\";\\nDir::Cache::srcpkgcache \\"\\";\\n" > /etc/apt/apt.conf.d/docker-clean && rm -f /var/cache/apt/*.bin\n'
     cat; } >"$context/Dockerfile"
   docker_cli build -q -t "$image" "$context" >/dev/null || { rm -rf "$context"; die "making $image failed"; }
   rm -rf "$context"
@@ -70,13 +72,10 @@ ensure_node_with_managers() {
 }
 
 node_image_has_managers() {
-  docker_cli run --rm --network none "$HAVRE_NODE_IMAGE" sh -c 'command -v corepack && command -v yarn' >/dev/null 2>&1
+  docker_cli run --rm --network none "$HAVRE_NODE_IMAGE" sh -c 'corepack --version && yarn --version | grep ^1' >/dev/null 2>&1
 }
 
-build_slim_image() {
-  image_present "$HAVRE_DEBIAN_IMAGE" || build_debian_image
-  docker_cli tag "$HAVRE_DEBIAN_IMAGE" debian:bookworm-slim
-}
+build_slim_image() { from_debian debian:bookworm-slim "$HAVRE_DEBIAN_IMAGE" </dev/null; }
 
 # Python itself lies in /usr/local of the public image, and so does what pip installs; here that is a virtual environment, which
 # knows nothing of Debian's own Python packages.
