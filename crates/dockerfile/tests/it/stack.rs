@@ -65,10 +65,13 @@ fn shown(written: &Written) -> String {
 #[test]
 fn samples() {
     let alone = [
+        "astro-node",
         "astro-static",
         "django-pip",
+        "django-uv",
         "eleventy",
         "express-npm",
+        "fastapi-package",
         "fastapi-uv",
         "fastify-yarn",
         "flask-pip",
@@ -81,6 +84,7 @@ fn samples() {
         "koa-yarn-berry",
         "nest-pnpm",
         "next-standalone",
+        "nuxt-pnpm",
         "php-index",
         "php-plain",
         "procfile-node",
