@@ -65,6 +65,7 @@ ensure_node_with_managers() {
   node_image_has_managers && return 0
   [ "$(docker_cli image inspect --format '{{index .Config.Labels "dev.havre.made-here"}}' "$HAVRE_NODE_IMAGE")" = 1 ] ||
     die "$HAVRE_NODE_IMAGE has neither Corepack nor Yarn, and was not made here"
+  have npm || apt_install npm
   say "adding Corepack and Yarn to $HAVRE_NODE_IMAGE"
   printf 'FROM %s\n%s\n' "$HAVRE_NODE_IMAGE" "$(node_managers_lines)" |
     docker_cli build -q -t "$HAVRE_NODE_IMAGE" - >/dev/null || die "adding Corepack and Yarn failed"
@@ -138,9 +139,11 @@ build_php_image() {
 ENV PHP_INI_DIR=/usr/local/etc/php PHPRC=/usr/local/etc/php PHP_INI_SCAN_DIR=:/usr/local/etc/php/conf.d
 RUN mkdir -p "$PHP_INI_DIR/conf.d" /usr/local/lib/php/extensions /var/run/apache2 /var/lock/apache2 && \
     cp /usr/lib/php/8.4/php.ini-production /usr/lib/php/8.4/php.ini-development "$PHP_INI_DIR/" && \
-    printf '#!/bin/sh\nfor name; do case $name in -*|[0-9]*) ;; *) php -m | grep -i -q "^\\(zend \\)\\?$name$" || { echo "this image has no extension $name" >&2; exit 1; } ;; esac; done\n' > /usr/local/bin/docker-php-ext-install && \
+    printf '#!/bin/sh\nfor name; do\n  case $name in -*|[0-9]*) continue ;; esac\n' > /usr/local/bin/docker-php-ext-install && \
+    printf '  php -m | grep -i -q "^\\(zend \\)\\?$name$" || { echo "no extension $name here" >&2; exit 1; }\ndone\n' >> /usr/local/bin/docker-php-ext-install && \
     printf '#!/bin/sh\nset -a\n. /etc/apache2/envvars\nrm -f "$APACHE_PID_FILE"\nexec apache2 -DFOREGROUND\n' > /usr/local/bin/apache2-foreground && \
-    printf '<Directory /var/www/>\n  Options -Indexes\n  AllowOverride All\n</Directory>\nDirectoryIndex index.php index.html\nServerName localhost\n' > /etc/apache2/conf-available/docker-php.conf && \
+    printf '<Directory /var/www/>\n  Options -Indexes\n  AllowOverride All\n</Directory>\n' > /etc/apache2/conf-available/docker-php.conf && \
+    printf 'DirectoryIndex index.php index.html\nServerName localhost\n' >> /etc/apache2/conf-available/docker-php.conf && \
     chmod 0755 /usr/local/bin/docker-php-ext-install /usr/local/bin/apache2-foreground && a2enconf docker-php && \
     rm -f /var/www/html/index.html && chmod 1777 /var/run/apache2 /var/lock/apache2 /var/log/apache2 && \
     ln -sfT /dev/stderr /var/log/apache2/error.log && ln -sfT /dev/stdout /var/log/apache2/access.log && \
