@@ -74,7 +74,7 @@ in_scratch() {
   local scratch status=0
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/havre-image.XXXXXX")
   bash -euo pipefail -c '
-    . "$0/common.sh"; . "$0/docker.sh"; . "$0/base-images.sh"; . "$0/machine-images.sh"
+    . "$0/common.sh"; . "$0/docker.sh"; . "$0/base-images.sh"; . "$0/machine-images.sh"; . "$0/stack-images.sh"
     "$1" "$2"' "$HAVRE_SCRIPT_LIB" "$1" "$scratch" || status=$?
   rm -rf "$scratch"
   [ "$status" = 0 ] || die "making the image failed ($1); the lines above say why"
@@ -177,10 +177,19 @@ COPY usr/ /usr/
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ENV NODE_VERSION=$version NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 RUN groupadd --gid 1000 node && useradd --uid 1000 --gid node --shell /bin/bash --create-home node && node --version && npm --version
+$(node_managers_lines)
 CMD ["node"]
 DOCKERFILE
   printf '*\n!usr\n!ca-certificates.crt\n' >"$1/.dockerignore"
   docker_cli build -q -t "$HAVRE_NODE_IMAGE" "$1" >/dev/null
+}
+
+# Yarn 1 and Corepack, as in the public image; Corepack asks the registry that this machine's npm asks. Its own stand-ins for other
+# managers come with `corepack enable` only.
+node_managers_lines() {
+  printf 'ENV COREPACK_NPM_REGISTRY=%s\n' "$(npm config get registry | sed 's,/$,,')"
+  printf 'RUN npm install --global --no-audit --no-fund corepack@0 && cd /usr/local/bin && rm -f yarn yarnpkg pnpm pnpx && \\\n'
+  printf '    npm install --global --no-audit --no-fund yarn@1 && npm cache clean --force\n'
 }
 
 # newest_npm_version PACKAGE MAJOR: the highest published version of that major.

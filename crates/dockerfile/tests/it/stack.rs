@@ -64,18 +64,45 @@ fn shown(written: &Written) -> String {
 
 #[test]
 fn samples() {
-    for (name, root) in [
-        ("astro-static", "."),
-        ("express-npm", "."),
-        ("fastify-yarn", "."),
-        ("hono", "."),
-        ("nest-pnpm", "."),
-        ("next-standalone", "."),
-        ("procfile-node", "."),
-        ("vite-react", "."),
-        ("workspaces-npm", "apps/api"),
-    ] {
-        let written = write(&sample(name, root), &path(root));
+    let alone = [
+        "astro-node",
+        "astro-static",
+        "django-pip",
+        "django-uv",
+        "eleventy",
+        "express-npm",
+        "fastapi-package",
+        "fastapi-uv",
+        "fastify-yarn",
+        "flask-pip",
+        "flask-poetry",
+        "go-cmd-vendor",
+        "go-net-http",
+        "hono",
+        "java-gradle",
+        "java-maven-plain",
+        "koa-yarn-berry",
+        "nest-pnpm",
+        "next-standalone",
+        "nuxt-pnpm",
+        "php-index",
+        "php-plain",
+        "procfile-node",
+        "python-plain-procfile",
+        "ruby-sinatra",
+        "rust-axum",
+        "rust-std",
+        "sveltekit-node",
+        "vite-react",
+        "vite-vue",
+    ];
+    let workspaces = [
+        ("workspaces-npm", "workspaces-npm", "apps/api"),
+        ("workspaces-pnpm", "workspaces-pnpm", "apps/api"),
+        ("workspaces-pnpm-web", "workspaces-pnpm", "apps/web"),
+    ];
+    for (name, folder, root) in alone.map(|name| (name, name, ".")).into_iter().chain(workspaces) {
+        let written = write(&sample(folder, root), &path(root));
         let written = written.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_sound(&written.dockerfile);
         Ignore::parse(&written.ignore).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,0 +1,3 @@
+import { greet } from '@shop/greeting';
+
+document.getElementById('greeting').textContent = greet('the page');
