@@ -3,7 +3,7 @@
 //! A crate of its own because it quarantines a heavy dependency (BuildKit's protocol) and enforces a ban: nothing
 //! here decides what to build or when, it sees neither the store nor the network API. Resolving and pulling named
 //! images is the engine's work. [`builder`] is the seam, [`docker`] the real thing, [`fake`] the one for tests,
-//! [`context`] takes uploads in, [`site`] publishes folders, [`limit`] keeps builds within their limits, [`line`] makes lines
+//! [`context`] takes uploads in, [`site`] publishes folders, [`limit`] keeps builds within their limits, [`mod@line`] makes lines
 //! fit for a log.
 
 pub mod builder;

@@ -119,7 +119,7 @@ async fn a_build_secret_is_seen_by_its_step_and_nowhere_else() {
 
     // The step proves that it has the secret by the length of it, says it in several ways, and takes its time.
     let dockerfile = format!(
-        "FROM {}\nRUN --mount=type=secret,id=NPM_TOKEN,required : {value_length} {id} && cd /run/secrets && \\\n\
+        "FROM {}\nRUN --mount=type=secret,id=NPM_TOKEN,required,mode=0444 : {value_length} {id} && cd /run/secrets && \\\n\
          test $(wc -c < NPM_TOKEN) = {value_length} && cat NPM_TOKEN && base64 NPM_TOKEN && \\\n\
          echo \"token=$(cat NPM_TOKEN)&\" && sleep 1 && echo the step had it\n",
         docker::IMAGE,

@@ -96,7 +96,7 @@ async fn a_key_is_good_for_pushes_to_its_project_and_nothing_else() {
     }
     // A terminal, a forwarded port and a file copied.
     let (is_well, told) = sshd.ssh(&["-tt"], &[]);
-    assert!(!is_well && told.contains("there is no login"), "{told}");
+    assert!(!is_well && told.contains("PTY allocation request failed"), "{told}");
     let (is_well, _) = sshd.ssh(&["-W", &world.api_address()], &[]);
     assert!(!is_well, "nothing is forwarded");
     let (is_well, told) = sshd.ssh(&["-s"], &["sftp"]);

@@ -55,7 +55,8 @@ pub(super) fn explain_pull(
     let message = bound(&text);
     let lower = text.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if says(&["toomanyrequests", "too many requests", "rate limit"]) {
+    // The last one is Docker's own word where the answer has no body.
+    if says(&["toomanyrequests", "too many requests", "rate limit", "http 429"]) {
         return EngineError::RateLimited { what, retry_after: parse_retry_after(&lower), message };
     }
     if says(&["unauthorized", "denied", "authentication required", "no basic auth", "forbidden"]) {
@@ -160,6 +161,11 @@ mod tests {
         assert_eq!(
             pull(500, hub),
             EngineError::RateLimited { what: what(), retry_after: None, message: hub.into() }
+        );
+        let bare = "error parsing HTTP 429 response body: unexpected end of JSON input: \"\"";
+        assert_eq!(
+            pull(500, bare),
+            EngineError::RateLimited { what: what(), retry_after: None, message: bare.into() }
         );
         let other = "toomanyrequests: retry-after: 1.5s, allowed: 44000/minute";
         let retry_after = Some(Duration::from_millis(1500));
