@@ -1,7 +1,7 @@
-//! One HTTP call to a host outside, for who tells CDNs and forges something: the name is looked up once, addresses inside networks are
+//! One HTTP call to a host outside, for who tells CDNs and forges something or asks Docker Hub: the name is looked up once, addresses inside networks are
 //! refused unless the server allows them, the connection goes to an address that was checked, the certificate must be for the name,
 //! redirects are not followed, and everything has an end. Knows nothing of what is said, keeps nothing. Tests: `tests/it/purge_http.rs`,
-//! `tests/it/forge_http.rs`.
+//! `tests/it/forge_http.rs`, `tests/it/registry_http.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,8 +72,8 @@ pub(crate) struct Response {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     allow_private: bool,
-    /// The key of `havred.toml` that allows private addresses.
-    setting: &'static str,
+    /// The key of `havred.toml` that allows private addresses; none where nothing does.
+    setting: Option<&'static str>,
     limit: Duration,
     /// Most bytes that are read of an answer's body; the rest is left.
     body_max: usize,
@@ -83,7 +83,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// With the usual limit, and trusting whom the machine trusts.
-    pub(crate) fn new(allow_private: bool, setting: &'static str, body_max: usize) -> Self {
+    pub(crate) fn new(allow_private: bool, setting: Option<&'static str>, body_max: usize) -> Self {
         Self { allow_private, setting, limit: LIMIT, body_max, roots: None }
     }
 
@@ -109,8 +109,7 @@ impl Caller {
     async fn run(&self, request: Request<'_>) -> Result<Response, CallError> {
         let url = request.url;
         if url.is_plain() && !self.allow_private {
-            let message =
-                format!("only https:// may be called (`{}` in havred.toml allows http://)", self.setting);
+            let message = format!("only https:// may be called{}", self.way_out("http://"));
             return Err(refused(url, &message));
         }
         let stream = self.connect(url).await?;
@@ -124,6 +123,12 @@ impl Caller {
         self.exchange(stream, request).await
     }
 
+    /// What allows it, for the end of a message.
+    fn way_out(&self, what: &str) -> String {
+        let named = |setting| format!(" (`{setting}` in havred.toml allows {what})");
+        self.setting.map(named).unwrap_or_default()
+    }
+
     /// A connection to an address that was checked. The name is looked up once: it cannot mean another address in between.
     async fn connect(&self, url: &PurgeUrl) -> Result<TcpStream, CallError> {
         let found = tokio::net::lookup_host((url.host(), url.port())).await;
@@ -132,11 +137,8 @@ impl Caller {
         let is_allowed = |address: &&SocketAddr| self.allow_private || is_public(address.ip());
         let allowed: Vec<SocketAddr> = found.iter().filter(is_allowed).take(ADDRESSES_MAX).copied().collect();
         if let (true, Some(private)) = (allowed.is_empty(), found.first()) {
-            let message = format!(
-                "it is at {}, which is not a public address (`{}` in havred.toml allows others)",
-                private.ip(),
-                self.setting
-            );
+            let way_out = self.way_out("others");
+            let message = format!("it is at {}, which is not a public address{way_out}", private.ip());
             return Err(refused(url, &message));
         }
         let mut last = "its name has no address".to_owned();

@@ -6,6 +6,7 @@ use std::fmt;
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::glob::{Glob, Paths};
 use havre_core::name::EnvironmentName;
+use havre_core::registry::RegistryHost;
 use havre_core::source::{BranchName, CommitId, RefName};
 
 use crate::payload::{Action, Event, ImagePushed, PullRequest, Push};
@@ -274,16 +275,7 @@ fn canonical(image: &ImageRef) -> Option<(String, String)> {
     }
     let name = image.repository();
     let tag = image.as_str().strip_prefix(name)?.strip_prefix(':').unwrap_or("latest");
-    let (host, path) = match name.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => {
-            (host.to_ascii_lowercase(), path)
-        }
-        _ => ("docker.io".to_owned(), name),
-    };
-    let host = match host.as_str() {
-        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => "docker.io",
-        other => other,
-    };
-    let library = if host == "docker.io" && !path.contains('/') { "library/" } else { "" };
+    let (host, path) = RegistryHost::split(image);
+    let library = if host.is_hub() && !path.contains('/') { "library/" } else { "" };
     Some((format!("{host}/{library}{path}"), tag.to_owned()))
 }

@@ -5,7 +5,6 @@
 //! What follows from a verdict, and with which status a delivery is answered, is `web`'s. Tests: `tests/it`, on a fixture for each kind of
 //! delivery, and at the end of files.
 
-mod base64;
 pub mod delivery;
 pub mod headers;
 pub mod judge;

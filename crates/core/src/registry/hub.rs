@@ -7,7 +7,8 @@ use crate::quantity::Span;
 pub const HOST: &str = "docker.io";
 
 /// Every name people and references have for it.
-pub(super) const ALIASES: [&str; 4] = [HOST, "index.docker.io", "registry-1.docker.io", "hub.docker.com"];
+pub(super) const ALIASES: [&str; 5] =
+    [HOST, "index.docker.io", "registry-1.docker.io", "hub.docker.com", "registry.hub.docker.com"];
 
 /// How long each pull counts there.
 pub const WINDOW: Span = Span::seconds(6 * 3600);

@@ -54,9 +54,15 @@ impl RegistryHost {
     /// The registry an image reference names, by Docker's own rule: the first part of the name is a host when it holds a dot, a
     /// colon or a capital, or is `localhost`.
     pub fn of(reference: &ImageRef) -> Self {
-        match reference.repository().split_once('/') {
-            Some((first, _)) if names_host(first) => Self::normal(first),
-            _ => Self::hub(),
+        Self::split(reference).0
+    }
+
+    /// The same with the path of the repository there, as it is written: `library/` is not filled in.
+    pub fn split(reference: &ImageRef) -> (Self, &str) {
+        let name = reference.repository();
+        match name.split_once('/') {
+            Some((first, path)) if names_host(first) => (Self::normal(first), path),
+            _ => (Self::hub(), name),
         }
     }
 

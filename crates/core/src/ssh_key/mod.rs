@@ -3,7 +3,6 @@
 //! connection. Tests at the end of each file.
 
 pub mod authorized;
-mod base64;
 pub mod public;
 pub mod request;
 

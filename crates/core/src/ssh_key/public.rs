@@ -4,7 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::base64;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::text::text_json;
 
 /// Longest text of a key, in bytes; one of RSA with 16384 bits has 2,800.
@@ -188,8 +190,9 @@ impl FromStr for PublicKey {
         let name = words.next().ok_or(PublicKeyError::Empty)?;
         let algorithm = Algorithm::parse(name).ok_or_else(|| refuse(name, text))?;
         let encoded = words.next().ok_or_else(|| malformed("nothing follows the algorithm"))?;
-        let blob =
-            base64::decode(encoded).ok_or_else(|| malformed("what follows the algorithm is not base64"))?;
+        // Strict: one text for one value.
+        let blob = STANDARD.decode(encoded);
+        let blob = blob.map_err(|_| malformed("what follows the algorithm is not base64"))?;
         check(algorithm, &blob)?;
         let comment = harmless(words);
         Ok(Self { algorithm, blob, encoded: encoded.to_owned(), comment })

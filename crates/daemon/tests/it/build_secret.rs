@@ -95,11 +95,7 @@ fn watch_arguments(value: String, stop: Arc<AtomicBool>) -> std::thread::JoinHan
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_build_secret_is_seen_by_its_step_and_nowhere_else() {
-    let mut world = World::start().await;
-    // Values are sealed.
-    havre_store::MasterKey::create(&world.config.with_file_name("master.key")).expect("a key");
-    world.process("control").kill();
-    world.start_control().await;
+    let world = World::start_sealed().await;
     let value = planted();
     let request = SetBuildSecretRequest { value: value.clone() };
     let _: BuildSecret = world.api.send(Method::PUT, &format!("{SECRETS}/NPM_TOKEN"), &request).await;

@@ -6,30 +6,14 @@ use havre_api::access::CreateTokenResponse;
 use havre_api::pipeline::{Pipeline, PipelineList};
 use havre_api::remote::Remote;
 use havre_api::webhook::{DeliveryAnswer, SetWebhookResponse};
-use havre_webhook::verify::sign;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, StatusCode};
 use serde_json::json;
-use tokio::net::UnixStream;
 
 use crate::fake_forge::{FakeForge, Told};
 use crate::world::docker::IMAGE;
 use crate::world::repository::Repository;
-use crate::world::spec::HOST;
+use crate::world::spec::manifest;
 use crate::world::{World, until};
-
-const MANIFEST: &str = r#"project = "e2e"
-
-[services.app]
-dockerfile = "Dockerfile"
-port = 3000
-health = "/health"
-hosts = ["HOST"]
-https = "off"
-memory = "256MB"
-stop_grace = "5s"
-"#;
 
 /// Where the repository really is, and who may call.
 struct Hook {
@@ -48,7 +32,7 @@ impl Hook {
         let token = made.token;
         let address = format!("{}/git/upstream.git", world.api_address());
         let upstream = Repository::new(&format!("http://x:{token}@{address}"));
-        upstream.write("havre.toml", &MANIFEST.replace("HOST", HOST));
+        upstream.write("havre.toml", &manifest(""));
         let dockerfile = format!("FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\n");
         upstream.write("Dockerfile", &dockerfile);
         let forge = FakeForge::start(world.api_address()).await;
@@ -82,27 +66,13 @@ impl Hook {
             "ref": format!("refs/heads/{branch}"), "before": "0".repeat(40), "after": commit,
             "repository": { "full_name": "acme/upstream" },
         });
-        let mut body = body.to_string().into_bytes();
-        let signature: String =
-            sign(self.secret.as_bytes(), &body).iter().map(|byte| format!("{byte:02x}")).collect();
+        let signed = body.to_string().into_bytes();
+        let mut body = signed.clone();
         if flip {
             body[0] ^= 1;
         }
-        let stream = UnixStream::connect(&world.api.socket).await.expect("control listens");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("control speaks HTTP");
-        tokio::spawn(connection);
-        let request = Request::post(&self.path)
-            .header("host", "havre")
-            .header("content-type", "application/json")
-            .header("x-github-event", "push")
-            .header("x-github-delivery", delivery)
-            .header("x-hub-signature-256", format!("sha256={signature}"))
-            .body(Full::new(Bytes::from(body)))
-            .expect("a request");
-        let answer = sender.send_request(request).await.expect("control answers");
-        let status = answer.status();
-        (status, answer.into_body().collect().await.expect("a body").to_bytes())
+        let headers = [("x-github-event", "push"), ("x-github-delivery", delivery)];
+        world.api.deliver((&self.path, &self.secret), &headers, (&signed, body)).await
     }
 }
 
@@ -122,11 +92,7 @@ async fn ended(world: &World, commit: &str) -> Pipeline {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_pushed_elsewhere_is_fetched_built_and_deployed() {
-    let mut world = World::start().await;
-    // Token and secret are sealed.
-    havre_store::MasterKey::create(&world.config.with_file_name("master.key")).expect("a key");
-    world.process("control").kill();
-    world.start_control().await;
+    let world = World::start_sealed().await;
     let hook = Hook::set(&world).await;
     let commit = hook.upstream.commit("Say hello");
     let (is_well, told) = hook.upstream.push(&["main"]).await;

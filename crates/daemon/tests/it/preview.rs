@@ -1,39 +1,25 @@
 //! The preview of a pull request, from what a forge announces to what is left of it: nothing. The forge is another project of the same
 //! server, whose repository shows the head of a pull request as GitHub does.
 
-use bytes::Bytes;
 use havre_api::access::CreateTokenResponse;
 use havre_api::pipeline::{Pipeline, PipelineList};
 use havre_api::preview::PreviewList;
 use havre_api::remote::Remote;
 use havre_api::webhook::{DeliveryAnswer, SetWebhookResponse};
-use havre_webhook::verify::sign;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
 
 use crate::world::docker::{IMAGE, networks, volumes};
 use crate::world::load::ask_once;
 use crate::world::repository::Repository;
-use crate::world::spec::HOST;
+use crate::world::spec::{HOST, manifest};
 use crate::world::{World, until};
 
 /// Where users reach the preview.
 const PREVIEW: &str = "7.preview.example.org";
 
-const MANIFEST: &str = r#"project = "e2e"
-
-[services.app]
-dockerfile = "Dockerfile"
-port = 3000
-health = "/health"
-hosts = ["HOST"]
-https = "off"
-memory = "256MB"
-stop_grace = "5s"
-volumes = { files = "/home/node" }
+/// What its `havre.toml` says beyond the service.
+const MANIFEST: &str = r#"volumes = { files = "/home/node" }
 
 [previews]
 hosts = { app = "{number}.preview.example.org" }
@@ -54,7 +40,7 @@ impl Forge {
         let made: CreateTokenResponse = world.api.send(Method::POST, "/v1/tokens", &request).await;
         let address = format!("{}/git/upstream.git", world.api_address());
         let upstream = Repository::new(&format!("http://x:{}@{address}", made.token));
-        upstream.write("havre.toml", &MANIFEST.replace("HOST", HOST));
+        upstream.write("havre.toml", &manifest(MANIFEST));
         upstream.write("Dockerfile", &dockerfile("1"));
         let request = json!({ "url": format!("http://{address}"), "token": made.token });
         let _: Remote = world.api.send(Method::PUT, "/v1/projects/e2e/remote", &request).await;
@@ -79,23 +65,11 @@ impl Forge {
 
     /// What a delivery of this event is answered.
     async fn deliver(&self, world: &World, event: &str, body: &Value) -> (StatusCode, DeliveryAnswer) {
-        let body = body.to_string().into_bytes();
-        let signature: String =
-            sign(self.secret.as_bytes(), &body).iter().map(|byte| format!("{byte:02x}")).collect();
-        let stream = UnixStream::connect(&world.api.socket).await.expect("control listens");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("control speaks HTTP");
-        tokio::spawn(connection);
-        let request = Request::post(&self.path)
-            .header("host", "havre")
-            .header("content-type", "application/json")
-            .header("x-github-event", event)
-            .header("x-hub-signature-256", format!("sha256={signature}"))
-            .body(Full::new(Bytes::from(body)))
-            .expect("a request");
-        let answer = sender.send_request(request).await.expect("control answers");
-        let status = answer.status();
-        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let signed = body.to_string().into_bytes();
+        let body = signed.clone();
+        let headers = [("x-github-event", event)];
+        let answer = world.api.deliver((&self.path, &self.secret), &headers, (&signed, body)).await;
+        let (status, body) = answer;
         let read = serde_json::from_slice(&body);
         (status, read.unwrap_or_else(|error| panic!("{status} {body:?}: {error}")))
     }
@@ -138,11 +112,7 @@ async fn version(world: &World, host: &str, wanted: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pull_request_has_an_environment_until_it_is_closed() {
-    let mut world = World::start().await;
-    // Token and secret are sealed.
-    havre_store::MasterKey::create(&world.config.with_file_name("master.key")).expect("a key");
-    world.process("control").kill();
-    world.start_control().await;
+    let mut world = World::start_sealed().await;
     let forge = Forge::set(&world).await;
 
     let base = forge.push("main", "Say hello").await;

@@ -13,20 +13,11 @@ use hyper::{Method, StatusCode};
 use crate::world::docker::{IMAGE, docker};
 use crate::world::load::ask_once;
 use crate::world::repository::Repository;
-use crate::world::spec::HOST;
+use crate::world::spec::{HOST, manifest};
 use crate::world::{ENVIRONMENT, SERVICE, World, assert_succeeded};
 
-const MANIFEST: &str = r#"project = "e2e"
-
-[services.app]
-dockerfile = "Dockerfile"
-port = 3000
-health = "/health"
-hosts = ["HOST"]
-https = "off"
-memory = "256MB"
-stop_grace = "5s"
-
+/// What its `havre.toml` says beyond the service.
+const MANIFEST: &str = r#"
 [environments.staging]
 branch = "main"
 hosts = { app = ["staging.example.org"] }
@@ -42,7 +33,7 @@ async fn repository(world: &World) -> Repository {
     let request = serde_json::json!({ "name": "git" });
     let made: CreateTokenResponse = world.api.send(Method::POST, "/v1/tokens", &request).await;
     let repository = Repository::new(&format!("http://x:{}@{}/git/e2e.git", made.token, world.api_address()));
-    repository.write("havre.toml", &MANIFEST.replace("HOST", HOST));
+    repository.write("havre.toml", &manifest(MANIFEST));
     repository
 }
 

@@ -8,20 +8,11 @@ use hyper::Method;
 
 use crate::world::docker::IMAGE;
 use crate::world::repository::Repository;
-use crate::world::spec::HOST;
+use crate::world::spec::manifest;
 use crate::world::{World, until};
 
-const MANIFEST: &str = r#"project = "e2e"
-
-[services.app]
-dockerfile = "Dockerfile"
-port = 3000
-health = "/health"
-hosts = ["HOST"]
-https = "off"
-memory = "256MB"
-stop_grace = "5s"
-
+/// What its `havre.toml` says beyond the service.
+const MANIFEST: &str = r#"
 [environments.production]
 branch = "main"
 "#;
@@ -37,7 +28,7 @@ pub(crate) async fn repository(world: &World) -> Repository {
     let request = serde_json::json!({ "name": "git" });
     let made: CreateTokenResponse = world.api.send(Method::POST, "/v1/tokens", &request).await;
     let repository = Repository::new(&format!("http://x:{}@{}/git/e2e.git", made.token, world.api_address()));
-    repository.write("havre.toml", &MANIFEST.replace("HOST", HOST));
+    repository.write("havre.toml", &manifest(MANIFEST));
     repository.write("Dockerfile", &dockerfile("1"));
     repository
 }

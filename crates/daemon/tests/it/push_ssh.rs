@@ -6,20 +6,8 @@ use hyper::{Method, StatusCode};
 use crate::world::World;
 use crate::world::docker::IMAGE;
 use crate::world::repository::Repository;
-use crate::world::spec::HOST;
+use crate::world::spec::manifest;
 use crate::world::sshd::{Sshd, git_ssh};
-
-const MANIFEST: &str = r#"project = "e2e"
-
-[services.app]
-dockerfile = "Dockerfile"
-port = 3000
-health = "/health"
-hosts = ["HOST"]
-https = "off"
-memory = "256MB"
-stop_grace = "5s"
-"#;
 
 async fn add_key(world: &World, sshd: &Sshd) -> SshKey {
     let request =
@@ -30,7 +18,7 @@ async fn add_key(world: &World, sshd: &Sshd) -> SshKey {
 /// A repository whose remote is the project's, over SSH.
 fn repository(sshd: &Sshd) -> Repository {
     let repository = Repository::new(&sshd.address("e2e")).over_ssh(sshd.client());
-    repository.write("havre.toml", &MANIFEST.replace("HOST", HOST));
+    repository.write("havre.toml", &manifest(""));
     repository.write("Dockerfile", &format!("FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\n"));
     repository
 }

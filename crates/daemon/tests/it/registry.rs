@@ -24,15 +24,6 @@ fn tiny(reference: &str) -> ServiceSpec {
     })
 }
 
-/// A world with a key to seal values with.
-async fn start() -> World {
-    let mut world = World::start().await;
-    havre_store::MasterKey::create(&world.config.with_file_name("master.key")).expect("a key");
-    world.process("control").kill();
-    world.start_control().await;
-    world
-}
-
 async fn set(world: &World, host: &str, password: &str) {
     let request = serde_json::json!({ "user": USER, "password": password });
     let _: Shown = world.api.send(Method::PUT, &format!("/v1/registries/{host}"), &request).await;
@@ -52,7 +43,7 @@ async fn only_the_right_credentials_get_an_image_and_only_their_registry_gets_th
     let mut registry = Registry::start();
     let other = Pretender::start("401 Unauthorized", true);
     let spec = tiny(&registry.put("team/app:1"));
-    let world = start().await;
+    let world = World::start_sealed().await;
     let hint = format!("havre registry set {}", registry.host());
     let reason = refused(&world, &spec).await;
     assert!(reason.contains(&hint), "without: {reason}");
@@ -122,7 +113,7 @@ branch = "main"
 async fn a_build_pulls_its_base_image_with_the_credentials_of_its_registry() {
     let mut registry = Registry::start();
     let base = registry.put("team/base:1");
-    let world = start().await;
+    let world = World::start_sealed().await;
     let request = serde_json::json!({ "name": "git" });
     let made: CreateTokenResponse = world.api.send(Method::POST, "/v1/tokens", &request).await;
     let remote = format!("http://x:{}@{}/git/e2e.git", made.token, world.api_address());

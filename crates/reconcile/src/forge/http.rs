@@ -23,7 +23,7 @@ pub struct HttpForges {
 impl HttpForges {
     /// Calls public addresses by HTTPS; others, and plain HTTP, only where repositories may be fetched so.
     pub fn new(remote_private: bool) -> Self {
-        Self { caller: Caller::new(remote_private, "remote_private", BODY_MAX) }
+        Self { caller: Caller::new(remote_private, Some("remote_private"), BODY_MAX) }
     }
 
     /// With another limit for the whole call, for tests of what happens at it.

@@ -40,7 +40,7 @@ impl HttpPurger {
     /// CDNs answer at once and forget afterwards.
     pub fn new(settings: PurgeSettings) -> Self {
         let PurgeSettings { secrets_dir, allow_private } = settings;
-        Self { secrets_dir, caller: Caller::new(allow_private, "purge_private", 0) }
+        Self { secrets_dir, caller: Caller::new(allow_private, Some("purge_private"), 0) }
     }
 
     /// With another limit for the whole call, for tests of what happens at it.

@@ -19,7 +19,7 @@ use havre_dockerfile::file::{TEXT_MAX, parse};
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
-pub use http::{Endpoint, HttpPullLimits};
+pub use http::HttpPullLimits;
 
 use crate::deployment::chain;
 use crate::world::World;

@@ -1,9 +1,11 @@
 //! The question itself, against small servers on this machine: what is sent to whom, and what is made of the answers.
 
+use std::net::SocketAddr;
+
 use havre_core::quantity::Span;
 use havre_core::registry::limit::PullLimit;
 use havre_core::registry::{Credentials, RegistryHost};
-use havre_reconcile::registry::{Endpoint, HttpPullLimits, PullLimits};
+use havre_reconcile::registry::{HttpPullLimits, PullLimits};
 use tokio_rustls::rustls::RootCertStore;
 
 use crate::purge_http::{Requests, serve_tls};
@@ -12,6 +14,10 @@ const TOKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"token\":\"5
 const LEFT: &str = "HTTP/1.1 200 OK\r\nratelimit-limit: 100;w=21600\r\nratelimit-remaining: 34;w=21600\r\n\
     docker-ratelimit-source: 192.0.2.1\r\ncontent-length: 500\r\n\r\n";
 
+fn origin(address: SocketAddr) -> String {
+    format!("https://localhost:{}", address.port())
+}
+
 /// Two servers, what each has read, and who asks them.
 async fn servers(token: &'static str, left: &'static str) -> (HttpPullLimits, Requests, Requests) {
     let (token_address, token_requests, token_roots) = serve_tls(token).await;
@@ -19,9 +25,7 @@ async fn servers(token: &'static str, left: &'static str) -> (HttpPullLimits, Re
     let mut roots = RootCertStore::empty();
     roots.roots.extend(token_roots.roots);
     roots.roots.extend(left_roots.roots);
-    let endpoint = |port: u16| Endpoint { host: "localhost".to_owned(), port };
-    let limits =
-        HttpPullLimits::of_test(endpoint(token_address.port()), endpoint(left_address.port()), roots);
+    let limits = HttpPullLimits::of_test(&origin(token_address), &origin(left_address), roots);
     (limits, token_requests, left_requests)
 }
 
@@ -85,9 +89,8 @@ async fn what_goes_wrong_names_the_server_and_no_secret() {
 #[tokio::test]
 async fn a_server_that_is_not_trusted_gets_nothing() {
     let (address, requests, _) = serve_tls(TOKEN).await;
-    let endpoint = || Endpoint { host: "localhost".to_owned(), port: address.port() };
-    let limits = HttpPullLimits::of_test(endpoint(), endpoint(), RootCertStore::empty());
+    let limits = HttpPullLimits::of_test(&origin(address), &origin(address), RootCertStore::empty());
     let error = limits.ask(Some(&ada())).await.unwrap_err().to_string();
-    assert!(error.starts_with("localhost: TLS: "), "{error}");
+    assert!(error.starts_with(&format!("localhost:{}: TLS: ", address.port())), "{error}");
     assert!(requests.lock().unwrap().is_empty());
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use havre_api::event::Event;
 use havre_api::task::{STDERR, STDIN, STDOUT, SessionClient, SessionServer};
+use havre_webhook::verify::sign;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
@@ -30,16 +31,44 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Api {
     async fn open(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, AnyError> {
+        self.open_with(method, path, &[], body).await
+    }
+
+    async fn open_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>, AnyError> {
         let stream = UnixStream::connect(&self.socket).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "havre")
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))?;
-        Ok(sender.send_request(request).await?)
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Ok(sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?)
+    }
+
+    /// What a delivery of a webhook is answered, in GitHub's form: `signed` is what the signature is made of.
+    pub(crate) async fn deliver(
+        &self,
+        (path, secret): (&str, &str),
+        headers: &[(&str, &str)],
+        (signed, body): (&[u8], Vec<u8>),
+    ) -> (StatusCode, Bytes) {
+        let signature: String =
+            sign(secret.as_bytes(), signed).iter().map(|byte| format!("{byte:02x}")).collect();
+        let signature = format!("sha256={signature}");
+        let headers = [headers, &[("x-hub-signature-256", signature.as_str())]].concat();
+        let answer = self.open_with(Method::POST, path, &headers, body).await.expect("control answers");
+        let status = answer.status();
+        (status, answer.into_body().collect().await.expect("a body").to_bytes())
     }
 
     /// Status and body; an error when control is away.

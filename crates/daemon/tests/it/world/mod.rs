@@ -72,6 +72,15 @@ impl World {
         Self::with_roles(&["control", "edge"]).await
     }
 
+    /// Control and edge, with a key by which control seals values.
+    pub(crate) async fn start_sealed() -> Self {
+        let mut world = Self::start().await;
+        havre_store::MasterKey::create(&world.config.with_file_name("master.key")).expect("a key");
+        world.process("control").kill();
+        world.start_control().await;
+        world
+    }
+
     /// Control and edge as children of `havred supervise`.
     pub(crate) async fn start_supervised() -> Self {
         Self::with_roles(&["supervise"]).await

@@ -12,6 +12,23 @@ use super::docker::IMAGE;
 /// Where users reach it.
 pub(crate) const HOST: &str = "app.example.org";
 
+/// A `havre.toml` of the service, built from its own Dockerfile; `rest` goes on with its table.
+pub(crate) fn manifest(rest: &str) -> String {
+    format!(
+        r#"project = "e2e"
+
+[services.app]
+dockerfile = "Dockerfile"
+port = 3000
+health = "/health"
+hosts = ["{HOST}"]
+https = "off"
+memory = "256MB"
+stop_grace = "5s"
+{rest}"#
+    )
+}
+
 /// One task of a behaviour, in a version the answers name.
 pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
     let env = [("BEHAVIOUR", behaviour), ("APP_VERSION", version)];
