@@ -205,13 +205,13 @@ impl Place<'_> {
         parts.join(&0)
     }
 
-    fn unreadable(&self, why: &'static str) -> StoreError {
+    pub(crate) fn unreadable(&self, why: &'static str) -> StoreError {
         StoreError::Sealed { table: self.table, row: self.row.to_owned(), column: self.column, why }
     }
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 8] = [
+pub(crate) const SEALED: [(&str, &str); 10] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -221,10 +221,12 @@ pub(crate) const SEALED: [(&str, &str); 8] = [
     ("remotes", "sealed_status_token"),
     ("webhooks", "sealed_secret"),
     ("registries", "sealed_password"),
+    // What secrets are sealed with; `secrets` itself holds nothing of the master key.
+    ("data_keys", "sealed_key"),
 ];
 
 /// Random bytes of the operating system.
-fn fill(bytes: &mut [u8]) -> io::Result<()> {
+pub(crate) fn fill(bytes: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;

@@ -1,7 +1,7 @@
 //! Specification of a service as it stands in rows: complete, parsed, versioned, with every default filled in.
 //! `havre.toml` is turned into it by `havre_manifest`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
@@ -124,8 +124,11 @@ pub struct TaskWork {
     pub command: Option<Argv>,
     /// Run once, in a task of its own, before a new release starts (migrations).
     pub release_command: Option<Argv>,
-    /// Environment variables.
+    /// Environment variables; `${secrets.NAME}` in one stands for the value of a secret.
     pub env: BTreeMap<EnvKey, String>,
+    /// Secrets of the project that tasks get as environment variables of these names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<EnvKey>,
     /// Number of tasks.
     pub replicas: u32,
     /// Most memory one task may use.

@@ -22,6 +22,7 @@ mod release;
 mod remote;
 mod route;
 mod seal;
+mod secret;
 mod service;
 mod site;
 mod task;
