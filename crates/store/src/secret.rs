@@ -173,15 +173,49 @@ impl View<'_> {
         }
         let project = self.get_service(self.get_release(id)?.service)?.place.project;
         let key = self.get_data_key(&project)?;
-        for (name, version) in versions {
-            let sql = format!("{SELECT} WHERE project = ?1 AND name = ?2 AND version = ?3");
-            let names = (project.as_str(), name.as_str(), column(version.number()));
-            let Some(found) = row::find(self.connection, &sql, names, read)? else {
-                return Err(StoreError::SecretGone { name, version });
-            };
-            values.insert(name, self.open_secret(&key, &found)?);
+        let found = self.list_secrets_of(&project, &versions)?;
+        if let Some((name, version)) =
+            versions.iter().find(|(name, _)| !found.iter().any(|secret| secret.name == **name))
+        {
+            return Err(StoreError::SecretGone { name: name.clone(), version: *version });
+        }
+        for secret in found {
+            let value = self.open_secret(&key, &secret)?;
+            values.insert(secret.name, value);
         }
         Ok(values)
+    }
+
+    /// Those of them that are kept and can be opened, for whoever must keep them out of a text.
+    pub fn list_release_values(&self, id: ReleaseId) -> Result<Vec<(EnvKey, Secret)>, StoreError> {
+        let versions = self.release_secrets(id)?;
+        if versions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let project = self.get_service(self.get_release(id)?.service)?.place.project;
+        let key = self.get_data_key(&project)?;
+        let mut values = Vec::new();
+        for secret in self.list_secrets_of(&project, &versions)? {
+            if let Ok(value) = self.open_secret(&key, &secret) {
+                values.push((secret.name, value));
+            }
+        }
+        Ok(values)
+    }
+
+    /// The rows that are there of these versions.
+    fn list_secrets_of(
+        &self,
+        project: &ProjectName,
+        versions: &BTreeMap<EnvKey, SecretVersion>,
+    ) -> Result<Vec<SecretRow>, StoreError> {
+        let sql = format!("{SELECT} WHERE project = ?1 AND name = ?2 AND version = ?3");
+        let mut secrets = Vec::new();
+        for (name, version) in versions {
+            let names = (project.as_str(), name.as_str(), column(version.number()));
+            secrets.extend(row::find(self.connection, &sql, names, read)?);
+        }
+        Ok(secrets)
     }
 
     fn open_secret(&self, key: &MasterKey, secret: &SecretRow) -> Result<Secret, StoreError> {

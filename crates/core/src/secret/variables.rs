@@ -18,6 +18,11 @@ impl Variables {
         self.0.insert(name, value);
     }
 
+    /// Takes one away.
+    pub fn remove(&mut self, name: &EnvKey) {
+        self.0.remove(name);
+    }
+
     /// Each with its value.
     pub fn iter(&self) -> impl Iterator<Item = (&EnvKey, &Secret)> {
         self.0.iter()

@@ -24,6 +24,7 @@ mod registry;
 mod registry_http;
 mod restart;
 mod runner;
+mod secret;
 mod site;
 mod switch;
 mod world;
