@@ -23,6 +23,7 @@ pub mod release;
 pub mod remote;
 pub mod route_change;
 pub mod route_table;
+pub mod secret;
 pub mod service;
 pub mod task;
 pub mod traffic;

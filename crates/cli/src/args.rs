@@ -6,8 +6,8 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, preview, project, registry, release, remote, service, task,
-    version, webhook,
+    environment, event, issuer, job, pipeline, preview, project, registry, release, remote, secret, service,
+    task, version, webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -73,6 +73,9 @@ enum Command {
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
+    /// Secrets of services: values that tasks get as variables and that nobody sees
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Where the repository of the project is fetched from when a webhook announces a push
     #[command(subcommand)]
     Remote(RemoteCommand),
@@ -129,6 +132,24 @@ enum PreviewCommand {
     Open(preview::open::Options),
     /// Take one down; the next push to the pull request makes it again
     Close(preview::close::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum SecretCommand {
+    /// Give one a value, from standard input; for every environment, or with --env for one
+    Set(secret::set::Options),
+    /// Set all variables of a file such as .env, or none
+    Import(secret::import::Options),
+    /// List them with their users, without values
+    List,
+    /// List the versions of one, without values
+    History(secret::history::Options),
+    /// Print the value of one; that somebody saw it is recorded
+    Reveal(secret::reveal::Options),
+    /// Forget one with its versions
+    Remove(secret::remove::Options),
+    /// Make a new data key for the project and seal every value with it
+    RotateKeys,
 }
 
 #[derive(Debug, Subcommand)]
@@ -290,6 +311,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Destroy(options) => environment::destroy::run(&invocation, options).await,
         Command::Ci(command) => run_ci(&invocation, command).await,
         Command::Preview(command) => run_preview(&invocation, command).await,
+        Command::Secret(command) => run_secret(&invocation, command).await,
         Command::Remote(command) => run_remote(&invocation, command).await,
         Command::Webhook(command) => run_webhook(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
@@ -340,6 +362,18 @@ async fn run_preview(invocation: &Invocation, command: PreviewCommand) -> Result
         PreviewCommand::List => preview::list::run(invocation).await,
         PreviewCommand::Open(options) => preview::open::run(invocation, options).await,
         PreviewCommand::Close(options) => preview::close::run(invocation, options).await,
+    }
+}
+
+async fn run_secret(invocation: &Invocation, command: SecretCommand) -> Result<Exit, CliError> {
+    match command {
+        SecretCommand::Set(options) => secret::set::run(invocation, options).await,
+        SecretCommand::Import(options) => secret::import::run(invocation, options).await,
+        SecretCommand::List => secret::list::run(invocation).await,
+        SecretCommand::History(options) => secret::history::run(invocation, options).await,
+        SecretCommand::Reveal(options) => secret::reveal::run(invocation, options).await,
+        SecretCommand::Remove(options) => secret::remove::run(invocation, options).await,
+        SecretCommand::RotateKeys => secret::rotate::run(invocation).await,
     }
 }
 

@@ -25,6 +25,7 @@ mod project;
 mod registry;
 mod release;
 mod remote;
+mod secret;
 mod service;
 mod task;
 mod version;

@@ -132,11 +132,17 @@ impl View<'_> {
                 Some(environment) => place.environment == *environment,
                 None => self.find_secret(project, Some(&place.environment), name)?.is_none(),
             };
-            if gets_it && self.names_secret(&service, name)? {
+            if gets_it && self.may_have_secrets(place)? && self.names_secret(&service, name)? {
                 users.push(service);
             }
         }
         Ok(users)
+    }
+
+    fn may_have_secrets(&self, place: &ServicePlace) -> Result<bool, StoreError> {
+        let Some(number) = place.environment.pull() else { return Ok(true) };
+        // A preview nobody knows of is nobody's.
+        Ok(self.find_preview(&place.project, number)?.is_some_and(|preview| preview.has_secrets()))
     }
 
     fn names_secret(&self, service: &Service, name: &EnvKey) -> Result<bool, StoreError> {
@@ -146,6 +152,22 @@ impl View<'_> {
         match service.live {
             Some(live) => Ok(uses(&self.get_release(live)?.spec, name)),
             None => Ok(false),
+        }
+    }
+
+    /// Whether this is its newest value already. One that cannot be opened is another one.
+    pub fn holds_secret(
+        &self,
+        project: &ProjectName,
+        environment: Option<&EnvironmentName>,
+        name: &EnvKey,
+        value: &Secret,
+    ) -> Result<bool, StoreError> {
+        let Some(secret) = self.find_secret(project, environment, name)? else { return Ok(false) };
+        match self.open_secret(&self.get_data_key(project)?, &secret) {
+            Ok(found) => Ok(found.expose() == value.expose()),
+            Err(StoreError::Sealed { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -454,12 +476,6 @@ impl Tx<'_> {
             )?;
         }
         Ok(())
-    }
-
-    fn may_have_secrets(&self, place: &ServicePlace) -> Result<bool, StoreError> {
-        let Some(number) = place.environment.pull() else { return Ok(true) };
-        // A preview nobody knows of is nobody's.
-        Ok(self.find_preview(&place.project, number)?.is_some_and(|preview| preview.has_secrets()))
     }
 
     fn tell_secret(&mut self, event: Event) -> Result<(), StoreError> {

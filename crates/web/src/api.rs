@@ -10,7 +10,7 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, preview, project, registry, release, remote, service, task, webhook,
+    pipeline, preview, project, registry, release, remote, secret, service, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -125,6 +125,12 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(remote::get::get)),
         Endpoint::quick(Change, routes!(remote::set::set)),
         Endpoint::quick(Change, routes!(remote::remove::remove)),
+        Endpoint::quick(Read, routes!(secret::list::list)),
+        Endpoint::quick(Read, routes!(secret::history::history)),
+        Endpoint::quick(Change, routes!(secret::set::set)),
+        Endpoint::quick(Change, routes!(secret::remove::remove)),
+        Endpoint::quick(Command, routes!(secret::reveal::reveal)),
+        Endpoint::quick(Change, routes!(secret::rotate::rotate)),
         Endpoint::quick(Read, routes!(webhook::list::list)),
         Endpoint::quick(Change, routes!(webhook::set::set)),
         Endpoint::quick(Change, routes!(webhook::remove::remove)),

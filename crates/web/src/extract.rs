@@ -7,7 +7,7 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
-use havre_core::name::{DnsName, EnvironmentName, IssuerName, JobName, ProjectName, TokenName};
+use havre_core::name::{DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName, TokenName};
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
 use havre_core::service::Place;
@@ -115,6 +115,21 @@ impl FromRequestParts<AppState> for PreviewPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
         Ok(Self { project: params.parse("project")?, number: params.parse("number")? })
+    }
+}
+
+/// Names in the path of a secret.
+pub(crate) struct SecretPath {
+    pub(crate) project: ProjectName,
+    pub(crate) name: EnvKey,
+}
+
+impl FromRequestParts<AppState> for SecretPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self { project: params.parse("project")?, name: params.parse("name")? })
     }
 }
 

@@ -23,6 +23,7 @@ pub mod project;
 pub mod registry;
 pub mod release;
 pub mod remote;
+pub mod secret;
 pub mod serve;
 pub mod service;
 pub mod state;

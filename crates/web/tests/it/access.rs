@@ -47,6 +47,7 @@ fn operations() -> Vec<(String, String)> {
             .replace("{job}", "cleanup")
             .replace("{run}", "j1")
             .replace("{number}", "7")
+            .replace("{name}", "JWT_SECRET")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
             found.push((method.to_uppercase(), path.clone()));

@@ -19,6 +19,7 @@ mod promotion;
 mod refusal;
 mod registry;
 mod remote;
+mod secret;
 mod serve;
 mod service;
 mod task;
