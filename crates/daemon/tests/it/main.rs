@@ -22,6 +22,7 @@ mod push;
 mod registry;
 mod rollback;
 mod scale;
+mod secret;
 mod streams;
 mod succession;
 mod test_stage;
