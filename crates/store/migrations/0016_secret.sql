@@ -35,3 +35,6 @@ CREATE TABLE release_secrets (
     PRIMARY KEY (release, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX release_secrets_by_name ON release_secrets (name, version);
+
+-- SHA-256 over the hash of the event before and this one, so that a changed or removed row shows. Events written before have none.
+ALTER TABLE events ADD COLUMN hash BLOB CHECK (hash IS NULL OR length(hash) = 32);

@@ -45,6 +45,7 @@ mod waiting;
 pub use certificate::Material;
 pub use environment::Environment;
 pub use error::StoreError;
+pub use event::chain::Chain;
 pub use forge::{StatusFailure, StatusRow, TellingSpec};
 pub use issuer::AccountRow;
 pub use job::LiveJobs;

@@ -145,6 +145,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(job::cancel::cancel)),
         Endpoint::quick(Read, routes!(job::log::log)),
         Endpoint::quick(Read, routes!(event::list::list)),
+        Endpoint::quick(Read, routes!(event::verify::verify)),
         Endpoint::quick(Read, routes!(task::logs::logs)),
         Endpoint::quick(Command, routes!(task::exec::exec)),
         Endpoint::quick(Command, routes!(task::run::run)),
