@@ -70,7 +70,14 @@ impl utoipa::Modify for BearerToken {
 }
 
 fn endpoints() -> Vec<Endpoint> {
-    use Permission::{Change, Command, Machine, Public, Read};
+    let mut endpoints = service_endpoints();
+    endpoints.extend(source_endpoints());
+    endpoints
+}
+
+/// Of the installation, of services and of what becomes of them.
+fn service_endpoints() -> Vec<Endpoint> {
+    use Permission::{Change, Machine, Public, Read};
     vec![
         Endpoint::quick(Public, routes!(node::health::health)),
         Endpoint::quick(Public, routes!(node::openapi::openapi)),
@@ -115,6 +122,13 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(build::log::log)),
         Endpoint::quick(Change, routes!(build::cancel::cancel)),
         Endpoint::long(Change, routes!(build::create::create)),
+    ]
+}
+
+/// Of where they come from, of what they run with, and of what is heard of them.
+fn source_endpoints() -> Vec<Endpoint> {
+    use Permission::{Change, Command, Public, Read};
+    vec![
         Endpoint::quick(Read, routes!(pipeline::list::list)),
         Endpoint::quick(Read, routes!(pipeline::get::get)),
         Endpoint::quick(Change, routes!(pipeline::rerun::rerun)),

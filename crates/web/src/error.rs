@@ -109,6 +109,7 @@ pub enum Code {
 
 impl Code {
     /// Name in bodies and status of the answer.
+    #[expect(clippy::too_many_lines, reason = "a line for each code")]
     pub const fn parts(self) -> (&'static str, StatusCode) {
         match self {
             Self::BodyInvalid => ("body_invalid", StatusCode::BAD_REQUEST),
