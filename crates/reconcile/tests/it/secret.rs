@@ -125,7 +125,7 @@ async fn a_missing_secret_stops_a_deployment_before_anything_changes() {
     let reason = failed(&control, id).await;
     assert!(reason.contains("had no value for DB_PASSWORD"), "{reason}");
     assert!(reason.contains("`havre secret set DB_PASSWORD --env production`"), "{reason}");
-    assert_eq!(control.states(id).await, ["pending", "preparing", "failed"]);
+    assert_eq!(control.states(id).await, ["preparing", "failed"]);
     assert!(outside.engine.list_tasks().await.unwrap().is_empty());
 
     set(&control, "DB_PASSWORD", "planted-db-1").await;
