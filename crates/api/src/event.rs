@@ -48,3 +48,18 @@ pub struct Event {
     /// What happened, for people.
     pub text: String,
 }
+
+/// Whether the event log is as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventChain {
+    /// Events that are kept.
+    pub events: u64,
+    /// Of those, the oldest ones that were written before there was a chain: nothing can be said of them.
+    pub unchained: u64,
+    /// Hash of the newest event. Kept elsewhere, it also shows when the whole log was written anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_hash: Option<String>,
+    /// The first event that was changed, or before which some were removed; absent where all is as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_at: Option<u64>,
+}

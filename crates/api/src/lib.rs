@@ -24,6 +24,7 @@ pub mod remote;
 pub mod repository;
 pub mod route_change;
 pub mod route_table;
+pub mod secret;
 pub mod service;
 pub mod ssh_key;
 pub mod task;

@@ -7,7 +7,7 @@ use crate::invocation::{Global, Invocation};
 use crate::{
     access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
     environment, event, issuer, job, pipeline, preview, project, registry, release, remote, repository,
-    service, ssh_key, task, version, webhook,
+    secret, service, ssh_key, task, version, webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -76,6 +76,9 @@ enum Command {
     /// The repository of the project: what is in it, and which branches are protected
     #[command(subcommand)]
     Repository(RepositoryCommand),
+    /// Secrets of services: values that tasks get as variables and that nobody sees
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Where the repository of the project is fetched from when a webhook announces a push
     #[command(subcommand)]
     Remote(RemoteCommand),
@@ -171,6 +174,24 @@ enum RepositoryCommand {
     Protect(repository::protect::Options),
     /// Take them again
     Unprotect(repository::protect::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum SecretCommand {
+    /// Give one a value, from standard input; for every environment, or with --env for one
+    Set(secret::set::Options),
+    /// Set all variables of a file such as .env, or none
+    Import(secret::import::Options),
+    /// List them with their users, without values
+    List,
+    /// List the versions of one, without values
+    History(secret::history::Options),
+    /// Print the value of one; that somebody saw it is recorded
+    Reveal(secret::reveal::Options),
+    /// Forget one with its versions
+    Remove(secret::remove::Options),
+    /// Make a new data key for the project and seal every value with it
+    RotateKeys,
 }
 
 #[derive(Debug, Subcommand)]
@@ -346,6 +367,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Ci(command) => run_ci(&invocation, command).await,
         Command::Preview(command) => run_preview(&invocation, command).await,
         Command::Repository(command) => run_repository(&invocation, command).await,
+        Command::Secret(command) => run_secret(&invocation, command).await,
         Command::Remote(command) => run_remote(&invocation, command).await,
         Command::Webhook(command) => run_webhook(&invocation, command).await,
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
@@ -413,6 +435,18 @@ async fn run_repository(invocation: &Invocation, command: RepositoryCommand) -> 
         RepositoryCommand::Show => repository::show::run(invocation).await,
         RepositoryCommand::Protect(options) => repository::protect::run(invocation, options, true).await,
         RepositoryCommand::Unprotect(options) => repository::protect::run(invocation, options, false).await,
+    }
+}
+
+async fn run_secret(invocation: &Invocation, command: SecretCommand) -> Result<Exit, CliError> {
+    match command {
+        SecretCommand::Set(options) => secret::set::run(invocation, options).await,
+        SecretCommand::Import(options) => secret::import::run(invocation, options).await,
+        SecretCommand::List => secret::list::run(invocation).await,
+        SecretCommand::History(options) => secret::history::run(invocation, options).await,
+        SecretCommand::Reveal(options) => secret::reveal::run(invocation, options).await,
+        SecretCommand::Remove(options) => secret::remove::run(invocation, options).await,
+        SecretCommand::RotateKeys => secret::rotate::run(invocation).await,
     }
 }
 

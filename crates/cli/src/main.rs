@@ -26,6 +26,7 @@ mod registry;
 mod release;
 mod remote;
 mod repository;
+mod secret;
 mod service;
 mod ssh_key;
 mod task;

@@ -100,6 +100,8 @@ pub enum EventKind {
     Image(crate::image::event::Event),
     /// Registries images come from.
     Registry(crate::registry::event::Event),
+    /// Secrets of services.
+    Secret(crate::secret::event::Event),
     /// The route table.
     Route(crate::route::event::Event),
     /// Certificates, issuers and DNS providers.
@@ -153,6 +155,7 @@ impl std::fmt::Display for EventKind {
             Self::Site(event) => event.fmt(f),
             Self::Image(event) => event.fmt(f),
             Self::Registry(event) => event.fmt(f),
+            Self::Secret(event) => event.fmt(f),
             Self::Route(event) => event.fmt(f),
             Self::Certificate(event) => event.fmt(f),
             Self::Job(event) => event.fmt(f),

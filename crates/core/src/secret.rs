@@ -1,5 +1,14 @@
 //! Bytes that must not be seen: keys and credentials. They cannot be printed, serialised or compared by accident, and are
-//! wiped from memory when dropped. Sealing them for the store is not done here. Tests at the end of the file.
+//! wiped from memory when dropped. Sealing them for the store is not done here. Below are the secrets of services: what a value
+//! may be, `dotenv` files of them, references to them, what a task gets of them, and how they are kept out of logs. Tests at the
+//! end of the files.
+
+pub mod dotenv;
+pub mod event;
+pub mod redact;
+pub mod reference;
+pub mod value;
+pub mod variables;
 
 use std::fmt;
 

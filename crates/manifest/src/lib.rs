@@ -4,7 +4,7 @@
 //! `route` what they share), `law` what only several tables together can break, `problem` what went wrong. Opens no file and
 //! knows no server; which addresses and names are taken there is the server's answer. Reference for people:
 //! `docs/havre-toml.md`. A crate of its own because it isolates the reader of TOML; client and server read with the same. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`,
-//! `tests/it/manifest_test.rs`.
+//! `tests/it/manifest_secret.rs`, `tests/it/manifest_test.rs`.
 
 mod balance;
 mod canary;
@@ -21,6 +21,7 @@ pub mod problem;
 mod read;
 mod route;
 pub mod schema;
+mod secret;
 mod service;
 mod site;
 mod source;
@@ -169,6 +170,8 @@ fn resolve(services: &[ServiceSpec], overrides: &Overrides) -> Vec<ServiceSpec> 
                 work.replicas = *replicas;
             }
             if let Some(env) = overrides.env.get(&spec.name) {
+                // In place of a secret of that name as well.
+                work.secrets.retain(|name| !env.contains_key(name));
                 work.env.extend(env.iter().map(|(key, value)| (key.clone(), value.clone())));
             }
         }

@@ -80,6 +80,7 @@ impl Previews {
                         self.replicas.get(&spec.name).copied().unwrap_or_else(|| work.replicas.min(1));
                     work.memory = self.memory.get(&spec.name).copied().unwrap_or(work.memory);
                     let env = self.env.get(&spec.name).into_iter().flatten();
+                    work.secrets.retain(|name| !env.clone().any(|(key, _)| key == name));
                     work.env.extend(env.map(|(key, value)| (key.clone(), value.clone())));
                     // There are few users, and somebody waits.
                     work.canary = None;

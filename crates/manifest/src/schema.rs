@@ -50,6 +50,7 @@ pub const SERVICE: Keys = Keys {
         "command",
         "release",
         "env",
+        "secrets",
         "memory",
         "cpus",
         "pids",
@@ -73,7 +74,7 @@ pub const SERVICE: Keys = Keys {
         "paths",
         "paths_ignore",
     ],
-    later: &["secrets", "uses"],
+    later: &["uses"],
     meant: &[
         ("domain", "hosts"),
         ("domains", "hosts"),
@@ -449,9 +450,4 @@ pub const TABLES: [&Keys; 24] = [
 /// Names a service or site cannot have: they are aliases in the environment's network, where these mean something else.
 pub(super) fn is_reserved(name: &str) -> bool {
     matches!(name, "havre" | "localhost") || name.starts_with("havre-")
-}
-
-/// Whether Havre sets this environment variable itself.
-pub(super) fn is_own_variable(key: &str) -> bool {
-    matches!(key, "PORT" | "SOURCE_COMMIT") || key.starts_with("HAVRE_")
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
-use crate::{Found, Kind, balance, canary, edge, https, paths, route, schema, source, test, tls};
+use crate::{Found, Kind, balance, canary, edge, https, paths, route, schema, secret, source, test, tls};
 use havre_core::artifact::ImageRef;
 use havre_core::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use havre_core::quantity::{ByteSize, Cpus, Span};
@@ -111,7 +111,7 @@ fn read_work(
     let health = read_health(reader, fields.find("health"));
     let checks = read_checks(reader, fields.find("checks"));
     let volumes = read_volumes(reader, fields.find("volumes"));
-    let env = fields.find("env").map(|value| source::read_env(reader, &value)).unwrap_or_default();
+    let (env, secrets) = secret::read(reader, fields);
     let mut command = |key| fields.find(key).map(|value| reader.argv(&value));
     let (command, release_command) = (command("command"), command("release"));
     let mut span = |key, default, range: RangeInclusive<Span>| {
@@ -144,6 +144,7 @@ fn read_work(
         command: whole(command)?,
         release_command: whole(release_command)?,
         env,
+        secrets,
         replicas,
         memory,
         cpus,

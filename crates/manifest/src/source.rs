@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ENV_BYTES_MAX;
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
-use crate::schema::is_own_variable;
 use havre_core::name::{BuildSecretName, EnvKey, RelativePath};
+use havre_core::secret::reference;
 use havre_core::service::spec::DockerfileSource;
+use havre_core::task::spec::is_own_variable;
 
 /// Reads the keys that belong to a Dockerfile, whose own value is given. `None` when one has a problem.
 pub(super) fn read_dockerfile(
@@ -143,6 +144,11 @@ pub(super) fn read_env(reader: &mut Reader<'_>, value: &Value<'_>) -> BTreeMap<E
         };
         let message = format!("`{}.{key}`: Havre sets this variable itself", value.path);
         reader.report(Code::Conflict, value.key_of(key.as_str()), message, hint);
+    }
+    for (key, _) in variables.iter().filter(|(_, text)| reference::is_broken(text)) {
+        let message = format!("`{}.{key}` begins a reference to a secret and names none", value.path);
+        let hint = "write it as ${secrets.NAME}";
+        reader.report(Code::WrongValue, value.key_of(key.as_str()), message, hint);
     }
     let bytes: usize = variables.iter().map(|(key, text)| key.as_str().len() + text.len() + 2).sum();
     if bytes > ENV_BYTES_MAX {

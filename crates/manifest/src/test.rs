@@ -3,7 +3,7 @@
 use crate::problem::Code;
 use crate::read::{Fields, Reader};
 use crate::service::{read_memory, read_or, whole};
-use crate::{schema, source};
+use crate::{schema, secret, source};
 use havre_core::build::test::{MEMORY, TIMEOUT, TIMEOUT_MAX, TIMEOUT_MIN, TestSpec};
 use havre_core::service::spec::ImageSource;
 
@@ -43,12 +43,22 @@ pub(super) fn read(
     if command.is_none() {
         refuse_without_command(reader, &fields);
     }
-    let env = fields.find("env").map(|env| source::read_env(reader, &env)).unwrap_or_default();
+    let env = fields.find("env").map(|env| {
+        let variables = source::read_env(reader, &env);
+        secret::refuse_references(reader, &env, &variables);
+        variables
+    });
     let timeout = read_or(reader, &fields, "timeout", TIMEOUT, |reader, value| {
         reader.span(value, TIMEOUT_MIN..=TIMEOUT_MAX)
     });
     let memory = read_or(reader, &fields, "memory", MEMORY, read_memory);
-    Some(TestSpec { target: whole(target)?, command: whole(command)?, env, timeout, memory })
+    Some(TestSpec {
+        target: whole(target)?,
+        command: whole(command)?,
+        env: env.unwrap_or_default(),
+        timeout,
+        memory,
+    })
 }
 
 /// These say how a command is run.

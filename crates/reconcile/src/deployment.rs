@@ -111,7 +111,7 @@ async fn with_lines(world: &World, seen: &Seen, deployment: &Deployment, next: S
         Some(LinesOf::Command) => command_container(place, deployment.id),
         None => return next,
     };
-    let lines = task_log::last_lines(world, &container, 20).await;
+    let lines = task_log::last_lines(world, &container, deployment.release, 20).await;
     match next {
         State::Failed { at, reason } => State::Failed { at, reason: reason.with_lines(lines) },
         State::Reverting { since, reason } => State::Reverting { since, reason: reason.with_lines(lines) },

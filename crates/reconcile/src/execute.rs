@@ -19,6 +19,7 @@ use havre_store::{Environment, StoreError};
 
 use crate::prepare;
 use crate::task_log;
+use crate::variable;
 use crate::world::World;
 
 /// Wait between SIGTERM and SIGKILL for a command that must go.
@@ -139,6 +140,9 @@ struct Executor<'a> {
 impl Executor<'_> {
     async fn run(&self, step: &Step) -> Result<bool, Fault> {
         match step {
+            Step::EnsureSecrets { release } => {
+                variable::of_release(self.world, self.release(*release)?).await?;
+            }
             Step::EnsureNetworks => prepare::networks(self.world, self.environment).await?,
             Step::EnsureVolumes { release } => self.ensure_volumes(*release).await?,
             Step::EnsureArtifact { release } => self.ensure_artifact(*release).await?,
@@ -206,15 +210,18 @@ impl Executor<'_> {
     async fn run_command(&self, deployment: DeploymentId) -> Result<(), Fault> {
         let release = self.deployment_release(deployment)?;
         let place = &self.seen.service.place;
-        let spec = derive_command(place, self.seen.service.environment, release, deployment)
+        let mut spec = derive_command(place, self.seen.service.environment, release, deployment)
             .ok_or_else(|| Fault::Impossible("the release has no release command".to_owned()))?;
+        variable::give(self.world, release, &mut spec).await?;
         self.ensure_task(&spec).await
     }
 
     /// Keeps the command's output before its container goes.
     async fn remove_command(&self, deployment: DeploymentId) -> Result<(), Fault> {
         let name = command_container(&self.seen.service.place, deployment);
-        let lines = task_log::last_lines(self.world, &name, 50).await;
+        // It may be over already.
+        let release = self.world.store.read(move |view| view.get_deployment(deployment)).await?.release;
+        let lines = task_log::last_lines(self.world, &name, release, 50).await;
         let service = self.seen.service.id;
         let engine = &self.world.engine;
         engine.stop_task(&name, StopSignal::Sigterm, COMMAND_GRACE).await?;
@@ -234,8 +241,9 @@ impl Executor<'_> {
         let task = self.seen.task(id).ok_or_else(|| Fault::Impossible(format!("{id} has no row")))?;
         let release = self.release(task.task.release)?;
         let place = &self.seen.service.place;
-        let spec = derive_task(place, self.seen.service.environment, release, &task.task)
+        let mut spec = derive_task(place, self.seen.service.environment, release, &task.task)
             .ok_or_else(|| Fault::Impossible("the release runs no tasks".to_owned()))?;
+        variable::give(self.world, release, &mut spec).await?;
         // After a reboot or a `docker network prune` the networks may be gone while the release is long prepared.
         prepare::networks(self.world, self.environment).await?;
         self.ensure_task(&spec).await
@@ -291,7 +299,7 @@ impl Executor<'_> {
     async fn lines_of(&self, id: TaskId) -> Vec<String> {
         let Some(task) = self.seen.task(id) else { return Vec::new() };
         let name = task_container(&self.seen.service.place, task.task.release, id);
-        task_log::last_lines(self.world, &name, 20).await
+        task_log::last_lines(self.world, &name, task.task.release, 20).await
     }
 
     async fn dismantle(&self) -> Result<(), Fault> {

@@ -22,6 +22,7 @@ pub mod runner;
 pub mod service;
 pub mod site;
 pub mod task_log;
+pub mod variable;
 pub mod world;
 
 mod prepare;

@@ -10,6 +10,7 @@ use havre_core::task::Task;
 use havre_engine::log::LogSource;
 
 use crate::execute::tail;
+use crate::variable;
 use crate::world::World;
 
 /// Lines kept of a removed task.
@@ -23,19 +24,20 @@ pub fn file_name(task: TaskId, release: ReleaseId) -> String {
     format!("{task}-{release}.log")
 }
 
-/// The last lines of a container's log; empty when there is none.
-pub async fn last_lines(world: &World, container: &str, count: u32) -> Vec<String> {
+/// The last lines of the log of a container of this release, without its secrets; empty when there is none.
+pub async fn last_lines(world: &World, container: &str, release: ReleaseId, count: u32) -> Vec<String> {
     let Ok(mut lines) = world.engine.logs(container, tail(count)).await else { return Vec::new() };
+    let redactor = variable::redactor(&world.store, release).await;
     let mut kept = Vec::new();
     while let Some(Ok(line)) = lines.next().await {
-        kept.push(line.line);
+        kept.push(redactor.text(line.line));
     }
     kept
 }
 
 /// Writes the end of a container's log with timestamps, see [`file_name`].
 pub async fn save(world: &World, task: &Task, container: &str) {
-    let text = read(world, container).await;
+    let text = read(world, container, task.release).await;
     if text.is_empty() {
         return;
     }
@@ -50,12 +52,14 @@ pub async fn save(world: &World, task: &Task, container: &str) {
     }
 }
 
-/// The end of a container's log, as it is kept; empty when there is none.
-pub(crate) async fn read(world: &World, container: &str) -> String {
+/// The end of the log of a container of this release, as it is kept: without its secrets; empty when there is none.
+pub(crate) async fn read(world: &World, container: &str, release: ReleaseId) -> String {
     let mut text = String::new();
     let Ok(mut lines) = world.engine.logs(container, tail(SAVED_LINES)).await else { return text };
+    let redactor = variable::redactor(&world.store, release).await;
     while let Some(Ok(line)) = lines.next().await {
-        text.push_str(&format!("{} {} {}\n", line.at, source(line.stream), line.line));
+        let shown = redactor.text(line.line);
+        text.push_str(&format!("{} {} {shown}\n", line.at, source(line.stream)));
     }
     text
 }

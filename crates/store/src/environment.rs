@@ -113,6 +113,7 @@ impl Tx<'_> {
             let what = format!("environment {}/{}", environment.project_name, environment.name);
             return Err(StoreError::NotEmpty { what, count: services, dependents: "services" });
         }
+        self.forget_environment_secrets(&environment.project_name, &environment.name)?;
         row::run(self.connection, "DELETE FROM environments WHERE id = ?1", [id.row()])?;
         row::run(
             self.connection,

@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use havre_core::id::JobRunId;
-use havre_core::name::JobName;
+use havre_core::name::{EnvKey, JobName};
+use havre_core::secret::value::SecretVersion;
 use havre_core::service::Place;
 use havre_core::service::spec::RouteSpec;
 use rusqlite::ErrorCode;
@@ -237,6 +238,22 @@ pub enum StoreError {
         column: &'static str,
         /// Why.
         why: &'static str,
+    },
+    /// A value that a release starts with was removed.
+    #[error("{version} of the secret {name} is not kept any more")]
+    SecretGone {
+        /// Which secret.
+        name: EnvKey,
+        /// Which value of it.
+        version: SecretVersion,
+    },
+    /// Services would be left without it.
+    #[error("the secret {name} is used by {}", users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    SecretInUse {
+        /// Which secret.
+        name: EnvKey,
+        /// By whom.
+        users: Vec<Place>,
     },
     /// No random bytes.
     #[error("could not find random bytes to seal a value with")]

@@ -1,4 +1,7 @@
-//! The event log: past-tense facts in one order, written with what they explain. Tests: `tests/it/event.rs`.
+//! The event log: past-tense facts in one order, written with what they explain, each chained to the one before.
+//! Tests: `tests/it/event.rs`.
+
+pub mod chain;
 
 use havre_core::event::{Event, EventKind, Subject};
 use havre_core::id::ServiceId;
@@ -80,6 +83,7 @@ impl Tx<'_> {
             ),
         )?;
         let seq = self.connection.last_insert_rowid();
+        self.chain_event(seq)?;
         let oldest = seq - column(EVENTS_MAX);
         row::run(self.connection, "DELETE FROM events WHERE seq <= ?1", [oldest])?;
         Ok(u64::try_from(seq).expect("sequence numbers start at one"))

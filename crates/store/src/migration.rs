@@ -32,6 +32,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 13, name: "preview", sql: include_str!("../migrations/0013_preview.sql") },
     Migration { number: 14, name: "build_secret", sql: include_str!("../migrations/0014_build_secret.sql") },
     Migration { number: 15, name: "registry", sql: include_str!("../migrations/0015_registry.sql") },
+    Migration { number: 16, name: "secret", sql: include_str!("../migrations/0016_secret.sql") },
 ];
 
 struct Applied {

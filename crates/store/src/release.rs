@@ -93,7 +93,7 @@ impl View<'_> {
 }
 
 impl Tx<'_> {
-    /// Records a release. That has no event of its own: the deployment that is asked for with it names it.
+    /// Records a release, with the newest versions of the secrets it names. That has no event of its own: the deployment that is asked for with it names it.
     pub fn create_release(&mut self, new: NewRelease) -> Result<Release, StoreError> {
         self.get_service(new.service)?;
         row::run(
@@ -110,7 +110,9 @@ impl Tx<'_> {
                 self.at.as_millis(),
             ),
         )?;
-        self.get_release(ReleaseId::new(self.connection.last_insert_rowid()))
+        let release = self.get_release(ReleaseId::new(self.connection.last_insert_rowid()))?;
+        self.record_release_secrets(&release)?;
+        Ok(release)
     }
 
     /// Records a release of what another environment runs: the artifact and the commit are those of the release `from` names,

@@ -205,7 +205,7 @@ impl Place<'_> {
         parts.join(&0)
     }
 
-    fn unreadable(&self, why: &'static str) -> StoreError {
+    pub(crate) fn unreadable(&self, why: &'static str) -> StoreError {
         StoreError::Sealed { table: self.table, row: self.row.to_owned(), column: self.column, why }
     }
 }
@@ -222,10 +222,12 @@ pub(crate) const SEALED: [(&str, &str); 10] = [
     ("webhooks", "sealed_secret"),
     ("registries", "sealed_password"),
     ("build_secrets", "sealed_value"),
+    // What secrets are sealed with; `secrets` itself holds nothing of the master key.
+    ("data_keys", "sealed_key"),
 ];
 
 /// Random bytes of the operating system.
-fn fill(bytes: &mut [u8]) -> io::Result<()> {
+pub(crate) fn fill(bytes: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;

@@ -10,7 +10,7 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, preview, project, registry, release, remote, repository, service, ssh_key, task, webhook,
+    pipeline, preview, project, registry, release, remote, repository, secret, service, ssh_key, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -123,6 +123,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(job::cancel::cancel)),
         Endpoint::quick(Read, routes!(job::log::log)),
         Endpoint::quick(Read, routes!(event::list::list)),
+        Endpoint::quick(Read, routes!(event::verify::verify)),
         Endpoint::quick(Read, routes!(task::logs::logs)),
         Endpoint::quick(Command, routes!(task::exec::exec)),
         Endpoint::quick(Command, routes!(task::run::run)),
@@ -134,7 +135,7 @@ fn endpoints() -> Vec<Endpoint> {
 
 /// From a commit to artifacts, and who announces one.
 fn source_endpoints() -> Vec<Endpoint> {
-    use Permission::{Change, Public, Read};
+    use Permission::{Change, Command, Public, Read};
     vec![
         Endpoint::quick(Read, routes!(build::list::list)),
         Endpoint::quick(Read, routes!(build::get::get)),
@@ -154,6 +155,12 @@ fn source_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(remote::get::get)),
         Endpoint::quick(Change, routes!(remote::set::set)),
         Endpoint::quick(Change, routes!(remote::remove::remove)),
+        Endpoint::quick(Read, routes!(secret::list::list)),
+        Endpoint::quick(Read, routes!(secret::history::history)),
+        Endpoint::quick(Change, routes!(secret::set::set)),
+        Endpoint::quick(Change, routes!(secret::remove::remove)),
+        Endpoint::quick(Command, routes!(secret::reveal::reveal)),
+        Endpoint::quick(Change, routes!(secret::rotate::rotate)),
         Endpoint::quick(Read, routes!(webhook::list::list)),
         Endpoint::quick(Change, routes!(webhook::set::set)),
         Endpoint::quick(Change, routes!(webhook::remove::remove)),

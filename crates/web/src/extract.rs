@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{
-    BuildSecretName, DnsName, EnvironmentName, IssuerName, JobName, ProjectName, SshKeyName, TokenName,
+    BuildSecretName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName, SshKeyName, TokenName,
 };
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
@@ -117,6 +117,21 @@ impl FromRequestParts<AppState> for PreviewPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
         Ok(Self { project: params.parse("project")?, number: params.parse("number")? })
+    }
+}
+
+/// Names in the path of a secret.
+pub(crate) struct SecretPath {
+    pub(crate) project: ProjectName,
+    pub(crate) name: EnvKey,
+}
+
+impl FromRequestParts<AppState> for SecretPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self { project: params.parse("project")?, name: params.parse("name")? })
     }
 }
 

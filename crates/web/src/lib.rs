@@ -24,6 +24,7 @@ pub mod registry;
 pub mod release;
 pub mod remote;
 pub mod repository;
+pub mod secret;
 pub mod serve;
 pub mod service;
 pub mod ssh_key;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use havre_core::name::ServiceName;
 use serde_json::Value;
 
+use crate::event::verify;
 use crate::exit::{CliError, Exit};
 use crate::http::{Client, Line, path};
 use crate::invocation::Invocation;
@@ -30,10 +31,16 @@ pub(crate) struct Options {
     /// Most events; with --follow, of the past [default: 100]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: Option<u32>,
+    /// Only say whether the log is as it was written
+    #[arg(long, conflicts_with_all = ["service", "follow", "after", "limit"])]
+    verify: bool,
 }
 
 pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
     let client = invocation.client()?;
+    if options.verify {
+        return verify::run(&client, invocation.global.json).await;
+    }
     let service = match options.service {
         Some(service) => {
             let scope = invocation.scope()?;

@@ -1,3 +1,4 @@
 //! Events: what happened.
 
 pub(crate) mod list;
+mod verify;

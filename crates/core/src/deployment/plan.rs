@@ -10,6 +10,7 @@ use crate::id::ReleaseId;
 use crate::quantity::Span;
 use crate::release::Release;
 use crate::route::{Checks, Health};
+use crate::secret::variables::secrets_of;
 use crate::service::Service;
 use crate::service::plan::{drain_deadline, start_timeout};
 use crate::service::seen::{Seen, SeenTask};
@@ -204,6 +205,10 @@ impl Subject<'_> {
         let mut steps = vec![Step::EnsureArtifact { release }];
         if let Some(work) = self.work() {
             steps.insert(0, Step::EnsureNetworks);
+            if !secrets_of(work).is_empty() {
+                // First of all: without them nothing else is worth a change.
+                steps.insert(0, Step::EnsureSecrets { release });
+            }
             if !work.volumes.is_empty() {
                 steps.push(Step::EnsureVolumes { release });
             }

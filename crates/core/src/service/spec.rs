@@ -125,8 +125,11 @@ pub struct TaskWork {
     pub command: Option<Argv>,
     /// Run once, in a task of its own, before a new release starts (migrations).
     pub release_command: Option<Argv>,
-    /// Environment variables.
+    /// Environment variables; `${secrets.NAME}` in one stands for the value of a secret.
     pub env: BTreeMap<EnvKey, String>,
+    /// Secrets of the project that tasks get as environment variables of these names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<EnvKey>,
     /// Number of tasks.
     pub replicas: u32,
     /// Most memory one task may use.

@@ -11,6 +11,11 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
 pub enum Step {
+    /// Every secret of a release has the value that was recorded with it, and it can be opened. Changes nothing.
+    EnsureSecrets {
+        /// Which.
+        release: ReleaseId,
+    },
     /// The environment's private network and `havre-edge` exist.
     EnsureNetworks,
     /// The volumes of a release exist.
@@ -109,6 +114,7 @@ pub enum Step {
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::EnsureSecrets { release } => write!(f, "make sure the secrets of {release} can be opened"),
             Self::EnsureNetworks => f.write_str("make sure the networks exist"),
             Self::EnsureVolumes { release } => write!(f, "make sure the volumes of {release} exist"),
             Self::EnsureArtifact { release } => write!(f, "make sure the artifact of {release} is here"),

@@ -13,6 +13,7 @@ use crate::job::JobRun;
 use crate::name::{AbsolutePath, EnvKey};
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::release::Release;
+use crate::secret::variables::Variables;
 use crate::service::spec::{Argv, StopSignal, TaskWork, defaults};
 use crate::service::{Place, Service};
 use crate::task::Task;
@@ -44,6 +45,9 @@ pub struct TaskSpec {
     pub command: Option<Argv>,
     /// Environment variables, ours included.
     pub env: BTreeMap<EnvKey, String>,
+    /// Environment variables whose values nobody should see; none of them is in `env`. Never written anywhere.
+    #[serde(skip)]
+    pub secrets: Variables,
     /// Address on [`EDGE_NETWORK`]; `None` keeps it off that network.
     pub edge_address: Option<Ipv4Addr>,
     /// Most memory.
@@ -60,7 +64,23 @@ pub struct TaskSpec {
     pub stop_grace: Span,
 }
 
+/// Whether Havre sets this variable itself.
+pub fn is_own_variable(name: &str) -> bool {
+    matches!(name, "PORT" | "SOURCE_COMMIT") || name.starts_with("HAVRE_")
+}
+
 impl TaskSpec {
+    /// Adds variables from outside of the specification; they are stronger than those of `env`, and ours are stronger still, so
+    /// that a task can trust them.
+    pub fn give(&mut self, variables: &Variables) {
+        for (name, value) in variables.iter() {
+            if !is_own_variable(name.as_str()) {
+                self.env.remove(name);
+                self.secrets.add(name.clone(), value.clone());
+            }
+        }
+    }
+
     /// Engine's name of the private network it joins first; `None` for a test, which runs where steps of a Dockerfile run: tests of a
     /// commit never meet the tasks and databases of an environment.
     pub fn private_network(&self) -> Option<String> {
@@ -263,6 +283,7 @@ pub fn derive_test(service: &Service, build: &Build, test: &TestSpec, image: Dig
         image,
         command: test.command.clone(),
         env,
+        secrets: Variables::default(),
         edge_address: None,
         memory: test.memory,
         cpus: defaults::CPUS,
@@ -290,6 +311,7 @@ fn derive_common(place: &Place, environment: EnvironmentId, release: &Release) -
         image: id.clone(),
         command: work.command.clone(),
         env: derive_env(place, release, work),
+        secrets: Variables::default(),
         edge_address: None,
         memory: work.memory,
         cpus: work.cpus,

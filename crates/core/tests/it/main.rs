@@ -9,6 +9,7 @@ mod laws;
 mod promotion;
 mod registry;
 mod sample;
+mod secret;
 mod service;
 mod settings;
 mod sim;

@@ -292,6 +292,7 @@ impl Sim {
             Step::EnsureNetworks
             | Step::EnsureVolumes { .. }
             | Step::EnsureArtifact { .. }
+            | Step::EnsureSecrets { .. }
             | Step::Dismantle => {}
             Step::RunCommand { deployment } => {
                 self.command_runs += 1;

@@ -8,9 +8,11 @@ use havre_api::job::JobLogEntry;
 use havre_core::id::JobRunId;
 use havre_core::job::JobRun;
 use havre_core::job::state::State;
+use havre_core::secret::redact::Redactor;
 use havre_core::task::spec::job_container;
 use havre_engine::error::EngineError;
 use havre_engine::log::{LogLine, LogQuery};
+use havre_reconcile::variable;
 use havre_web::task::streams::TaskStreamError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -51,6 +53,7 @@ pub(crate) async fn open(
 struct Subject {
     run: JobRun,
     container: String,
+    redactor: Redactor,
 }
 
 impl Subject {
@@ -61,7 +64,8 @@ impl Subject {
             Ok((run, place))
         });
         let (run, place) = read.await.map_err(store_failed)?;
-        Ok(Self { container: job_container(&place, &run), run })
+        let redactor = variable::redactor(&streams.store, run.release).await;
+        Ok(Self { container: job_container(&place, &run), run, redactor })
     }
 
     /// What there is of one attempt: from its task, while that is there, else from what was kept.
@@ -72,7 +76,7 @@ impl Subject {
                 Ok(mut lines) => {
                     let mut entries = Vec::new();
                     while let Some(line) = lines.next().await {
-                        entries.push(entry(line.map_err(refuse)?, attempt));
+                        entries.push(self.entry(line.map_err(refuse)?, attempt));
                     }
                     return Ok(entries);
                 }
@@ -83,6 +87,12 @@ impl Subject {
         }
         let lines = kept::read_job(&streams.job_logs, &self.run, attempt).await;
         Ok(lines.into_iter().map(|(at, stream, line)| JobLogEntry { at, attempt, stream, line }).collect())
+    }
+
+    /// Without the secrets of its release.
+    fn entry(&self, line: LogLine, attempt: u32) -> JobLogEntry {
+        let text = self.redactor.text(line.line);
+        JobLogEntry { at: line.at, attempt, stream: logs::source(line.stream), line: text }
     }
 }
 
@@ -149,15 +159,11 @@ async fn tail(
             () = sender.closed() => return Ok(false),
             line = lines.next() => {
                 let Some(line) = line else { return Ok(true) };
-                let entry = entry(line.map_err(refuse)?, subject.run.attempt);
+                let entry = subject.entry(line.map_err(refuse)?, subject.run.attempt);
                 if sender.send(Ok(entry)).await.is_err() {
                     return Ok(false);
                 }
             }
         }
     }
-}
-
-fn entry(line: LogLine, attempt: u32) -> JobLogEntry {
-    JobLogEntry { at: line.at, attempt, stream: logs::source(line.stream), line: line.line }
 }

@@ -7,8 +7,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use havre_api::task::{LogEntry, LogQuery, LogStream};
 use havre_core::id::{ReleaseId, ServiceId, TaskId};
+use havre_core::secret::redact::Redactor;
 use havre_engine::log::{LogLine, LogQuery as EngineQuery, LogSource};
 use havre_engine::task::EngineTask;
+use havre_reconcile::variable;
 use havre_web::task::streams::TaskStreamError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -71,8 +73,9 @@ async fn past(
         let asked = EngineQuery { since: query.since, tail: query.tail, follow: false };
         // A task that was removed a moment ago is in the kept logs the next time.
         let Ok(mut lines) = streams.engine.logs(&found.name, asked).await else { continue };
+        let redactor = variable::redactor(&streams.store, found.release).await;
         while let Some(line) = lines.next().await {
-            entries.push(entry(line.map_err(refuse)?, *task, found.release));
+            entries.push(entry(line.map_err(refuse)?, *task, found.release, &redactor));
         }
     }
     entries.sort_by_key(|entry| (entry.at, entry.task));
@@ -121,12 +124,13 @@ async fn tail(
 ) {
     let asked = EngineQuery { since, tail: None, follow: true };
     let Ok(mut lines) = streams.engine.logs(&found.name, asked).await else { return };
+    let redactor = variable::redactor(&streams.store, found.release).await;
     loop {
         tokio::select! {
             () = sender.closed() => return,
             line = lines.next() => {
                 let Some(Ok(line)) = line else { return };
-                if sender.send(Ok(entry(line, task, found.release))).await.is_err() {
+                if sender.send(Ok(entry(line, task, found.release, &redactor))).await.is_err() {
                     return;
                 }
             }
@@ -134,8 +138,9 @@ async fn tail(
     }
 }
 
-fn entry(line: LogLine, task: TaskId, release: ReleaseId) -> LogEntry {
-    LogEntry { at: line.at, task, release, stream: source(line.stream), line: line.line }
+/// Without the secrets of its release.
+fn entry(line: LogLine, task: TaskId, release: ReleaseId, redactor: &Redactor) -> LogEntry {
+    LogEntry { at: line.at, task, release, stream: source(line.stream), line: redactor.text(line.line) }
 }
 
 /// Where a line was written, as the API says it.

@@ -20,6 +20,7 @@ use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecSpec, TerminalSize};
 use havre_engine::task::EngineTask;
+use havre_reconcile::variable::{self, VariableError};
 use havre_store::{Store, StoreError};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
 
@@ -138,11 +139,20 @@ impl TaskStreams for EngineStreams {
         let (row, release) = self.release(service, request.release).await?;
         let seed = crate::entropy::bytes();
         let number = u32::from_le_bytes([seed[0], seed[1], seed[2], seed[3]]);
+        let variables = variable::read(&self.store, &release).await.map_err(|error| match error {
+            VariableError::Unusable(message) => TaskStreamError::NotRunning(message),
+            VariableError::Store(error) => store_failed(error),
+        })?;
         let spec = derive_one_off(&row.place, row.environment, &release, number, request.argv);
         let Some(mut spec) = spec else {
             return Err(TaskStreamError::NotRunning("a site has no tasks to run a command in".to_owned()));
         };
-        spec.env.extend(request.env);
+        spec.give(&variables);
+        for (name, value) in request.env {
+            // Whoever asks is stronger than what was configured.
+            spec.secrets.remove(&name);
+            spec.env.insert(name, value);
+        }
         self.engine.ensure_task(&spec).await.map_err(refuse)?;
         Ok(session::carry_one_off(Arc::clone(&self.engine), spec.name))
     }

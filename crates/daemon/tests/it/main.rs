@@ -24,6 +24,7 @@ mod push_ssh;
 mod registry;
 mod rollback;
 mod scale;
+mod secret;
 mod streams;
 mod succession;
 mod test_stage;

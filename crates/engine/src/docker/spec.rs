@@ -6,6 +6,7 @@ use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
     MountType, NetworkConnectRequest, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
+use havre_core::secret::Secret;
 use havre_core::task::spec::{Purpose, TaskSpec};
 
 use crate::label::{Installation, derive_labels};
@@ -34,7 +35,7 @@ pub(super) fn derive_container(
     ContainerCreateBody {
         image: Some(task.image.to_string()),
         cmd: task.command.as_ref().map(|command| command.words().to_vec()),
-        env: Some(task.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        env: Some(derive_env(task)),
         labels: Some(derive_labels(installation, task)),
         // Ours is sent by `stop_task`; these are for `docker stop` and for Docker's own shutdown.
         stop_signal: Some(task.stop_signal.as_str().to_owned()),
@@ -43,6 +44,14 @@ pub(super) fn derive_container(
         networking_config: network.map(|network| derive_private_network(task, network)),
         ..ContainerCreateBody::default()
     }
+}
+
+/// The one place where values of secrets become text. Docker keeps them: `docker inspect` shows them to who may ask Docker.
+fn derive_env(task: &TaskSpec) -> Vec<String> {
+    let plain = task.env.iter().map(|(key, value)| format!("{key}={value}"));
+    let text = |value: &Secret| String::from_utf8_lossy(value.expose()).into_owned();
+    let secret = task.secrets.iter().map(|(key, value)| format!("{key}={}", text(value)));
+    plain.chain(secret).collect()
 }
 
 fn derive_host(task: &TaskSpec, network: &str) -> HostConfig {

@@ -1,8 +1,11 @@
 //! What tests turn and read on the fake.
 
+use std::collections::BTreeMap;
+
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::id::ServiceId;
 use havre_core::quantity::ByteSize;
+use havre_core::secret::Secret;
 use havre_core::task::Healthcheck;
 use havre_core::task::spec::TaskSpec;
 use havre_core::time::Timestamp;
@@ -190,6 +193,16 @@ impl FakeEngine {
     /// When there is no such task of ours.
     pub fn print(&self, name: &str, stream: LogSource, line: &str) {
         self.change(|world| world.print(name, stream, line)).expect("the test names a task of ours");
+    }
+
+    /// Environment variables of a task, those nobody should see included; `None` when there is no such task of ours.
+    pub fn variables(&self, name: &str) -> Option<BTreeMap<String, String>> {
+        let world = self.world();
+        let (_, ours) = world.ours().find(|(other, _)| *other == name)?;
+        let plain = ours.spec.env.iter().map(|(key, value)| (key.to_string(), value.clone()));
+        let text = |value: &Secret| String::from_utf8_lossy(value.expose()).into_owned();
+        let secret = ours.spec.secrets.iter().map(|(key, value)| (key.to_string(), text(value)));
+        Some(plain.chain(secret).collect())
     }
 
     /// A task that was made and never started, as a control that is killed in between leaves it.

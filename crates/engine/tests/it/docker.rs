@@ -93,6 +93,7 @@ async fn limits_are_those_of_the_specification() {
         spec.stop_signal = StopSignal::Sigquit;
         spec.stop_grace = Span::millis(2500);
         spec.env = BTreeMap::from([("GREETING".parse().expect("valid"), "a b=c".to_owned())]);
+        spec.secrets.add("TOKEN".parse().expect("valid"), "two\nlines".into());
         world.engine.ensure_task(&spec).await.expect("a task");
         let details = world.docker.inspect_container(&spec.name, None::<InspectContainerOptions>).await;
         let details = details.expect("it is there");
@@ -117,8 +118,8 @@ async fn limits_are_those_of_the_specification() {
         for line in ["CapEff:\t00000000000004eb", "CapBnd:\t00000000000004eb", "NoNewPrivs:\t1"] {
             assert!(status.contains(line), "{line} not in {status}");
         }
-        let (_, seen) = run(world, &spec, &["/bin/sh", "-c", "echo \"$GREETING\""]).await;
-        assert_eq!(seen, "a b=c\n");
+        let (_, seen) = run(world, &spec, &["/bin/sh", "-c", "echo \"$GREETING $TOKEN\""]).await;
+        assert_eq!(seen, "a b=c two\nlines\n");
     })
     .await;
 }

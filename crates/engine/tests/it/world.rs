@@ -147,6 +147,7 @@ pub(crate) async fn task<W: World>(world: &W, service: &str, act: Act) -> TaskSp
         image: world.base_image().await.0,
         command: None,
         env: BTreeMap::new(),
+        secrets: Default::default(),
         edge_address: None,
         memory: ByteSize::mebibytes(32),
         cpus: Cpus::millis(500),

@@ -3,6 +3,7 @@
 mod manifest;
 mod manifest_edge;
 mod manifest_job;
+mod manifest_secret;
 mod manifest_test;
 mod previews;
 mod site_purge;

@@ -13,6 +13,7 @@ use crate::deployment::chain;
 use crate::execute::{COMMAND_GRACE, Fault};
 use crate::prepare;
 use crate::service::record_waiting;
+use crate::variable;
 use crate::world::World;
 
 /// Does all of it; what went wrong in words, where it is worth another try.
@@ -67,8 +68,9 @@ async fn store(
 }
 
 async fn start_task(world: &World, subject: &Subject) -> Result<(), Fault> {
-    let spec = derive_job(&subject.service.place, subject.environment.id, &subject.release, &subject.run)
+    let mut spec = derive_job(&subject.service.place, subject.environment.id, &subject.release, &subject.run)
         .ok_or_else(|| Fault::Impossible(format!("{} has no such job", subject.release.id)))?;
+    variable::give(world, &subject.release, &mut spec).await?;
     prepare::networks(world, &subject.environment).await?;
     prepare::artifact(world, &subject.release).await?;
     let started = world.engine.ensure_task(&spec).await;

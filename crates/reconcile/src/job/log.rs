@@ -22,7 +22,7 @@ fn run_of(name: &str) -> Option<JobRunId> {
 
 /// Keeps the end of the log of the present attempt.
 pub(super) async fn save(world: &World, run: &JobRun, container: &str) {
-    let text = task_log::read(world, container).await;
+    let text = task_log::read(world, container, run.release).await;
     if text.is_empty() {
         return;
     }

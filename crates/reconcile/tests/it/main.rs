@@ -27,6 +27,7 @@ mod registry_http;
 mod repack;
 mod restart;
 mod runner;
+mod secret;
 mod site;
 mod switch;
 mod world;

@@ -546,6 +546,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
         command: None,
         release_command: None,
         env: BTreeMap::new(),
+        secrets: Default::default(),
         replicas: 2,
         memory: defaults::MEMORY,
         cpus: defaults::CPUS,

@@ -103,3 +103,45 @@ async fn only_commits_that_wrote_are_announced() {
     world.write(1, move |tx| tx.scale_service(service, 9)).await;
     assert!(changes.has_changed().unwrap());
 }
+
+#[tokio::test]
+async fn a_changed_or_removed_event_shows() {
+    let world = World::new();
+    let verify = async || world.store.read(|view| view.verify_events()).await.unwrap();
+    assert_eq!((verify().await.events, verify().await.newest), (0, None));
+    for name in ["a", "b", "c", "d"] {
+        world.write(0, move |tx| tx.append(Subject::Node, token(name))).await;
+    }
+    let whole = verify().await;
+    assert_eq!((whole.events, whole.unchained, whole.broken_at), (4, 0, None));
+    assert_eq!(whole.newest.as_ref().map(String::len), Some(64));
+    let file = rusqlite::Connection::open(world.path()).unwrap();
+    let change = |sql: &str| assert_eq!(file.execute(sql, []).unwrap(), 1, "{sql}");
+
+    change("UPDATE events SET at = at + 1 WHERE seq = 3");
+    assert_eq!(verify().await.broken_at, Some(3));
+    change("UPDATE events SET at = at - 1 WHERE seq = 3");
+    assert_eq!(verify().await, whole);
+    change("DELETE FROM events WHERE seq = 2");
+    assert_eq!(verify().await.broken_at, Some(3));
+    change("UPDATE events SET hash = NULL WHERE seq = 4");
+    assert_eq!(verify().await.broken_at, Some(3));
+}
+
+#[tokio::test]
+async fn the_chain_begins_behind_events_that_have_none_and_behind_pruned_ones() {
+    let world = World::new();
+    let file = rusqlite::Connection::open(world.path()).unwrap();
+    for name in ["a", "b"] {
+        world.write(0, move |tx| tx.append(Subject::Node, token(name))).await;
+    }
+    file.execute("UPDATE events SET hash = NULL", []).unwrap();
+    for name in ["c", "d"] {
+        world.write(0, move |tx| tx.append(Subject::Node, token(name))).await;
+    }
+    let chain = world.store.read(|view| view.verify_events()).await.unwrap();
+    assert_eq!((chain.events, chain.unchained, chain.broken_at), (4, 2, None));
+    file.execute("DELETE FROM events WHERE seq < 4", []).unwrap();
+    let chain = world.store.read(|view| view.verify_events()).await.unwrap();
+    assert_eq!((chain.events, chain.unchained, chain.broken_at), (1, 0, None));
+}

@@ -24,6 +24,7 @@ mod remote;
 mod repository;
 mod route;
 mod seal;
+mod secret;
 mod service;
 mod site;
 mod ssh_key;

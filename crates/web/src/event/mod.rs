@@ -1,3 +1,4 @@
 //! Events: read and followed by cursor.
 
 pub mod list;
+pub mod verify;

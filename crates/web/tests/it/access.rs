@@ -48,6 +48,7 @@ fn operations() -> Vec<(String, String)> {
             .replace("{run}", "j1")
             .replace("{number}", "7")
             .replace("{ssh_key}", "laptop")
+            .replace("{name}", "JWT_SECRET")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
             found.push((method.to_uppercase(), path.clone()));

@@ -121,3 +121,13 @@ async fn streams_are_bounded() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_log_that_was_written_to_by_others_says_where() {
+    let world = World::new();
+    world.apply(&[site("a", "a.example"), site("b", "b.example")]).await;
+    let (status, chain) = world.get("/v1/events/chain").await;
+    assert_eq!((status, &chain["events"], &chain["unchained"]), (200, &json!(2), &json!(0)));
+    assert_eq!(chain["newest_hash"].as_str().map(str::len), Some(64), "{chain}");
+    assert_eq!(chain.get("broken_at"), None, "{chain}");
+}

@@ -21,6 +21,7 @@ mod refusal;
 mod registry;
 mod remote;
 mod repository;
+mod secret;
 mod serve;
 mod service;
 mod ssh_key;

@@ -49,6 +49,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         command: None,
         release_command: None,
         env,
+        secrets: Default::default(),
         replicas: 1,
         memory: ByteSize::mebibytes(256),
         cpus: defaults::CPUS,

@@ -1,0 +1,108 @@
+//! What is added to the environment of a task beside the specification of its release: secrets today. The one place that decides
+//! to look them up; which variables follow is derived in `havre_core::secret::variables`. Also what keeps them out of logs.
+//! Tests: `tests/it/secret.rs`.
+
+use std::collections::BTreeSet;
+
+use havre_core::id::ReleaseId;
+use havre_core::name::EnvKey;
+use havre_core::release::Release;
+use havre_core::secret::redact::Redactor;
+use havre_core::secret::variables::{Variables, derive_variables, secrets_of};
+use havre_core::service::Place;
+use havre_core::task::spec::TaskSpec;
+use havre_store::{Store, StoreError};
+
+use crate::deployment::chain;
+use crate::execute::Fault;
+use crate::world::World;
+
+/// Why a task of a release cannot have its variables. Says no value.
+#[derive(Debug, thiserror::Error)]
+pub enum VariableError {
+    /// Something is missing, gone, or cannot be opened; only a person helps.
+    #[error("{0}")]
+    Unusable(String),
+    /// The store failed; it may go on later.
+    #[error("could not look up the secrets of a release")]
+    Store(#[source] StoreError),
+}
+
+impl From<VariableError> for Fault {
+    fn from(error: VariableError) -> Self {
+        match error {
+            VariableError::Unusable(message) => Self::Impossible(message),
+            VariableError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Everything that is added to tasks of a release.
+pub(crate) async fn of_release(world: &World, release: &Release) -> Result<Variables, Fault> {
+    Ok(read(&world.store, release).await?)
+}
+
+/// Gives a task of a release what is added to its environment.
+pub(crate) async fn give(world: &World, release: &Release, task: &mut TaskSpec) -> Result<(), Fault> {
+    task.give(&of_release(world, release).await?);
+    Ok(())
+}
+
+/// The same for whoever has a store and no world.
+///
+/// # Errors
+/// See [`VariableError`]; nothing may be started then.
+pub async fn read(store: &Store, release: &Release) -> Result<Variables, VariableError> {
+    let Some(work) = release.spec.tasks().filter(|work| !secrets_of(work).is_empty()) else {
+        return Ok(Variables::default());
+    };
+    let (id, service) = (release.id, release.service);
+    let found = store.read(move |view| Ok((view.get_service(service)?.place, view.open_release_secrets(id))));
+    let (place, opened) = found.await.map_err(VariableError::Store)?;
+    match opened {
+        Ok(values) => derive_variables(work, &values)
+            .map_err(|missing| VariableError::Unusable(missing_text(id, &place, &missing))),
+        Err(
+            error @ (StoreError::SecretGone { .. }
+            | StoreError::Sealed { .. }
+            | StoreError::NoMasterKey
+            | StoreError::NotFound { .. }),
+        ) => Err(VariableError::Unusable(unusable_text(id, &error))),
+        Err(error) => Err(VariableError::Store(error)),
+    }
+}
+
+fn missing_text(release: ReleaseId, place: &Place, missing: &BTreeSet<EnvKey>) -> String {
+    let Place { project, environment, .. } = place;
+    let names: Vec<&str> = missing.iter().map(EnvKey::as_str).collect();
+    let first = names.first().copied().unwrap_or_default();
+    let fork = match environment.pull() {
+        Some(_) => " (the preview of a fork never gets any)",
+        None => "",
+    };
+    format!(
+        "{release} was made when {project}/{environment} had no value for {}{fork}; set each, such as with \
+         `havre secret set {first} --env {environment}`, then deploy again",
+        names.join(", ")
+    )
+}
+
+fn unusable_text(release: ReleaseId, error: &StoreError) -> String {
+    format!(
+        "{release} cannot have its secrets: {}; `havre secret list` shows those there are, `havre secret set` gives one a new value, \
+         and a deploy or `havre restart` takes the newest",
+        chain(error)
+    )
+}
+
+/// Keeps the values a release starts with out of text. Best effort: a value that cannot be opened is in no task either.
+pub async fn redactor(store: &Store, release: ReleaseId) -> Redactor {
+    let mut redactor = Redactor::default();
+    match store.read(move |view| view.list_release_values(release)).await {
+        Ok(values) => values.iter().for_each(|(name, value)| redactor.add(name, value)),
+        Err(error) => {
+            tracing::warn!(%release, error = %chain(&error), "could not look up what must not be in a log");
+        }
+    }
+    redactor
+}
