@@ -98,6 +98,8 @@ pub enum EventKind {
     Certificate(certificate::event::Event),
     /// Runs of jobs.
     Job(crate::job::event::Event),
+    /// Databases.
+    Database(crate::database::event::Event),
     /// Access to the API.
     Access(AccessEvent),
 }
@@ -134,6 +136,7 @@ impl std::fmt::Display for EventKind {
             Self::Route(event) => event.fmt(f),
             Self::Certificate(event) => event.fmt(f),
             Self::Job(event) => event.fmt(f),
+            Self::Database(event) => event.fmt(f),
             Self::Access(AccessEvent::TokenCreated { name }) => write!(f, "access token {name} created"),
             Self::Access(AccessEvent::TokenRevoked { name }) => write!(f, "access token {name} revoked"),
         }

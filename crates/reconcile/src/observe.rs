@@ -81,9 +81,11 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
     of_service
         .filter_map(|task| match task.purpose {
             Purpose::ReleaseCommand { deployment } => Some(deployment),
-            Purpose::Task { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } | Purpose::Test { .. } => {
-                None
-            }
+            Purpose::Task { .. }
+            | Purpose::OneOff { .. }
+            | Purpose::Job { .. }
+            | Purpose::Test { .. }
+            | Purpose::Database { .. } => None,
         })
         .collect()
 }
@@ -96,7 +98,8 @@ fn jobs(engine: &[EngineTask], id: ServiceId) -> Vec<JobRunId> {
             Purpose::Task { .. }
             | Purpose::OneOff { .. }
             | Purpose::ReleaseCommand { .. }
-            | Purpose::Test { .. } => None,
+            | Purpose::Test { .. }
+            | Purpose::Database { .. } => None,
         })
         .collect();
     runs.sort();
@@ -131,7 +134,7 @@ pub async fn observe_deployment(
         Some(release) if asks => ask_public(world, seen, release).await,
         _ => PublicSeen::NotAsked,
     };
-    Ok(Observed { command, public })
+    Ok(Observed { command, public, missing: Vec::new() })
 }
 
 /// Asks every edge for every route until one answers something else.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::ImageRef;
 use crate::job::spec::JobSpec;
 use crate::name::{
-    AbsolutePath, EnvKey, HostName, JobName, ProbeTarget, RelativePath, ServiceName, StageName, VolumeName,
+    AbsolutePath, DatabaseName, EnvKey, HostName, JobName, ProbeTarget, RelativePath, ServiceName, StageName,
+    VolumeName,
 };
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::https::Hsts;
@@ -126,6 +127,9 @@ pub struct TaskWork {
     pub release_command: Option<Argv>,
     /// Environment variables.
     pub env: BTreeMap<EnvKey, String>,
+    /// Databases of the environment whose variables its tasks get as well; the first of a kind is the usual one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<DatabaseName>,
     /// Number of tasks.
     pub replicas: u32,
     /// Most memory one task may use.
@@ -426,6 +430,11 @@ impl ServiceSpec {
     /// Tasks this specification asks for; zero for a site.
     pub fn replicas(&self) -> u32 {
         self.tasks().map_or(0, |work| work.replicas)
+    }
+
+    /// Databases its tasks use; none for a site.
+    pub fn uses(&self) -> &[DatabaseName] {
+        self.tasks().map(|work| work.uses.as_slice()).unwrap_or_default()
     }
 
     /// Longest wait for requests in flight.

@@ -31,6 +31,7 @@ pub(crate) fn work() -> TaskWork {
         command: None,
         release_command: None,
         env: BTreeMap::new(),
+        uses: Vec::new(),
         replicas: 2,
         memory: defaults::MEMORY,
         cpus: defaults::CPUS,

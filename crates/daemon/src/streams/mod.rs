@@ -52,7 +52,8 @@ impl EngineStreams {
                 Purpose::ReleaseCommand { .. }
                 | Purpose::OneOff { .. }
                 | Purpose::Job { .. }
-                | Purpose::Test { .. } => None,
+                | Purpose::Test { .. }
+                | Purpose::Database { .. } => None,
             })
             .collect())
     }

@@ -637,6 +637,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
         checks: Vec::new(),
         command: None,
         release_command: None,
+        uses: Vec::new(),
         env: BTreeMap::new(),
         replicas: 2,
         memory: defaults::MEMORY,

@@ -32,6 +32,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         command: None,
         release_command: None,
         env,
+        uses: Vec::new(),
         replicas: 1,
         memory: ByteSize::mebibytes(256),
         cpus: defaults::CPUS,
