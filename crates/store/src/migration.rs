@@ -30,6 +30,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 15, name: "registry", sql: include_str!("../migrations/0015_registry.sql") },
     Migration { number: 13, name: "preview", sql: include_str!("../migrations/0013_preview.sql") },
     Migration { number: 10, name: "test", sql: include_str!("../migrations/0010_test.sql") },
+    Migration { number: 17, name: "database", sql: include_str!("../migrations/0017_database.sql") },
 ];
 
 struct Applied {

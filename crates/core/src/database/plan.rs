@@ -180,7 +180,7 @@ impl std::fmt::Display for Plan {
 /// Chooses the steps of a database and its next state.
 pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     if let State::Destroying { .. } = seen.database.state {
-        return destroying(seen);
+        return destroying(seen, now);
     }
     // Whatever it is, it is on the same volume.
     if !seen.others.is_empty() {
@@ -201,6 +201,9 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
 }
 
 fn starting(seen: &Seen, since: Timestamp, failures: u32, now: Timestamp) -> Plan {
+    if seen.database.started_revision != seen.database.revision {
+        return Plan::state(State::Stopping { since: now, why: StopReason::Changed });
+    }
     match (&seen.task, &seen.health) {
         (EngineState::Absent | EngineState::Created, _) => Plan::steps(vec![Step::StartTask]),
         (EngineState::Exited { code, out_of_memory }, _) => {
@@ -297,7 +300,12 @@ fn failed(seen: &Seen, at: Timestamp, reason: &FailureReason, now: Timestamp) ->
     Plan { next: Some(Next::Begin { failures: 0 }), ..Plan::default() }
 }
 
-fn destroying(seen: &Seen) -> Plan {
+fn destroying(seen: &Seen, now: Timestamp) -> Plan {
+    if !seen.users.is_empty() {
+        let names: Vec<&str> = seen.users.iter().map(ServiceName::as_str).collect();
+        let text = format!("waits for services that use it to be gone: {}", names.join(", "));
+        return Plan::wait(text, now.after(PROBE_READY.duration()));
+    }
     let mut steps: Vec<Step> = seen.others.iter().map(|task| Step::RemoveOther { task: *task }).collect();
     match seen.task {
         EngineState::Absent => {}

@@ -5,6 +5,7 @@
 mod build;
 mod certificate;
 mod crash;
+mod database;
 mod deployment;
 mod edge;
 mod environment;

@@ -121,8 +121,11 @@ fn roles_follow_the_services_that_use_it() {
 }
 
 #[test]
-fn destroying_ends_with_the_volume() {
+fn destroying_waits_for_those_who_use_it_and_ends_with_the_volume() {
     let state = json!({"state": "destroying", "since": at(0)});
+    let mut used = seen(state.clone(), RUNNING, Health::NotAsked);
+    used.users.insert("api".parse().expect("is a name"));
+    assert_eq!(plan(&used, at(1)).to_string(), "… waits for services that use it to be gone: api\n");
     let planned = |task| plan(&seen(state.clone(), task, Health::NotAsked), at(1)).to_string();
     assert_eq!(planned(RUNNING), "- stop its task\n- remove its task\n");
     assert_eq!(planned(exited(0)), "- remove its task\n");
