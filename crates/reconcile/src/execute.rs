@@ -9,14 +9,15 @@ use havre_core::service::seen::Seen;
 use havre_core::service::spec::StopSignal;
 use havre_core::service::step::Step;
 use havre_core::task::spec::{
-    TaskSpec, command_container, derive_command, derive_task, environment_network, task_container,
-    volume_name,
+    TaskSpec, command_container, derive_command, derive_task, task_container, volume_name,
 };
 use havre_engine::error::EngineError;
 use havre_engine::log::LogQuery;
 use havre_engine::network::VolumeSpec;
 use havre_store::{Environment, StoreError};
 
+use crate::database::execute::{is_empty, remove_environment};
+use crate::database::variable;
 use crate::prepare;
 use crate::task_log;
 use crate::world::World;
@@ -53,6 +54,14 @@ pub enum StepError {
         /// What is missing.
         message: String,
     },
+    /// Something that comes by itself is not there yet.
+    #[error("{step}: {message}")]
+    NotYet {
+        /// The step.
+        step: String,
+        /// What is waited for.
+        message: String,
+    },
 }
 
 impl StepError {
@@ -60,7 +69,7 @@ impl StepError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Engine { source, .. } => source.is_permanent(),
-            Self::Store { .. } => false,
+            Self::Store { .. } | Self::NotYet { .. } => false,
             Self::Impossible { .. } => true,
         }
     }
@@ -71,6 +80,7 @@ pub(crate) enum Fault {
     Engine(EngineError),
     Store(StoreError),
     Impossible(String),
+    NotYet(String),
 }
 
 impl From<EngineError> for Fault {
@@ -126,6 +136,7 @@ pub async fn execute(
             Fault::Engine(source) => StepError::Engine { step, source },
             Fault::Store(source) => StepError::Store { step, source },
             Fault::Impossible(message) => StepError::Impossible { step, message },
+            Fault::NotYet(message) => StepError::NotYet { step, message },
         }
     })
 }
@@ -206,8 +217,9 @@ impl Executor<'_> {
     async fn run_command(&self, deployment: DeploymentId) -> Result<(), Fault> {
         let release = self.deployment_release(deployment)?;
         let place = &self.seen.service.place;
-        let spec = derive_command(place, self.seen.service.environment, release, deployment)
+        let mut spec = derive_command(place, self.seen.service.environment, release, deployment)
             .ok_or_else(|| Fault::Impossible("the release has no release command".to_owned()))?;
+        variable::add(self.world, &mut spec, release.spec.uses()).await?;
         self.ensure_task(&spec).await
     }
 
@@ -234,8 +246,9 @@ impl Executor<'_> {
         let task = self.seen.task(id).ok_or_else(|| Fault::Impossible(format!("{id} has no row")))?;
         let release = self.release(task.task.release)?;
         let place = &self.seen.service.place;
-        let spec = derive_task(place, self.seen.service.environment, release, &task.task)
+        let mut spec = derive_task(place, self.seen.service.environment, release, &task.task)
             .ok_or_else(|| Fault::Impossible("the release runs no tasks".to_owned()))?;
+        variable::add(self.world, &mut spec, release.spec.uses()).await?;
         // After a reboot or a `docker network prune` the networks may be gone while the release is long prepared.
         prepare::networks(self.world, self.environment).await?;
         self.ensure_task(&spec).await
@@ -311,20 +324,11 @@ impl Executor<'_> {
             .store
             .write(self.world.now(), Actor::Havre, move |tx| {
                 tx.remove_service(service)?;
-                Ok(tx.list_environment_services(environment)?.is_empty())
+                is_empty(tx, environment)
             })
             .await?;
         if is_last {
-            self.world.engine.remove_network(&environment_network(environment)).await?;
-            let remove = self
-                .world
-                .store
-                .write(self.world.now(), Actor::Havre, move |tx| tx.remove_environment(environment));
-            match remove.await {
-                // The preview it belonged to was taken down meanwhile.
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            remove_environment(self.world, environment).await?;
         }
         Ok(())
     }

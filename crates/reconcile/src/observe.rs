@@ -14,6 +14,7 @@ use havre_engine::error::EngineError;
 use havre_engine::task::EngineTask;
 use havre_store::{Environment, StoreError};
 
+use crate::database::variable;
 use crate::public::PublicAnswer;
 use crate::route;
 use crate::world::World;
@@ -134,7 +135,17 @@ pub async fn observe_deployment(
         Some(release) if asks => ask_public(world, seen, release).await,
         _ => PublicSeen::NotAsked,
     };
-    Ok(Observed { command, public, missing: Vec::new() })
+    let missing = match seen.releases.get(&deployment.release) {
+        Some(release) if matches!(deployment.state, State::Preparing { .. }) => {
+            let (service, uses) = (seen.service.clone(), release.spec.uses().to_vec());
+            let read = world.store.read(move |view| {
+                variable::missing(view, service.environment, &service.place.service, &uses)
+            });
+            read.await?
+        }
+        _ => Vec::new(),
+    };
+    Ok(Observed { command, public, missing })
 }
 
 /// Asks every edge for every route until one answers something else.

@@ -20,6 +20,7 @@ use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecSpec, TerminalSize};
 use havre_engine::task::EngineTask;
+use havre_reconcile::database::variable;
 use havre_store::{Store, StoreError};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
 
@@ -143,6 +144,13 @@ impl TaskStreams for EngineStreams {
         let Some(mut spec) = spec else {
             return Err(TaskStreamError::NotRunning("a site has no tasks to run a command in".to_owned()));
         };
+        let (environment, name) = (spec.environment, spec.place.service.clone());
+        let uses = release.spec.uses().to_vec();
+        let found = self.store.read(move |view| variable::read(view, environment, &name, &uses)).await;
+        match found.map_err(store_failed)? {
+            Ok(variables) => variable::insert(&mut spec, variables),
+            Err(missing) => return Err(TaskStreamError::NotRunning(missing.to_string())),
+        }
         spec.env.extend(request.env);
         self.engine.ensure_task(&spec).await.map_err(refuse)?;
         Ok(session::carry_one_off(Arc::clone(&self.engine), spec.name))

@@ -9,6 +9,7 @@ use havre_core::task::spec::{derive_job, job_container};
 use havre_store::{StoreError, Tx};
 
 use super::{Subject, log};
+use crate::database::variable;
 use crate::deployment::chain;
 use crate::execute::{COMMAND_GRACE, Fault};
 use crate::prepare;
@@ -67,8 +68,9 @@ async fn store(
 }
 
 async fn start_task(world: &World, subject: &Subject) -> Result<(), Fault> {
-    let spec = derive_job(&subject.service.place, subject.environment.id, &subject.release, &subject.run)
+    let mut spec = derive_job(&subject.service.place, subject.environment.id, &subject.release, &subject.run)
         .ok_or_else(|| Fault::Impossible(format!("{} has no such job", subject.release.id)))?;
+    variable::add(world, &mut spec, subject.release.spec.uses()).await?;
     prepare::networks(world, &subject.environment).await?;
     prepare::artifact(world, &subject.release).await?;
     let started = world.engine.ensure_task(&spec).await;
@@ -93,6 +95,7 @@ async fn fail(world: &World, subject: &Subject, seen: &RunSeen, fault: Fault) ->
         Fault::Engine(error) => (error.is_permanent(), chain(&error)),
         Fault::Store(error) => (false, chain(&error)),
         Fault::Impossible(message) => (true, message),
+        Fault::NotYet(message) => (false, message),
     };
     if let Some(next) = not_started(seen, message.clone(), is_permanent, world.now()) {
         return set_state(world, subject, next).await;

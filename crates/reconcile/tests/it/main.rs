@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod certificate;
+mod database;
+mod database_restart;
 mod deploy;
 mod failure;
 mod fetch;
