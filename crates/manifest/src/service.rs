@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
-use crate::{Found, Kind, balance, canary, edge, https, paths, route, schema, source, test, tls};
+use crate::{Found, Kind, balance, canary, database, edge, https, paths, route, schema, source, test, tls};
 use havre_core::artifact::ImageRef;
 use havre_core::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use havre_core::quantity::{ByteSize, Cpus, Span};
@@ -38,7 +38,11 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let source = read_source(reader, &fields);
     let test = test::read(reader, &fields, source.as_ref());
     let paths = paths::read(reader, &fields);
-    let work = read_work(reader, &fields, &name, source);
+    let uses = database::read_uses(reader, &fields);
+    let mut work = read_work(reader, &fields, &name, source);
+    if let Some(work) = &mut work {
+        work.uses = uses.iter().map(|(name, _)| name.clone()).collect();
+    }
     if work.as_ref().is_some_and(|work| work.port.is_none()) {
         check_no_port(reader, &fields);
     }
@@ -55,6 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
         },
         test,
         paths,
+        uses,
         routes,
         at: value.key_at.clone(),
         replicas_at,
@@ -144,6 +149,7 @@ fn read_work(
         command: whole(command)?,
         release_command: whole(release_command)?,
         env,
+        uses: Vec::new(),
         replicas,
         memory,
         cpus,
@@ -267,7 +273,8 @@ pub(super) fn read_memory(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<
     Some(memory)
 }
 
-fn read_cpus(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Cpus> {
+/// Most processor time of a task.
+pub(super) fn read_cpus(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Cpus> {
     let text = reader.number_text(value, "a number of cores such as 0.5")?;
     reader.parsed_text(text, value)
 }
