@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
-    access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, preview, project, registry, release, remote, service, task, webhook,
+    access, build, certificate, database, deployment, dns_provider, edge, environment, event, git, issuer,
+    job, node, pipeline, preview, project, registry, release, remote, service, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -138,6 +138,12 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(job::get::get)),
         Endpoint::quick(Change, routes!(job::cancel::cancel)),
         Endpoint::quick(Read, routes!(job::log::log)),
+        Endpoint::quick(Read, routes!(database::list::list)),
+        Endpoint::quick(Read, routes!(database::get::get)),
+        Endpoint::quick(Read, routes!(database::logs::logs)),
+        Endpoint::quick(Change, routes!(database::destroy::destroy)),
+        Endpoint::quick(Change, routes!(database::rotate::rotate)),
+        Endpoint::quick(Command, routes!(database::console::console)),
         Endpoint::quick(Read, routes!(event::list::list)),
         Endpoint::quick(Read, routes!(task::logs::logs)),
         Endpoint::quick(Command, routes!(task::exec::exec)),

@@ -3,10 +3,11 @@
 
 use havre_core::database::plan::{Next, Plan, Seen, Step, not_started};
 use havre_core::database::role::RoleName;
-use havre_core::database::spec::{Kind, STOP_GRACE};
+use havre_core::database::spec::{Kind as Server, STOP_GRACE};
 use havre_core::database::state::State;
 use havre_core::database::task::{NO_SERVICE, database_container, database_volume, derive_database};
-use havre_core::database::{Database, Image};
+use havre_core::database::{Database, Image, RoleState};
+use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
 use havre_core::service::spec::StopSignal;
@@ -14,7 +15,7 @@ use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
-use havre_store::{Environment, StoreError, Tx};
+use havre_store::{Environment, NewRelease, StoreError, Tx};
 
 use super::client;
 use crate::deployment::chain;
@@ -150,8 +151,8 @@ impl Executor<'_> {
     /// Returns once the task has ended.
     async fn stop_task(&self, task: u32) -> Result<(), Fault> {
         let signal = match self.seen.database.spec.engine {
-            Kind::Postgres => StopSignal::Sigint,
-            Kind::Redis | Kind::Valkey => StopSignal::Sigterm,
+            Server::Postgres => StopSignal::Sigint,
+            Server::Redis | Server::Valkey => StopSignal::Sigterm,
         };
         let stopped = self.world.engine.stop_task(&self.container(task), signal, STOP_GRACE.duration()).await;
         self.world.engine_view.forget();
@@ -179,8 +180,16 @@ impl Executor<'_> {
         let login = logins.into_iter().find(|login| login.role == *role);
         let login = login.ok_or_else(|| Fault::Impossible(format!("there is no role {role}")))?;
         client::make_role(self.world, &self.seen.database, &login).await?;
-        let (database, role) = (self.seen.database.clone(), role.clone());
-        self.write(move |tx| made(tx, &database, &role)).await
+        let (database, name) = (self.seen.database.clone(), role.clone());
+        let (world, now) = (self.world, self.world.now());
+        if world.store.write(now, Actor::Havre, move |tx| made(tx, &database, &name)).await? {
+            return Ok(());
+        }
+        let text = format!(
+            "deployments of {} have not ended, and it gets its new password after them",
+            role.service
+        );
+        Err(Fault::NotYet(text))
     }
 
     async fn dismantle(&self) -> Result<(), Fault> {
@@ -220,9 +229,33 @@ impl Executor<'_> {
     }
 }
 
-/// The server knows the role: tasks that start from now on get it.
-fn made(tx: &mut Tx<'_>, database: &Database, role: &RoleName) -> Result<(), StoreError> {
-    tx.set_role_made(database, role).map(drop)
+/// The server knows the role: tasks that start from now on get it. One that takes the place of another is for tasks of a new deployment of what
+/// is live; nothing happens, and the answer is `false`, while another deployment is under way, which that would supersede.
+fn made(tx: &mut Tx<'_>, database: &Database, role: &RoleName) -> Result<bool, StoreError> {
+    let roles = tx.list_database_roles(database.id)?;
+    let is_next = roles.iter().any(|row| row.name == role.other() && row.state == RoleState::Made);
+    let services = tx.list_environment_services(database.environment)?;
+    let service = services.into_iter().find(|service| service.place.service == role.service);
+    let Some(service) = service.filter(|_| is_next) else {
+        tx.set_role_made(database, role)?;
+        return Ok(true);
+    };
+    if !tx.open_deployments(service.id)?.is_empty() {
+        return Ok(false);
+    }
+    tx.set_role_made(database, role)?;
+    let Some(live) = service.live.filter(|_| service.destroyed_at.is_none()) else { return Ok(true) };
+    let live = tx.get_release(live)?;
+    let release = tx.create_release(NewRelease {
+        service: service.id,
+        artifact: live.artifact,
+        spec: live.spec,
+        revision: live.revision,
+        build: live.build,
+        commit: live.commit,
+    })?;
+    tx.create_deployment(service.id, release.id, Kind::Restart)?;
+    Ok(true)
 }
 
 /// Whether nothing is left in an environment.

@@ -3,6 +3,7 @@
 mod access;
 mod build;
 mod certificate;
+mod database;
 mod deployment;
 mod destroy;
 mod edge;

@@ -128,7 +128,12 @@ impl World {
 
     /// Makes `spec` the configuration of the service and asks for a deployment of its image.
     pub(crate) async fn begin(&self, spec: &ServiceSpec) -> BuildId {
-        let request = ApplyRequest { services: vec![spec.clone()], dry_run: false, prune: false };
+        let request = ApplyRequest {
+            services: vec![spec.clone()],
+            databases: Vec::new(),
+            dry_run: false,
+            prune: false,
+        };
         let _: ApplyResponse = self.api.send(Method::PUT, ENVIRONMENT, &request).await;
         let accepted: BuildAccepted = self.api.send(Method::POST, &format!("{SERVICE}/builds"), &()).await;
         accepted.build.id
