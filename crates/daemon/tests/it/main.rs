@@ -5,6 +5,7 @@
 mod canary;
 mod command;
 mod crash;
+mod database;
 mod deploy;
 mod destroy;
 mod edge_descriptors;
