@@ -125,8 +125,12 @@ impl Executor<'_> {
     /// The image of the present task, on this machine: the one it had before, else what its name stands for now.
     async fn image(&self) -> Result<Image, Fault> {
         let (world, database) = (self.world, &self.seen.database);
+        if let Some(image) = &database.image
+            && world.engine.find_image(&image.id).await?.is_some()
+        {
+            return Ok(image.clone());
+        }
         let (reference, is_new) = match &database.image {
-            Some(image) if world.engine.find_image(&image.id).await?.is_some() => return Ok(image.clone()),
             Some(Image { pull: Some(pull), .. }) => (pull.clone(), false),
             Some(Image { id, pull: None }) => {
                 let message = format!(

@@ -328,3 +328,34 @@ async fn a_dead_engine_changes_nothing() {
     later(&control, 60).await;
     assert_eq!((row(&control, id).await.task, tasks(&outside).await.len()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_new_password_has_no_gap() {
+    let outside = Outside::new();
+    add_postgres(&outside, server(0));
+    outside.add_image("1", Script::runs());
+    let control = outside.control();
+    let id = apply(&control, json!({})).await;
+    let service = control.apply(user()).await;
+    rounds(&control).await;
+    control.build(service).await;
+    control.settle().await;
+    let database = row(&control, id).await;
+    let rotate = control.world.store.write(control.world.now(), Actor::Local, move |tx| {
+        tx.add_database_role(&database, &"api".parse().unwrap()).map(|_| ())
+    });
+    rotate.await.unwrap();
+    later(&control, 20).await;
+    let users = async || {
+        let found = variables(&outside).await.into_iter().map(|env| env["PGUSER"].clone());
+        found.collect::<std::collections::BTreeSet<String>>().into_iter().collect::<Vec<String>>()
+    };
+    assert_eq!(users().await, ["api_a"], "until it is deployed again");
+    outside.clock.advance(Span::seconds(5).duration());
+    control.settle().await;
+    assert_eq!(users().await, ["api_b"]);
+    later(&control, 20).await;
+    let roles = control.world.store.read(move |view| view.list_database_roles(id)).await.unwrap();
+    let roles: Vec<String> = roles.iter().map(|role| role.name.to_string()).collect();
+    assert_eq!(roles, ["api_b"], "the old one is locked once no task of before is left");
+}
