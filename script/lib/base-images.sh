@@ -74,7 +74,7 @@ in_scratch() {
   local scratch status=0
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/havre-image.XXXXXX")
   bash -euo pipefail -c '
-    . "$0/common.sh"; . "$0/docker.sh"; . "$0/base-images.sh"; . "$0/machine-images.sh"; . "$0/stack-images.sh"
+    . "$0/common.sh"; . "$0/docker.sh"; . "$0/base-images.sh"; . "$0/machine-images.sh"; . "$0/stack-images.sh"; . "$0/database-images.sh"
     "$1" "$2"' "$HAVRE_SCRIPT_LIB" "$1" "$scratch" || status=$?
   rm -rf "$scratch"
   [ "$status" = 0 ] || die "making the image failed ($1); the lines above say why"

@@ -1,10 +1,12 @@
 //! An environment: applied as a whole, read as a whole, destroyed as a whole.
 
+use havre_core::database::spec::DatabaseSpec;
 use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
 use havre_core::service::spec::ServiceSpec;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::database::{Database, DatabaseChange, DestroyedDatabase};
 use crate::service::ServiceStatus;
 
 /// Desired state of a whole environment.
@@ -14,6 +16,10 @@ pub struct ApplyRequest {
     /// Every service the environment should have, complete with defaults (`ServiceSpec`, version 1).
     #[schema(value_type = Vec<Object>, max_items = 200)]
     pub services: Vec<ServiceSpec>,
+    /// Every database the environment should have, complete with defaults. One that is not named stays, whatever `prune` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>, max_items = 50)]
+    pub databases: Vec<DatabaseSpec>,
     /// Only say what would change.
     #[serde(default)]
     pub dry_run: bool,
@@ -29,6 +35,9 @@ pub struct ApplyResponse {
     pub dry_run: bool,
     /// One entry for each service of the request and each existing one it does not name, by name.
     pub changes: Vec<Change>,
+    /// The same for databases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseChange>,
     /// What to know.
     pub warnings: Vec<String>,
 }
@@ -93,6 +102,9 @@ pub struct EnvironmentStatus {
     pub environment: EnvironmentName,
     /// By name.
     pub services: Vec<ServiceStatus>,
+    /// By name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Database>,
 }
 
 /// Query of `DELETE` on an environment or a service.
@@ -114,6 +126,9 @@ pub struct DestroyResponse {
     pub dry_run: bool,
     /// By name.
     pub services: Vec<DestroyedService>,
+    /// By name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DestroyedDatabase>,
 }
 
 /// What goes with one service.

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, build, certificate, completions, context, deployment, dns_provider, dockerfile, edge,
+    access, build, certificate, completions, context, database, deployment, dns_provider, dockerfile, edge,
     environment, event, issuer, job, pipeline, preview, project, registry, release, remote, repository,
     secret, service, ssh_key, task, version, webhook,
 };
@@ -73,6 +73,9 @@ enum Command {
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
+    /// Databases: what runs, a client inside, new passwords
+    #[command(subcommand)]
+    Db(DatabaseCommand),
     /// The repository of the project: what is in it, and which branches are protected
     #[command(subcommand)]
     Repository(RepositoryCommand),
@@ -251,6 +254,23 @@ enum JobCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum DatabaseCommand {
+    /// List them, with what each waits for
+    List,
+    /// Show one, without its passwords
+    Info(database::info::Options),
+    /// Show or follow the log of one
+    Logs(database::logs::Options),
+    /// Talk to one as its superuser: psql or redis-cli, inside its own task
+    #[command(visible_alias = "psql")]
+    Console(database::console::Options),
+    /// Give every service that uses one a new password; they are deployed again
+    Rotate(database::rotate::Options),
+    /// Take one away with its data; refused while services use it
+    Destroy(database::destroy::Options),
+}
+
+#[derive(Debug, Subcommand)]
 enum CertificateCommand {
     /// List them, with what each waits for
     List,
@@ -373,6 +393,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Job(command) => run_job(&invocation, command).await,
+        Command::Db(command) => run_database(&invocation, command).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
@@ -419,6 +440,17 @@ async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, C
         JobCommand::Run(options) => job::run::run(invocation, options).await,
         JobCommand::Logs(options) => job::logs::run(invocation, options).await,
         JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
+    }
+}
+
+async fn run_database(invocation: &Invocation, command: DatabaseCommand) -> Result<Exit, CliError> {
+    match command {
+        DatabaseCommand::List => database::list::run(invocation).await,
+        DatabaseCommand::Info(options) => database::info::run(invocation, options).await,
+        DatabaseCommand::Logs(options) => database::logs::run(invocation, options).await,
+        DatabaseCommand::Console(options) => database::console::run(invocation, options).await,
+        DatabaseCommand::Rotate(options) => database::rotate::run(invocation, options).await,
+        DatabaseCommand::Destroy(options) => database::destroy::run(invocation, options).await,
     }
 }
 

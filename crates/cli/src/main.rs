@@ -7,6 +7,7 @@ mod build;
 mod certificate;
 mod completions;
 mod context;
+mod database;
 mod deployment;
 mod dns_provider;
 mod dockerfile;

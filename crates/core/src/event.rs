@@ -108,6 +108,8 @@ pub enum EventKind {
     Certificate(certificate::event::Event),
     /// Runs of jobs.
     Job(crate::job::event::Event),
+    /// Databases.
+    Database(crate::database::event::Event),
     /// Access to the API.
     Access(AccessEvent),
 }
@@ -159,6 +161,7 @@ impl std::fmt::Display for EventKind {
             Self::Route(event) => event.fmt(f),
             Self::Certificate(event) => event.fmt(f),
             Self::Job(event) => event.fmt(f),
+            Self::Database(event) => event.fmt(f),
             Self::Access(event) => event.fmt(f),
         }
     }

@@ -86,6 +86,8 @@ ids! {
     PipelineId "pipeline" "i";
     /// One run of a job, its further attempts included.
     JobRunId "job run" "j";
+    /// One managed database.
+    DatabaseId "database" "m";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod build;
 pub mod certificate;
+pub mod database;
 pub mod deployment;
 pub mod dns;
 pub mod event;

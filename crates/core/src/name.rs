@@ -174,6 +174,8 @@ names! {
     IssuerName "issuer name" is_label LABEL_RULE;
     /// Name of a job, unique in its environment.
     JobName "job name" is_label LABEL_RULE;
+    /// Name of a database, unique in its environment and no name of a service there.
+    DatabaseName "database name" is_label LABEL_RULE;
     /// Name of an environment variable.
     EnvKey "environment variable name" is_env_key ENV_RULE;
     /// Name of a secret of builds, unique in its project: the `id` of `RUN --mount=type=secret`.
@@ -229,6 +231,13 @@ impl From<HostName> for CertificateName {
 impl From<&ServiceName> for HostName {
     /// The name by which other services of its environment reach it: every service name is a host of one label.
     fn from(name: &ServiceName) -> Self {
+        Self(name.0.clone())
+    }
+}
+
+impl From<&DatabaseName> for ServiceName {
+    /// The name by which services of its environment reach it: both kinds of names are labels, and share one network.
+    fn from(name: &DatabaseName) -> Self {
         Self(name.0.clone())
     }
 }

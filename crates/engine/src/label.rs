@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
+use havre_core::database::task::NO_SERVICE;
 use havre_core::id::{EnvironmentId, ReleaseId, ServiceId};
 use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 
@@ -31,7 +32,11 @@ pub const ONE_OFF: &str = "dev.havre.one-off";
 pub const JOB_RUN: &str = "dev.havre.job-run";
 /// Number of the attempt of that run.
 pub const ATTEMPT: &str = "dev.havre.attempt";
-/// Why a container exists: `task`, `release-command`, `one-off`, `job` or `test`.
+/// Id of the database, where the purpose is one.
+pub const DATABASE: &str = "dev.havre.database";
+/// Number of the task of that database.
+pub const DATABASE_TASK: &str = "dev.havre.database-task";
+/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test` or `database`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image; on a container, where the purpose is a test, that of the test.
 pub const BUILD: &str = "dev.havre.build";
@@ -41,6 +46,7 @@ const PURPOSE_COMMAND: &str = "release-command";
 const PURPOSE_ONE_OFF: &str = "one-off";
 const PURPOSE_JOB: &str = "job";
 const PURPOSE_TEST: &str = "test";
+const PURPOSE_DATABASE: &str = "database";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -104,6 +110,11 @@ pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> Has
             (ATTEMPT, attempt.to_string()),
         ],
         Purpose::Test { build } => vec![(PURPOSE, PURPOSE_TEST.to_owned()), (BUILD, build.to_string())],
+        Purpose::Database { database, task } => vec![
+            (PURPOSE, PURPOSE_DATABASE.to_owned()),
+            (DATABASE, database.to_string()),
+            (DATABASE_TASK, task.to_string()),
+        ],
     };
     let place = [
         (PROJECT, task.place.project.to_string()),
@@ -125,19 +136,21 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
         PURPOSE_ONE_OFF => Purpose::OneOff { number: parse(labels, ONE_OFF)? },
         PURPOSE_JOB => Purpose::Job { run: parse(labels, JOB_RUN)?, attempt: parse(labels, ATTEMPT)? },
         PURPOSE_TEST => Purpose::Test { build: parse(labels, BUILD)? },
+        PURPOSE_DATABASE => {
+            Purpose::Database { database: parse(labels, DATABASE)?, task: parse(labels, DATABASE_TASK)? }
+        }
         _ => return None,
     };
     let release = match purpose {
         // Text of an id is never that of row 0.
-        Purpose::Test { .. } => NO_RELEASE,
+        Purpose::Test { .. } | Purpose::Database { .. } => NO_RELEASE,
         _ => parse(labels, RELEASE)?,
     };
-    Some(TaskLabels {
-        purpose,
-        service: parse(labels, SERVICE_ID)?,
-        release,
-        environment: parse(labels, ENVIRONMENT_ID)?,
-    })
+    let service = match purpose {
+        Purpose::Database { .. } => NO_SERVICE,
+        _ => parse(labels, SERVICE_ID)?,
+    };
+    Some(TaskLabels { purpose, service, release, environment: parse(labels, ENVIRONMENT_ID)? })
 }
 
 /// A typed label; `None` when absent or not of that type.
@@ -181,6 +194,24 @@ mod tests {
         let found = parse_labels(&labels).expect("is a task of ours");
         assert_eq!(found.purpose, Purpose::Test { build: havre_core::id::BuildId::new(12) });
         assert_eq!(found.release, NO_RELEASE);
+    }
+
+    #[test]
+    fn a_database_is_known_by_its_number_and_belongs_to_no_service() {
+        let labels: HashMap<String, String> = [
+            (PURPOSE, PURPOSE_DATABASE),
+            (DATABASE, "m3"),
+            (DATABASE_TASK, "2"),
+            (SERVICE_ID, "s0"),
+            (RELEASE, "r0"),
+            (ENVIRONMENT_ID, "e1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let found = parse_labels(&labels).expect("is a task of ours");
+        let database = havre_core::id::DatabaseId::new(3);
+        assert_eq!(found.purpose, Purpose::Database { database, task: 2 });
+        assert_eq!((found.service, found.release), (NO_SERVICE, NO_RELEASE));
     }
 
     #[test]

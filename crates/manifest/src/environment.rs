@@ -4,11 +4,13 @@ use havre_core::suggest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::database::Databases;
 use crate::problem::Code;
 use crate::read::{Reader, Value};
 use crate::route::{self, RouteAt};
-use crate::{Kind, schema, source};
-use havre_core::name::{EnvKey, JobName, ServiceName};
+use crate::{Kind, database, schema, source};
+use havre_core::name::{DatabaseName, EnvKey, JobName, ServiceName};
+use havre_core::quantity::ByteSize;
 use havre_core::service::spec::defaults;
 
 /// What an environment changes.
@@ -25,15 +27,17 @@ pub(super) struct Overrides {
     pub(super) env: BTreeMap<ServiceName, BTreeMap<EnvKey, String>>,
     /// Jobs it does not have.
     pub(super) without_jobs: BTreeSet<JobName>,
+    /// Memory of databases, in place of their own.
+    pub(super) databases: BTreeMap<DatabaseName, ByteSize>,
     /// Its path, for messages.
     pub(super) path: String,
 }
 
-/// Reads one environment of a file with these services, sites and jobs.
+/// Reads one environment of a file with these services, sites, jobs and databases.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     names: &BTreeMap<ServiceName, Kind>,
-    jobs: &BTreeSet<JobName>,
+    (jobs, databases): (&BTreeSet<JobName>, &Databases),
     value: &Value<'_>,
 ) -> Option<Overrides> {
     let fields = reader.table(&schema::ENVIRONMENT, value)?;
@@ -60,6 +64,9 @@ pub(super) fn read(
     }
     if let Some(value) = fields.find("jobs") {
         overrides.without_jobs = read_without_jobs(reader, jobs, &value);
+    }
+    if let Some(value) = fields.find("databases") {
+        overrides.databases = database::read_overrides(reader, databases, &value);
     }
     Some(overrides)
 }

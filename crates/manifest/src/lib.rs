@@ -1,13 +1,14 @@
 //! `havre.toml`: turns its text into specifications, or into problems that name line, column and a way out.
 //!
-//! `schema` lists the keys, `read` reads values, `service`, `site`, `test`, `job`, `environment` and `previews` one table each (`source`, `paths` and
+//! `schema` lists the keys, `read` reads values, `service`, `site`, `test`, `database`, `job`, `environment` and `previews` one table each (`source`, `paths` and
 //! `route` what they share), `law` what only several tables together can break, `problem` what went wrong. Opens no file and
 //! knows no server; which addresses and names are taken there is the server's answer. Reference for people:
 //! `docs/havre-toml.md`. A crate of its own because it isolates the reader of TOML; client and server read with the same. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`,
-//! `tests/it/manifest_secret.rs`, `tests/it/manifest_test.rs`.
+//! `tests/it/manifest_database.rs`, `tests/it/manifest_secret.rs`, `tests/it/manifest_test.rs`.
 
 mod balance;
 mod canary;
+mod database;
 mod edge;
 mod environment;
 pub mod follow;
@@ -38,8 +39,9 @@ use crate::previews::Previews;
 use crate::problem::{Code, ManifestError, Problem};
 use crate::read::{Fields, Reader, Value};
 use havre_core::build::test::TestSpec;
+use havre_core::database::spec::DatabaseSpec;
 use havre_core::glob::Paths;
-use havre_core::name::{EnvironmentName, ProjectName, ServiceName};
+use havre_core::name::{DatabaseName, EnvironmentName, ProjectName, ServiceName};
 use havre_core::preview::PullNumber;
 use havre_core::service::spec::{ServiceSpec, Work};
 use havre_core::source::BranchName;
@@ -65,6 +67,8 @@ pub struct Manifest {
     paths: BTreeMap<ServiceName, Paths>,
     environments: BTreeMap<EnvironmentName, Overrides>,
     previews: Option<Previews>,
+    /// By name.
+    databases: Vec<DatabaseSpec>,
 }
 
 impl Manifest {
@@ -114,6 +118,23 @@ impl Manifest {
             None if *environment == EnvironmentName::production() => Ok(self.services.clone()),
             None => Err(self.unknown_environment(environment)),
         }
+    }
+
+    /// Databases of one environment, by name; those of the file where it does not name the environment.
+    pub fn databases(&self, environment: &EnvironmentName) -> Vec<DatabaseSpec> {
+        let mut databases = self.databases.clone();
+        if let Some(overrides) = self.environments.get(environment) {
+            for spec in &mut databases {
+                spec.memory = overrides.databases.get(&spec.name).copied().unwrap_or(spec.memory);
+            }
+        }
+        databases
+    }
+
+    /// Databases of the preview of a pull request: new and empty ones, as in the environment `previews` are made from.
+    pub fn preview_databases(&self, previews: &Previews) -> Vec<DatabaseSpec> {
+        let production = EnvironmentName::production();
+        self.databases(previews.made_from().unwrap_or(&production))
     }
 
     /// What previews of pull requests are like; `None` where there are none.
@@ -233,6 +254,7 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
         reader.report(Code::TooLarge, 0..0, message, "split the project");
     }
     let jobs = job::read_all(reader, &mut read, root.find("jobs"));
+    let databases = database::read_all(reader, &read, root.find("databases"));
     let mut environments = BTreeMap::new();
     for (name, value) in named(reader, root.find("environments")) {
         let Some(name) = reader.parsed_key::<EnvironmentName>(&name, &value) else { continue };
@@ -240,7 +262,7 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
             let message = format!("`{name}` is the environment of the preview of a pull request");
             reader.report(Code::WrongName, value.key_at.clone(), message, "choose another name");
         }
-        if let Some(overrides) = environment::read(reader, &read.names, &jobs, &value) {
+        if let Some(overrides) = environment::read(reader, &read.names, (&jobs, &databases), &value) {
             environments.insert(name, overrides);
         }
     }
@@ -255,7 +277,8 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
         services.push(found.spec);
     }
     services.sort_by(|one, other| one.name.cmp(&other.name));
-    Some(Manifest { project: project?, services, tests, paths, environments, previews })
+    let databases = databases.into_values().flatten().collect();
+    Some(Manifest { project: project?, services, tests, paths, environments, previews, databases })
 }
 
 /// The tables inside a table such as `services`, in the order of the file.
@@ -272,6 +295,8 @@ struct Found {
     spec: ServiceSpec,
     test: Option<TestSpec>,
     paths: Option<Paths>,
+    /// Databases it uses, and where each is written.
+    uses: Vec<(DatabaseName, std::ops::Range<usize>)>,
     /// Where its routes are written, in the order of `spec.routes`.
     routes: Vec<route::RouteAt>,
     /// Where its name is written.

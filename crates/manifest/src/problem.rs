@@ -52,6 +52,8 @@ pub enum Code {
     UnknownService,
     /// The same for a job.
     UnknownJob,
+    /// The same for a database.
+    UnknownDatabase,
     /// An environment this file does not describe.
     UnknownEnvironment,
     /// More than is read.
@@ -72,6 +74,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::UnknownService => "unknown_service",
             Self::UnknownJob => "unknown_job",
+            Self::UnknownDatabase => "unknown_database",
             Self::UnknownEnvironment => "unknown_environment",
             Self::TooLarge => "too_large",
         }

@@ -51,6 +51,10 @@ impl<'a> Value<'a> {
         self.value.get_ref().is_array()
     }
 
+    pub(super) fn is_boolean(&self) -> bool {
+        self.value.get_ref().is_bool()
+    }
+
     pub(super) fn is_text(&self) -> bool {
         self.value.get_ref().is_str()
     }

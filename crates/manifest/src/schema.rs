@@ -17,8 +17,8 @@ pub struct Keys {
 /// The file itself.
 pub const ROOT: Keys = Keys {
     table: "",
-    known: &["project", "services", "sites", "jobs", "environments", "previews"],
-    later: &["databases", "secrets", "redirects", "backups", "alerts", "registries"],
+    known: &["project", "services", "sites", "databases", "jobs", "environments", "previews"],
+    later: &["secrets", "redirects", "backups", "alerts", "registries"],
     meant: &[
         ("name", "project"),
         ("service", "services"),
@@ -26,6 +26,8 @@ pub const ROOT: Keys = Keys {
         ("static", "sites"),
         ("cron", "jobs"),
         ("crons", "jobs"),
+        ("database", "databases"),
+        ("addons", "databases"),
         ("preview", "previews"),
         ("review", "previews"),
     ],
@@ -51,6 +53,7 @@ pub const SERVICE: Keys = Keys {
         "release",
         "env",
         "secrets",
+        "uses",
         "memory",
         "cpus",
         "pids",
@@ -74,7 +77,7 @@ pub const SERVICE: Keys = Keys {
         "paths",
         "paths_ignore",
     ],
-    later: &["uses"],
+    later: &[],
     meant: &[
         ("domain", "hosts"),
         ("domains", "hosts"),
@@ -83,6 +86,9 @@ pub const SERVICE: Keys = Keys {
         ("expose", "port"),
         ("healthcheck", "health"),
         ("environment", "env"),
+        ("databases", "uses"),
+        ("database", "uses"),
+        ("links", "uses"),
         ("cmd", "command"),
         ("start", "command"),
         ("predeploy", "release"),
@@ -375,11 +381,37 @@ pub const PURGE: Keys = Keys {
     ],
 };
 
+/// `[databases.<name>]`.
+pub const DATABASE: Keys = Keys {
+    table: "databases.<name>",
+    known: &["engine", "version", "image", "memory", "cpus", "persistence", "settings"],
+    later: &["backup", "copy", "mask", "replica"],
+    meant: &[
+        ("type", "engine"),
+        ("server", "engine"),
+        ("tag", "version"),
+        ("mem_limit", "memory"),
+        ("cpu", "cpus"),
+        ("appendonly", "persistence"),
+        ("config", "settings"),
+        ("parameters", "settings"),
+        ("backups", "backup"),
+    ],
+};
+
+/// `databases.<name>` of an environment.
+pub const ENVIRONMENT_DATABASE: Keys = Keys {
+    table: "environments.<name>.databases",
+    known: &["memory"],
+    later: &["copy", "mask", "cpus", "settings", "backup"],
+    meant: &[("mem_limit", "memory")],
+};
+
 /// `[jobs.<name>]`.
 pub const JOB: Keys = Keys {
     table: "jobs.<name>",
     known: &["service", "command", "schedule", "timezone", "timeout", "retries", "missed", "keep"],
-    later: &[],
+    later: &["uses"],
     meant: &[
         ("cron", "schedule"),
         ("every", "schedule"),
@@ -397,8 +429,8 @@ pub const JOB: Keys = Keys {
 /// `[environments.<name>]`.
 pub const ENVIRONMENT: Keys = Keys {
     table: "environments.<name>",
-    known: &["branch", "hosts", "replicas", "env", "jobs"],
-    later: &["databases", "secrets", "protect", "memory", "cpus"],
+    known: &["branch", "hosts", "replicas", "env", "jobs", "databases"],
+    later: &["secrets", "protect", "memory", "cpus"],
     meant: &[("domains", "hosts"), ("scale", "replicas"), ("environment", "env")],
 };
 
@@ -420,7 +452,7 @@ pub const PREVIEWS: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 24] = [
+pub const TABLES: [&Keys; 26] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
@@ -442,8 +474,10 @@ pub const TABLES: [&Keys; 24] = [
     &SITE,
     &CDN,
     &PURGE,
+    &DATABASE,
     &JOB,
     &ENVIRONMENT,
+    &ENVIRONMENT_DATABASE,
     &PREVIEWS,
 ];
 

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
-use crate::{Found, Kind, balance, canary, edge, https, paths, route, schema, secret, source, test, tls};
+use crate::{
+    Found, Kind, balance, canary, database, edge, https, paths, route, schema, secret, source, test, tls,
+};
 use havre_core::artifact::ImageRef;
 use havre_core::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use havre_core::quantity::{ByteSize, Cpus, Span};
@@ -38,7 +40,11 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let source = read_source(reader, &fields);
     let test = test::read(reader, &fields, source.as_ref());
     let paths = paths::read(reader, &fields);
-    let work = read_work(reader, &fields, &name, source);
+    let uses = database::read_uses(reader, &fields);
+    let mut work = read_work(reader, &fields, &name, source);
+    if let Some(work) = &mut work {
+        work.uses = uses.iter().map(|(name, _)| name.clone()).collect();
+    }
     if work.as_ref().is_some_and(|work| work.port.is_none()) {
         check_no_port(reader, &fields);
     }
@@ -55,6 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
         },
         test,
         paths,
+        uses,
         routes,
         at: value.key_at.clone(),
         replicas_at,
@@ -145,6 +152,7 @@ fn read_work(
         release_command: whole(release_command)?,
         env,
         secrets,
+        uses: Vec::new(),
         replicas,
         memory,
         cpus,
@@ -268,7 +276,8 @@ pub(super) fn read_memory(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<
     Some(memory)
 }
 
-fn read_cpus(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Cpus> {
+/// Most processor time of a task.
+pub(super) fn read_cpus(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Cpus> {
     let text = reader.number_text(value, "a number of cores such as 0.5")?;
     reader.parsed_text(text, value)
 }

@@ -43,6 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
         },
         test: None,
         paths,
+        uses: Vec::new(),
         routes,
         at: value.key_at.clone(),
         replicas_at: value.key_at.clone(),

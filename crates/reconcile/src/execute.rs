@@ -9,14 +9,14 @@ use havre_core::service::seen::Seen;
 use havre_core::service::spec::StopSignal;
 use havre_core::service::step::Step;
 use havre_core::task::spec::{
-    TaskSpec, command_container, derive_command, derive_task, environment_network, task_container,
-    volume_name,
+    TaskSpec, command_container, derive_command, derive_task, task_container, volume_name,
 };
 use havre_engine::error::EngineError;
 use havre_engine::log::LogQuery;
 use havre_engine::network::VolumeSpec;
 use havre_store::{Environment, StoreError};
 
+use crate::database::execute::{is_empty, remove_environment};
 use crate::prepare;
 use crate::task_log;
 use crate::variable;
@@ -54,6 +54,14 @@ pub enum StepError {
         /// What is missing.
         message: String,
     },
+    /// Something that comes by itself is not there yet.
+    #[error("{step}: {message}")]
+    NotYet {
+        /// The step.
+        step: String,
+        /// What is waited for.
+        message: String,
+    },
 }
 
 impl StepError {
@@ -61,7 +69,7 @@ impl StepError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Engine { source, .. } => source.is_permanent(),
-            Self::Store { .. } => false,
+            Self::Store { .. } | Self::NotYet { .. } => false,
             Self::Impossible { .. } => true,
         }
     }
@@ -72,6 +80,7 @@ pub(crate) enum Fault {
     Engine(EngineError),
     Store(StoreError),
     Impossible(String),
+    NotYet(String),
 }
 
 impl From<EngineError> for Fault {
@@ -127,6 +136,7 @@ pub async fn execute(
             Fault::Engine(source) => StepError::Engine { step, source },
             Fault::Store(source) => StepError::Store { step, source },
             Fault::Impossible(message) => StepError::Impossible { step, message },
+            Fault::NotYet(message) => StepError::NotYet { step, message },
         }
     })
 }
@@ -319,20 +329,11 @@ impl Executor<'_> {
             .store
             .write(self.world.now(), Actor::Havre, move |tx| {
                 tx.remove_service(service)?;
-                Ok(tx.list_environment_services(environment)?.is_empty())
+                is_empty(tx, environment)
             })
             .await?;
         if is_last {
-            self.world.engine.remove_network(&environment_network(environment)).await?;
-            let remove = self
-                .world
-                .store
-                .write(self.world.now(), Actor::Havre, move |tx| tx.remove_environment(environment));
-            match remove.await {
-                // The preview it belonged to was taken down meanwhile.
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            remove_environment(self.world, environment).await?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use havre_engine::error::EngineError;
 use havre_engine::task::EngineTask;
 use havre_store::{Environment, StoreError};
 
+use crate::database::variable;
 use crate::public::PublicAnswer;
 use crate::route;
 use crate::world::World;
@@ -81,9 +82,11 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
     of_service
         .filter_map(|task| match task.purpose {
             Purpose::ReleaseCommand { deployment } => Some(deployment),
-            Purpose::Task { .. } | Purpose::OneOff { .. } | Purpose::Job { .. } | Purpose::Test { .. } => {
-                None
-            }
+            Purpose::Task { .. }
+            | Purpose::OneOff { .. }
+            | Purpose::Job { .. }
+            | Purpose::Test { .. }
+            | Purpose::Database { .. } => None,
         })
         .collect()
 }
@@ -96,7 +99,8 @@ fn jobs(engine: &[EngineTask], id: ServiceId) -> Vec<JobRunId> {
             Purpose::Task { .. }
             | Purpose::OneOff { .. }
             | Purpose::ReleaseCommand { .. }
-            | Purpose::Test { .. } => None,
+            | Purpose::Test { .. }
+            | Purpose::Database { .. } => None,
         })
         .collect();
     runs.sort();
@@ -131,7 +135,17 @@ pub async fn observe_deployment(
         Some(release) if asks => ask_public(world, seen, release).await,
         _ => PublicSeen::NotAsked,
     };
-    Ok(Observed { command, public })
+    let missing = match seen.releases.get(&deployment.release) {
+        Some(release) if matches!(deployment.state, State::Preparing { .. }) => {
+            let (service, uses) = (seen.service.clone(), release.spec.uses().to_vec());
+            let read = world.store.read(move |view| {
+                variable::missing(view, service.environment, &service.place.service, &uses)
+            });
+            read.await?
+        }
+        _ => Vec::new(),
+    };
+    Ok(Observed { command, public, missing })
 }
 
 /// Asks every edge for every route until one answers something else.

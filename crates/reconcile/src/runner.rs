@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::world::World;
-use crate::{build, certificate, forge, image, job, pipeline, purge, registry, route, service, site};
+use crate::{
+    build, certificate, database, forge, image, job, pipeline, purge, registry, route, service, site,
+};
 
 /// Everything is looked at again this often, whatever was or was not heard.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -40,6 +42,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let pipelines = tokio::spawn(pipeline::run(world.clone(), stop.clone()));
     // Likewise: an image may have to be pulled for a job, and its task takes its time to stop.
     let jobs = tokio::spawn(job::run(world.clone(), stop.clone()));
+    // Likewise: a server of a database takes its time to start and to stop.
+    let databases = tokio::spawn(database::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -74,6 +78,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         ("calls to CDNs", purges),
         ("images", images),
         ("jobs", jobs),
+        ("databases", databases),
         ("registries", registries),
     ] {
         if let Err(error) = ended.await {

@@ -1,18 +1,20 @@
-//! What is added to the environment of a task beside the specification of its release: secrets today. The one place that decides
-//! to look them up; which variables follow is derived in `havre_core::secret::variables`. Also what keeps them out of logs.
-//! Tests: `tests/it/secret.rs`.
+//! What is added to the environment of a task beside the specification of its release: secrets, and how its databases are reached.
+//! The one place that decides to look them up; which variables follow is derived in `havre_core::secret::variables` and
+//! `havre_core::database::variable`. Also what keeps them out of logs. Tests: `tests/it/secret.rs`, `tests/it/database.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use havre_core::id::ReleaseId;
 use havre_core::name::EnvKey;
 use havre_core::release::Release;
+use havre_core::secret::Secret;
 use havre_core::secret::redact::Redactor;
 use havre_core::secret::variables::{Variables, derive_variables, secrets_of};
 use havre_core::service::Place;
 use havre_core::task::spec::TaskSpec;
-use havre_store::{Store, StoreError};
+use havre_store::{Store, StoreError, View};
 
+use crate::database::variable as database;
 use crate::deployment::chain;
 use crate::execute::Fault;
 use crate::world::World;
@@ -23,6 +25,9 @@ pub enum VariableError {
     /// Something is missing, gone, or cannot be opened; only a person helps.
     #[error("{0}")]
     Unusable(String),
+    /// A database does not let the service in yet.
+    #[error("{0}")]
+    NotYet(String),
     /// The store failed; it may go on later.
     #[error("could not look up the secrets of a release")]
     Store(#[source] StoreError),
@@ -32,6 +37,7 @@ impl From<VariableError> for Fault {
     fn from(error: VariableError) -> Self {
         match error {
             VariableError::Unusable(message) => Self::Impossible(message),
+            VariableError::NotYet(message) => Self::NotYet(message),
             VariableError::Store(error) => Self::Store(error),
         }
     }
@@ -53,6 +59,27 @@ pub(crate) async fn give(world: &World, release: &Release, task: &mut TaskSpec) 
 /// # Errors
 /// See [`VariableError`]; nothing may be started then.
 pub async fn read(store: &Store, release: &Release) -> Result<Variables, VariableError> {
+    let mut variables = read_secrets(store, release).await?;
+    for (name, value) in read_databases(store, release).await? {
+        variables.add(name, value);
+    }
+    Ok(variables)
+}
+
+async fn read_databases(store: &Store, release: &Release) -> Result<BTreeMap<EnvKey, Secret>, VariableError> {
+    let (service, uses) = (release.service, release.spec.uses().to_vec());
+    if uses.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found = store.read(move |view| {
+        let service = view.get_service(service)?;
+        database::read(view, service.environment, &service.place.service, &uses)
+    });
+    let found = found.await.map_err(VariableError::Store)?;
+    found.map_err(|missing| VariableError::NotYet(missing.to_string()))
+}
+
+async fn read_secrets(store: &Store, release: &Release) -> Result<Variables, VariableError> {
     let Some(work) = release.spec.tasks().filter(|work| !secrets_of(work).is_empty()) else {
         return Ok(Variables::default());
     };
@@ -98,11 +125,20 @@ fn unusable_text(release: ReleaseId, error: &StoreError) -> String {
 /// Keeps the values a release starts with out of text. Best effort: a value that cannot be opened is in no task either.
 pub async fn redactor(store: &Store, release: ReleaseId) -> Redactor {
     let mut redactor = Redactor::default();
-    match store.read(move |view| view.list_release_values(release)).await {
+    match store.read(move |view| list_values(view, release)).await {
         Ok(values) => values.iter().for_each(|(name, value)| redactor.add(name, value)),
         Err(error) => {
             tracing::warn!(%release, error = %chain(&error), "could not look up what must not be in a log");
         }
     }
     redactor
+}
+
+fn list_values(view: &View<'_>, release: ReleaseId) -> Result<Vec<(EnvKey, Secret)>, StoreError> {
+    let mut values = view.list_release_values(release)?;
+    let release = view.get_release(release)?;
+    let service = view.get_service(release.service)?;
+    let uses = release.spec.uses();
+    values.extend(database::passwords(view, service.environment, &service.place.service, uses)?);
+    Ok(values)
 }

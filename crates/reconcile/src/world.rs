@@ -90,10 +90,13 @@ pub struct World {
     pub pipelines_wake: Arc<Notify>,
     /// Wakes the loop of jobs from inside.
     pub jobs_wake: Arc<Notify>,
+    /// Wakes the loop of databases from inside.
+    pub databases_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
     pub(crate) jobs: Arc<crate::job::Desk>,
+    pub(crate) databases: Arc<crate::database::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) build_queue: Arc<crate::build::Queue>,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
@@ -123,9 +126,11 @@ impl World {
             certificates_wake: Arc::default(),
             pipelines_wake: Arc::default(),
             jobs_wake: Arc::default(),
+            databases_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
             jobs: Arc::default(),
+            databases: Arc::default(),
             building: Arc::default(),
             build_queue: Arc::default(),
             checking_out: Arc::default(),
@@ -146,6 +151,7 @@ impl World {
         self.engine_view.forget();
         self.wake.notify_one();
         self.jobs_wake.notify_one();
+        self.databases_wake.notify_one();
     }
 
     /// All our tasks as the engine last listed them; asks it when something may have changed since.

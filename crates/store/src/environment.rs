@@ -1,5 +1,5 @@
 //! Projects and environments, and the network each environment gets. They have no events of their own: an
-//! environment comes with its first service and goes with its last. Tests: `tests/it/environment.rs`.
+//! environment comes with its first service or database and goes with its last. Tests: `tests/it/environment.rs`.
 
 use havre_core::id::{EnvironmentId, ProjectId};
 use havre_core::name::{EnvironmentName, ProjectName};
@@ -102,16 +102,21 @@ impl Tx<'_> {
         Ok(ProjectId::new(self.connection.last_insert_rowid()))
     }
 
-    /// Removes an environment without services, frees its network, and removes its project when that is empty too.
+    /// Removes an environment without services and databases, frees its network, and removes its project when that is empty too.
     ///
     /// # Errors
-    /// `NotEmpty` while it has services, destroyed ones that are not gone yet included.
+    /// `NotEmpty` while it has services or databases, destroyed ones that are not gone yet included.
     pub fn remove_environment(&mut self, id: EnvironmentId) -> Result<(), StoreError> {
         let environment = self.get_environment(id)?;
         let services = self.count("SELECT count(*) FROM services WHERE environment = ?1", id.row())?;
         if services > 0 {
             let what = format!("environment {}/{}", environment.project_name, environment.name);
             return Err(StoreError::NotEmpty { what, count: services, dependents: "services" });
+        }
+        let databases = self.count("SELECT count(*) FROM databases WHERE environment = ?1", id.row())?;
+        if databases > 0 {
+            let what = format!("environment {}/{}", environment.project_name, environment.name);
+            return Err(StoreError::NotEmpty { what, count: databases, dependents: "databases" });
         }
         self.forget_environment_secrets(&environment.project_name, &environment.name)?;
         row::run(self.connection, "DELETE FROM environments WHERE id = ?1", [id.row()])?;

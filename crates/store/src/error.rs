@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use havre_core::id::JobRunId;
-use havre_core::name::{EnvKey, JobName};
+use havre_core::name::{EnvKey, JobName, ServiceName};
 use havre_core::secret::value::SecretVersion;
 use havre_core::service::Place;
 use havre_core::service::spec::RouteSpec;
@@ -153,6 +153,34 @@ pub enum StoreError {
         /// What was asked for.
         wanted: &'static str,
     },
+    /// A database keeps its server and its version: its files are of no use to another one.
+    #[error(
+        "the database {place} is {is} and cannot become {wanted} as it is: its files are of no use to another server"
+    )]
+    OtherServer {
+        /// Which database.
+        place: Place,
+        /// What it is.
+        is: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Services use it.
+    #[error("the database {place} is used by {}", list(users))]
+    DatabaseInUse {
+        /// Which database.
+        place: Place,
+        /// By whom.
+        users: Vec<ServiceName>,
+    },
+    /// A password is being changed.
+    #[error("the password of {service} for the database {place} is being changed already")]
+    RotationRunning {
+        /// Which database.
+        place: Place,
+        /// Whose password.
+        service: ServiceName,
+    },
     /// Runs of one job never overlap.
     #[error("{run} of the job {job} has not ended, and two runs of a job never overlap")]
     JobRunning {
@@ -268,6 +296,11 @@ pub enum StoreError {
     /// The store's threads are gone.
     #[error("the store is closed")]
     Closed,
+}
+
+fn list(names: &[ServiceName]) -> String {
+    let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
+    names.join(", ")
 }
 
 fn holder(pid: Option<u32>) -> String {

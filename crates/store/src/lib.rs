@@ -8,6 +8,7 @@
 pub mod build;
 pub mod build_secret;
 pub mod certificate;
+pub mod database;
 pub mod deployment;
 pub mod dns_provider;
 pub mod environment;

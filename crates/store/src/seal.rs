@@ -211,7 +211,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 10] = [
+pub(crate) const SEALED: [(&str, &str); 12] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -224,7 +224,16 @@ pub(crate) const SEALED: [(&str, &str); 10] = [
     ("build_secrets", "sealed_value"),
     // What secrets are sealed with; `secrets` itself holds nothing of the master key.
     ("data_keys", "sealed_key"),
+    ("databases", "sealed_password"),
+    ("database_roles", "sealed_password"),
 ];
+
+/// A password of ours: 256 random bits.
+pub(crate) fn random_password() -> Result<Secret, StoreError> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    fill(bytes.as_mut_slice()).map_err(|source| StoreError::Random { source })?;
+    Ok(havre_core::database::role::password(&bytes))
+}
 
 /// Random bytes of the operating system.
 pub(crate) fn fill(bytes: &mut [u8]) -> io::Result<()> {

@@ -110,7 +110,7 @@ impl Tx<'_> {
     /// tasks becomes the wanted one only where that number itself changed, so that a scale survives other changes.
     ///
     /// # Errors
-    /// `RouteTaken`, `OtherKind` for a site that should become tasks or back, `BeingDestroyed`.
+    /// `RouteTaken`, `OtherKind` for a site that should become tasks or back, `NameTaken` where a database has the name, `BeingDestroyed`.
     pub fn apply_service(
         &mut self,
         environment: EnvironmentId,
@@ -174,6 +174,10 @@ impl Tx<'_> {
         spec: &ServiceSpec,
     ) -> Result<(Service, Applied), StoreError> {
         self.get_environment(environment)?;
+        let sql = "SELECT 1 FROM databases WHERE environment = ?1 AND name = ?2";
+        if row::find(self.connection, sql, (environment.row(), spec.name.as_str()), |_| Ok(()))?.is_some() {
+            return Err(StoreError::NameTaken { kind: "database", name: spec.name.to_string() });
+        }
         self.check_routes(None, spec)?;
         row::run(
             self.connection,

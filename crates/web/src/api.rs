@@ -9,8 +9,9 @@ use utoipa_axum::routes;
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
-    access, build, certificate, deployment, dns_provider, edge, environment, event, git, issuer, job, node,
-    pipeline, preview, project, registry, release, remote, repository, secret, service, ssh_key, task, webhook,
+    access, build, certificate, database, deployment, dns_provider, edge, environment, event, git, issuer,
+    job, node, pipeline, preview, project, registry, release, remote, repository, secret, service, ssh_key,
+    task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -155,6 +156,12 @@ fn source_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(remote::get::get)),
         Endpoint::quick(Change, routes!(remote::set::set)),
         Endpoint::quick(Change, routes!(remote::remove::remove)),
+        Endpoint::quick(Read, routes!(database::list::list)),
+        Endpoint::quick(Read, routes!(database::get::get)),
+        Endpoint::quick(Read, routes!(database::logs::logs)),
+        Endpoint::quick(Change, routes!(database::destroy::destroy)),
+        Endpoint::quick(Change, routes!(database::rotate::rotate)),
+        Endpoint::quick(Command, routes!(database::console::console)),
         Endpoint::quick(Read, routes!(secret::list::list)),
         Endpoint::quick(Read, routes!(secret::history::history)),
         Endpoint::quick(Change, routes!(secret::set::set)),

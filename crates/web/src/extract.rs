@@ -8,7 +8,8 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use havre_core::artifact::Digest;
 use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{
-    BuildSecretName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName, SshKeyName, TokenName,
+    BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
+    SshKeyName, TokenName,
 };
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
@@ -102,6 +103,26 @@ impl FromRequestParts<AppState> for JobPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
         Ok(Self { place: params.place()?, job: params.parse("job")? })
+    }
+}
+
+/// Names in the path of a database.
+pub(crate) struct DatabasePath {
+    pub(crate) project: ProjectName,
+    pub(crate) environment: EnvironmentName,
+    pub(crate) database: DatabaseName,
+}
+
+impl FromRequestParts<AppState> for DatabasePath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self {
+            project: params.parse("project")?,
+            environment: params.parse("environment")?,
+            database: params.parse("database")?,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finds rows by the names people use; what is not there is answered with the names that are near.
 //! Tests: `tests/it/refusal.rs`.
 
+use havre_core::database::Database;
 use havre_core::id::{BuildId, DeploymentId, JobRunId, ReleaseId};
 use havre_core::job::JobRun;
 use havre_core::name::{EnvironmentName, JobName, ProjectName};
@@ -9,6 +10,7 @@ use havre_core::service::{Place, Service};
 use havre_store::{Environment, StoreError, View};
 
 use crate::error::{Code, Refusal};
+use crate::extract::DatabasePath;
 
 /// An environment that exists.
 pub(crate) fn environment(
@@ -48,6 +50,26 @@ pub(crate) fn service(view: &View<'_>, place: &Place) -> Result<Service, Refusal
         false => format!("its services are: {}", known.join(", ")),
     };
     Err(Refusal::new(Code::ServiceNotFound, message).hint(hint))
+}
+
+/// A database that exists; it may be on its way out.
+pub(crate) fn database(view: &View<'_>, path: &DatabasePath) -> Result<Database, Refusal> {
+    if let Some(found) = view.find_database(&path.project, &path.environment, &path.database)? {
+        return Ok(found);
+    }
+    let environment = environment(view, &path.project, &path.environment)?;
+    let all = view.list_environment_databases(environment.id)?;
+    let known: Vec<String> = all.iter().map(|row| row.spec.name.to_string()).collect();
+    let at = format!("{}/{}", path.project, path.environment);
+    let message = match nearest(path.database.as_str(), &known) {
+        Some(near) => format!("there is no database `{}` in {at}; did you mean `{near}`?", path.database),
+        None => format!("there is no database `{}` in {at}", path.database),
+    };
+    let hint = match known.is_empty() {
+        true => "add [databases.<name>] to havre.toml, then `havre apply`".to_owned(),
+        false => format!("its databases are: {}", known.join(", ")),
+    };
+    Err(Refusal::new(Code::DatabaseNotFound, message).hint(hint))
 }
 
 /// A service that may be changed.

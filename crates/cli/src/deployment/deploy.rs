@@ -64,7 +64,12 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
         sources.push((spec.name.clone(), read_source(&project, spec, options.image.clone())?));
     }
     let client = invocation.client()?;
-    let request = ApplyRequest { services: specs.clone(), dry_run: options.dry_run, prune: false };
+    let request = ApplyRequest {
+        services: specs.clone(),
+        databases: project.manifest.databases(&scope.environment),
+        dry_run: options.dry_run,
+        prune: false,
+    };
     let applied: ApplyResponse = client.call(Method::PUT, &scope.path(), &request).await?;
     let applied = change::only_named(applied, &project);
     let json = invocation.global.json;
@@ -100,7 +105,8 @@ async fn image_only(invocation: &Invocation, options: Options) -> Result<Exit, C
     let service = invocation.service(&client, &scope, options.services.into_iter().next()).await?;
     let (json, source) = (invocation.global.json, Source::Image(options.image));
     if options.dry_run {
-        let applied = ApplyResponse { dry_run: true, changes: Vec::new(), warnings: Vec::new() };
+        let (changes, databases, warnings) = (Vec::new(), Vec::new(), Vec::new());
+        let applied = ApplyResponse { dry_run: true, changes, databases, warnings };
         return show_plan(&applied, &[(service, source)], json);
     }
     let node: NodeStatus = client.get("/v1/status").await?;

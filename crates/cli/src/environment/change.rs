@@ -30,16 +30,17 @@ pub(crate) fn only_named(mut response: ApplyResponse, project: &Project) -> Appl
 /// One line for each service, and one for each difference.
 pub(crate) fn render(response: &ApplyResponse, style: Style) -> String {
     let mut text = String::new();
+    for change in &response.databases {
+        let (mark, what) = word(change.action, response.dry_run, style);
+        let name = style.strong(change.database.as_str());
+        text.push_str(&format!("{mark} {name} (database) {what}\n"));
+        for field in &change.fields {
+            text.push_str(&format!("    {}\n", field_line(field)));
+        }
+    }
     for change in &response.changes {
         let name = style.strong(change.service.as_str());
-        let would = response.dry_run;
-        let (mark, what) = match change.action {
-            Action::Created => (style.good("+"), if would { "would be created" } else { "created" }),
-            Action::Changed => (style.notable("~"), if would { "would change" } else { "changed" }),
-            Action::Unchanged => (style.dim("="), "is as configured"),
-            Action::NotNamed => (style.dim("?"), "exists but is not in havre.toml; it stays"),
-            Action::Destroyed => (style.bad("-"), if would { "would be destroyed" } else { "is destroyed" }),
-        };
+        let (mark, what) = word(change.action, response.dry_run, style);
         let later = match (change.action, change.needs_deployment) {
             (Action::Changed | Action::Unchanged, true) => ", in effect with the next deployment",
             _ => "",
@@ -53,6 +54,17 @@ pub(crate) fn render(response: &ApplyResponse, style: Style) -> String {
         text.push_str("nothing to change\n");
     }
     text
+}
+
+/// What happens, in words, with a mark in front.
+fn word(action: Action, would: bool, style: Style) -> (String, &'static str) {
+    match action {
+        Action::Created => (style.good("+"), if would { "would be created" } else { "created" }),
+        Action::Changed => (style.notable("~"), if would { "would change" } else { "changed" }),
+        Action::Unchanged => (style.dim("="), "is as configured"),
+        Action::NotNamed => (style.dim("?"), "exists but is not in havre.toml; it stays"),
+        Action::Destroyed => (style.bad("-"), if would { "would be destroyed" } else { "is destroyed" }),
+    }
 }
 
 fn field_line(field: &FieldChange) -> String {
@@ -101,6 +113,7 @@ mod tests {
                 change("old", Action::NotNamed, Vec::new()),
                 change("gone", Action::Destroyed, Vec::new()),
             ],
+            databases: Vec::new(),
             warnings: Vec::new(),
         };
         insta::assert_snapshot!(render(&response, Style::plain()), @r#"

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use havre_api::environment::{DestroyResponse, DestroyedService};
+use havre_api::environment::DestroyResponse;
 use havre_core::name::ServiceName;
 
 use crate::exit::{CliError, Exit};
@@ -37,7 +37,7 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
         output::json(&plan)?;
         return Ok(Exit::Ok);
     }
-    let text = render(&plan.services);
+    let text = render(&plan);
     if options.dry_run {
         output::data(&text)?;
         output::say("nothing was changed (--dry-run)");
@@ -63,10 +63,10 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-/// What goes, service by service.
-fn render(services: &[DestroyedService]) -> String {
+/// What goes, service by service, then the databases.
+fn render(plan: &DestroyResponse) -> String {
     let mut text = String::new();
-    for service in services {
+    for service in &plan.services {
         text.push_str(&format!("- {}\n", service.service));
         let mut item = |what: String| text.push_str(&format!("    {what}\n"));
         for route in &service.routes {
@@ -77,7 +77,14 @@ fn render(services: &[DestroyedService]) -> String {
         }
         item(format!("{} and {} go", count(service.releases, "release"), count(service.tasks, "task")));
     }
-    if services.is_empty() {
+    for database in &plan.databases {
+        let server = output::printable(&database.server);
+        text.push_str(&format!(
+            "- {} ({server})\n    its volume and all data in it is deleted\n",
+            database.database
+        ));
+    }
+    if text.is_empty() {
         text.push_str("there is nothing in it\n");
     }
     text
@@ -105,6 +112,8 @@ pub(crate) fn ask(word: &str, what: &str) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
+    use havre_api::environment::DestroyedService;
+
     use super::*;
 
     #[test]
@@ -116,12 +125,14 @@ mod tests {
             releases: 1,
             tasks: 2,
         }];
-        insta::assert_snapshot!(render(&services), @r"
+        let plan = DestroyResponse { dry_run: true, services, databases: Vec::new() };
+        insta::assert_snapshot!(render(&plan), @r"
         - api
             api.example/ stops to answer
             volume data and all data in it is deleted
             1 release and 2 tasks go
         ");
-        assert_eq!(render(&[]), "there is nothing in it\n");
+        let nothing = DestroyResponse { services: Vec::new(), ..plan };
+        assert_eq!(render(&nothing), "there is nothing in it\n");
     }
 }

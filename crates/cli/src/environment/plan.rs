@@ -31,7 +31,8 @@ pub(super) async fn request(
     let scope = Scope { project: project.manifest.project().clone(), environment: invocation.environment() };
     let services =
         project.manifest.resolve(&scope.environment).map_err(|error| CliError::usage(error.to_string()))?;
-    let request = ApplyRequest { services, dry_run, prune };
+    let databases = project.manifest.databases(&scope.environment);
+    let request = ApplyRequest { services, databases, dry_run, prune };
     invocation.client()?.call(Method::PUT, &scope.path(), &request).await
 }
 

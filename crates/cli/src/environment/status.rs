@@ -71,6 +71,19 @@ fn render(status: &EnvironmentStatus, style: Style, now: Timestamp) -> String {
         text.push('\n');
         text.push_str(&render_service(service, style, now));
     }
+    for database in &status.databases {
+        let word = match database.status.as_str() {
+            "ready" => style.good("ready"),
+            "failed" => style.bad("failed"),
+            other => style.notable(other),
+        };
+        let (engine, version) = (database.spec.engine, database.spec.version);
+        let name = style.strong(database.name.as_str());
+        text.push_str(&format!("\n{name}  {word}  {engine} {version}\n"));
+        if !database.waiting.is_empty() {
+            text.push_str(&format!("    {}\n", printable(&database.waiting)));
+        }
+    }
     text
 }
 

@@ -7,6 +7,7 @@ use crate::deployment::course::Course;
 use crate::deployment::state::{FailureReason, State};
 use crate::deployment::{Deployment, Kind};
 use crate::id::ReleaseId;
+use crate::name::DatabaseName;
 use crate::quantity::Span;
 use crate::release::Release;
 use crate::route::{Checks, Health};
@@ -37,6 +38,8 @@ pub struct Observed {
     pub command: CommandSeen,
     /// What the public listener answered; asked only while switching and once the edges agree.
     pub public: PublicSeen,
+    /// Databases its release uses that do not let it in yet, and why, for people; looked at only while it gets ready.
+    pub missing: Vec<(DatabaseName, String)>,
 }
 
 /// The release command's container.
@@ -126,7 +129,7 @@ pub fn plan(deployment: &Deployment, seen: &Seen, observed: &Observed, now: Time
     let subject = Subject { deployment, release, seen, now };
     match &deployment.state {
         State::Pending => subject.pending(),
-        State::Preparing { .. } => subject.preparing(),
+        State::Preparing { since } => subject.preparing(*since, &observed.missing),
         State::Migrating { since } => subject.migrating(*since, observed.command),
         State::Starting { since } => subject.starting(*since),
         State::Verifying { since } => subject.verifying(*since),
@@ -200,8 +203,17 @@ impl Subject<'_> {
         }
     }
 
-    fn preparing(&self) -> Plan {
+    fn preparing(&self, since: Timestamp, missing: &[(DatabaseName, String)]) -> Plan {
         let release = self.release.id;
+        if let Some((database, why)) = missing.first() {
+            let (database, why) = (database.clone(), why.clone());
+            let blocker = Blocker::Database { database, why };
+            if self.now.since(since) >= PREPARE_TIMEOUT.duration() {
+                let message = format!("it {blocker}");
+                return Plan::fail(self.now, FailureReason::NotPrepared { message });
+            }
+            return Plan::wait(blocker);
+        }
         let mut steps = vec![Step::EnsureArtifact { release }];
         if let Some(work) = self.work() {
             steps.insert(0, Step::EnsureNetworks);

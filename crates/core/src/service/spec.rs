@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::ImageRef;
 use crate::job::spec::JobSpec;
 use crate::name::{
-    AbsolutePath, BuildSecretName, EnvKey, HostName, JobName, ProbeTarget, RelativePath, ServiceName,
-    StageName, VolumeName,
+    AbsolutePath, BuildSecretName, DatabaseName, EnvKey, HostName, JobName, ProbeTarget, RelativePath,
+    ServiceName, StageName, VolumeName,
 };
 use crate::quantity::{ByteSize, Cpus, Span};
 use crate::route::https::Hsts;
@@ -130,6 +130,9 @@ pub struct TaskWork {
     /// Secrets of the project that tasks get as environment variables of these names.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub secrets: BTreeSet<EnvKey>,
+    /// Databases of the environment whose variables its tasks get as well; the first of a kind is the usual one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<DatabaseName>,
     /// Number of tasks.
     pub replicas: u32,
     /// Most memory one task may use.
@@ -448,6 +451,11 @@ impl ServiceSpec {
     /// Tasks this specification asks for; zero for a site.
     pub fn replicas(&self) -> u32 {
         self.tasks().map_or(0, |work| work.replicas)
+    }
+
+    /// Databases its tasks use; none for a site.
+    pub fn uses(&self) -> &[DatabaseName] {
+        self.tasks().map(|work| work.uses.as_slice()).unwrap_or_default()
     }
 
     /// Longest wait for requests in flight.

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DeploymentId, JobRunId, ReleaseId, TaskId};
+use crate::name::DatabaseName;
 use crate::task::event::DrainReason;
 use crate::time::Timestamp;
 
@@ -147,6 +148,13 @@ pub enum Blocker {
         /// Which.
         deployment: DeploymentId,
     },
+    /// A database it uses lets it in later, or is not there.
+    Database {
+        /// Which.
+        database: DatabaseName,
+        /// Why, for people.
+        why: String,
+    },
     /// The release command runs.
     ReleaseCommand,
     /// A task is not healthy yet.
@@ -220,6 +228,7 @@ impl std::fmt::Display for Blocker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OlderDeployment { deployment } => write!(f, "waits for {deployment} to finish"),
+            Self::Database { database, why } => write!(f, "waits for the database {database}: {why}"),
             Self::ReleaseCommand => f.write_str("the release command runs"),
             Self::TaskNotHealthy { task, probe } => write!(f, "{task} is not healthy yet: {probe}"),
             Self::CheckPending { check } => write!(f, "waits for a check: {check}"),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Digest;
 use crate::build::Build;
 use crate::build::test::TestSpec;
-use crate::id::{BuildId, DeploymentId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId};
+use crate::id::{BuildId, DatabaseId, DeploymentId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId};
 use crate::job::JobRun;
 use crate::name::{AbsolutePath, EnvKey};
 use crate::quantity::{ByteSize, Cpus, Span};
@@ -21,7 +21,7 @@ use crate::task::Task;
 /// Name of the node-local bridge over which the edge reaches tasks.
 pub const EDGE_NETWORK: &str = "havre-edge";
 
-/// What a task runs that belongs to no release: a test. No release has this id.
+/// What a task runs that belongs to no release: a test, a database. No release has this id.
 pub const NO_RELEASE: ReleaseId = ReleaseId::new(0);
 
 /// One container, completely described.
@@ -31,11 +31,11 @@ pub struct TaskSpec {
     pub name: String,
     /// Where it belongs.
     pub place: Place,
-    /// Whose task it is.
+    /// Whose task it is, [`NO_SERVICE`](crate::database::task::NO_SERVICE) for a database.
     pub service: ServiceId,
     /// Its environment, for the network.
     pub environment: EnvironmentId,
-    /// What it runs, [`NO_RELEASE`] for a test.
+    /// What it runs, [`NO_RELEASE`] for a test and for a database.
     pub release: ReleaseId,
     /// Why it exists.
     pub purpose: Purpose,
@@ -89,7 +89,20 @@ impl TaskSpec {
             Purpose::Task { .. }
             | Purpose::ReleaseCommand { .. }
             | Purpose::OneOff { .. }
-            | Purpose::Job { .. } => Some(environment_network(self.environment)),
+            | Purpose::Job { .. }
+            | Purpose::Database { .. } => Some(environment_network(self.environment)),
+        }
+    }
+
+    /// Room for memory its processes share, where that is more than the engine gives by itself.
+    pub fn shared_memory(&self) -> Option<ByteSize> {
+        match self.purpose {
+            Purpose::Database { .. } => Some(crate::database::tuning::shared_memory(self.memory)),
+            Purpose::Task { .. }
+            | Purpose::ReleaseCommand { .. }
+            | Purpose::OneOff { .. }
+            | Purpose::Job { .. }
+            | Purpose::Test { .. } => None,
         }
     }
 }
@@ -124,6 +137,13 @@ pub enum Purpose {
     Test {
         /// The build that is the test.
         build: BuildId,
+    },
+    /// The server of a database.
+    Database {
+        /// The database.
+        database: DatabaseId,
+        /// Number of the task, from 1.
+        task: u32,
     },
 }
 

@@ -2,6 +2,7 @@
 
 mod build;
 mod certificate;
+mod database;
 mod deployment;
 mod image;
 mod job;

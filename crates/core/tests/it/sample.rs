@@ -32,6 +32,7 @@ pub(crate) fn work() -> TaskWork {
         release_command: None,
         env: BTreeMap::new(),
         secrets: Default::default(),
+        uses: Vec::new(),
         replicas: 2,
         memory: defaults::MEMORY,
         cpus: defaults::CPUS,

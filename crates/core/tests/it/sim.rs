@@ -252,7 +252,8 @@ impl Sim {
         }
         let mut changed = false;
         for open in &seen.open {
-            let observed = Observed { command: self.command(open.id), public: self.public(open) };
+            let (command, public) = (self.command(open.id), self.public(open));
+            let observed = Observed { command, public, missing: Vec::new() };
             let plan = plan_deployment(open, &seen, &observed, self.now);
             assert_eq!(check_deployment(open, &plan, &seen, self.now), [], "deployment plan {plan}");
             for step in &plan.steps {

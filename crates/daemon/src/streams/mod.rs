@@ -1,6 +1,7 @@
 //! Logs, commands in tasks and one-off tasks, from the engine to the API, as plain data. Reads only; desired state is
-//! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job.
+//! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job, `database` what a database writes.
 
+mod database;
 mod job;
 mod kept;
 mod logs;
@@ -11,9 +12,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
-use havre_core::id::{JobRunId, ReleaseId, ServiceId, TaskId};
+use havre_core::id::{DatabaseId, JobRunId, ReleaseId, ServiceId, TaskId};
 use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, derive_one_off};
 use havre_engine::Engine;
@@ -53,7 +55,8 @@ impl EngineStreams {
                 Purpose::ReleaseCommand { .. }
                 | Purpose::OneOff { .. }
                 | Purpose::Job { .. }
-                | Purpose::Test { .. } => None,
+                | Purpose::Test { .. }
+                | Purpose::Database { .. } => None,
             })
             .collect())
     }
@@ -132,7 +135,24 @@ impl TaskStreams for EngineStreams {
         let terminal = request.terminal.map(size);
         let spec = ExecSpec { argv: request.argv, env: request.env, terminal };
         let running = self.engine.exec(&found.name, &spec).await.map_err(refuse)?;
-        Ok(session::carry_exec(task, running))
+        Ok(session::carry_exec(Some(task), running))
+    }
+
+    async fn database_logs(
+        &self,
+        database: DatabaseId,
+        tail: u32,
+        follow: bool,
+    ) -> Result<BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>, TaskStreamError> {
+        database::open(self, database, tail, follow).await
+    }
+
+    async fn console(
+        &self,
+        database: DatabaseId,
+        request: ConsoleRequest,
+    ) -> Result<ExecSession, TaskStreamError> {
+        database::console(self, database, request).await
     }
 
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError> {
@@ -140,7 +160,9 @@ impl TaskStreams for EngineStreams {
         let seed = crate::entropy::bytes();
         let number = u32::from_le_bytes([seed[0], seed[1], seed[2], seed[3]]);
         let variables = variable::read(&self.store, &release).await.map_err(|error| match error {
-            VariableError::Unusable(message) => TaskStreamError::NotRunning(message),
+            VariableError::Unusable(message) | VariableError::NotYet(message) => {
+                TaskStreamError::NotRunning(message)
+            }
             VariableError::Store(error) => store_failed(error),
         })?;
         let spec = derive_one_off(&row.place, row.environment, &release, number, request.argv);

@@ -24,8 +24,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often the end of a one-off task is looked for once its log has ended.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A command inside a running task.
-pub(crate) fn carry_exec(task: TaskId, running: Running) -> ExecSession {
+/// A command inside a running task; `None` for one of a database.
+pub(crate) fn carry_exec(task: Option<TaskId>, running: Running) -> ExecSession {
     let (input, from_client) = mpsc::channel(QUEUE);
     let (to_client, output) = mpsc::channel(QUEUE);
     let Running { input: stdin, output: mut pieces, resize, exit_code } = running;
@@ -47,7 +47,7 @@ pub(crate) fn carry_exec(task: TaskId, running: Running) -> ExecSession {
         };
         let _ = to_client.send(last).await;
     });
-    ExecSession { task: Some(task), input, output }
+    ExecSession { task, input, output }
 }
 
 async fn carry_input(

@@ -6,6 +6,7 @@ mod build_secret;
 mod canary;
 mod command;
 mod crash;
+mod database;
 mod deploy;
 mod destroy;
 mod edge_descriptors;

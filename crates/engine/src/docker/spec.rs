@@ -72,6 +72,7 @@ fn derive_host(task: &TaskSpec, network: &str) -> HostConfig {
             i64::try_from(task.cpus.as_millis()).unwrap_or(i64::MAX).saturating_mul(NANOS_PER_MILLI),
         ),
         pids_limit: Some(i64::from(task.pids)),
+        shm_size: task.shared_memory().map(|size| i64::try_from(size.as_bytes()).unwrap_or(i64::MAX)),
         mounts: Some(task.volumes.iter().map(|(name, path)| derive_mount(name, path.as_str())).collect()),
         network_mode: Some(network.to_owned()),
         // A task is never restarted, only replaced.
@@ -97,10 +98,10 @@ fn derive_mount(name: &str, path: &str) -> Mount {
     }
 }
 
-/// Tasks answer to the name of their service; a release command or a job must not, or others would talk to it.
+/// Tasks answer to the name of their service or database; a release command or a job must not, or others would talk to it.
 fn derive_private_network(task: &TaskSpec, network: &str) -> NetworkingConfig {
     let aliases = match task.purpose {
-        Purpose::Task { .. } => Some(vec![task.place.service.to_string()]),
+        Purpose::Task { .. } | Purpose::Database { .. } => Some(vec![task.place.service.to_string()]),
         Purpose::ReleaseCommand { .. }
         | Purpose::OneOff { .. }
         | Purpose::Job { .. }

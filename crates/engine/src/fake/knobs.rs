@@ -235,6 +235,14 @@ impl FakeEngine {
         self.change(|world| world.now = now);
     }
 
+    /// What a task of ours was asked to be, if there is one of that name.
+    pub fn task_spec(&self, name: &str) -> Option<TaskSpec> {
+        match self.world().containers.get(name)? {
+            Container::Ours(ours) => Some(ours.spec.clone()),
+            Container::Foreign => None,
+        }
+    }
+
     /// Calls that were asked to change the world, in order, failed ones included.
     pub fn done(&self) -> Vec<Done> {
         self.world().done.clone()

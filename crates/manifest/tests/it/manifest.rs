@@ -124,7 +124,7 @@ replicas = 200
 domains = ["shop.example"]
 secrets = ["JWT_SECRET"]
 drain = 30
-[databases.db]
+[redirects.db]
 engine = "postgres"
 [environments.staging]
 hosts = { apii = [] }

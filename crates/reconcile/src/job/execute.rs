@@ -95,6 +95,7 @@ async fn fail(world: &World, subject: &Subject, seen: &RunSeen, fault: Fault) ->
         Fault::Engine(error) => (error.is_permanent(), chain(&error)),
         Fault::Store(error) => (false, chain(&error)),
         Fault::Impossible(message) => (true, message),
+        Fault::NotYet(message) => (false, message),
     };
     if let Some(next) = not_started(seen, message.clone(), is_permanent, world.now()) {
         return set_state(world, subject, next).await;

@@ -9,6 +9,7 @@ use havre_build::builder::BuildError;
 use havre_build::context::{ContextWriter, context_path};
 use havre_core::build::ignore::Ignore;
 use havre_core::build::test::TestSpec;
+use havre_core::database::spec::DatabaseSpec;
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
 use havre_core::pipeline::{Pipeline, Stage, State, Untouched};
@@ -159,7 +160,7 @@ async fn check_out(
 ) -> Result<(), CheckoutError> {
     let head = read::head(world, &pipeline.project, &pipeline.commit).await?;
     let manifest = head.manifest.map_err(CheckoutError::Commit)?;
-    let specs = specs::of(world, pipeline, &manifest).await?;
+    let specs::Wanted { services: specs, databases } = specs::of(world, pipeline, &manifest).await?;
     let mut left = untouched::find(world, pipeline, (&manifest, specs.as_slice())).await?;
     let mut prepared = Vec::new();
     for spec in specs {
@@ -174,7 +175,7 @@ async fn check_out(
     let (row, at, build_dir) = (pipeline.clone(), world.now(), world.settings.build_dir.clone());
     let by = pipeline.cause.actor().clone();
     let stored = world.store.write(at, by, move |tx| {
-        let to = record(tx, &row, prepared, &build_dir)?;
+        let to = record(tx, &row, (prepared, databases), &build_dir)?;
         tx.set_pipeline_state(row.id, &row.state, to)
     });
     match stored.await {
@@ -191,10 +192,13 @@ async fn check_out(
 fn record(
     tx: &mut Tx<'_>,
     pipeline: &Pipeline,
-    prepared: Vec<Prepared>,
+    (prepared, databases): (Vec<Prepared>, Vec<DatabaseSpec>),
     build_dir: &Path,
 ) -> Result<State, StoreError> {
     let environment = tx.ensure_environment(pipeline.project.clone(), pipeline.environment.clone())?;
+    for spec in &databases {
+        tx.apply_database(environment.id, spec)?;
+    }
     let specs = prepared.iter().map(|one| one.spec.clone()).collect();
     let applied = tx.apply_services(environment.id, specs)?;
     let (mut untouched, mut has_builds, mut has_tests) = (Vec::new(), false, false);

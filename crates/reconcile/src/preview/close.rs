@@ -56,9 +56,9 @@ pub(super) async fn finish(world: &World, preview: Preview) -> Result<(), Pipeli
 
 /// What is still there of a preview.
 enum Left {
-    /// Services; they have been asked to go.
+    /// Services or databases; they have been asked to go.
     Services,
-    /// An environment without services.
+    /// An environment without either.
     Environment(EnvironmentId),
     Nothing,
 }
@@ -73,11 +73,15 @@ fn take_down(tx: &mut Tx<'_>, preview: &Preview) -> Result<Left, StoreError> {
     }
     let Some(found) = tx.find_environment(&preview.project, &environment)? else { return Ok(Left::Nothing) };
     let services = tx.list_environment_services(found.id)?;
-    if services.is_empty() {
+    let databases = tx.list_environment_databases(found.id)?;
+    if services.is_empty() && databases.is_empty() {
         return Ok(Left::Environment(found.id));
     }
     for service in services {
         tx.request_destroy(service.id, at)?;
+    }
+    for database in databases {
+        tx.request_database_destroy(database.id, at)?;
     }
     Ok(Left::Services)
 }

@@ -4,6 +4,8 @@
 
 mod build;
 mod certificate;
+mod database;
+mod database_restart;
 mod deploy;
 mod failure;
 mod fetch;

@@ -545,6 +545,7 @@ pub(crate) fn work(tag: &str) -> TaskWork {
         checks: Vec::new(),
         command: None,
         release_command: None,
+        uses: Vec::new(),
         env: BTreeMap::new(),
         secrets: Default::default(),
         replicas: 2,

@@ -6,6 +6,7 @@ mod build;
 mod build_secret;
 mod certificate;
 mod crash;
+mod database;
 mod deployment;
 mod edge;
 mod environment;

@@ -5,14 +5,14 @@ use axum::Json;
 use axum::extract::State;
 use havre_api::environment::{Action, ApplyRequest, ApplyResponse};
 use havre_api::error::ErrorBody;
-use havre_store::Tx;
+use havre_store::{Tx, View};
 
 use crate::access::gate::Caller;
 use crate::environment::{change, rule};
 use crate::error::Refusal;
 use crate::extract::{EnvironmentPath, Input};
 use crate::state::AppState;
-use crate::transaction;
+use crate::{database, transaction};
 
 /// Apply the configuration of a whole environment, atomically.
 #[utoipa::path(put, path = "/v1/projects/{project}/environments/{environment}", tag = "environment",
@@ -30,18 +30,24 @@ pub(crate) async fn apply(
     path: EnvironmentPath,
     Input(request): Input<ApplyRequest>,
 ) -> Result<Json<ApplyResponse>, Refusal> {
-    rule::check(&request.services)?;
+    rule::check(&request)?;
     rule::check_name(&path.environment)?;
     if request.dry_run {
-        let changes =
-            transaction::read(&state, move |view| change::list(view, &path, &request).map(|c| (c, request)));
-        let (changes, request) = changes.await?;
-        let warnings = rule::warnings(&request, &changes);
-        return Ok(Json(ApplyResponse { dry_run: true, changes, warnings }));
+        let answer = transaction::read(&state, move |view| plan(view, &path, &request)).await?;
+        return Ok(Json(answer));
     }
     let at = state.now();
     let answer = transaction::write(&state, actor, move |tx| write(tx, &path, request, at)).await?;
     Ok(Json(answer))
+}
+
+/// What would change.
+fn plan(view: &View<'_>, path: &EnvironmentPath, request: &ApplyRequest) -> Result<ApplyResponse, Refusal> {
+    let changes = change::list(view, path, request)?;
+    let databases = database::change::list(view, path, request)?;
+    let mut warnings = rule::warnings(request, &changes);
+    warnings.extend(database::change::warnings(&databases));
+    Ok(ApplyResponse { dry_run: true, changes, databases, warnings })
 }
 
 fn write(
@@ -50,8 +56,7 @@ fn write(
     request: ApplyRequest,
     at: havre_core::time::Timestamp,
 ) -> Result<ApplyResponse, Refusal> {
-    let mut changes = change::list(tx, path, &request)?;
-    let warnings = rule::warnings(&request, &changes);
+    let ApplyResponse { mut changes, databases, warnings, .. } = plan(tx, path, &request)?;
     let environment = tx.ensure_environment(path.project.clone(), path.environment.clone())?;
     // Destroyed ones first: they free their routes for the others.
     for service in tx.list_environment_services(environment.id)? {
@@ -62,10 +67,13 @@ fn write(
             tx.request_destroy(service.id, at)?;
         }
     }
+    for spec in &request.databases {
+        tx.apply_database(environment.id, spec)?;
+    }
     for (service, _) in tx.apply_services(environment.id, request.services)? {
         if let Some(change) = changes.iter_mut().find(|change| change.service == service.place.service) {
             change.revision = Some(service.revision);
         }
     }
-    Ok(ApplyResponse { dry_run: false, changes, warnings })
+    Ok(ApplyResponse { dry_run: false, changes, databases, warnings })
 }

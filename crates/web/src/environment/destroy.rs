@@ -3,8 +3,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use havre_api::environment::{DestroyQuery, DestroyResponse};
+use havre_api::database::DestroyedDatabase;
+use havre_api::environment::{DestroyQuery, DestroyResponse, DestroyedService};
 use havre_api::error::ErrorBody;
+use havre_core::id::EnvironmentId;
+use havre_store::View;
 use http::StatusCode;
 
 use crate::access::gate::Caller;
@@ -12,7 +15,7 @@ use crate::error::Refusal;
 use crate::extract::{EnvironmentPath, Params};
 use crate::service::destroy;
 use crate::state::AppState;
-use crate::{lookup, transaction};
+use crate::{database, lookup, transaction};
 
 /// Destroy an environment with all its services and their data.
 #[utoipa::path(delete, path = "/v1/projects/{project}/environments/{environment}", tag = "environment",
@@ -33,27 +36,43 @@ pub(crate) async fn destroy(
     if query.dry_run {
         let services = transaction::read(&state, move |view| {
             let environment = lookup::environment(view, &path.project, &path.environment)?;
-            let services = view.list_environment_services(environment.id)?;
-            services.iter().map(|service| destroy::list(view, service)).collect::<Result<Vec<_>, _>>()
+            list(view, environment.id)
         });
-        let services = services.await?;
-        return Ok((StatusCode::OK, Json(DestroyResponse { dry_run: true, services })));
+        let (services, databases) = services.await?;
+        return Ok((StatusCode::OK, Json(DestroyResponse { dry_run: true, services, databases })));
     }
     destroy::check_confirmed(&query, path.environment.as_str())?;
     let at = state.now();
     let services = transaction::write(&state, actor, move |tx| {
         let environment = lookup::environment(tx, &path.project, &path.environment)?;
+        let gone = list(tx, environment.id)?;
         let services = tx.list_environment_services(environment.id)?;
-        if services.is_empty() {
+        let databases = tx.list_environment_databases(environment.id)?;
+        if services.is_empty() && databases.is_empty() {
             // Nothing is left for a loop to take down.
             tx.remove_environment(environment.id)?;
         }
-        let mut gone = Vec::new();
         for service in &services {
-            gone.push(destroy::list(tx, service)?);
             tx.request_destroy(service.id, at)?;
+        }
+        // They stay until the services that use them are gone.
+        for row in &databases {
+            tx.request_database_destroy(row.id, at)?;
         }
         Ok(gone)
     });
-    Ok((StatusCode::ACCEPTED, Json(DestroyResponse { dry_run: false, services: services.await? })))
+    let (services, databases) = services.await?;
+    Ok((StatusCode::ACCEPTED, Json(DestroyResponse { dry_run: false, services, databases })))
+}
+
+/// What goes with an environment.
+fn list(
+    view: &View<'_>,
+    id: EnvironmentId,
+) -> Result<(Vec<DestroyedService>, Vec<DestroyedDatabase>), Refusal> {
+    let services = view.list_environment_services(id)?;
+    let services = services.iter().map(|service| destroy::list(view, service)).collect::<Result<_, _>>()?;
+    let rows = view.list_environment_databases(id)?;
+    let databases = rows.iter().map(|row| database::destroy::list(view, row)).collect::<Result<_, _>>()?;
+    Ok((services, databases))
 }

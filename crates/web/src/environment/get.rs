@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::extract::EnvironmentPath;
 use crate::service::status::{self, Edges};
 use crate::state::AppState;
-use crate::{lookup, transaction};
+use crate::{database, lookup, transaction};
 
 /// State of a whole environment.
 #[utoipa::path(get, path = "/v1/projects/{project}/environments/{environment}", tag = "environment",
@@ -32,7 +32,10 @@ pub(crate) async fn get(
             .into_iter()
             .map(|service| status::derive(view, service, &edges))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(EnvironmentStatus { project: path.project, environment: path.environment, services })
+        let rows = view.list_environment_databases(environment.id)?.into_iter();
+        let databases = rows.map(|row| database::wire(view, row)).collect::<Result<Vec<_>, _>>()?;
+        let (project, environment) = (path.project, path.environment);
+        Ok(EnvironmentStatus { project, environment, services, databases })
     });
     Ok(Json(answer.await?))
 }

@@ -9,6 +9,7 @@ use havre_core::job::spec::{JOBS_MAX, JobSpec, KEEP_MAX, RETRIES_MAX, TIMEOUT_MA
 use havre_core::name::{EnvironmentName, JobName};
 use havre_core::service::spec::{SPEC_VERSION, ServiceSpec, TaskWork, Work, defaults};
 
+use crate::database;
 use crate::error::{Code, Refusal};
 
 /// Most services of one environment; with every limit of one service this bounds what an apply may cost.
@@ -27,8 +28,9 @@ pub(crate) fn check_name(environment: &EnvironmentName) -> Result<(), Refusal> {
 }
 
 /// Refuses specifications that break a rule; names every broken one.
-pub(crate) fn check(services: &[ServiceSpec]) -> Result<(), Refusal> {
-    let mut broken = Vec::new();
+pub(crate) fn check(request: &ApplyRequest) -> Result<(), Refusal> {
+    let services = request.services.as_slice();
+    let mut broken = database::change::broken(request);
     if services.len() > SERVICES_MAX {
         broken.push(format!("{} services are too many: at most {SERVICES_MAX}", services.len()));
     }

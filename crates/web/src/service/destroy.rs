@@ -32,7 +32,10 @@ pub(crate) async fn destroy(
 ) -> Result<(StatusCode, Json<DestroyResponse>), Refusal> {
     if query.dry_run {
         let gone = transaction::read(&state, move |view| list(view, &lookup::service(view, &place)?)).await?;
-        return Ok((StatusCode::OK, Json(DestroyResponse { dry_run: true, services: vec![gone] })));
+        return Ok((
+            StatusCode::OK,
+            Json(DestroyResponse { dry_run: true, services: vec![gone], databases: Vec::new() }),
+        ));
     }
     check_confirmed(&query, place.service.as_str())?;
     let at = state.now();
@@ -43,7 +46,8 @@ pub(crate) async fn destroy(
         Ok(gone)
     });
     let services = vec![gone.await?];
-    Ok((StatusCode::ACCEPTED, Json(DestroyResponse { dry_run: false, services })))
+    let answer = DestroyResponse { dry_run: false, services, databases: Vec::new() };
+    Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
 /// What goes with a service.

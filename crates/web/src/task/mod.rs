@@ -5,4 +5,4 @@ pub mod logs;
 pub mod run;
 pub mod streams;
 
-mod session;
+pub(crate) mod session;

@@ -23,7 +23,7 @@ const UNANSWERED_MAX: u32 = 3;
 const LAST_FRAMES: Duration = Duration::from_secs(5);
 
 /// Answers the upgrade, reads the request from the first frame, starts the command and carries its bytes.
-pub(super) fn upgrade<Q, F>(
+pub(crate) fn upgrade<Q, F>(
     state: AppState,
     upgrade: WebSocketUpgrade,
     start: impl FnOnce(AppState, Q) -> F + Send + 'static,

@@ -4,9 +4,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, TerminalSize};
-use havre_core::id::{JobRunId, ServiceId, TaskId};
+use havre_core::id::{DatabaseId, JobRunId, ServiceId, TaskId};
 use tokio::sync::mpsc;
 
 use crate::error::{Code, Refusal};
@@ -32,6 +33,21 @@ pub trait TaskStreams: Send + Sync + 'static {
         follow: bool,
     ) -> Result<BoxStream<'static, Result<JobLogEntry, TaskStreamError>>, TaskStreamError>;
 
+    /// Lines of the present task of a database, the last `tail` of them; with `follow` until it ends.
+    async fn database_logs(
+        &self,
+        database: DatabaseId,
+        tail: u32,
+        follow: bool,
+    ) -> Result<BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>, TaskStreamError>;
+
+    /// The client of the server of a database, inside its present task.
+    async fn console(
+        &self,
+        database: DatabaseId,
+        request: ConsoleRequest,
+    ) -> Result<ExecSession, TaskStreamError>;
+
     /// A command in a one-off task of its own, removed when it ends or when the session is dropped.
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError>;
 }
@@ -39,7 +55,7 @@ pub trait TaskStreams: Send + Sync + 'static {
 /// A running command. Dropping both ends asks for its end.
 #[derive(Debug)]
 pub struct ExecSession {
-    /// The task it runs in; `None` for a one-off task.
+    /// The task it runs in; `None` for a one-off task and for a database.
     pub task: Option<TaskId>,
     /// To the command. A full queue makes the client wait.
     pub input: mpsc::Sender<ExecInput>,

@@ -4,6 +4,7 @@ mod access;
 mod build;
 mod build_secret;
 mod certificate;
+mod database;
 mod deployment;
 mod destroy;
 mod edge;

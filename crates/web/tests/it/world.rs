@@ -11,12 +11,13 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
 use havre_core::artifact::Artifact;
 use havre_core::deployment::{Deployment, Kind, state::State};
 use havre_core::event::Actor;
-use havre_core::id::{BuildId, JobRunId, ServiceId};
+use havre_core::id::{BuildId, DatabaseId, JobRunId, ServiceId};
 use havre_core::release::Release;
 use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
@@ -400,7 +401,12 @@ pub(crate) struct FakeStreams {
     pub(crate) sessions: Mutex<VecDeque<Result<ExecSession, TaskStreamError>>>,
     pub(crate) asked_for_jobs: Mutex<Vec<String>>,
     pub(crate) job_logs: Mutex<VecDeque<JobLogAnswer>>,
+    pub(crate) asked_for_databases: Mutex<Vec<String>>,
+    pub(crate) database_logs: Mutex<VecDeque<DatabaseLogAnswer>>,
 }
+
+pub(crate) type DatabaseLogAnswer =
+    Result<BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>, TaskStreamError>;
 
 pub(crate) type JobLogAnswer =
     Result<BoxStream<'static, Result<JobLogEntry, TaskStreamError>>, TaskStreamError>;
@@ -427,6 +433,22 @@ impl TaskStreams for FakeStreams {
 
     async fn exec(&self, service: ServiceId, request: ExecRequest) -> Result<ExecSession, TaskStreamError> {
         self.note(service, format!("exec {}", serde_json::to_string(&request).expect("is JSON")));
+        self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn database_logs(&self, database: DatabaseId, tail: u32, follow: bool) -> DatabaseLogAnswer {
+        let asked = format!("{database} tail={tail} follow={follow}");
+        self.asked_for_databases.lock().expect("no holder panics").push(asked);
+        self.database_logs.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn console(
+        &self,
+        database: DatabaseId,
+        request: ConsoleRequest,
+    ) -> Result<ExecSession, TaskStreamError> {
+        let asked = format!("{database} {}", serde_json::to_string(&request).expect("is JSON"));
+        self.asked_for_databases.lock().expect("no holder panics").push(asked);
         self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
     }
 

@@ -44,6 +44,13 @@ pub(crate) fn need_image() {
     }
 }
 
+/// The same for an image that only some of them need.
+pub(crate) fn need(image: &str) {
+    if let Err(error) = docker(&["image", "inspect", "--format", "{{.Id}}", image]) {
+        panic!("this test needs the image {image}: run script/e2e, which makes it ({error})");
+    }
+}
+
 /// Docker's filter for what belongs to an installation.
 pub(crate) fn label(installation: &str) -> String {
     format!("label=dev.havre.installation={installation}")
@@ -106,7 +113,7 @@ pub(crate) struct Moment {
     pub(crate) what: String,
     /// Name of the container.
     pub(crate) container: String,
-    /// Why it exists: `task`, `release-command`, `one-off`, `job` or `test`.
+    /// Why it exists: `task`, `release-command`, `one-off`, `job`, `test` or `database`.
     pub(crate) purpose: String,
 }
 

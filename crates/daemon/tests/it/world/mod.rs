@@ -139,7 +139,12 @@ impl World {
 
     /// Makes `spec` the configuration of the service and asks for a deployment of its image.
     pub(crate) async fn begin(&self, spec: &ServiceSpec) -> BuildId {
-        let request = ApplyRequest { services: vec![spec.clone()], dry_run: false, prune: false };
+        let request = ApplyRequest {
+            services: vec![spec.clone()],
+            databases: Vec::new(),
+            dry_run: false,
+            prune: false,
+        };
         let _: ApplyResponse = self.api.send(Method::PUT, ENVIRONMENT, &request).await;
         let accepted: BuildAccepted = self.api.send(Method::POST, &format!("{SERVICE}/builds"), &()).await;
         accepted.build.id
@@ -287,7 +292,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
 fn start_ids_at(store: &Path, first: i64) {
     let store = rusqlite::Connection::open(store).expect("the store is there");
     store.busy_timeout(Duration::from_secs(5)).expect("a timeout");
-    for table in ["environments", "services", "releases", "tasks", "deployments", "job_runs"] {
+    for table in ["environments", "services", "releases", "tasks", "deployments", "job_runs", "databases"] {
         let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
         store.execute(sql, (table, first)).expect("ids can start elsewhere");
     }

@@ -50,6 +50,7 @@ pub(crate) fn faults(behaviour: &str, version: &str) -> ServiceSpec {
         release_command: None,
         env,
         secrets: Default::default(),
+        uses: Vec::new(),
         replicas: 1,
         memory: ByteSize::mebibytes(256),
         cpus: defaults::CPUS,

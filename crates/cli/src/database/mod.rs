@@ -1,0 +1,17 @@
+//! Databases: what runs, what it waits for, a client inside, new passwords, and taking one away. Tests at the end of the files.
+
+pub(crate) mod console;
+pub(crate) mod destroy;
+pub(crate) mod info;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod rotate;
+
+use havre_core::name::DatabaseName;
+
+use crate::invocation::Scope;
+
+/// Path of something of a database; `rest` is empty or begins with a slash.
+pub(crate) fn path(scope: &Scope, database: &DatabaseName, rest: &str) -> String {
+    format!("{}/databases/{database}{rest}", scope.path())
+}

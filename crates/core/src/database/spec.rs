@@ -1,0 +1,213 @@
+//! What a user says about one database, defaults included. `havre.toml` is turned into it by `havre_manifest`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::ImageRef;
+use crate::database::setting::{SettingName, SettingValue};
+use crate::name::DatabaseName;
+use crate::quantity::{ByteSize, Cpus, Span};
+
+/// Memory of a PostgreSQL server, when nothing is said.
+pub const POSTGRES_MEMORY: ByteSize = ByteSize::mebibytes(512);
+/// Least memory of one: with less it does not start with its own defaults.
+pub const POSTGRES_MEMORY_MIN: ByteSize = ByteSize::mebibytes(128);
+/// Memory of a Redis or Valkey server, when nothing is said.
+pub const REDIS_MEMORY: ByteSize = ByteSize::mebibytes(128);
+/// Least memory of one.
+pub const REDIS_MEMORY_MIN: ByteSize = ByteSize::mebibytes(32);
+/// Processor time, when nothing is said.
+pub const CPUS: Cpus = Cpus::millis(1000);
+/// Most processes: one for each connection to PostgreSQL, and room.
+pub const PIDS: u32 = 4096;
+/// Most databases of one environment.
+pub const DATABASES_MAX: usize = 50;
+/// Wait between the stop signal and SIGKILL: what was committed is safe either way, but a server that was killed reads its log again
+/// when it starts.
+pub const STOP_GRACE: Span = Span::seconds(60);
+
+/// Which server a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis.
+    Redis,
+    /// Valkey.
+    Valkey,
+}
+
+impl Kind {
+    /// As it stands in `havre.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Valkey => "valkey",
+        }
+    }
+
+    /// Port it listens on.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Postgres => 5432,
+            Self::Redis | Self::Valkey => 6379,
+        }
+    }
+
+    /// Major versions Havre knows, the one that is taken when nothing is said last.
+    pub const fn versions(self) -> &'static [u8] {
+        match self {
+            Self::Postgres => &[14, 15, 16, 17, 18],
+            Self::Redis => &[7],
+            Self::Valkey => &[8],
+        }
+    }
+
+    /// Least memory.
+    pub const fn memory_min(self) -> ByteSize {
+        match self {
+            Self::Postgres => POSTGRES_MEMORY_MIN,
+            Self::Redis | Self::Valkey => REDIS_MEMORY_MIN,
+        }
+    }
+
+    /// Memory, when nothing is said.
+    pub const fn memory_default(self) -> ByteSize {
+        match self {
+            Self::Postgres => POSTGRES_MEMORY,
+            Self::Redis | Self::Valkey => REDIS_MEMORY,
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Everything the user said about one database, defaults included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSpec {
+    /// Its name: that of its PostgreSQL database as well.
+    pub name: DatabaseName,
+    /// Which server it is; never changes.
+    pub engine: Kind,
+    /// Its major version; never changes by itself.
+    pub version: u8,
+    /// In place of the official image; its contract is that of the official one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRef>,
+    /// Most memory; settings are derived from it.
+    pub memory: ByteSize,
+    /// Most processor time.
+    pub cpus: Cpus,
+    /// What Redis or Valkey writes to its disk; PostgreSQL always writes everything.
+    #[serde(default, skip_serializing_if = "Persistence::is_default")]
+    pub persistence: Persistence,
+    /// In place of what is derived, and beside it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<SettingName, SettingValue>,
+}
+
+/// What Redis or Valkey writes to its disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Persistence {
+    /// Every write, synced each second: at most a second is lost.
+    #[default]
+    Aof,
+    /// Everything now and then: minutes may be lost.
+    Rdb,
+    /// Nothing: all is lost whenever it stops.
+    None,
+}
+
+impl Persistence {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl DatabaseSpec {
+    /// The image it runs: the one that was named, else the official one of its version.
+    pub fn reference(&self) -> ImageRef {
+        if let Some(image) = &self.image {
+            return image.clone();
+        }
+        let version = self.version;
+        let text = match self.engine {
+            Kind::Postgres => format!("postgres:{version}"),
+            Kind::Redis => format!("redis:{version}"),
+            Kind::Valkey => format!("valkey/valkey:{version}"),
+        };
+        text.parse().expect("a name and a number are a reference")
+    }
+
+    /// What is wrong with it, for people; empty when nothing is. Names and quantities are parsed types already.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.engine.versions().contains(&self.version) {
+            let known: Vec<String> = self.engine.versions().iter().map(ToString::to_string).collect();
+            problems.push(format!(
+                "{} {} is not known here; versions are: {}",
+                self.engine,
+                self.version,
+                known.join(", ")
+            ));
+        }
+        if self.memory < self.engine.memory_min() {
+            problems.push(format!("{} needs at least {} of memory", self.engine, self.engine.memory_min()));
+        }
+        if self.engine == Kind::Postgres && self.persistence != Persistence::default() {
+            problems.push("persistence is for redis and valkey: postgres always keeps everything".to_owned());
+        }
+        for name in self.settings.keys().filter(|name| !name.is_of(self.engine)) {
+            problems.push(format!("`{name}` is not a setting of {} that may be set", self.engine));
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(engine: &str, version: u8) -> DatabaseSpec {
+        let json = serde_json::json!({"name": "db", "engine": engine, "version": version, "memory": "512MB",
+            "cpus": "1"});
+        serde_json::from_value(json).expect("is a specification")
+    }
+
+    #[test]
+    fn images_are_the_official_ones() {
+        let names: Vec<String> = [("postgres", 16), ("redis", 7), ("valkey", 8)]
+            .map(|(engine, version)| spec(engine, version).reference().to_string())
+            .into();
+        assert_eq!(names, ["postgres:16", "redis:7", "valkey/valkey:8"]);
+        let own = DatabaseSpec { image: Some("team/pg:16-gis".parse().unwrap()), ..spec("postgres", 16) };
+        assert_eq!(own.reference().as_str(), "team/pg:16-gis");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert_eq!(spec("postgres", 18).problems(), Vec::<String>::new());
+        let mut wrong = spec("postgres", 13);
+        wrong.memory = ByteSize::mebibytes(64);
+        wrong.persistence = Persistence::None;
+        wrong.settings.insert("maxmemory-policy".parse().unwrap(), "allkeys-lru".parse().unwrap());
+        assert_eq!(
+            wrong.problems(),
+            [
+                "postgres 13 is not known here; versions are: 14, 15, 16, 17, 18",
+                "postgres needs at least 128MB of memory",
+                "persistence is for redis and valkey: postgres always keeps everything",
+                "`maxmemory-policy` is not a setting of postgres that may be set",
+            ]
+        );
+    }
+}

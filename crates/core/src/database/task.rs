@@ -1,0 +1,140 @@
+//! The container of a database, completely described: on the private network of its environment and on no other, with its own volume, without
+//! a published port. Tests at the end of the file.
+
+use std::collections::BTreeMap;
+
+use crate::database::role::{Login, SUPERUSER};
+use crate::database::spec::{Kind, PIDS, STOP_GRACE};
+use crate::database::{Database, Image, tuning};
+use crate::id::{DatabaseId, ServiceId};
+use crate::name::{AbsolutePath, EnvKey};
+use crate::route::settings::auth::SecretDigest;
+use crate::secret::Secret;
+use crate::service::Place;
+use crate::service::spec::StopSignal;
+use crate::task::spec::{NO_RELEASE, Purpose, TaskSpec};
+
+/// Whose a task is that belongs to a database. No service has this id.
+pub const NO_SERVICE: ServiceId = ServiceId::new(0);
+
+/// Name of the superuser's password inside the task, for clients of Redis that somebody starts there.
+const REDIS_AUTH: [&str; 2] = ["REDISCLI_AUTH", "VALKEYCLI_AUTH"];
+
+/// How the superuser proves who it is.
+#[derive(Debug, Clone)]
+pub struct Superuser {
+    /// Its password, one of ours.
+    pub password: Secret,
+    /// SHA-256 of it.
+    pub digest: SecretDigest,
+}
+
+/// Container name of a task of a database: the two numbers alone make it unique for ever.
+pub fn database_container(place: &Place, database: DatabaseId, task: u32) -> String {
+    format!("havre-{database}-{task}-{}-{}-{}", place.service, place.environment, place.project)
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
+}
+
+/// Engine's name of the volume of a database.
+pub fn database_volume(database: DatabaseId) -> String {
+    format!("havre-{database}-data")
+}
+
+/// Where the volume is in the task. The parent of the data, so that those of two versions can lie beside each other.
+pub fn volume_path(engine: Kind) -> AbsolutePath {
+    let path = match engine {
+        Kind::Postgres => "/var/lib/postgresql",
+        Kind::Redis | Kind::Valkey => "/data",
+    };
+    path.parse().expect("our own paths are valid")
+}
+
+/// Describes the container of the present task of a database.
+pub fn derive_database(
+    database: &Database,
+    image: &Image,
+    superuser: &Superuser,
+    logins: &[Login],
+) -> TaskSpec {
+    let (spec, place) = (&database.spec, database.place());
+    let stop_signal = match spec.engine {
+        // Asks for a fast shutdown; SIGTERM would wait for every client to leave.
+        Kind::Postgres => StopSignal::Sigint,
+        Kind::Redis | Kind::Valkey => StopSignal::Sigterm,
+    };
+    TaskSpec {
+        name: database_container(&place, database.id, database.task),
+        place,
+        service: NO_SERVICE,
+        environment: database.environment,
+        release: NO_RELEASE,
+        purpose: Purpose::Database { database: database.id, task: database.task },
+        image: image.id.clone(),
+        command: Some(tuning::command(spec, &superuser.digest, logins)),
+        env: env(database, superuser),
+        edge_address: None,
+        memory: spec.memory,
+        cpus: spec.cpus,
+        pids: PIDS,
+        volumes: vec![(database_volume(database.id), volume_path(spec.engine))],
+        stop_signal,
+        stop_grace: STOP_GRACE,
+    }
+}
+
+/// The contract of the official images.
+fn env(database: &Database, superuser: &Superuser) -> BTreeMap<EnvKey, String> {
+    let password = superuser.password.expose_text().unwrap_or_default().to_owned();
+    let spec = &database.spec;
+    let pairs = match spec.engine {
+        Kind::Postgres => vec![
+            ("POSTGRES_USER", SUPERUSER.to_owned()),
+            ("POSTGRES_PASSWORD", password),
+            ("POSTGRES_DB", spec.name.to_string()),
+            ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
+        ],
+        Kind::Redis | Kind::Valkey => REDIS_AUTH.map(|name| (name, password.clone())).into(),
+    };
+    let key = |name: &str| name.parse().expect("our own names are valid");
+    pairs.into_iter().map(|(name, value)| (key(name), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_postgres() {
+        let database: Database = serde_json::from_value(serde_json::json!({
+            "id": "m3", "environment": "e1", "project": "shop", "environment_name": "production",
+            "spec": {"name": "db", "engine": "postgres", "version": 16, "memory": "512MB", "cpus": "1"},
+            "revision": 1, "started_revision": 1, "task": 2, "image": null, "ready_at": null,
+            "state": {"state": "starting", "since": "2026-11-24T10:00:00.000Z", "failures": 0},
+            "created_at": "2026-11-24T10:00:00.000Z",
+        }))
+        .unwrap();
+        let image = Image { id: "a".repeat(64).parse().unwrap(), pull: None };
+        let superuser = Superuser { password: Secret::from("s3cret"), digest: SecretDigest::new([1; 32]) };
+        let spec = derive_database(&database, &image, &superuser, &[]);
+        assert_eq!(spec.name, "havre-m3-2-db-production-shop");
+        assert_eq!(spec.edge_address, None);
+        assert_eq!(spec.private_network().as_deref(), Some("havre-e1"));
+        assert_eq!(spec.volumes[0].0, "havre-m3-data");
+        let env: Vec<String> = spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            env,
+            [
+                "PGDATA=/var/lib/postgresql/16/docker",
+                "POSTGRES_DB=db",
+                "POSTGRES_PASSWORD=s3cret",
+                "POSTGRES_USER=postgres",
+            ]
+        );
+        let words = spec.command.unwrap();
+        assert!(!words.words().iter().any(|word| word.contains("s3cret")), "arguments are seen by everybody");
+    }
+}

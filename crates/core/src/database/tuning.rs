@@ -1,0 +1,215 @@
+//! Settings derived from what a database is given, and the command its server is started with. No password stands in it: an argument is seen by
+//! everybody on the machine. Tests at the end of the file.
+//!
+//! PostgreSQL: a quarter of the memory for `shared_buffers` and three quarters as `effective_cache_size` are what its own documentation
+//! advises (Resource Consumption, Query Planning); the rest is shared out so that all connections sorting at once stay inside the limit,
+//! beyond which the kernel would end the whole server. Redis and Valkey: a quarter of the memory stays free, for writes while a snapshot is
+//! taken (Redis administration, memory); a full one refuses writes and never drops what somebody has stored (`noeviction`).
+
+use std::collections::BTreeMap;
+
+use crate::database::role::{Login, redis_rules, redis_superuser_rules};
+use crate::database::spec::{DatabaseSpec, Kind, Persistence};
+use crate::quantity::ByteSize;
+use crate::route::settings::auth::SecretDigest;
+use crate::service::spec::Argv;
+
+/// Connections to PostgreSQL, when nothing is said; its own default.
+const CONNECTIONS: u64 = 100;
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// Settings of a PostgreSQL server: those that are derived, and those of the user in their place.
+pub fn postgres_settings(spec: &DatabaseSpec) -> BTreeMap<&'static str, String> {
+    let memory = spec.memory.as_bytes();
+    let said = |name: &str| {
+        let found = spec.settings.iter().find(|(known, _)| known.as_str() == name);
+        found.and_then(|(_, value)| value.as_str().parse::<u64>().ok())
+    };
+    let connections = said("max_connections").unwrap_or(CONNECTIONS).max(1);
+    let shared = memory / 4;
+    // Half of what is left: a query may sort more than once, and the kernel's cache wants its part.
+    let each = (memory - shared) / 2 / connections;
+    let max_wal = (memory * 2).clamp(512 * MIB, 4096 * MIB);
+    let mut settings = BTreeMap::from([
+        ("listen_addresses", "*".to_owned()),
+        ("password_encryption", "scram-sha-256".to_owned()),
+        ("max_connections", connections.to_string()),
+        ("shared_buffers", kilobytes(shared)),
+        ("effective_cache_size", kilobytes(memory / 4 * 3)),
+        ("maintenance_work_mem", kilobytes((memory / 16).clamp(16 * MIB, 2048 * MIB))),
+        ("work_mem", kilobytes(each.clamp(MIB, 64 * MIB))),
+        ("min_wal_size", kilobytes(max_wal / 4)),
+        ("max_wal_size", kilobytes(max_wal)),
+        ("wal_compression", "on".to_owned()),
+        ("checkpoint_completion_target", "0.9".to_owned()),
+        // Servers of our users have solid-state disks: a page here or there costs nearly the same.
+        ("random_page_cost", "1.1".to_owned()),
+        ("log_min_duration_statement", "1000".to_owned()),
+        ("log_lock_waits", "on".to_owned()),
+    ]);
+    settings.extend(spec.settings.iter().map(|(name, value)| (name.as_str(), value.as_str().to_owned())));
+    settings
+}
+
+/// Settings of a Redis or Valkey server, each with its words.
+pub fn redis_settings(spec: &DatabaseSpec) -> BTreeMap<&'static str, Vec<String>> {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<String>>();
+    let (appendonly, save) = match spec.persistence {
+        Persistence::Aof => ("yes", Vec::new()),
+        Persistence::Rdb => ("no", words("3600 1 300 100 60 10000")),
+        Persistence::None => ("no", Vec::new()),
+    };
+    let mut settings = BTreeMap::from([
+        ("dir", words("/data")),
+        ("maxmemory", words(&(spec.memory.as_bytes() / 4 * 3).to_string())),
+        ("maxmemory-policy", words("noeviction")),
+        ("appendonly", words(appendonly)),
+        // An empty word says that nothing is to be saved.
+        ("save", if save.is_empty() { vec![String::new()] } else { save }),
+    ]);
+    settings
+        .extend(spec.settings.iter().map(|(name, value)| (name.as_str(), vec![value.as_str().to_owned()])));
+    settings
+}
+
+/// The command of a server. Redis and Valkey know whom to let in from its first moment: by hashes of passwords with 256 random bits, from which
+/// nobody finds the password.
+pub fn command(spec: &DatabaseSpec, superuser: &SecretDigest, logins: &[Login]) -> Argv {
+    let words = match spec.engine {
+        Kind::Postgres => {
+            let mut words = vec!["postgres".to_owned()];
+            for (name, value) in postgres_settings(spec) {
+                words.extend(["-c".to_owned(), format!("{name}={value}")]);
+            }
+            words
+        }
+        Kind::Redis => redis_words("redis-server", spec, superuser, logins),
+        Kind::Valkey => redis_words("valkey-server", spec, superuser, logins),
+    };
+    Argv::try_from(words)
+        .expect("settings and roles of one environment are far fewer than a command may have")
+}
+
+fn redis_words(
+    program: &str,
+    spec: &DatabaseSpec,
+    superuser: &SecretDigest,
+    logins: &[Login],
+) -> Vec<String> {
+    let mut words = vec![program.to_owned()];
+    for (name, values) in redis_settings(spec) {
+        words.push(format!("--{name}"));
+        words.extend(values);
+    }
+    // One word each, which the server reads as a line of its configuration: a command has at most 256 words.
+    words.push(format!("--user default {}", redis_superuser_rules(superuser)));
+    words.extend(logins.iter().map(|login| format!("--user {} {}", login.role, redis_rules(login))));
+    words
+}
+
+/// PostgreSQL reads whole kilobytes.
+fn kilobytes(bytes: u64) -> String {
+    format!("{}kB", bytes / KIB)
+}
+
+/// Room for memory that processes of a server share, such as the workers of one query: beyond what Docker gives by itself.
+pub fn shared_memory(memory: ByteSize) -> ByteSize {
+    ByteSize::bytes((memory.as_bytes() / 4).max(64 * MIB))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(engine: &str, memory: &str, more: serde_json::Value) -> DatabaseSpec {
+        let mut json = serde_json::json!({"name": "db", "engine": engine, "version": 16, "memory": memory,
+            "cpus": "1"});
+        for (key, value) in more.as_object().expect("is a table") {
+            json[key] = value.clone();
+        }
+        serde_json::from_value(json).expect("is a specification")
+    }
+
+    fn line(spec: &DatabaseSpec, logins: &[Login]) -> String {
+        command(spec, &SecretDigest::new([1; 32]), logins).words().join(" ")
+    }
+
+    #[test]
+    fn postgres_by_its_memory() {
+        let half_a_gigabyte = spec("postgres", "512MB", serde_json::json!({}));
+        insta::assert_snapshot!(line(&half_a_gigabyte, &[]).replace(" -c ", "\n"), @r"
+        postgres
+        checkpoint_completion_target=0.9
+        effective_cache_size=393216kB
+        listen_addresses=*
+        log_lock_waits=on
+        log_min_duration_statement=1000
+        maintenance_work_mem=32768kB
+        max_connections=100
+        max_wal_size=1048576kB
+        min_wal_size=262144kB
+        password_encryption=scram-sha-256
+        random_page_cost=1.1
+        shared_buffers=131072kB
+        wal_compression=on
+        work_mem=1966kB
+        ");
+    }
+
+    #[test]
+    fn what_the_user_says_counts_and_the_rest_follows_from_it() {
+        let more =
+            serde_json::json!({"settings": {"max_connections": "400", "log_min_duration_statement": "-1"}});
+        let settings = postgres_settings(&spec("postgres", "4GB", more));
+        let of = |name: &str| settings[name].clone();
+        assert_eq!(of("max_connections"), "400");
+        assert_eq!(of("log_min_duration_statement"), "-1");
+        assert_eq!(of("work_mem"), "3932kB");
+        assert_eq!(of("maintenance_work_mem"), "262144kB");
+    }
+
+    #[test]
+    fn all_connections_sorting_at_once_stay_inside_of_the_memory() {
+        for (memory, connections) in [("512MB", 100_u64), ("1GB", 100), ("8GB", 200), ("64GB", 1000)] {
+            let more = serde_json::json!({"settings": {"max_connections": connections.to_string()}});
+            let spec = spec("postgres", memory, more);
+            let settings = postgres_settings(&spec);
+            let bytes = |name: &str| settings[name].trim_end_matches("kB").parse::<u64>().unwrap() * KIB;
+            let used = bytes("shared_buffers") + bytes("work_mem") * connections;
+            assert!(used <= spec.memory.as_bytes(), "{memory} with {connections}: {used}");
+        }
+    }
+
+    #[test]
+    fn redis_by_its_memory_and_persistence() {
+        let login = Login { role: "api_a".parse().unwrap(), digest: SecretDigest::new([2; 32]) };
+        let cache =
+            spec("redis", "128MB", serde_json::json!({"settings": {"maxmemory-policy": "allkeys-lru"}}));
+        assert_eq!(
+            line(&cache, &[login]),
+            format!(
+                "redis-server --appendonly yes --dir /data --maxmemory 100663296 --maxmemory-policy allkeys-lru --save  \
+                 --user default on #{} ~* &* +@all --user api_a on #{} ~* &* +@all -@admin +client|list",
+                "01".repeat(32),
+                "02".repeat(32)
+            )
+        );
+        let rdb = line(&spec("valkey", "128MB", serde_json::json!({"persistence": "rdb"})), &[]);
+        assert!(
+            rdb.starts_with("valkey-server --appendonly no ") && rdb.contains("--save 3600 1 300"),
+            "{rdb}"
+        );
+    }
+
+    #[test]
+    fn a_command_is_never_too_long() {
+        let login = |index: usize| Login {
+            role: format!("service-{index}_a").parse().unwrap(),
+            digest: SecretDigest::new([2; 32]),
+        };
+        // Every service of an environment, and again while their passwords are changed one after the other.
+        let logins: Vec<Login> = (0..201).map(login).collect();
+        assert!(line(&spec("redis", "128MB", serde_json::json!({})), &logins).len() < 32_768);
+    }
+}

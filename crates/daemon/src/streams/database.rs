@@ -1,0 +1,68 @@
+//! The log of the present task of a database, and the client of its server inside of it.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
+use havre_core::database::Database;
+use havre_core::database::role::SUPERUSER;
+use havre_core::database::spec::Kind;
+use havre_core::database::task::database_container;
+use havre_core::id::DatabaseId;
+use havre_core::service::spec::Argv;
+use havre_engine::exec::ExecSpec;
+use havre_engine::log::LogQuery;
+use havre_web::task::streams::{ExecSession, TaskStreamError};
+
+use crate::streams::{EngineStreams, logs, refuse, session, size, store_failed};
+
+type Entries = BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>;
+
+async fn read(streams: &EngineStreams, id: DatabaseId) -> Result<Database, TaskStreamError> {
+    streams.store.read(move |view| view.get_database(id)).await.map_err(store_failed)
+}
+
+fn container(database: &Database) -> String {
+    database_container(&database.place(), database.id, database.task)
+}
+
+/// Opens the stream of lines.
+pub(crate) async fn open(
+    streams: &EngineStreams,
+    id: DatabaseId,
+    tail: u32,
+    follow: bool,
+) -> Result<Entries, TaskStreamError> {
+    let database = read(streams, id).await?;
+    let task = database.task;
+    let query = LogQuery { since: None, tail: Some(tail), follow };
+    let lines = streams.engine.logs(&container(&database), query).await.map_err(refuse)?;
+    let entry = move |line: havre_engine::log::LogLine| DatabaseLogEntry {
+        at: line.at,
+        task,
+        stream: logs::source(line.stream),
+        line: line.line,
+    };
+    Ok(lines.map(move |line| line.map(&entry).map_err(refuse)).boxed())
+}
+
+/// Starts the client. It gets in without a password: inside of the task the superuser is trusted, or finds its password there.
+pub(crate) async fn console(
+    streams: &EngineStreams,
+    id: DatabaseId,
+    request: ConsoleRequest,
+) -> Result<ExecSession, TaskStreamError> {
+    let database = read(streams, id).await?;
+    let name = database.spec.name.to_string();
+    let words = match database.spec.engine {
+        Kind::Postgres => vec!["psql", "-U", SUPERUSER, "-d", name.as_str()],
+        Kind::Redis => vec!["redis-cli"],
+        Kind::Valkey => vec!["valkey-cli"],
+    };
+    let words: Vec<String> = words.into_iter().map(str::to_owned).chain(request.args).collect();
+    let argv = Argv::try_from(words).map_err(|error| TaskStreamError::NotRunning(error.to_string()))?;
+    let exec = ExecSpec { argv, env: BTreeMap::new(), terminal: request.terminal.map(size) };
+    let running = streams.engine.exec(&container(&database), &exec).await.map_err(refuse)?;
+    Ok(session::carry_exec(None, running))
+}

@@ -1,0 +1,119 @@
+//! `[databases.<name>]` and `uses` of `havre.toml`: what is understood, and what is said of what is not.
+
+use havre_core::database::spec::{DatabaseSpec, Kind, Persistence};
+use havre_manifest::{Manifest, parse};
+
+const FILE: &str = r#"
+project = "shop"
+[services.api]
+image = "api:1"
+uses = ["db", "cache"]
+[databases.db]
+engine = "postgres"
+version = 16
+memory = "1GB"
+settings = { max_connections = 200, jit = false, timezone = "Europe/Paris" }
+[databases.cache]
+engine = "valkey"
+persistence = "none"
+[environments.staging]
+databases.db = { memory = "256MB" }
+"#;
+
+fn understood(text: &str) -> Manifest {
+    parse(text).unwrap_or_else(|error| panic!("must be understood:\n{error}"))
+}
+
+fn databases(environment: &str) -> Vec<DatabaseSpec> {
+    understood(FILE).databases(&environment.parse().expect("a name"))
+}
+
+/// What is wrong with these lines of a database.
+fn refused(lines: &str) -> String {
+    let text = format!("project = \"shop\"\n[services.api]\nimage = \"api:1\"\n[databases.db]\n{lines}\n");
+    parse(&text).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn databases_are_complete() {
+    let found = databases("production");
+    let [cache, db] = found.as_slice() else { panic!("there are two: {found:?}") };
+    assert_eq!((cache.engine, cache.version, cache.persistence), (Kind::Valkey, 8, Persistence::None));
+    assert_eq!(cache.memory.to_string(), "128MB");
+    assert_eq!((db.engine, db.version, db.memory.to_string().as_str()), (Kind::Postgres, 16, "1GB"));
+    let settings: Vec<String> = db.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(settings, ["jit=off", "max_connections=200", "timezone=Europe/Paris"]);
+    assert_eq!(db.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn an_environment_may_give_another_memory() {
+    assert_eq!(databases("staging")[1].memory.to_string(), "256MB");
+    assert_eq!(databases("staging")[0], databases("production")[0]);
+}
+
+#[test]
+fn services_use_them_in_the_order_of_the_file() {
+    let specs = understood(FILE).resolve(&"production".parse().expect("a name")).expect("is in the file");
+    let uses: Vec<&str> = specs[0].uses().iter().map(|name| name.as_str()).collect();
+    assert_eq!(uses, ["db", "cache"]);
+}
+
+#[test]
+fn the_newest_version_is_taken_when_none_is_named() {
+    let text = "project = \"shop\"\n[services.api]\nimage = \"a\"\n[databases.db]\nengine = \"postgres\"\n";
+    let found = understood(text).databases(&"production".parse().expect("a name"));
+    assert_eq!((found[0].version, found[0].reference().as_str()), (18, "postgres:18"));
+}
+
+#[test]
+fn what_is_wrong_has_a_way_out() {
+    for (lines, said) in [
+        ("", "`databases.db` does not say which server it is"),
+        ("engine = \"postgre\"", "did you mean \"postgres\"?"),
+        ("engine = \"postgres\"\nversion = \"13\"", "Havre knows no postgres 13"),
+        ("engine = \"postgres\"\nmemory = \"64MB\"", "the least of postgres is 128MB"),
+        ("engine = \"postgres\"\npersistence = \"rdb\"", "postgres always keeps everything"),
+        ("engine = \"postgres\"\nbackup = {}", "needs a later version of Havre"),
+        ("engine = \"postgres\"\nsettings = { max_conections = 1 }", "did you mean `max_connections`?"),
+        (
+            "engine = \"postgres\"\nsettings = { archive_command = \"x\" }",
+            "is not a setting of postgres that may be set",
+        ),
+        (
+            "engine = \"postgres\"\nsettings = { work_mem = \"4MB; x\" }",
+            "a setting is 1 to 100 of the characters",
+        ),
+        (
+            "engine = \"redis\"\nsettings = { work_mem = \"4MB\" }",
+            "is not a setting of redis that may be set",
+        ),
+        ("engine = \"redis\"\n[databases.api]\nengine = \"redis\"", "each needs a name of its own"),
+        ("engine = \"redis\"\n[databases.postgres]\nengine = \"postgres\"", "has by itself"),
+        (
+            "engine = \"redis\"\n[environments.staging]\ndatabases.bd = { memory = \"1GB\" }",
+            "did you mean `db`?",
+        ),
+    ] {
+        let text = refused(lines);
+        assert!(text.contains(said), "{lines}:\n{text}");
+    }
+}
+
+#[test]
+fn a_service_uses_what_is_there() {
+    let refused = |service: &str| {
+        let text = format!(
+            "project = \"shop\"\n[services.api]\nimage = \"api:1\"\n{service}\n[databases.db]\nengine = \"postgres\"\n"
+        );
+        parse(&text).expect_err("must be refused").to_string()
+    };
+    let text = refused("uses = [\"bd\"]");
+    assert!(
+        text.contains("`bd` is no database of this file") && text.contains("did you mean \"db\"?"),
+        "{text}"
+    );
+    assert!(refused("uses = [\"db\", \"db\"]").contains("db is named twice"));
+    let text = refused("uses = [\"db\"]\nenv = { DATABASE_URL = \"x\" }");
+    assert!(text.contains("sets DATABASE_URL itself"), "{text}");
+}

@@ -1,0 +1,157 @@
+//! Talks to a server through a client inside its own task: no port is open for it, and no password leaves the task. What is said is made in
+//! `havre_core::database::role`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use havre_core::database::Database;
+use havre_core::database::plan::Health;
+use havre_core::database::role::{
+    Login, RoleName, SUPERUSER, postgres_lock, postgres_make, redis_lock, redis_make,
+};
+use havre_core::database::spec::Kind;
+use havre_core::database::task::database_container;
+use havre_core::secret::Secret;
+use havre_core::service::spec::Argv;
+use havre_engine::error::EngineError;
+use havre_engine::exec::ExecSpec;
+
+use crate::execute::Fault;
+use crate::world::World;
+
+/// Longest wait for a client; a server that answers does so in milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest answer that is read.
+const OUTPUT_MAX: usize = 4096;
+
+/// What a client said.
+struct Said {
+    code: i64,
+    text: String,
+}
+
+/// Asks the server whether it takes connections.
+pub(super) async fn probe(world: &World, database: &Database) -> Health {
+    let name = database.spec.name.as_str();
+    let silent = |message: String| Health::Silent { message };
+    // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
+    let words = match database.spec.engine {
+        Kind::Postgres => vec!["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", name],
+        Kind::Redis => vec!["redis-cli", "ping"],
+        Kind::Valkey => vec!["valkey-cli", "ping"],
+    };
+    match run(world, database, &words, None).await {
+        Ok(said) if database.spec.engine == Kind::Postgres && said.code == 0 => Health::Answers,
+        Ok(said) if said.text.lines().any(|line| line == "PONG") => Health::Answers,
+        Ok(said) => silent(first_line(&said.text, said.code)),
+        Err(error) => silent(error.to_string()),
+    }
+}
+
+/// Makes the server know a role.
+pub(super) async fn make_role(world: &World, database: &Database, login: &Login) -> Result<(), Fault> {
+    let (id, role) = (database.id, login.role.clone());
+    let input = match database.spec.engine {
+        Kind::Postgres => {
+            let password = world.store.read(move |view| view.get_role_password(id, &role)).await?;
+            let sql = postgres_make(&database.spec.name, &login.role, &password);
+            sql.ok_or_else(|| Fault::Impossible(format!("the password of {} is not ours", login.role)))?
+        }
+        Kind::Redis | Kind::Valkey => Secret::from(redis_make(login)),
+    };
+    tell(world, database, &input).await
+}
+
+/// Makes the server let a role in no more.
+pub(super) async fn lock_role(world: &World, database: &Database, role: &RoleName) -> Result<(), Fault> {
+    let input = match database.spec.engine {
+        Kind::Postgres => postgres_lock(role),
+        Kind::Redis | Kind::Valkey => redis_lock(role),
+    };
+    tell(world, database, &Secret::from(input)).await
+}
+
+/// Says something to the server as its superuser.
+async fn tell(world: &World, database: &Database, input: &Secret) -> Result<(), Fault> {
+    let name = database.spec.name.as_str();
+    let words = match database.spec.engine {
+        // Terse: an error never repeats the statement, in which a password may stand.
+        Kind::Postgres => vec![
+            "psql",
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-v",
+            "VERBOSITY=terse",
+            "-U",
+            SUPERUSER,
+            "-d",
+            name,
+        ],
+        Kind::Redis => vec!["redis-cli"],
+        Kind::Valkey => vec!["valkey-cli"],
+    };
+    let said = run(world, database, &words, Some(input)).await?;
+    let is_done = match database.spec.engine {
+        Kind::Postgres => said.code == 0,
+        // Its client ends with 0 whatever was answered: `OK`, or the number of users that were taken away.
+        Kind::Redis | Kind::Valkey => matches!(said.text.trim(), "OK" | "0" | "1"),
+    };
+    if is_done {
+        return Ok(());
+    }
+    Err(Fault::Engine(EngineError::Failed {
+        what: format!("tell the database {} about a role", database.spec.name),
+        message: first_line(&said.text, said.code),
+    }))
+}
+
+/// Runs a client inside the present task.
+async fn run(
+    world: &World,
+    database: &Database,
+    words: &[&str],
+    input: Option<&Secret>,
+) -> Result<Said, EngineError> {
+    let what = || format!("ask the database {}", database.spec.name);
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let argv = Argv::try_from(words).expect("our own commands are commands");
+    let exec = ExecSpec { argv, env: BTreeMap::new(), terminal: None };
+    let container = database_container(&database.place(), database.id, database.task);
+    let talk = async {
+        let mut session = world.engine.exec(&container, &exec).await?;
+        if let Some(input) = input {
+            // One that has ended already reads nothing; its exit code says why.
+            let _ = session.input.send(Bytes::copy_from_slice(input.expose())).await;
+        }
+        drop(session.input);
+        let mut text = Vec::new();
+        while let Some(piece) = session.output.next().await {
+            let piece = piece?;
+            let room = OUTPUT_MAX.saturating_sub(text.len());
+            text.extend_from_slice(&piece.bytes[..piece.bytes.len().min(room)]);
+        }
+        let code = session.exit_code.await?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok::<Said, EngineError>(Said { code, text })
+    };
+    match tokio::time::timeout(PATIENCE, talk).await {
+        Ok(said) => said,
+        Err(_) => {
+            let message = format!("its client did not end within {} s", PATIENCE.as_secs());
+            Err(EngineError::Failed { what: what(), message })
+        }
+    }
+}
+
+/// The first line that says something, shortened.
+fn first_line(text: &str, code: i64) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    match line {
+        Some(line) => line.chars().filter(|c| !c.is_control()).take(200).collect(),
+        None => format!("its client ended with code {code}"),
+    }
+}

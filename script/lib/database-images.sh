@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# Sourced after base-images.sh. Makes sure that images of databases exist locally, made from Debian's packages with the contract of the
+# official images, for machines that no registry reaches:
+#   ensure_database_images        postgres:15 and redis:7
+# They never replace an image that is present. What they start with is in database-images/.
+
+HAVRE_POSTGRES_IMAGE=postgres:15
+HAVRE_REDIS_IMAGE=redis:7
+
+ensure_database_images() {
+  ensure_image "$HAVRE_POSTGRES_IMAGE" build_postgres_image
+  ensure_image "$HAVRE_REDIS_IMAGE" build_redis_image
+}
+
+build_postgres_image() {
+  image_present "$HAVRE_DEBIAN_IMAGE" || build_debian_image
+  in_scratch fill_postgres_image
+}
+
+# The compiler of queries (LLVM) is two thirds of Debian's package and nothing a test needs: without it the server compiles none.
+fill_postgres_image() {
+  say "making $HAVRE_POSTGRES_IMAGE from $HAVRE_DEBIAN_IMAGE and Debian's postgresql-15"
+  install -m 0755 "$HAVRE_SCRIPT_LIB/database-images/postgres-entrypoint" "$1/docker-entrypoint.sh"
+  cat >"$1/Dockerfile" <<DOCKERFILE
+FROM $HAVRE_DEBIAN_IMAGE
+RUN groupadd --system --gid 999 postgres \
+ && useradd --system --uid 999 --gid 999 --home-dir /var/lib/postgresql --shell /bin/bash postgres \
+ && mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
+ && apt-get update -q && apt-get install -y -q --no-install-recommends postgresql-15 \
+ && rm -rf /usr/lib/*/libLLVM* /usr/lib/llvm-* /usr/lib/postgresql/15/lib/bitcode /usr/lib/postgresql/15/lib/llvmjit* \
+      /var/lib/apt/lists/* /var/cache/apt/*.bin /usr/share/locale /var/lib/postgresql/* \
+ && install -d -o postgres -g postgres -m 1777 /var/lib/postgresql /var/lib/postgresql/data /var/run/postgresql
+COPY docker-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
+ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PGDATA=/var/lib/postgresql/data
+LABEL dev.havre.made-here=1
+STOPSIGNAL SIGINT
+ENTRYPOINT ["docker-entrypoint.sh"]
+CMD ["postgres"]
+DOCKERFILE
+  docker_cli build -q -t "$HAVRE_POSTGRES_IMAGE" "$1" >/dev/null
+}
+
+build_redis_image() {
+  image_present "$HAVRE_DEBIAN_IMAGE" || build_debian_image
+  in_scratch fill_redis_image
+}
+
+fill_redis_image() {
+  say "making $HAVRE_REDIS_IMAGE from $HAVRE_DEBIAN_IMAGE and Debian's redis-server"
+  install -m 0755 "$HAVRE_SCRIPT_LIB/database-images/redis-entrypoint" "$1/docker-entrypoint.sh"
+  cat >"$1/Dockerfile" <<DOCKERFILE
+FROM $HAVRE_DEBIAN_IMAGE
+RUN groupadd --system --gid 999 redis && useradd --system --uid 999 --gid 999 --home-dir /data --shell /usr/sbin/nologin redis \
+ && apt-get update -q && apt-get install -y -q --no-install-recommends redis-server \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /usr/share/locale && install -d -o redis -g redis /data
+COPY docker-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
+LABEL dev.havre.made-here=1
+WORKDIR /data
+ENTRYPOINT ["docker-entrypoint.sh"]
+CMD ["redis-server"]
+DOCKERFILE
+  docker_cli build -q -t "$HAVRE_REDIS_IMAGE" "$1" >/dev/null
+}
