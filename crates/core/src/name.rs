@@ -172,6 +172,10 @@ names! {
     IssuerName "issuer name" is_label LABEL_RULE;
     /// Name of a job, unique in its environment.
     JobName "job name" is_label LABEL_RULE;
+    /// A place where backups go, such as `bucket`.
+    TargetName "backup target name" is_label LABEL_RULE;
+    /// What the bytes of backups lie on, such as `disk-two`: what is lost together has one name.
+    MediumName "medium name" is_label LABEL_RULE;
     /// Name of an environment variable.
     EnvKey "environment variable name" is_env_key ENV_RULE;
     /// A host users ask for, lower case (RFC 1123, RFC 5890 for international names).
