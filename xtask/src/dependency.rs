@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 16] = [
+const BANS: [(&str, &[&str], &str); 17] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -31,6 +31,7 @@ const BANS: [(&str, &[&str], &str); 16] = [
             "havre-build",
             "havre-acme",
             "havre-source",
+            "havre-backup",
             "havre-x509",
             "aws-lc-rs",
         ],
@@ -48,6 +49,7 @@ const BANS: [(&str, &[&str], &str); 16] = [
             "havre-build",
             "havre-acme",
             "havre-source",
+            "havre-backup",
             "havre-reconcile",
             "havre-edge",
             "bollard",
@@ -62,6 +64,7 @@ const BANS: [(&str, &[&str], &str); 16] = [
             "havre-build",
             "havre-acme",
             "havre-source",
+            "havre-backup",
             "havre-reconcile",
             "havre-web",
             "axum",
@@ -140,6 +143,20 @@ const BANS: [(&str, &[&str], &str); 16] = [
         "seams see neither each other nor the store",
     ),
     (
+        "havre-backup",
+        &[
+            "havre-engine",
+            "havre-build",
+            "havre-acme",
+            "havre-source",
+            "havre-store",
+            "rusqlite",
+            "bollard",
+            "axum",
+        ],
+        "seams see neither each other nor the store",
+    ),
+    (
         "havre-x509",
         &["havre-acme", "havre-store", "tokio", "hyper"],
         "it works on bytes and opens no connection",
@@ -163,7 +180,7 @@ const BANS: [(&str, &[&str], &str); 16] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 9] = [
+const QUARANTINE: [(&str, &[&str]); 10] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
@@ -173,6 +190,7 @@ const QUARANTINE: [(&str, &[&str]); 9] = [
     ("dns-update", &["havre-acme"]),
     ("hickory-proto", &["havre-acme"]),
     ("croner", &["havre-schedule"]),
+    ("rustic_core", &["havre-backup"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.
