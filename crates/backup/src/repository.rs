@@ -121,7 +121,8 @@ pub trait Repository: std::fmt::Debug + Send + Sync + 'static {
     /// Only those every method has. Where anything cannot be listed or read, nothing is removed.
     async fn prune(&self, grace: Duration) -> Result<Pruned, RepositoryError>;
 
-    /// Reads the whole repository and lists what is wrong with it, in the words of the format. Empty when nothing is.
+    /// Reads the whole repository and lists what is wrong with it, in the words of the format. Empty when nothing is. Nobody writes
+    /// meanwhile.
     ///
     /// # Errors
     /// Only those every method has.

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use havre_core::backup::{Content, RepositoryId, SnapshotId};
 use havre_core::secret::Secret;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::dump::{self, Dump};
@@ -29,14 +29,17 @@ use crate::source::Source;
 #[derive(Debug, Clone)]
 pub struct FolderRepository {
     place: Arc<Place>,
+    /// One writes at a time.
     writer: Arc<Mutex<()>>,
+    /// Who reads a snapshot holds it for reading: meanwhile no file goes, and the index stays.
+    layout: Arc<RwLock<()>>,
 }
 
 impl FolderRepository {
     /// The repository in this folder, with this password. Looks at nothing yet. Clones share the wait for each other; a second one of
     /// the same folder does not.
     pub fn new(folder: &Path, password: Secret) -> Self {
-        Self { place: Arc::new(Place::new(folder, password)), writer: Arc::new(Mutex::new(())) }
+        Self { place: Arc::new(Place::new(folder, password)), writer: Arc::default(), layout: Arc::default() }
     }
 
     /// Does something that writes, after whoever writes now. It is finished also where nobody waits for it any more.
@@ -47,6 +50,20 @@ impl FolderRepository {
         let turn = self.writer.clone().lock_owned().await;
         blocking(&self.place, move |place| {
             let _turn = turn;
+            work(place)
+        })
+        .await
+    }
+
+    /// Does something that removes files or rewrites the index, after whoever writes and whoever reads now.
+    async fn rearrange<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Place) -> Result<T, RepositoryError> + Send + 'static,
+    ) -> Result<T, RepositoryError> {
+        let turn = self.writer.clone().lock_owned().await;
+        let alone = self.layout.clone().write_owned().await;
+        blocking(&self.place, move |place| {
+            let _held = (turn, alone);
             work(place)
         })
         .await
@@ -142,15 +159,24 @@ impl Repository for FolderRepository {
 
     async fn dump(&self, id: &SnapshotId, cancel: &CancellationToken) -> Result<Dump, RepositoryError> {
         let (id, cancel) = (id.clone(), cancel.clone());
+        let stays = self.layout.clone().read_owned().await;
         let readable = blocking(&self.place, move |place| place.readable(&id)).await?;
         let (sender, dump) = dump::channel();
-        tokio::task::spawn_blocking(move || readable.send(&sender, &cancel));
+        tokio::task::spawn_blocking(move || {
+            let _stays = stays;
+            readable.send(&sender, &cancel);
+        });
         Ok(dump)
     }
 
     async fn verify(&self, id: &SnapshotId, cancel: &CancellationToken) -> Result<Content, RepositoryError> {
         let (id, cancel) = (id.clone(), cancel.clone());
-        blocking(&self.place, move |place| place.verify(&id, &cancel)).await
+        let stays = self.layout.clone().read_owned().await;
+        blocking(&self.place, move |place| {
+            let _stays = stays;
+            place.verify(&id, &cancel)
+        })
+        .await
     }
 
     async fn forget(&self, ids: &[SnapshotId]) -> Result<(), RepositoryError> {
@@ -159,14 +185,14 @@ impl Repository for FolderRepository {
     }
 
     async fn prune(&self, grace: Duration) -> Result<Pruned, RepositoryError> {
-        self.write(move |place| place.prune(grace)).await
+        self.rearrange(move |place| place.prune(grace)).await
     }
 
     async fn check(&self) -> Result<Vec<String>, RepositoryError> {
-        blocking(&self.place, Place::check).await
+        self.write(Place::check).await
     }
 
     async fn repair(&self) -> Result<Vec<String>, RepositoryError> {
-        self.write(Place::repair).await
+        self.rearrange(Place::repair).await
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Place {
     password: Secret,
     /// What the password opened, since that takes a second by design.
     key: Mutex<Option<Key>>,
+    /// Held while descriptions of snapshots are removed, or all of them read: a reader must not be told of one that is gone by then.
+    names: Mutex<()>,
 }
 
 /// The key of the repository, which nothing may print.
@@ -71,7 +73,7 @@ pub(super) struct Readable {
 
 impl Place {
     pub(super) fn new(root: &Path, password: Secret) -> Self {
-        Self { root: root.to_owned(), password, key: Mutex::new(None) }
+        Self { root: root.to_owned(), password, key: Mutex::new(None), names: Mutex::new(()) }
     }
 
     pub(super) fn location(&self) -> String {
@@ -131,7 +133,7 @@ impl Place {
         }
     }
 
-    /// Open, and with the whole index in memory: about 100 bytes for each megabyte that is stored.
+    /// Open, and with the whole index in memory: one entry for each blob, which are a megabyte on average.
     fn indexed(&self) -> Result<Open<IndexedFullStatus>, RepositoryError> {
         let Open { folder, inner } = self.opened()?;
         let inner = inner.to_indexed().map_err(|error| self.said("read the index", &folder, &error))?;
@@ -182,6 +184,7 @@ impl Place {
         let doing = "store a stream";
         let Open { folder, inner } = self.opened()?;
         let fail = |error: Box<RusticError>| self.said(doing, &folder, &error);
+        let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         // What a crash has left between the two halves. There is one writer, so nobody is in between now.
         let left: Vec<FileId> = inner
             .get_all_snapshots()
@@ -191,6 +194,7 @@ impl Place {
             .map(|one| one.id)
             .collect();
         inner.delete_snapshots(&left).map_err(fail)?;
+        drop(held);
         let inner = inner.to_indexed_ids().map_err(fail)?;
         let file = label::describe(entry, [PENDING.to_owned()]);
         let saved = archive(&inner, entry, file, 0, reader).map_err(fail)?;
@@ -310,7 +314,9 @@ impl Place {
     pub(super) fn list(&self) -> Result<Vec<Snapshot>, RepositoryError> {
         let doing = "list snapshots";
         let Open { folder, inner } = self.opened()?;
+        let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let files = inner.get_all_snapshots().map_err(|error| self.said(doing, &folder, &error))?;
+        drop(held);
         self.settled(doing, &folder)?;
         let mut found: Vec<Snapshot> = files.iter().filter_map(label::snapshot).collect();
         found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id)));
@@ -364,6 +370,7 @@ impl Place {
     fn remove(&self, ids: &[FileId]) -> Result<(), RepositoryError> {
         let doing = "remove a snapshot";
         let Open { folder, inner } = self.opened()?;
+        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         inner.delete_snapshots(ids).map_err(|error| self.said(doing, &folder, &error))?;
         self.settled(doing, &folder)
     }
@@ -499,7 +506,7 @@ mod tests {
         (folder, place)
     }
 
-    fn watched(inner: impl Read) -> (Watched<impl Read>, Watch) {
+    fn watched(inner: &'static [u8]) -> (Watched<&'static [u8]>, Watch) {
         let watch = Watch::default();
         (Watched::new(inner, watch.clone(), CancellationToken::new()), watch)
     }
@@ -513,7 +520,8 @@ mod tests {
         // Here Havre is killed; another one goes on.
         let (reader, again) = watched(&b"some bytes"[..]);
         let second = place.take_in(&entry(), reader).expect("is stored");
-        let left: Vec<FileId> = place.opened().expect("opens").inner.list().expect("is listed").collect();
+        let left: Vec<FileId> =
+            place.opened().expect("opens").inner.list::<FileId>().expect("is listed").collect();
         assert_eq!(left, [second.id], "the one before is gone");
         assert_ne!(pending.id, second.id);
         let produced = again.content().expect("was read");
