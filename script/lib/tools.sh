@@ -2,6 +2,7 @@
 # Sourced after common.sh, docker.sh and base-images.sh. Gives script/test the programs it needs, and says what it installs:
 #   ensure_rust          the toolchain of rust-toolchain.toml, with a C compiler for the crates that bring C code
 #   ensure_cargo_tool    cargo-nextest, cargo-deny: of the machine when new enough, else built into <cache>/tools
+#   ensure_restic        Debian's restic, which must be able to read what our backups write
 #   ensure_node          Node.js 22 or newer: of the machine, else from npm into <cache>/tools
 # It removes nothing and changes nothing outside Debian's packages, rustup's toolchains and <cache>/tools.
 
@@ -48,6 +49,8 @@ ensure_cargo_tool() {
   # The machine's older one comes first on the PATH; ours has to win now.
   PATH=$HAVRE_TOOLS_DIR/bin:$PATH
 }
+
+ensure_restic() { have restic || apt_install restic; }
 
 node_is_new_enough() {
   have node && have npm && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$HAVRE_NODE_MAJOR" ]

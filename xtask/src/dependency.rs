@@ -31,6 +31,7 @@ const BANS: [(&str, &[&str], &str); 17] = [
             "havre-build",
             "havre-acme",
             "havre-source",
+            "havre-backup",
             "havre-x509",
             "aws-lc-rs",
         ],
@@ -53,6 +54,7 @@ const BANS: [(&str, &[&str], &str); 17] = [
             "havre-build",
             "havre-acme",
             "havre-source",
+            "havre-backup",
             "havre-reconcile",
             "havre-edge",
             "bollard",
@@ -67,6 +69,7 @@ const BANS: [(&str, &[&str], &str); 17] = [
             "havre-build",
             "havre-acme",
             "havre-source",
+            "havre-backup",
             "havre-reconcile",
             "havre-web",
             "axum",
@@ -145,6 +148,20 @@ const BANS: [(&str, &[&str], &str); 17] = [
         "seams see neither each other nor the store",
     ),
     (
+        "havre-backup",
+        &[
+            "havre-engine",
+            "havre-build",
+            "havre-acme",
+            "havre-source",
+            "havre-store",
+            "rusqlite",
+            "bollard",
+            "axum",
+        ],
+        "seams see neither each other nor the store",
+    ),
+    (
         "havre-x509",
         &["havre-acme", "havre-store", "tokio", "hyper"],
         "it works on bytes and opens no connection",
@@ -168,7 +185,7 @@ const BANS: [(&str, &[&str], &str); 17] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 9] = [
+const QUARANTINE: [(&str, &[&str]); 10] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
@@ -178,6 +195,7 @@ const QUARANTINE: [(&str, &[&str]); 9] = [
     ("dns-update", &["havre-acme"]),
     ("hickory-proto", &["havre-acme"]),
     ("croner", &["havre-schedule"]),
+    ("rustic_core", &["havre-backup"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.

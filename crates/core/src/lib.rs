@@ -4,6 +4,7 @@
 //! is a plain function of its arguments; `now` is one of them.
 
 pub mod artifact;
+pub mod backup;
 pub mod build;
 pub mod certificate;
 pub mod database;

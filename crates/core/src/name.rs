@@ -176,6 +176,10 @@ names! {
     JobName "job name" is_label LABEL_RULE;
     /// Name of a database, unique in its environment and no name of a service there.
     DatabaseName "database name" is_label LABEL_RULE;
+    /// A place where backups go, such as `bucket`.
+    TargetName "backup target name" is_label LABEL_RULE;
+    /// What the bytes of backups lie on, such as `disk-two`: what is lost together has one name.
+    MediumName "medium name" is_label LABEL_RULE;
     /// Name of an environment variable.
     EnvKey "environment variable name" is_env_key ENV_RULE;
     /// Name of a secret of builds, unique in its project: the `id` of `RUN --mount=type=secret`.

@@ -7,7 +7,7 @@ mod cron;
 mod zone;
 
 pub use cron::{Occurrences, Schedule, ScheduleError};
-pub use zone::{Zone, ZoneError};
+pub use zone::{Periods, Zone, ZoneError};
 
 /// Makes types with `Display` and `FromStr` read and write as their text.
 macro_rules! text_json {

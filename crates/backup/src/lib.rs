@@ -1,0 +1,19 @@
+//! The seam to backup repositories: takes a stream in, reads it back before it calls it stored, gives it out again.
+//!
+//! A crate of its own because it isolates a heavy dependency: `rustic_core`, which is named in `restic` and nowhere else. What is
+//! in there stays readable for stock restic. It decides nothing: when a run is good, which snapshots stay and how many copies
+//! there are is `havre_core::backup`. Tests: `tests/it/contract.rs`, one suite for both repositories; `tests/it/sabotage.rs`;
+//! `tests/it/stock_restic.rs`.
+
+pub mod dump;
+pub mod error;
+pub mod fake;
+pub mod name;
+pub mod repository;
+pub mod restic;
+pub mod source;
+
+pub use dump::Dump;
+pub use error::RepositoryError;
+pub use repository::{Entry, Pruned, Repository, Snapshot, Stored};
+pub use source::{Source, Verdict};

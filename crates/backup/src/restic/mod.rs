@@ -1,0 +1,198 @@
+//! The real repository: the format of restic, written by `rustic_core`, in a folder of this machine. `rustic_core` is named here and
+//! nowhere else; its version is pinned, since its interface changes with most releases. What it does not do is done here: its
+//! `archive` hides the failures of what it reads, it takes no locks, and its API is synchronous.
+
+mod folder;
+mod label;
+mod place;
+mod stream;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use havre_core::backup::{Content, RepositoryId, SnapshotId};
+use havre_core::secret::Secret;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
+
+use crate::dump::{self, Dump};
+use crate::error::RepositoryError;
+use crate::repository::{Entry, Pruned, Repository, Snapshot, Stored};
+use crate::restic::place::Place;
+use crate::restic::stream::{Bridge, Watch, Watched};
+use crate::source::Source;
+
+/// A repository in a folder.
+#[derive(Debug, Clone)]
+pub struct FolderRepository {
+    place: Arc<Place>,
+    /// One writes at a time.
+    writer: Arc<Mutex<()>>,
+    /// Who reads a snapshot holds it for reading: meanwhile no file goes, and the index stays.
+    layout: Arc<RwLock<()>>,
+}
+
+impl FolderRepository {
+    /// The repository in this folder, with this password. Looks at nothing yet. Clones share the wait for each other; a second one of
+    /// the same folder does not.
+    pub fn new(folder: &Path, password: Secret) -> Self {
+        Self { place: Arc::new(Place::new(folder, password)), writer: Arc::default(), layout: Arc::default() }
+    }
+
+    /// Does something that writes, after whoever writes now. It is finished also where nobody waits for it any more.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Place) -> Result<T, RepositoryError> + Send + 'static,
+    ) -> Result<T, RepositoryError> {
+        let turn = self.writer.clone().lock_owned().await;
+        blocking(&self.place, move |place| {
+            let _turn = turn;
+            work(place)
+        })
+        .await
+    }
+
+    /// Does something that removes files or rewrites the index, after whoever writes and whoever reads now.
+    async fn rearrange<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Place) -> Result<T, RepositoryError> + Send + 'static,
+    ) -> Result<T, RepositoryError> {
+        let turn = self.writer.clone().lock_owned().await;
+        let alone = self.layout.clone().write_owned().await;
+        blocking(&self.place, move |place| {
+            let _held = (turn, alone);
+            work(place)
+        })
+        .await
+    }
+}
+
+/// Does something on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    place: &Arc<Place>,
+    work: impl FnOnce(&Place) -> Result<T, RepositoryError> + Send + 'static,
+) -> Result<T, RepositoryError> {
+    let inner = place.clone();
+    match tokio::task::spawn_blocking(move || work(&inner)).await {
+        Ok(result) => result,
+        Err(error) => Err(panicked(place, &error)),
+    }
+}
+
+fn panicked(place: &Place, error: &tokio::task::JoinError) -> RepositoryError {
+    RepositoryError::Failed {
+        doing: "finish what was begun",
+        place: place.location(),
+        reason: format!("it panicked, which is a bug: {error}"),
+    }
+}
+
+async fn store(
+    repository: FolderRepository,
+    entry: Entry,
+    source: Source,
+    cancel: CancellationToken,
+) -> Result<Stored, RepositoryError> {
+    let _turn = repository.writer.clone().lock_owned().await;
+    let place = &repository.place;
+    let (reader, ended) = source.into_parts();
+    let watch = Watch::default();
+    let bridge = Bridge::new(reader, Handle::current(), cancel.clone());
+    let watched = Watched::new(bridge, watch.clone(), cancel.clone());
+    let described = entry.clone();
+    let pending = match blocking(place, move |place| place.take_in(&described, watched)).await {
+        Ok(pending) => pending,
+        // The cause before what followed from it.
+        Err(error) if watch.has_failed() => return Err(watch.content().err().unwrap_or(error)),
+        Err(error) => return Err(error),
+    };
+    let produced = match watch.content() {
+        Ok(content) => ended.judge(content, &cancel).await,
+        Err(error) => Err(error),
+    };
+    let confirmed = match produced {
+        Ok(produced) => {
+            let pending = pending.clone();
+            blocking(place, move |place| place.confirm(&pending, &entry, &produced, &cancel)).await
+        }
+        Err(error) => Err(error),
+    };
+    let added_bytes = pending.added_bytes;
+    if let Err(error) = blocking(place, move |place| place.discard(&pending)).await {
+        // It is never listed, and the next run removes it.
+        tracing::warn!(%error, "the first half of a snapshot could not be removed");
+    }
+    Ok(Stored { snapshot: confirmed?, added_bytes })
+}
+
+#[async_trait]
+impl Repository for FolderRepository {
+    async fn init(&self) -> Result<RepositoryId, RepositoryError> {
+        self.write(Place::init).await
+    }
+
+    async fn open(&self) -> Result<RepositoryId, RepositoryError> {
+        blocking(&self.place, Place::open).await
+    }
+
+    async fn store(
+        &self,
+        entry: &Entry,
+        source: Source,
+        cancel: &CancellationToken,
+    ) -> Result<Stored, RepositoryError> {
+        // A task of its own, so that a future that is dropped still cleans up after itself before the next one writes.
+        let stop = cancel.child_token();
+        let _stops = stop.clone().drop_guard();
+        match tokio::spawn(store(self.clone(), entry.clone(), source, stop)).await {
+            Ok(result) => result,
+            Err(error) => Err(panicked(&self.place, &error)),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<Snapshot>, RepositoryError> {
+        blocking(&self.place, Place::list).await
+    }
+
+    async fn dump(&self, id: &SnapshotId, cancel: &CancellationToken) -> Result<Dump, RepositoryError> {
+        let (id, cancel) = (id.clone(), cancel.clone());
+        let stays = self.layout.clone().read_owned().await;
+        let readable = blocking(&self.place, move |place| place.readable(&id)).await?;
+        let (sender, dump) = dump::channel();
+        tokio::task::spawn_blocking(move || {
+            let _stays = stays;
+            readable.send(&sender, &cancel);
+        });
+        Ok(dump)
+    }
+
+    async fn verify(&self, id: &SnapshotId, cancel: &CancellationToken) -> Result<Content, RepositoryError> {
+        let (id, cancel) = (id.clone(), cancel.clone());
+        let stays = self.layout.clone().read_owned().await;
+        blocking(&self.place, move |place| {
+            let _stays = stays;
+            place.verify(&id, &cancel)
+        })
+        .await
+    }
+
+    async fn forget(&self, ids: &[SnapshotId]) -> Result<(), RepositoryError> {
+        let ids = ids.to_vec();
+        self.write(move |place| place.forget(&ids)).await
+    }
+
+    async fn prune(&self, grace: Duration) -> Result<Pruned, RepositoryError> {
+        self.rearrange(move |place| place.prune(grace)).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>, RepositoryError> {
+        self.write(Place::check).await
+    }
+
+    async fn repair(&self) -> Result<Vec<String>, RepositoryError> {
+        self.rearrange(Place::repair).await
+    }
+}

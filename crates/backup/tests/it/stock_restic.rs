@@ -1,0 +1,83 @@
+//! What stock restic says about what we wrote: it lists it, restores it, and finds nothing wrong. It is how somebody gets his data back
+//! without Havre, so these are the commands of the recovery kit.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::folder_world::FolderWorld;
+use crate::world::{PASSWORD, World, noise, put};
+
+/// restic, on that repository.
+fn restic<'a>(root: &Path, arguments: impl IntoIterator<Item = &'a OsStr>) -> Output {
+    Command::new("restic")
+        .arg("--no-cache")
+        .args(arguments)
+        .env("RESTIC_REPOSITORY", root)
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .output()
+        .expect("restic is installed: apt-get install restic")
+}
+
+fn said<const N: usize>(root: &Path, arguments: [&str; N]) -> Vec<u8> {
+    let output = restic(root, arguments.iter().map(OsStr::new));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "restic {arguments:?}: {errors}");
+    output.stdout
+}
+
+#[tokio::test]
+async fn it_lists_restores_and_finds_nothing_wrong() {
+    let world = FolderWorld::start();
+    let repository = world.repository();
+    repository.init().await.expect("is made");
+    let streams = [noise(3_000_000, 1), b"a few bytes\n".to_vec(), vec![0; 3_000_000]];
+    let mut snapshots = Vec::new();
+    for (second, bytes) in (0_i64..).zip(&streams) {
+        snapshots.push(put(&repository, second, bytes).await.snapshot);
+    }
+
+    let listed = String::from_utf8(said(world.root(), ["snapshots", "--no-lock"])).expect("is text");
+    assert!(listed.contains("3 snapshots") && !listed.contains("havre:pending"), "{listed}");
+    for (snapshot, bytes) in snapshots.iter().zip(&streams) {
+        assert!(listed.contains(snapshot.id.short()), "{listed}");
+        assert!(listed.contains(&format!("havre:sha256:{}", snapshot.content.sha256.hex())), "{listed}");
+        let target = tempfile::tempdir().expect("is made");
+        let folder = target.path().to_str().expect("is text");
+        said(world.root(), ["restore", snapshot.id.hex(), "--no-lock", "--target", folder]);
+        let restored = fs::read(target.path().join(snapshot.name.as_str())).expect("was restored");
+        assert!(restored == *bytes, "restore gives {} bytes of {}", restored.len(), bytes.len());
+        let dumped = said(world.root(), ["dump", snapshot.id.hex(), &format!("/{}", snapshot.name)]);
+        assert!(dumped == *bytes, "dump gives {} bytes of {}", dumped.len(), bytes.len());
+    }
+    said(world.root(), ["check", "--read-data", "--no-lock"]);
+}
+
+#[tokio::test]
+async fn it_finds_nothing_wrong_after_a_prune() {
+    let world = FolderWorld::start();
+    let repository = world.repository();
+    repository.init().await.expect("is made");
+    let gone = put(&repository, 1, &noise(3_000_000, 1)).await.snapshot;
+    put(&repository, 2, &noise(3_000_000, 2)).await;
+    repository.forget(&[gone.id]).await.expect("is forgotten");
+    for _ in 0..2 {
+        repository.prune(Duration::ZERO).await.expect("is pruned");
+        said(world.root(), ["check", "--read-data", "--no-lock"]);
+    }
+}
+
+#[tokio::test]
+async fn it_is_refused_with_another_password() {
+    let world = FolderWorld::start();
+    world.repository().init().await.expect("is made");
+    let output = Command::new("restic")
+        .args(["--no-cache", "snapshots", "--no-lock"])
+        .env("RESTIC_REPOSITORY", world.root())
+        .env("RESTIC_PASSWORD", "wrong")
+        .output()
+        .expect("restic is installed: apt-get install restic");
+    assert!(!output.status.success());
+}
