@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 16] = [
+const BANS: [(&str, &[&str], &str); 17] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -112,6 +112,25 @@ const BANS: [(&str, &[&str], &str); 16] = [
             "havre-web",
         ],
         "calls and answers as data: no I/O, no clock, no store, no token",
+    ),
+    (
+        "havre-privacy",
+        &[
+            "tokio",
+            "http",
+            "hyper",
+            "axum",
+            "rusqlite",
+            "bollard",
+            "havre-api",
+            "havre-store",
+            "havre-engine",
+            "havre-build",
+            "havre-source",
+            "havre-reconcile",
+            "havre-web",
+        ],
+        "bytes of a dump in, bytes of a masked dump out: no I/O, no clock, no store",
     ),
     (
         "havre-dockerfile",

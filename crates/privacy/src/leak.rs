@@ -204,7 +204,7 @@ impl Search {
         for tag in self.by_begin.get(&begin).into_iter().flatten() {
             let Some(original) = self.leak.originals.get(tag) else { continue };
             let counted = original.counted;
-            let ends = counted == WINDOW || !text.get(counted).is_some_and(|next| is_word(*next));
+            let ends = counted == WINDOW || text.get(counted).is_none_or(|next| !is_word(*next));
             if text.len() < counted || !ends || self.leak.salt.number("leak", &text[..counted]) != *tag {
                 continue;
             }

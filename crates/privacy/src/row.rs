@@ -1,7 +1,6 @@
 //! The rows of one `COPY`: which of them are copied, and what becomes of each value. Tests: `tests/it`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::check::{owner, rows_of, rule_of};
 use crate::dump::copy::{NULL, OpenEscape, escape, is_open, unescape};
@@ -216,7 +215,7 @@ impl Cell {
         match self.kind {
             ColumnType::Json => {
                 let value = value(field);
-                let mut found: BTreeMap<String, &'static str> = Found::new();
+                let mut found = Found::new();
                 // What PostgreSQL itself wrote is JSON; what is not stays as it is.
                 if let Ok(text) = std::str::from_utf8(&value) {
                     let _ = json::mask(tools.painter, &[], text, &mut found);
