@@ -96,7 +96,7 @@ pub struct Position {
 
 impl Position {
     /// The place of these bytes of the source.
-    pub(super) fn locate(source: &str, bytes: Range<usize>) -> Self {
+    pub fn locate(source: &str, bytes: Range<usize>) -> Self {
         let start = floor(source, bytes.start.min(source.len()));
         let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);

@@ -10,6 +10,7 @@ use crate::id::{DatabaseId, ServiceId};
 use crate::name::{AbsolutePath, EnvKey};
 use crate::route::settings::auth::SecretDigest;
 use crate::secret::Secret;
+use crate::secret::variables::Variables;
 use crate::service::Place;
 use crate::service::spec::StopSignal;
 use crate::task::spec::{NO_RELEASE, Purpose, TaskSpec};
@@ -75,7 +76,8 @@ pub fn derive_database(
         purpose: Purpose::Database { database: database.id, task: database.task },
         image: image.id.clone(),
         command: Some(tuning::command(spec, &superuser.digest, logins)),
-        env: env(database, superuser),
+        env: env(database),
+        secrets: secrets(database, superuser),
         edge_address: None,
         memory: spec.memory,
         cpus: spec.cpus,
@@ -86,21 +88,33 @@ pub fn derive_database(
     }
 }
 
-/// The contract of the official images.
-fn env(database: &Database, superuser: &Superuser) -> BTreeMap<EnvKey, String> {
-    let password = superuser.password.expose_text().unwrap_or_default().to_owned();
+/// The contract of the official images, but for what nobody may see.
+fn env(database: &Database) -> BTreeMap<EnvKey, String> {
     let spec = &database.spec;
     let pairs = match spec.engine {
         Kind::Postgres => vec![
             ("POSTGRES_USER", SUPERUSER.to_owned()),
-            ("POSTGRES_PASSWORD", password),
             ("POSTGRES_DB", spec.name.to_string()),
             ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
         ],
-        Kind::Redis | Kind::Valkey => REDIS_AUTH.map(|name| (name, password.clone())).into(),
+        Kind::Redis | Kind::Valkey => Vec::new(),
     };
-    let key = |name: &str| name.parse().expect("our own names are valid");
     pairs.into_iter().map(|(name, value)| (key(name), value)).collect()
+}
+
+/// The password of the superuser, under the names that images and clients know.
+fn secrets(database: &Database, superuser: &Superuser) -> Variables {
+    let names: &[&str] = match database.spec.engine {
+        Kind::Postgres => &["POSTGRES_PASSWORD"],
+        Kind::Redis | Kind::Valkey => &REDIS_AUTH,
+    };
+    let mut variables = Variables::default();
+    names.iter().for_each(|name| variables.add(key(name), superuser.password.clone()));
+    variables
+}
+
+fn key(name: &str) -> EnvKey {
+    name.parse().expect("our own names are valid")
 }
 
 #[cfg(test)]
@@ -127,13 +141,10 @@ mod tests {
         let env: Vec<String> = spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(
             env,
-            [
-                "PGDATA=/var/lib/postgresql/16/docker",
-                "POSTGRES_DB=db",
-                "POSTGRES_PASSWORD=s3cret",
-                "POSTGRES_USER=postgres",
-            ]
+            ["PGDATA=/var/lib/postgresql/16/docker", "POSTGRES_DB=db", "POSTGRES_USER=postgres"]
         );
+        let names: Vec<&str> = spec.secrets.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(names, ["POSTGRES_PASSWORD"]);
         let words = spec.command.unwrap();
         assert!(!words.words().iter().any(|word| word.contains("s3cret")), "arguments are seen by everybody");
     }
