@@ -139,10 +139,7 @@ mod tests {
         assert_eq!(spec.private_network().as_deref(), Some("havre-e1"));
         assert_eq!(spec.volumes[0].0, "havre-m3-data");
         let env: Vec<String> = spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(
-            env,
-            ["PGDATA=/var/lib/postgresql/16/docker", "POSTGRES_DB=db", "POSTGRES_USER=postgres"]
-        );
+        assert_eq!(env, ["PGDATA=/var/lib/postgresql/16/docker", "POSTGRES_DB=db", "POSTGRES_USER=postgres"]);
         let names: Vec<&str> = spec.secrets.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(names, ["POSTGRES_PASSWORD"]);
         let words = spec.command.unwrap();
