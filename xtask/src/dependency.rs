@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 17] = [
+const BANS: [(&str, &[&str], &str); 18] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -35,7 +35,27 @@ const BANS: [(&str, &[&str], &str); 17] = [
             "havre-x509",
             "aws-lc-rs",
         ],
-        "core decides; it does no I/O",
+        "core says what things are; it does no I/O",
+    ),
+    (
+        "havre-decide",
+        &[
+            "tokio",
+            "hyper",
+            "axum",
+            "rusqlite",
+            "bollard",
+            "havre-api",
+            "havre-store",
+            "havre-engine",
+            "havre-build",
+            "havre-acme",
+            "havre-source",
+            "havre-backup",
+            "havre-x509",
+            "aws-lc-rs",
+        ],
+        "it decides and does no I/O",
     ),
     (
         "havre-schedule",

@@ -1,4 +1,4 @@
-//! Vocabulary and every decision of Havre: names, specs, states, plans, plan checks, events.
+//! Vocabulary of Havre: names, specifications, states, events, and what follows from one of them alone. Plans and laws are `decide`'s.
 //!
 //! A crate of its own because it enforces a ban: no I/O, no async, no clock, no randomness. Everything here
 //! is a plain function of its arguments; `now` is one of them.

@@ -1,13 +1,13 @@
 //! The loop of one deployment: plan, check, execute, store the next state. Started by the loop of its service.
 
 use havre_core::deployment::Deployment;
-use havre_core::deployment::check::check;
-use havre_core::deployment::plan::{Plan, gives_up, plan};
 use havre_core::deployment::state::{FailureReason, LinesOf, State};
 use havre_core::event::Actor;
-use havre_core::service::seen::Seen;
-use havre_core::service::step::Step;
 use havre_core::task::spec::{command_container, task_container};
+use havre_decide::deployment::check::check;
+use havre_decide::deployment::plan::{Plan, gives_up, plan};
+use havre_decide::service::seen::Seen;
+use havre_decide::service::step::Step;
 use havre_store::{Environment, StoreError};
 
 use crate::execute::{StepError, execute_all};

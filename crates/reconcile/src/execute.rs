@@ -5,12 +5,12 @@ use std::time::Duration;
 use havre_core::event::{Actor, EventKind, Subject};
 use havre_core::id::{DeploymentId, ReleaseId, TaskId};
 use havre_core::release::Release;
-use havre_core::service::seen::Seen;
 use havre_core::service::spec::StopSignal;
-use havre_core::service::step::Step;
 use havre_core::task::spec::{
     TaskSpec, command_container, derive_command, derive_task, task_container, volume_name,
 };
+use havre_decide::service::seen::Seen;
+use havre_decide::service::step::Step;
 use havre_engine::error::EngineError;
 use havre_engine::log::LogQuery;
 use havre_engine::network::VolumeSpec;

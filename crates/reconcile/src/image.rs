@@ -1,5 +1,5 @@
 //! The image loop: removes images this installation has built that no release needs, and keeps the cache of builds within its
-//! budget. What is needed is decided in `havre_core::image::retention`. Never forces, never touches what was pulled: the engine lists and removes nothing else
+//! budget. What is needed is decided in `havre_decide::image::retention`. Never forces, never touches what was pulled: the engine lists and removes nothing else
 //! than what we built. Tests: `tests/it/image.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +9,10 @@ use havre_build::builder::BuildError;
 use havre_core::artifact::Digest;
 use havre_core::event::Actor;
 use havre_core::id::ReleaseId;
-use havre_core::image::retention::unneeded_images;
 use havre_core::quantity::ByteSize;
 use havre_core::site::settings::RELEASES_KEPT;
 use havre_core::time::Timestamp;
+use havre_decide::image::retention::unneeded_images;
 use havre_engine::error::EngineError;
 use havre_store::{StoreError, View};
 use tokio_util::sync::CancellationToken;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use havre_core::deployment::Deployment;
-use havre_core::deployment::plan::{CommandSeen, Observed, PublicSeen};
 use havre_core::deployment::state::State;
 use havre_core::id::{JobRunId, ServiceId};
 use havre_core::release::Release;
-use havre_core::service::seen::{Failures, Seen, SeenTask};
 use havre_core::task::spec::Purpose;
 use havre_core::task::{EngineState, Task};
+use havre_decide::deployment::plan::{CommandSeen, Observed, PublicSeen};
+use havre_decide::service::seen::{Failures, Seen, SeenTask};
 use havre_engine::error::EngineError;
 use havre_engine::task::EngineTask;
 use havre_store::{Environment, StoreError};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use havre_core::event::Actor;
 use havre_core::route::Table;
-use havre_core::route::derive::{ServiceRows, derive};
+use havre_decide::route::derive::{ServiceRows, derive};
 use havre_store::{StoreError, View};
 
 use crate::world::World;

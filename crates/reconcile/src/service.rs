@@ -2,8 +2,8 @@
 //! has anything to do.
 
 use havre_core::id::ServiceId;
-use havre_core::service::check::check;
-use havre_core::service::plan::{Plan, plan};
+use havre_decide::service::check::check;
+use havre_decide::service::plan::{Plan, plan};
 use havre_store::StoreError;
 
 use crate::deployment;

@@ -1,13 +1,13 @@
 //! The site loop: removes files of sites that no release needs, and forgets releases whose time after a switch is over.
-//! What is needed is decided in `havre_core::site::retention`. Tests: `tests/it/site.rs`.
+//! What is needed is decided in `havre_decide::site::retention`. Tests: `tests/it/site.rs`.
 
 use std::collections::BTreeSet;
 
 use havre_build::builder::BuildError;
 use havre_core::artifact::Digest;
 use havre_core::event::Actor;
-use havre_core::site::retention::{Plan, plan};
 use havre_core::time::Timestamp;
+use havre_decide::site::retention::{Plan, plan};
 use havre_store::{StoreError, View};
 
 use crate::world::World;

@@ -1,13 +1,13 @@
 //! Deployments: their states, the switch and its way back. Tests: `tests/it/deployment.rs`.
 
 use havre_core::deployment::event::Event;
-use havre_core::deployment::plan::replicas_after;
 use havre_core::deployment::state::State;
 use havre_core::deployment::{Deployment, Kind};
 use havre_core::event::EventKind;
 use havre_core::id::{DeploymentId, ReleaseId, ServiceId};
 use havre_core::service;
 use havre_core::time::Timestamp;
+use havre_decide::deployment::plan::replicas_after;
 use rusqlite::Row;
 
 use crate::error::StoreError;

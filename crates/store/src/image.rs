@@ -7,7 +7,7 @@ use havre_core::artifact::{Artifact, Digest};
 use havre_core::event::EventKind;
 use havre_core::id::{ReleaseId, ServiceId};
 use havre_core::image::event::Event;
-use havre_core::image::retention::{ReleaseRow, ServiceRows};
+use havre_decide::image::retention::{ReleaseRow, ServiceRows};
 
 use crate::error::StoreError;
 use crate::row;

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use havre_core::event::EventKind;
 use havre_core::id::{EnvironmentId, JobRunId, ReleaseId, ServiceId};
 use havre_core::job::event::Event;
-use havre_core::job::plan::Planned;
 use havre_core::job::spec::{JobSpec, KEEP};
 use havre_core::job::state::State;
 use havre_core::job::{Cursor, JobRun};
 use havre_core::name::JobName;
 use havre_core::service::Place;
+use havre_decide::job::plan::Planned;
 use rusqlite::Row;
 
 use crate::error::StoreError;

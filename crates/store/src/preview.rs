@@ -1,4 +1,4 @@
-//! Previews of pull requests, and what was announced of these. What follows from it is decided in `havre_core::preview::plan`.
+//! Previews of pull requests, and what was announced of these. What follows from it is decided in `havre_decide::preview::plan`.
 //! Tests: `tests/it/preview.rs`.
 
 use havre_core::event::{Actor, EventKind, Subject};

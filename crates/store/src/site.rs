@@ -8,8 +8,8 @@ use havre_core::event::EventKind;
 use havre_core::id::{ReleaseId, ServiceId};
 use havre_core::service::spec::Work;
 use havre_core::site::event::Event;
-use havre_core::site::retention::{ReleaseRow, SiteRows};
 use havre_core::time::Timestamp;
+use havre_decide::site::retention::{ReleaseRow, SiteRows};
 
 use crate::error::StoreError;
 use crate::row;

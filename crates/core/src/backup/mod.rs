@@ -1,11 +1,8 @@
 //! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
-//! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, which snapshots stay is `retention`,
-//! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. Tests at the ends of the files.
+//! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, and how to restore without Havre is `kit`. Tests at the ends of the files.
 
-pub mod account;
 pub mod kit;
 pub mod manifest;
-pub mod retention;
 pub mod state;
 
 use std::fmt;

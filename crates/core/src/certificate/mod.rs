@@ -1,21 +1,12 @@
-//! Certificates: which names need one, when it is ordered, from whom, and why it still waits. Everything is decided here and
-//! nothing is done: talking to issuers is `havre-acme`'s, steps are taken by the loop of the same name.
+//! Certificates: which names need one, when it is ordered, from whom, and why it still waits. What comes next is decided in
+//! `decide`; talking to issuers is `havre-acme`'s, steps are taken by the loop of the same name.
 //!
-//! A certificate rests, asks its own edges, has an order open, or backs off after a failure ([`State`]). [`plan`] says what
-//! to do next, [`conclude`] what the result of a step means, [`check`] holds the laws. Tests: `tests/it/certificate`.
+//! A certificate rests, asks its own edges, has an order open, or backs off after a failure ([`State`]). Tests: `tests/it/certificate` of
+//! `decide`.
 
-pub mod backoff;
-pub mod budget;
 pub mod challenge;
-pub mod check;
-pub mod conclude;
 pub mod event;
 pub mod issuer;
-pub mod plan;
-pub mod renewal;
-pub mod seen;
-pub mod serve;
-pub mod wanted;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,7 @@
-//! A database: PostgreSQL, Redis or Valkey, run by Havre for the services of one environment. `plan` chooses what comes next, `check`
-//! holds the laws, `tuning` derives settings from the memory, `role` says how services prove who they are, `variable` what they are told.
-//! Backups are not here. Tests: at the end of the files, and `tests/it/database`.
+//! A database: PostgreSQL, Redis or Valkey, run by Havre for the services of one environment. `tuning` derives settings from the memory, `role` says how services prove who they are, `variable` what they are told.
+//! What comes next is decided in `decide`. Backups are not here. Tests at the end of the files.
 
-pub mod check;
 pub mod event;
-pub mod plan;
 pub mod role;
 pub mod setting;
 pub mod spec;

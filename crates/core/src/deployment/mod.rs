@@ -1,11 +1,7 @@
-//! A deployment: one attempt to make a release live. `state` says where it stands, `plan` chooses what to do next,
-//! `check` lists what must never happen; `course` says which states come, `outline` tells people so beforehand.
+//! A deployment: one attempt to make a release live. `state` says where it stands; what comes
+//! next is decided in `decide`.
 
-pub mod check;
-pub mod course;
 pub mod event;
-pub mod outline;
-pub mod plan;
 pub mod state;
 
 use serde::{Deserialize, Serialize};

@@ -2,4 +2,3 @@
 //! pulled are not ours to remove.
 
 pub mod event;
-pub mod retention;

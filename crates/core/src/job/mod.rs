@@ -1,10 +1,8 @@
 //! A job: a command of a service that runs by a schedule or when somebody asks, in a task of its own. Jobs are part of the
-//! service's specification and so of its releases: what runs is what the live release says. `plan` chooses what runs when,
-//! `check` holds the laws. Tests: `tests/it/job`.
+//! service's specification and so of its releases: what runs is what the live release says. What runs when
+//! is decided in `decide`.
 
-pub mod check;
 pub mod event;
-pub mod plan;
 pub mod spec;
 pub mod state;
 

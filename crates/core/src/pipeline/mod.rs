@@ -1,10 +1,8 @@
 //! A pipeline: one run from a pushed commit to what users get. It runs the tests of the services of the commit, then makes the
-//! builds of all of them, waits until they are made, and only then deploys them. Decided in `plan`, `push`, `paths` and `status`;
-//! tests at their ends.
+//! builds of all of them, waits until they are made, and only then deploys them. Where it stands is `status`; what comes next
+//! is decided in `decide`. Tests at the ends of the files.
 
 pub mod event;
-pub mod paths;
-pub mod plan;
 pub mod push;
 pub mod status;
 

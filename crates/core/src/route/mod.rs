@@ -1,7 +1,6 @@
 //! Routes: host + path prefix -> upstreams or a site. The table is derived from rows, never edited.
-//! `derive` makes it; the wire form for edges is `havre_api::route_table`, mapped one to one by `web`.
+//! `decide` makes it; the wire form for edges is `havre_api::route_table`, mapped one to one by `web`.
 
-pub mod derive;
 pub mod event;
 pub mod https;
 pub mod settings;

@@ -1,13 +1,9 @@
 //! A service: what the user wants running. Desired state only; what runs is in `task`.
-//! `plan` keeps the live release as specified, `check` holds its laws.
+//! What keeps the live release as specified is `decide`'s.
 
 pub mod balance;
-pub mod check;
 pub mod event;
-pub mod plan;
-pub mod seen;
 pub mod spec;
-pub mod step;
 pub mod tls;
 
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,9 @@
-//! Static sites as Havre sees them: `settings` says how one is served, `retention` which are kept and why, `purge` how and when a
+//! Static sites as Havre sees them: `settings` says how one is served, `purge` how and when a
 //! CDN is told. What a site says in its own files is the crate `site`. Reference for people: `docs/rooms/site.md`.
-//! Tests: `tests/it/site.rs`, `tests/it/site_purge.rs`.
+//! Tests: `tests/it/site_purge.rs`.
 
 pub mod event;
 pub mod purge;
-pub mod retention;
 pub mod settings;
 
 /// Text of the user's for a message: escaped, at most 80 characters of it.

@@ -1,17 +1,7 @@
-//! Laws of the decisions, on a simulated world: golden walks through deployments and property tests of `check`.
+//! What several rooms decide together, and laws of single ones. Plans and whole histories are tested in `decide`.
 
 mod build;
-mod certificate;
-mod database;
-mod deployment;
-mod image;
-mod job;
-mod laws;
 mod promotion;
 mod registry;
 mod sample;
 mod secret;
-mod service;
-mod settings;
-mod sim;
-mod site;

@@ -1,5 +1,5 @@
 //! The steps of a certificate: asks, writes, tells, and stores what follows. Chooses nothing; what a result means is
-//! `havre_core::certificate::conclude`. Every step may run twice, placing an order aside, which is recorded before it is done.
+//! `havre_decide::certificate::conclude`. Every step may run twice, placing an order aside, which is recorded before it is done.
 //! What concerns edges is in `execute/edges.rs`.
 
 mod edges;
@@ -7,11 +7,7 @@ mod edges;
 use havre_acme::authority::{self, Account, NewAccount, NewOrder, OrderState};
 use havre_acme::error::{AuthorityError, DnsError};
 use havre_core::certificate::challenge::{ChallengeKind, Proof};
-use havre_core::certificate::conclude::{Outcome, conclude};
 use havre_core::certificate::issuer::Issuer;
-use havre_core::certificate::plan::Step;
-use havre_core::certificate::renewal::Window;
-use havre_core::certificate::seen::{Look, NamesSeen, Wanted};
 use havre_core::certificate::{Attempt, Certificate, Current, Side, Stage, State};
 use havre_core::dns::TxtRecord;
 use havre_core::dns::caa::check_caa;
@@ -20,6 +16,10 @@ use havre_core::event::Actor;
 use havre_core::name::IssuerName;
 use havre_core::quantity::Span;
 use havre_core::secret::Secret;
+use havre_decide::certificate::conclude::{Outcome, conclude};
+use havre_decide::certificate::plan::Step;
+use havre_decide::certificate::renewal::Window;
+use havre_decide::certificate::seen::{Look, NamesSeen, Wanted};
 use havre_store::certificate::OrderRequest;
 use havre_store::{Material, StoreError};
 use havre_x509::current::current;

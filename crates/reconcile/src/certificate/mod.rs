@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use havre_core::certificate::check::check;
-use havre_core::certificate::plan::{Plan, Step, plan};
-use havre_core::certificate::seen::{Seen, Wanted};
 use havre_core::certificate::{Certificate, Source};
 use havre_core::event::Actor;
 use havre_core::id::CertificateId;
 use havre_core::time::Timestamp;
+use havre_decide::certificate::check::check;
+use havre_decide::certificate::plan::{Plan, Step, plan};
+use havre_decide::certificate::seen::{Seen, Wanted};
 use havre_store::StoreError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;

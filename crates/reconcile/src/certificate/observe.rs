@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use havre_core::certificate::budget::Placed;
 use havre_core::certificate::issuer::Issuer;
-use havre_core::certificate::seen::{EdgesSeen, Seen, Wanted};
-use havre_core::certificate::{Certificate, Phase, State, serve, wanted};
+use havre_core::certificate::{Certificate, Phase, State};
 use havre_core::name::{CertificateName, DnsName, HostName};
 use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{EdgeView, Table};
 use havre_core::service::spec::{HttpsMode, ServiceSpec};
 use havre_core::time::Timestamp;
+use havre_decide::certificate::budget::Placed;
+use havre_decide::certificate::seen::{EdgesSeen, Seen, Wanted};
+use havre_decide::certificate::{serve, wanted};
 use havre_store::certificate::week_before;
 use havre_store::{StoreError, View};
 

@@ -1,9 +1,9 @@
 //! What was seen of one certificate's world, in memory only: after a restart it is looked at again, which costs an issuer
 //! nothing.
 
-use havre_core::certificate::seen::{Look, NamesSeen};
 use havre_core::route::https;
 use havre_core::time::Timestamp;
+use havre_decide::certificate::seen::{Look, NamesSeen};
 
 /// The last look at each thing.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use havre_core::database::Database;
-use havre_core::database::plan::Health;
 use havre_core::database::role::{
     Login, RoleName, SUPERUSER, postgres_lock, postgres_make, redis_lock, redis_make,
 };
@@ -15,6 +14,7 @@ use havre_core::database::spec::Kind;
 use havre_core::database::task::database_container;
 use havre_core::secret::Secret;
 use havre_core::service::spec::Argv;
+use havre_decide::database::plan::Health;
 use havre_engine::error::EngineError;
 use havre_engine::exec::ExecSpec;
 

@@ -1,7 +1,6 @@
 //! Executes the steps of one database and stores what follows. Short, idempotent, no choices; whatever decides something is in
 //! `havre_core::database`.
 
-use havre_core::database::plan::{Next, Plan, Seen, Step, not_started};
 use havre_core::database::role::RoleName;
 use havre_core::database::spec::{Kind as Server, STOP_GRACE};
 use havre_core::database::state::State;
@@ -13,6 +12,7 @@ use havre_core::id::EnvironmentId;
 use havre_core::service::spec::StopSignal;
 use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
+use havre_decide::database::plan::{Next, Plan, Seen, Step, not_started};
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
 use havre_store::{Environment, NewRelease, StoreError, Tx};

@@ -13,12 +13,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use havre_core::database::Database;
-use havre_core::database::check::check;
-use havre_core::database::plan::{Health, PROBE_READY, PROBE_STARTING, Plan, Seen, plan};
 use havre_core::id::DatabaseId;
 use havre_core::task::EngineState;
 use havre_core::task::spec::Purpose;
 use havre_core::time::Timestamp;
+use havre_decide::database::check::check;
+use havre_decide::database::plan::{Health, PROBE_READY, PROBE_STARTING, Plan, Seen, plan};
 use havre_engine::error::EngineError;
 use havre_engine::task::EngineTask;
 use havre_store::{Environment, StoreError, View};

@@ -2,10 +2,10 @@
 //! `havre_core::job`.
 
 use havre_core::event::Actor;
-use havre_core::job::plan::{Next, RunPlan, RunSeen, Step, not_started};
 use havre_core::job::state::State;
 use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::{derive_job, job_container};
+use havre_decide::job::plan::{Next, RunPlan, RunSeen, Step, not_started};
 use havre_store::{StoreError, Tx};
 
 use super::{Subject, log};

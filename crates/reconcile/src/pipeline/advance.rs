@@ -1,13 +1,13 @@
-//! Moves a pipeline on that tests, builds or deploys: one step, decided by `havre_core::pipeline::plan` from rows and recorded
+//! Moves a pipeline on that tests, builds or deploys: one step, decided by `havre_decide::pipeline::plan` from rows and recorded
 //! with its consequences in the same transaction. Tests: `tests/it/pipeline.rs`.
 
 use havre_core::build::{Build, State as BuildState};
 use havre_core::deployment::{Deployment, Kind};
 use havre_core::event::Actor;
 use havre_core::id::{BuildId, PipelineId};
-use havre_core::pipeline::plan::{End, Part, Step, step};
 use havre_core::pipeline::{Pipeline, State};
 use havre_core::time::Timestamp;
+use havre_decide::pipeline::plan::{End, Part, Step, step};
 use havre_store::{NewRelease, StoreError, Tx, View};
 
 use crate::pipeline::ignore_conflict;

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use havre_core::event::Actor;
 use havre_core::id::PipelineId;
-use havre_core::pipeline::plan::queue;
 use havre_core::pipeline::{Pipeline, State};
 use havre_core::source::{CommitId, RefName};
+use havre_decide::pipeline::plan::queue;
 use havre_engine::error::EngineError;
 use havre_source::SourceError;
 use havre_store::StoreError;

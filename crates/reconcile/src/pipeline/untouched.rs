@@ -1,14 +1,14 @@
 //! Finds the services of a commit that are left as they are: asks the repository what has changed since the commit each of them runs.
-//! What follows is decided by `havre_core::pipeline::paths`. Tests: `tests/it/pipeline_paths.rs`.
+//! What follows is decided by `havre_decide::pipeline::paths`. Tests: `tests/it/pipeline_paths.rs`.
 
 use std::collections::BTreeMap;
 
 use havre_core::name::ServiceName;
-use havre_core::pipeline::paths::{compared_with, untouched};
 use havre_core::pipeline::{Cause, Pipeline};
 use havre_core::release::Release;
 use havre_core::service::spec::ServiceSpec;
 use havre_core::source::CommitId;
+use havre_decide::pipeline::paths::{compared_with, untouched};
 use havre_manifest::Manifest;
 use havre_store::{StoreError, View};
 

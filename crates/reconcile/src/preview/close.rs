@@ -6,9 +6,9 @@ use havre_core::build::State as BuildState;
 use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
 use havre_core::pipeline::{Pipeline, State as PipelineState};
-use havre_core::preview::plan::expired;
 use havre_core::preview::{CloseReason, Preview, State};
 use havre_core::task::spec::environment_network;
+use havre_decide::preview::plan::expired;
 use havre_store::{StoreError, Tx};
 
 use crate::pipeline::{PipelineError, ignore_conflict};

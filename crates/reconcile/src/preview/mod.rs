@@ -1,5 +1,5 @@
 //! Previews of pull requests: what was announced is decided and its commit fetched (`start`), what is closed is taken down (`close`). A part of
-//! the loop of pipelines, which wakes it. What to do is decided in `havre_core::preview::plan`. After `kill -9` the next start goes on: wishes
+//! the loop of pipelines, which wakes it. What to do is decided in `havre_decide::preview::plan`. After `kill -9` the next start goes on: wishes
 //! that were not decided are still there, and so is what is closing. Tests: `tests/it/preview.rs`.
 
 mod close;

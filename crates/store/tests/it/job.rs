@@ -2,11 +2,11 @@
 
 use havre_core::deployment::Kind;
 use havre_core::id::{JobRunId, ReleaseId, ServiceId};
-use havre_core::job::plan::Planned;
 use havre_core::job::state::{FailureReason, SkipReason, State};
 use havre_core::job::{Cursor, Trigger};
 use havre_core::name::JobName;
 use havre_core::service::spec::ServiceSpec;
+use havre_decide::job::plan::Planned;
 use havre_store::{NewRelease, StoreError};
 
 use crate::world::{World, apply, at, image, tasks};

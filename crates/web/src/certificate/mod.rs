@@ -8,8 +8,8 @@ pub mod renew;
 pub mod upload;
 
 use havre_api::certificate::{Certificate, CurrentCertificate, OpenOrder};
-use havre_core::certificate::renewal::renew_at;
 use havre_core::certificate::{self as core, Source, State};
+use havre_decide::certificate::renewal::renew_at;
 use havre_store::View;
 
 use crate::error::Refusal;

@@ -5,12 +5,12 @@ use axum::Json;
 use havre_api::deployment::{DeploymentAccepted, DeploymentPlan, Source};
 use havre_core::artifact::Artifact;
 use havre_core::deployment::Kind;
-use havre_core::deployment::outline::outline;
 use havre_core::event::Actor;
 use havre_core::id::ReleaseId;
 use havre_core::release::Release;
 use havre_core::service::spec::{ServiceSpec, Work};
 use havre_core::service::{Place, Service};
+use havre_decide::deployment::outline::outline;
 use havre_store::{NewRelease, Tx, View};
 use http::StatusCode;
 

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use havre_api::error::ErrorBody;
 use havre_api::preview::Preview;
-use havre_core::preview::{self, CloseReason, plan};
+use havre_core::preview::{self, CloseReason};
+use havre_decide::preview::plan;
 use havre_store::StoreError;
 use http::StatusCode;
 

@@ -4,9 +4,9 @@
 use havre_core::id::PipelineId;
 use havre_core::name::ProjectName;
 use havre_core::pipeline::push::Verdict;
-use havre_core::preview::plan;
 use havre_core::preview::{CloseReason, PullNumber, State, Wish};
 use havre_core::source::HeadAt;
+use havre_decide::preview::plan;
 use havre_store::Tx;
 use havre_webhook::payload::{Action, PullRequest};
 use havre_webhook::provider::Provider;

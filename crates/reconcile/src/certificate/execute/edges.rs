@@ -3,13 +3,14 @@
 
 use std::net::SocketAddr;
 
+use havre_core::certificate::Side;
 use havre_core::certificate::challenge::Proof;
-use havre_core::certificate::conclude::Outcome;
-use havre_core::certificate::seen::Look;
-use havre_core::certificate::{Side, serve};
 use havre_core::name::HostName;
 use havre_core::route::EdgeView;
 use havre_core::route::https::Challenge;
+use havre_decide::certificate::conclude::Outcome;
+use havre_decide::certificate::seen::Look;
+use havre_decide::certificate::serve;
 use havre_store::{Material, StoreError};
 use havre_x509::challenge::{challenge_certificate, check_answer, digest_of, read_answer};
 use havre_x509::inspect::leaf_der;

@@ -1,0 +1,62 @@
+//! Laws no plan of a database may break, whoever made it. A plan that fails is not executed. Tests: `tests/it/database`.
+
+use crate::database::plan::{Health, Next, Plan, Seen, Step};
+use havre_core::database::state::State;
+use havre_core::task::EngineState;
+
+/// A law a plan would break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// Two servers would run on one volume.
+    TwoServers,
+    /// Data would go that nobody asked to destroy, or that a server still has open.
+    DataLost,
+    /// A task that runs would be forgotten.
+    Forgotten,
+    /// A server that does not answer would be asked to do something.
+    NobodyThere,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TwoServers => "two servers would run on one volume",
+            Self::DataLost => "data would go that nobody asked to destroy, or that a server has open",
+            Self::Forgotten => "a task that runs would be forgotten",
+            Self::NobodyThere => "a server that does not answer would be asked to do something",
+        })
+    }
+}
+
+/// Lists the laws a plan would break.
+pub fn check(plan: &Plan, seen: &Seen) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let is_absent = seen.task == EngineState::Absent && seen.others.is_empty();
+    let is_running = matches!(seen.task, EngineState::Running { .. });
+    for step in &plan.steps {
+        match step {
+            Step::StartTask => {
+                let may_start =
+                    matches!(seen.database.state, State::Starting { .. }) && seen.others.is_empty();
+                if !may_start {
+                    violations.push(Violation::TwoServers);
+                }
+            }
+            Step::Dismantle if !is_absent || !seen.database.state.is_destroying() => {
+                violations.push(Violation::DataLost);
+            }
+            Step::MakeRole { .. } | Step::LockRole { .. } if seen.health != Health::Answers => {
+                violations.push(Violation::NobodyThere);
+            }
+            _ => {}
+        }
+    }
+    match &plan.next {
+        Some(Next::Begin { .. }) if !is_absent => violations.push(Violation::TwoServers),
+        Some(Next::State { state }) if !state.has_task() && is_running => {
+            violations.push(Violation::Forgotten)
+        }
+        _ => {}
+    }
+    violations
+}

@@ -1,0 +1,3 @@
+//! Which previews are made and which go. Tests at the end of the file.
+
+pub mod plan;

@@ -1,0 +1,3 @@
+//! Which published sites are kept, and why. Tests: `tests/it/site.rs`.
+
+pub mod retention;

@@ -1,0 +1,14 @@
+//! Laws of the decisions, on a simulated world: golden walks through deployments and property tests of `check`.
+
+mod certificate;
+mod database;
+mod deployment;
+mod image;
+mod job;
+mod laws;
+#[path = "../../../core/tests/it/sample.rs"]
+mod sample;
+mod service;
+mod settings;
+mod sim;
+mod site;
