@@ -5,6 +5,7 @@ use std::path::Path;
 
 use futures_util::StreamExt;
 use havre_core::id::{ReleaseId, TaskId};
+use havre_core::secret::redact::Redactor;
 use havre_core::task::Task;
 
 use havre_engine::log::LogSource;
@@ -26,8 +27,18 @@ pub fn file_name(task: TaskId, release: ReleaseId) -> String {
 
 /// The last lines of the log of a container of this release, without its secrets; empty when there is none.
 pub async fn last_lines(world: &World, container: &str, release: ReleaseId, count: u32) -> Vec<String> {
-    let Ok(mut lines) = world.engine.logs(container, tail(count)).await else { return Vec::new() };
     let redactor = variable::redactor(&world.store, release).await;
+    last_lines_without(world, container, &redactor, count).await
+}
+
+/// The same without what a redactor knows.
+pub(crate) async fn last_lines_without(
+    world: &World,
+    container: &str,
+    redactor: &Redactor,
+    count: u32,
+) -> Vec<String> {
+    let Ok(mut lines) = world.engine.logs(container, tail(count)).await else { return Vec::new() };
     let mut kept = Vec::new();
     while let Some(Ok(line)) = lines.next().await {
         kept.push(redactor.text(line.line));

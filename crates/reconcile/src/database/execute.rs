@@ -9,6 +9,7 @@ use havre_core::database::{Database, Image, RoleState};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
+use havre_core::secret::redact::Redactor;
 use havre_core::service::spec::StopSignal;
 use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
@@ -169,7 +170,9 @@ impl Executor<'_> {
         let container = self.container(database.task);
         let was_asked = !matches!(database.state, State::Starting { .. } | State::Ready { .. });
         if matches!(self.seen.task, EngineState::Exited { .. }) && !was_asked {
-            let lines = task_log::last_lines(self.world, &container, LINES).await;
+            // Servers are told passwords in a way that keeps them out of their logs (`core::database::role`).
+            let lines =
+                task_log::last_lines_without(self.world, &container, &Redactor::default(), LINES).await;
             let row = database.clone();
             self.write(move |tx| tx.tell_database_end(&row, lines)).await?;
         }
