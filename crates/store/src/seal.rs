@@ -211,7 +211,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 12] = [
+pub(crate) const SEALED: [(&str, &str); 13] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
