@@ -1,6 +1,7 @@
 //! Certificates, their material, and the orders that count for budgets. Tests: `tests/it/certificate.rs`.
 
 use havre_core::artifact::Digest;
+use havre_core::certificate::budget::{self, Ask, End, Exhausted, Limits, Placed};
 use havre_core::certificate::event::Event;
 use havre_core::certificate::{Attempt, Certificate, Current, Phase, Record, Source, State};
 use havre_core::event::{EventKind, Subject};
@@ -8,7 +9,6 @@ use havre_core::id::{CertificateId, OrderId};
 use havre_core::name::CertificateName;
 use havre_core::secret::Secret;
 use havre_core::time::Timestamp;
-use havre_decide::certificate::budget::{self, Ask, End, Exhausted, Limits, Placed};
 use havre_decide::certificate::conclude::Conclusion;
 use rusqlite::Row;
 

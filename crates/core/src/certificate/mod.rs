@@ -4,6 +4,7 @@
 //! A certificate rests, asks its own edges, has an order open, or backs off after a failure ([`State`]). Tests: `tests/it/certificate` of
 //! `decide`.
 
+pub mod budget;
 pub mod challenge;
 pub mod event;
 pub mod issuer;
@@ -80,9 +81,18 @@ pub struct Current {
     /// When it became the one that is served.
     pub since: Timestamp,
     /// When its issuer wants it renewed, where it says so.
-    pub window: Option<renewal::Window>,
+    pub window: Option<Window>,
     /// When the issuer is asked about that again.
     pub ask_again_at: Timestamp,
+}
+
+/// When an issuer wants a certificate renewed (ARI, RFC 9773).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Not before.
+    pub start: Timestamp,
+    /// At the latest.
+    pub end: Timestamp,
 }
 
 impl Current {

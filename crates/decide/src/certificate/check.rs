@@ -1,8 +1,8 @@
 //! Laws no certificate may break, whoever made it. Property tests: `tests/it/certificate/laws.rs`.
 
-use crate::certificate::budget;
 use crate::certificate::plan::{Plan, Step};
 use crate::certificate::seen::{Seen, Wanted};
+use havre_core::certificate::budget;
 use havre_core::certificate::challenge::ChallengeKind;
 use havre_core::certificate::{Certificate, Current, Stage};
 use havre_core::name::CertificateName;

@@ -2,9 +2,10 @@
 //! `tests/it/certificate/plan.rs`, `tests/it/certificate/laws.rs`.
 
 use crate::certificate::backoff::{pause, stall};
-use crate::certificate::budget::End;
 use crate::certificate::check::check_replacement;
-use crate::certificate::renewal::{Window, ask_again_at};
+use crate::certificate::renewal::ask_again_at;
+use havre_core::certificate::Window;
+use havre_core::certificate::budget::End;
 use havre_core::certificate::challenge::Proof;
 use havre_core::certificate::event::Event;
 use havre_core::certificate::{Certificate, Current, Failure, Phase, Side, Stage, State};
@@ -170,7 +171,8 @@ fn issued(done: &mut Conclusion, current: Current, now: Timestamp) {
     }
     let (digest, not_after) = (current.digest.hex().to_owned(), current.not_after);
     let leftovers = std::mem::take(&mut certificate.record.leftovers);
-    certificate.record = super::Record { leftovers, ..super::Record::default() };
+    certificate.record =
+        havre_core::certificate::Record { leftovers, ..havre_core::certificate::Record::default() };
     certificate.current = Some(current);
     certificate.state = State::Resting { since: now };
     done.event = Some(Event::Issued { certificate: id, order, digest, not_after });

@@ -2,7 +2,6 @@
 //! means, `check` holds the laws. Tests: `tests/it/certificate`.
 
 pub mod backoff;
-pub mod budget;
 pub mod check;
 pub mod conclude;
 pub mod plan;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::certificate::budget::{self, Ask, Exhausted};
 use crate::certificate::renewal::renew_at;
 use crate::certificate::seen::{Look, Seen, Wanted, look_again_at};
+use havre_core::certificate::budget::{self, Ask, Exhausted};
 use havre_core::certificate::challenge::{self, ChallengeKind, Proof};
 use havre_core::certificate::issuer::{self, Issuer};
 use havre_core::certificate::{Attempt, Certificate, Phase, Side, Source, Stage, State};
@@ -50,7 +50,7 @@ pub struct Plan {
     pub look_again_at: Option<Timestamp>,
 }
 
-/// Something to do; its result goes to [`super::conclude`]. All but [`Step::PlaceOrder`] may run twice.
+/// Something to do; its result goes to [`crate::certificate::conclude`]. All but [`Step::PlaceOrder`] may run twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
 #[expect(missing_docs, reason = "fields are named after what they are, and the variants say what is done")]

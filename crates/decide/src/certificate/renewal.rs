@@ -1,22 +1,11 @@
 //! When a certificate is renewed: when its issuer says so (ARI, RFC 9773), else when a third of its life is left. Spread over
 //! certificates by id, so that what was issued together is not renewed together. Tests at the end of the file.
 
-use serde::{Deserialize, Serialize};
-
 use crate::certificate::backoff::spread;
 use havre_core::certificate::Current;
 use havre_core::id::CertificateId;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
-
-/// When an issuer wants a certificate renewed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Not before.
-    pub start: Timestamp,
-    /// At the latest.
-    pub end: Timestamp,
-}
 
 /// Pause between two questions where the issuer names none, and the bounds of what it may name.
 pub const ASK_EVERY: Span = Span::seconds(6 * 3600);
@@ -45,6 +34,7 @@ pub fn renew_at(id: CertificateId, current: &Current) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use havre_core::certificate::Window;
 
     const DAY: i64 = 86_400_000;
 

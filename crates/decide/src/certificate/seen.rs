@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::certificate::budget::{End, Placed};
 use havre_core::certificate::Stage;
+use havre_core::certificate::budget::{End, Placed};
 use havre_core::certificate::issuer::Issuer;
 use havre_core::dns::pointing::Pointing;
 use havre_core::name::{CertificateName, HostName, IssuerName};

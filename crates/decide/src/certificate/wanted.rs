@@ -72,7 +72,7 @@ mod tests {
             .map(|(names, hosts)| {
                 format!(
                     "{} for {}",
-                    super::super::joined(names),
+                    havre_core::certificate::joined(names),
                     hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(" ")
                 )
             })

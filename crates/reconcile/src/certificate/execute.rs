@@ -6,6 +6,7 @@ mod edges;
 
 use havre_acme::authority::{self, Account, NewAccount, NewOrder, OrderState};
 use havre_acme::error::{AuthorityError, DnsError};
+use havre_core::certificate::Window;
 use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::issuer::Issuer;
 use havre_core::certificate::{Attempt, Certificate, Current, Side, Stage, State};
@@ -18,7 +19,6 @@ use havre_core::quantity::Span;
 use havre_core::secret::Secret;
 use havre_decide::certificate::conclude::{Outcome, conclude};
 use havre_decide::certificate::plan::Step;
-use havre_decide::certificate::renewal::Window;
 use havre_decide::certificate::seen::{Look, NamesSeen, Wanted};
 use havre_store::certificate::OrderRequest;
 use havre_store::{Material, StoreError};

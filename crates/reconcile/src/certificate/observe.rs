@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use havre_core::certificate::budget::Placed;
 use havre_core::certificate::issuer::Issuer;
 use havre_core::certificate::{Certificate, Phase, State};
 use havre_core::name::{CertificateName, DnsName, HostName};
@@ -10,7 +11,6 @@ use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{EdgeView, Table};
 use havre_core::service::spec::{HttpsMode, ServiceSpec};
 use havre_core::time::Timestamp;
-use havre_decide::certificate::budget::Placed;
 use havre_decide::certificate::seen::{EdgesSeen, Seen, Wanted};
 use havre_decide::certificate::{serve, wanted};
 use havre_store::certificate::week_before;

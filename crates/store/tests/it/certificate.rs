@@ -1,10 +1,10 @@
 //! Certificates, material and orders: each write with its event, budgets in the transaction, what is forgotten.
 
+use havre_core::certificate::budget::{End, Limits};
 use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::{Attempt, Certificate, Current, Source, Stage, State};
 use havre_core::name::{CertificateName, IssuerName};
 use havre_core::secret::Secret;
-use havre_decide::certificate::budget::{End, Limits};
 use havre_decide::certificate::conclude::{Outcome, conclude};
 use havre_store::certificate::OrderRequest;
 use havre_store::{Material, StoreError, Tx};

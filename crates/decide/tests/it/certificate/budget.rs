@@ -1,10 +1,10 @@
 //! The budget: each limit, when there is room again, and that no history ever exceeds one.
 
-use havre_core::certificate::{Side, Stage};
-use havre_core::time::Timestamp;
-use havre_decide::certificate::budget::{
+use havre_core::certificate::budget::{
     Ask, End, HOUR, Limits, ORDERS_WINDOW, Placed, WEEK, ask, registered_domains,
 };
+use havre_core::certificate::{Side, Stage};
+use havre_core::time::Timestamp;
 use proptest::prelude::*;
 
 use crate::certificate::world::{at, names};

@@ -1,8 +1,8 @@
 //! Laws over whole histories in a simulated world: broken domains never burn what a good one needs.
 
+use havre_core::certificate::budget::{End, Placed};
 use havre_core::certificate::issuer::PRESETS;
 use havre_core::certificate::{Side, Stage, State};
-use havre_decide::certificate::budget::{End, Placed};
 use proptest::prelude::*;
 
 use crate::certificate::world::{DAY, Domain, World};

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use havre_core::certificate::budget::{End, Placed};
 use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::{Attempt, Certificate, Failure, Phase, Record, Side, Source, Stage, State};
 use havre_core::dns::pointing::Pointing;
 use havre_core::dns::{TxtPlace, TxtRecord};
 use havre_core::id::OrderId;
-use havre_decide::certificate::budget::{End, Placed};
 use havre_decide::certificate::conclude::{Outcome, conclude};
 use havre_decide::certificate::plan::plan;
 use havre_decide::certificate::seen::{EdgesSeen, Look, NamesSeen, Seen, Wanted};

@@ -1,5 +1,6 @@
 //! Rows, issuers and a simulated world of issuers and DNS for certificates.
 
+use havre_core::certificate::budget::{End, Placed};
 use havre_core::certificate::challenge::{ChallengeKind, Proof};
 use havre_core::certificate::issuer::Issuer;
 use havre_core::certificate::{Certificate, Current, Phase, Record, Side, Source, Stage, State};
@@ -8,7 +9,6 @@ use havre_core::dns::pointing::Pointing;
 use havre_core::id::{CertificateId, OrderId};
 use havre_core::name::CertificateName;
 use havre_core::time::Timestamp;
-use havre_decide::certificate::budget::{End, Placed};
 use havre_decide::certificate::check;
 use havre_decide::certificate::conclude::{Outcome, conclude};
 use havre_decide::certificate::plan::{Plan, Step, plan};

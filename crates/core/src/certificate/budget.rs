@@ -1,5 +1,5 @@
 //! How many orders an issuer lets us place, from the history of those that were placed: a crash, a restart or a hundred broken
-//! domains change nothing about it. Tests: `tests/it/certificate/budget.rs`.
+//! domains change nothing about it. Tests: `tests/it/certificate/budget.rs` of `decide`.
 //!
 //! Issuers count with buckets that refill bit by bit; we count whole windows, which is stricter, and keep below what they
 //! publish. What we cannot see, such as another program with the same domain, is why an issuer's own refusal is obeyed too.
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use havre_core::certificate::{Side, Stage};
-use havre_core::name::{CertificateName, IssuerName};
-use havre_core::time::Timestamp;
+use super::{Side, Stage};
+use crate::name::{CertificateName, IssuerName};
+use crate::time::Timestamp;
 
 /// How often an issuer may be asked. A window is a sliding one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
