@@ -1,19 +1,13 @@
-//! Sample specifications and rows.
+//! Sample specifications, for `decide` as well.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use havre_core::artifact::Artifact;
-use havre_core::id::{EnvironmentId, ReleaseId, ServiceId};
 use havre_core::name::{AbsolutePath, ProbeTarget};
 use havre_core::quantity::Span;
-use havre_core::release::Release;
 use havre_core::service::spec::{
-    Argv, HealthSpec, ImageSource, RouteSpec, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, VolumeSpec,
-    Work, defaults,
+    HealthSpec, ImageSource, RouteSpec, SPEC_VERSION, ServiceSpec, StopSignal, TaskWork, Work, defaults,
 };
-use havre_core::service::{Place, Service};
-use havre_core::time::Timestamp;
 
 pub(crate) fn work() -> TaskWork {
     TaskWork {
@@ -49,18 +43,6 @@ pub(crate) fn work() -> TaskWork {
     }
 }
 
-pub(crate) fn with_volume(mut work: TaskWork) -> TaskWork {
-    let path: AbsolutePath = "/data".parse().expect("is a path");
-    work.volumes = vec![VolumeSpec { name: "data".parse().expect("is a name"), path }];
-    work.replicas = 1;
-    work
-}
-
-pub(crate) fn with_release_command(mut work: TaskWork) -> TaskWork {
-    work.release_command = Some(Argv::try_from(vec!["migrate".to_owned()]).expect("is a command"));
-    work
-}
-
 pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
     ServiceSpec {
         version: SPEC_VERSION,
@@ -74,42 +56,5 @@ pub(crate) fn spec(work: TaskWork) -> ServiceSpec {
         https: Default::default(),
         work: Work::Tasks(Box::new(work)),
         jobs: Default::default(),
-    }
-}
-
-pub(crate) fn place() -> Place {
-    Place {
-        project: "dropit".parse().expect("is a name"),
-        environment: "production".parse().expect("is a name"),
-        service: "api".parse().expect("is a name"),
-    }
-}
-
-pub(crate) fn service(spec: ServiceSpec) -> Service {
-    Service {
-        id: ServiceId::new(1),
-        environment: EnvironmentId::new(1),
-        place: place(),
-        replicas: spec.replicas(),
-        spec,
-        revision: 1,
-        live: None,
-        maintenance: None,
-        destroyed_at: None,
-    }
-}
-
-pub(crate) fn release(id: i64, spec: ServiceSpec) -> Release {
-    Release {
-        id: ReleaseId::new(id),
-        service: ServiceId::new(1),
-        artifact: Artifact::Image { id: "a".repeat(64).parse().expect("is a digest"), pull: None },
-        spec,
-        revision: 1,
-        build: None,
-        commit: String::new(),
-        promoted_from: None,
-        size: None,
-        created_at: Timestamp::from_millis(0),
     }
 }

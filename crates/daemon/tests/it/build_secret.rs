@@ -110,7 +110,8 @@ async fn a_build_secret_is_seen_by_its_step_and_nowhere_else() {
         written_for: None,
         secrets: ["NPM_TOKEN".parse().expect("a name")].into(),
     });
-    let request = ApplyRequest { services: vec![service], dry_run: false, prune: false };
+    let request =
+        ApplyRequest { services: vec![service], databases: Vec::new(), dry_run: false, prune: false };
     let _: ApplyResponse = world.api.send(Method::PUT, ENVIRONMENT, &request).await;
 
     // The step proves that it has the secret by the length of it, says it in several ways, and takes its time.

@@ -6,7 +6,6 @@ mod deployment;
 mod image;
 mod job;
 mod laws;
-#[path = "../../../core/tests/it/sample.rs"]
 mod sample;
 mod service;
 mod settings;
