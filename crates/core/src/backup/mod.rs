@@ -3,8 +3,11 @@
 //! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. Tests at the ends of the files.
 
 pub mod account;
+pub mod age;
 pub mod kit;
 pub mod manifest;
+pub mod plan;
+pub mod producer;
 pub mod retention;
 pub mod state;
 
