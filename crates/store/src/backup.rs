@@ -1,6 +1,8 @@
-//! Backups: targets in `target.rs`, runs in `run.rs`. What a policy asks for is in the specification of each database; what is due, and how
-//! far a run has come, is decided in `havre_core::backup`. Tests: `tests/it/backup.rs`.
+//! Backups: targets in `target.rs`, runs in `run.rs`, what is promised of both in `promise.rs`. What a policy asks for is in the specification
+//! of each database; what is due, and how far a run has come, is decided in `havre_core::backup`. Tests: `tests/it/backup.rs`,
+//! `tests/it/backup_promise.rs`.
 
+mod promise;
 mod run;
 mod target;
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::age::Alarm;
 use crate::backup::location::Location;
 use crate::backup::state::{Failure, Stage};
 use crate::backup::{Content, RepositoryId, SnapshotId, What};
@@ -126,6 +127,22 @@ pub enum Event {
         /// The runs that had made them.
         runs: Vec<BackupRunId>,
     },
+    /// A copy became older than twice what is promised, or there is none although one is promised.
+    AlarmRaised {
+        /// Of what.
+        what: What,
+        /// Where.
+        target: TargetName,
+        /// What is wrong.
+        alarm: Alarm,
+    },
+    /// What is promised is there again.
+    AlarmCleared {
+        /// Of what.
+        what: What,
+        /// Where.
+        target: TargetName,
+    },
 }
 
 impl std::fmt::Display for Event {
@@ -172,6 +189,10 @@ impl std::fmt::Display for Event {
             Self::CancelRequested { run } => write!(f, "backup {run} should be cancelled"),
             Self::SnapshotsForgotten { what, target, runs } => {
                 write!(f, "{} backups of {what} in {target} removed, as the policy says", runs.len())
+            }
+            Self::AlarmRaised { what, target, alarm } => write!(f, "backup of {what} in {target}: {alarm}"),
+            Self::AlarmCleared { what, target } => {
+                write!(f, "backup of {what} in {target}: what is promised is there again")
             }
         }
     }
