@@ -88,7 +88,7 @@ async fn retain(
     let forget = plan_retention(&keep, &candidates).forget;
     let newest = candidates.iter().max_by_key(|one| one.at).map(|one| &one.id);
     if newest.is_some_and(|newest| forget.contains(newest)) {
-        tracing::error!(%what, %target, "refused to remove the newest backup that restores");
+        tracing::error!(%what, backup_target = %target, "refused to remove the newest backup that restores");
         return Ok(());
     }
     if forget.is_empty() {
@@ -117,7 +117,7 @@ async fn prune(world: &World, target: &TargetName, repository: &dyn Repository) 
         return Ok(());
     }
     let pruned = repository.prune(PRUNE_EVERY.duration()).await.map_err(|error| chain(&error))?;
-    tracing::info!(%target, marked = pruned.marked_bytes, removed = pruned.removed_bytes, "pruned a backup repository");
+    tracing::info!(backup_target = %target, marked = pruned.marked_bytes, removed = pruned.removed_bytes, "pruned a backup repository");
     let name = target.clone();
     let record = world.store.write(now, Actor::Havre, move |tx| tx.record_backup_prune(&name));
     record.await.map_err(|error| chain(&error))

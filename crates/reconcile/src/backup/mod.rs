@@ -237,7 +237,7 @@ fn look(world: &World, target: &BackupTarget, now: Timestamp) {
             () = stop.cancelled() => {}
             opened = repositories::open(&world, &name) => {
                 if let Err(reason) = opened {
-                    tracing::warn!(target = %name, %reason, "a backup target cannot be used");
+                    tracing::warn!(backup_target = %name, %reason, "a backup target cannot be used");
                 }
             }
         }

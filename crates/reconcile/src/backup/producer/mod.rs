@@ -140,7 +140,7 @@ pub(super) async fn clean_up(world: &World, subject: &Subject, target: &TargetNa
         Kind::Redis | Kind::Valkey => redis::clean_up(&server).await,
     };
     if let Err(error) = done {
-        tracing::warn!(database = %database.id, %target, %error, "could not tidy up after a backup; the next one does");
+        tracing::warn!(database = %database.id, backup_target = %target, %error, "could not tidy up after a backup; the next one does");
     }
 }
 
