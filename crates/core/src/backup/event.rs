@@ -171,7 +171,7 @@ impl std::fmt::Display for Event {
             }
             Self::CancelRequested { run } => write!(f, "backup {run} should be cancelled"),
             Self::SnapshotsForgotten { what, target, runs } => {
-                write!(f, "{} backups of {what} in {target} removed, as the policy says", runs.len())
+                write!(f, "backups of {what} in {target} removed, as the policy says: {}", runs.len())
             }
         }
     }
