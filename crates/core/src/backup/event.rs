@@ -188,7 +188,7 @@ impl std::fmt::Display for Event {
             }
             Self::CancelRequested { run } => write!(f, "backup {run} should be cancelled"),
             Self::SnapshotsForgotten { what, target, runs } => {
-                write!(f, "{} backups of {what} in {target} removed, as the policy says", runs.len())
+                write!(f, "backups of {what} in {target} removed, as the policy says: {}", runs.len())
             }
             Self::AlarmRaised { what, target, alarm } => write!(f, "backup of {what} in {target}: {alarm}"),
             Self::AlarmCleared { what, target } => {

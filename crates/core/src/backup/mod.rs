@@ -1,8 +1,8 @@
 //! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
 //! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, which snapshots stay is `retention`,
 //! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. Where backups lie is `target`, `location`
-//! and `credential`; what is promised is `policy`, what is due is `plan`, what is too old is `age`; what is said to the programs that give
-//! the bytes is `producer`; a run as a row is `run`. Tests at the ends of the files.
+//! and `credential`; what is promised is `policy`, what is due is `plan`, what is too old is `age`, and `stock` says what is missing; what is said
+//! to the programs that give the bytes is `producer`; a run as a row is `run`. Tests at the ends of the files.
 
 pub mod account;
 pub mod age;
@@ -17,6 +17,7 @@ pub mod producer;
 pub mod retention;
 pub mod run;
 pub mod state;
+pub mod stock;
 pub mod target;
 
 use std::fmt;
