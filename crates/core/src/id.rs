@@ -88,6 +88,8 @@ ids! {
     JobRunId "job run" "j";
     /// One managed database.
     DatabaseId "database" "m";
+    /// One run that tries to save something.
+    BackupRunId "backup run" "u";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

@@ -5,9 +5,11 @@
 //! function of its arguments; `now` is one of them.
 
 pub mod backup;
+pub mod build;
 pub mod certificate;
 pub mod database;
 pub mod deployment;
+pub mod dns;
 pub mod image;
 pub mod job;
 pub mod pipeline;
@@ -15,3 +17,4 @@ pub mod preview;
 pub mod route;
 pub mod service;
 pub mod site;
+pub mod source;

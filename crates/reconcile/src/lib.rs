@@ -3,6 +3,7 @@
 //!
 //! A crate of its own because it enforces a ban: it sees neither `web` nor the edge; it meets them only in the store.
 
+pub mod backup;
 pub mod build;
 pub mod certificate;
 pub mod clock;

@@ -23,6 +23,7 @@ use havre_store::Store;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use crate::backup::repositories::Repositories;
 use crate::certificate::Desk;
 use crate::clock::Clock;
 use crate::forge::Forges;
@@ -53,6 +54,19 @@ pub struct Settings {
     pub remote_private: bool,
     /// Where people reach the API; without it, forges get no link.
     pub public_url: Option<PublicUrl>,
+    /// Private folder for what is there only while a backup runs.
+    pub backup_dir: PathBuf,
+    /// What is saved of Havre itself, besides its store.
+    pub platform: PlatformFiles,
+}
+
+/// Configuration that is saved with the store.
+#[derive(Debug, Clone)]
+pub struct PlatformFiles {
+    /// Files, and folders of files.
+    pub config: Vec<PathBuf>,
+    /// The master key: never saved, wherever a path leads to it.
+    pub never: PathBuf,
 }
 
 /// Everything the loops see and touch. Cheap to clone.
@@ -80,6 +94,8 @@ pub struct World {
     pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
+    /// Opens repositories of backups.
+    pub repositories: Arc<dyn Repositories>,
     /// Places and networks.
     pub settings: Arc<Settings>,
     /// Wakes the runner from inside.
@@ -92,11 +108,14 @@ pub struct World {
     pub jobs_wake: Arc<Notify>,
     /// Wakes the loop of databases from inside.
     pub databases_wake: Arc<Notify>,
+    /// Wakes the loop of backups from inside.
+    pub backups_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
     pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) databases: Arc<crate::database::Desk>,
+    pub(crate) backups: Arc<crate::backup::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) build_queue: Arc<crate::build::Queue>,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
@@ -121,16 +140,19 @@ impl World {
             forges: seams.forges,
             limits: seams.limits,
             source: seams.source,
+            repositories: seams.repositories,
             settings: Arc::new(settings),
             wake: Arc::default(),
             certificates_wake: Arc::default(),
             pipelines_wake: Arc::default(),
             jobs_wake: Arc::default(),
             databases_wake: Arc::default(),
+            backups_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
             jobs: Arc::default(),
             databases: Arc::default(),
+            backups: Arc::default(),
             building: Arc::default(),
             build_queue: Arc::default(),
             checking_out: Arc::default(),
@@ -192,6 +214,8 @@ pub struct Seams {
     pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
+    /// Opens repositories of backups.
+    pub repositories: Arc<dyn Repositories>,
 }
 
 /// The engine's last answer, valid until something may have changed.

@@ -6,7 +6,6 @@ pub mod event;
 pub mod ignore;
 pub mod limit;
 pub mod pattern;
-pub mod plan;
 pub mod report;
 pub mod test;
 

@@ -2,7 +2,6 @@
 //! this issuer sign for it ([`caa`]), at which provider are its records ([`provider`]). Asking is done in `havre-acme`.
 //! Tests are in the files below.
 
-pub mod caa;
 pub mod pointing;
 pub mod provider;
 

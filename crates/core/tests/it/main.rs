@@ -1,6 +1,5 @@
 //! What several rooms decide together, and laws of single ones. Plans and whole histories are tested in `decide`.
 
-mod build;
 mod promotion;
 mod registry;
 mod sample;

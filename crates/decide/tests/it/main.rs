@@ -1,5 +1,6 @@
 //! Laws of the decisions, on a simulated world: golden walks through deployments and property tests of `check`.
 
+mod build;
 mod certificate;
 mod database;
 mod deployment;

@@ -1,11 +1,11 @@
-//! Packs repositories anew, one after the other, beside everything else. When one is due is decided in `havre_core::source::repack`;
+//! Packs repositories anew, one after the other, beside everything else. When one is due is decided in `havre_decide::source::repack`;
 //! that it makes way for pushes is the source's promise. Tests: `tests/it/repack.rs`.
 
 use std::sync::{Arc, Mutex};
 
 use havre_core::event::Actor;
 use havre_core::name::ProjectName;
-use havre_core::source::repack::is_due;
+use havre_decide::source::repack::is_due;
 use havre_source::SourceError;
 use havre_source::source::Repacked;
 use havre_store::StoreError;

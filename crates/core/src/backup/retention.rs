@@ -8,8 +8,8 @@ use std::fmt;
 use havre_schedule::{Periods, Zone};
 use serde::{Deserialize, Serialize};
 
-use havre_core::backup::SnapshotId;
-use havre_core::time::Timestamp;
+use crate::backup::SnapshotId;
+use crate::time::Timestamp;
 
 /// How many of each kind stay. Periods are those of the calendar of `zone`; one without a snapshot does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use havre_core::build::plan::{Plan, plan};
 use havre_core::build::{Build, Purpose, State};
 use havre_core::id::{BuildId, PipelineId, ServiceId};
 use havre_core::time::Timestamp;
+use havre_decide::build::plan::{Plan, plan};
 
 use crate::sample;
 

@@ -1,8 +1,8 @@
 //! When a repository is packed anew: once a day at most, only if something was pushed since, and not in the middle of a working hour of
 //! pushes. Tests at the end of the file.
 
-use crate::quantity::Span;
-use crate::time::Timestamp;
+use havre_core::quantity::Span;
+use havre_core::time::Timestamp;
 
 /// Least time between two.
 const PAUSE: Span = Span::seconds(24 * 60 * 60);

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CaaRecord, CaaSet};
-use crate::name::CertificateName;
+use havre_core::dns::{CaaRecord, CaaSet};
+use havre_core::name::CertificateName;
 
 /// Why an issuer must refuse a name; asking it would only burn an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -17,7 +17,7 @@ pub struct CaaRefusal {
     /// The name asked for.
     pub name: CertificateName,
     /// Where the records are.
-    pub at: crate::name::DnsName,
+    pub at: havre_core::name::DnsName,
     /// Who may.
     pub allowed: Vec<String>,
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use havre_core::name::{MediumName, TargetName};
-use havre_core::quantity::Span;
-use havre_core::time::Timestamp;
+use crate::name::{MediumName, TargetName};
+use crate::quantity::Span;
+use crate::time::Timestamp;
 
 /// What is promised. The usual one is 3-2-1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

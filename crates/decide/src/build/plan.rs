@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::{Build, State};
-use crate::id::{BuildId, PipelineId, ServiceId};
+use havre_core::build::{Build, State};
+use havre_core::id::{BuildId, PipelineId, ServiceId};
 
 /// What to do about the queue now.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

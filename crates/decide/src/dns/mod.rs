@@ -1,0 +1,3 @@
+//! What CAA records let an issuer do. Tests at the end of the file.
+
+pub mod caa;

@@ -1,0 +1,3 @@
+//! When a repository is packed anew. Tests at the end of the file.
+
+pub mod repack;
