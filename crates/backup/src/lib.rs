@@ -5,14 +5,17 @@
 //! there are is `havre_core::backup`. Tests: `tests/it/contract.rs`, one suite for both repositories; `tests/it/sabotage.rs`;
 //! `tests/it/stock_restic.rs`.
 
+pub mod bucket;
 pub mod dump;
 pub mod error;
 pub mod fake;
+mod fault;
 pub mod name;
 pub mod repository;
 pub mod restic;
 pub mod source;
 
+pub use bucket::Bucket;
 pub use dump::Dump;
 pub use error::RepositoryError;
 pub use repository::{Entry, Pruned, Repository, Snapshot, Stored};
