@@ -98,7 +98,7 @@ pub enum RepositoryError {
 }
 
 fn off(ahead_seconds: &Option<i64>) -> String {
-    match ahead_seconds {
+    match *ahead_seconds {
         Some(seconds @ 0..) => format!("it is {seconds} s ahead"),
         Some(seconds) => format!("it is {} s behind", seconds.unsigned_abs()),
         None => "nobody knows by how much".to_owned(),
