@@ -54,8 +54,7 @@ pub(super) enum Trip {
     Broken(String),
 }
 
-/// What is sent.
-#[derive(Debug)]
+/// What is sent. It is signed, so it cannot be printed.
 pub(super) struct Request {
     pub(super) method: &'static str,
     /// Path and query, signed.
