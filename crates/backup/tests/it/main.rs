@@ -6,6 +6,7 @@
 
 mod bucket_failures;
 mod bucket_sabotage;
+mod bucket_tls;
 mod bucket_world;
 mod contract;
 mod fake_world;
