@@ -19,9 +19,9 @@ pub(crate) const BUCKET: &str = "backups";
 
 /// Limits for a storage on this machine that fails on purpose.
 pub(crate) const QUICK: Limits = Limits {
-    connect: Duration::from_secs(2),
-    idle: Duration::from_secs(2),
-    whole: Duration::from_secs(30),
+    connect: Duration::from_secs(5),
+    idle: Duration::from_secs(20),
+    whole: Duration::from_secs(60),
     tries: 4,
     pause: Duration::from_millis(5),
 };
