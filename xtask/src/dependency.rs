@@ -224,7 +224,7 @@ const BANS: [(&str, &[&str], &str); 20] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 10] = [
+const QUARANTINE: [(&str, &[&str]); 11] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
@@ -235,6 +235,7 @@ const QUARANTINE: [(&str, &[&str]); 10] = [
     ("hickory-proto", &["havre-acme"]),
     ("croner", &["havre-schedule"]),
     ("rustic_core", &["havre-backup"]),
+    ("rusty-s3", &["havre-backup"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.

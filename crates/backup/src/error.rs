@@ -7,7 +7,7 @@ use havre_core::backup::{Content, SnapshotId};
 #[non_exhaustive]
 pub enum RepositoryError {
     /// Nothing is there. A disk that is not mounted looks like this, so nobody makes a repository because of it.
-    #[error("there is no repository at {place}; is its disk mounted?")]
+    #[error("there is no repository at {place}; is this the right place, and its disk mounted?")]
     Missing {
         /// Where it was looked for.
         place: String,
@@ -52,6 +52,39 @@ pub enum RepositoryError {
     /// Somebody stopped it.
     #[error("it was cancelled")]
     Cancelled,
+    /// The storage does not take the credentials, or they may not do this. A person has to change something.
+    #[error("the storage of {place} refuses the credentials: {reason}")]
+    CredentialsRefused {
+        /// The repository.
+        place: String,
+        /// What it said, without any secret.
+        reason: String,
+    },
+    /// There is no bucket of that name. Nobody makes one because of it.
+    #[error("there is no bucket for {place}")]
+    BucketMissing {
+        /// The repository.
+        place: String,
+    },
+    /// The storage refuses requests because of the time in them.
+    #[error(
+        "{place} refuses requests because the clock of this machine is wrong: {}",
+        off(.ahead_seconds)
+    )]
+    ClockOff {
+        /// The repository.
+        place: String,
+        /// Seconds by which this machine is ahead of the storage, negative when it is behind; nothing where it did not say its time.
+        ahead_seconds: Option<i64>,
+    },
+    /// The storage does not answer, or asks for patience, after every try. Later it may do it.
+    #[error("{place} cannot be reached: {reason}")]
+    Away {
+        /// The repository.
+        place: String,
+        /// The last thing that was seen.
+        reason: String,
+    },
     /// The storage or the format failed.
     #[error("could not {doing} at {place}: {reason}")]
     Failed {
@@ -62,4 +95,12 @@ pub enum RepositoryError {
         /// What was said.
         reason: String,
     },
+}
+
+fn off(ahead_seconds: &Option<i64>) -> String {
+    match *ahead_seconds {
+        Some(seconds @ 0..) => format!("it is {seconds} s ahead"),
+        Some(seconds) => format!("it is {} s behind", seconds.unsigned_abs()),
+        None => "nobody knows by how much".to_owned(),
+    }
 }

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use havre_backup::restic::FolderRepository;
+use havre_backup::restic::{BucketRepository, FolderRepository, open_bucket};
+use havre_backup::bucket::{BucketKeys, BucketLocation};
 use havre_backup::{Repository, RepositoryError};
+use havre_core::backup::credential::s3_keys;
 use havre_core::backup::location::Location;
 use havre_core::backup::target::OpenTarget;
 use havre_core::secret::Secret;
 use havre_reconcile::backup::repositories::Repositories;
+use tokio::runtime::Handle;
 
 /// The places this Havre reaches.
 #[derive(Debug, Clone, Copy)]
@@ -24,14 +27,45 @@ impl Repositories for Places {
 fn open_repository(
     location: &Location,
     password: Secret,
-    _credential: Option<&Secret>,
+    credential: Option<&Secret>,
 ) -> Result<Arc<dyn Repository>, RepositoryError> {
     match location {
         Location::Folder { path } => Ok(Arc::new(FolderRepository::new(Path::new(path.as_str()), password))),
-        Location::S3 { .. } | Location::Sftp { .. } => Err(RepositoryError::Failed {
-            doing: "open the repository",
-            place: location.to_string(),
-            reason: "this Havre reaches folders of its machine only".to_owned(),
-        }),
+        Location::S3 { .. } => Ok(Arc::new(open_s3(location, password, credential)?)),
+        Location::Sftp { .. } => Err(closed(location, "this Havre reaches folders of its machine and buckets only")),
+    }
+}
+
+fn open_s3(
+    location: &Location,
+    password: Secret,
+    credential: Option<&Secret>,
+) -> Result<BucketRepository, RepositoryError> {
+    let Location::S3 { endpoint, bucket, region, prefix, path_style } = location else {
+        return Err(closed(location, "it is no bucket"));
+    };
+    let credential = credential.ok_or_else(|| closed(location, "it was set without its keys"))?;
+    let keys = s3_keys(credential).map_err(|error| closed(location, &error.to_string()))?;
+    let location_of = BucketLocation {
+        endpoint: endpoint.to_string(),
+        bucket: bucket.to_string(),
+        region: region.to_string(),
+        prefix: prefix.as_ref().map(ToString::to_string),
+        path_style: *path_style,
+    };
+    let keys = BucketKeys {
+        access_key_id: keys.access_key_id,
+        secret_access_key: keys.secret_access_key,
+        session_token: None,
+    };
+    open_bucket(&location_of, &keys, password, Handle::current())
+        .map_err(|error| closed(location, &error.to_string()))
+}
+
+fn closed(location: &Location, reason: &str) -> RepositoryError {
+    RepositoryError::Failed {
+        doing: "open the repository",
+        place: location.to_string(),
+        reason: reason.to_owned(),
     }
 }

@@ -1,10 +1,13 @@
-//! The real repository: the format of restic, written by `rustic_core`, in a folder of this machine. `rustic_core` is named here and
-//! nowhere else; its version is pinned, since its interface changes with most releases. What it does not do is done here: its
-//! `archive` hides the failures of what it reads, it takes no locks, and its API is synchronous.
+//! The real repository: the format of restic, written by `rustic_core`, in a folder of this machine or in a bucket. `rustic_core` is
+//! named here and nowhere else; its version is pinned, since its interface changes with most releases. What it does not do is done
+//! here: its `archive` hides the failures of what it reads, it takes no locks, and its API is synchronous. What the two kinds do not
+//! share is a `Storage` each.
 
+mod bucket;
 mod folder;
 mod label;
 mod place;
+mod storage;
 mod stream;
 
 use std::path::Path;
@@ -18,16 +21,39 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use crate::bucket::{Bucket, BucketError, BucketKeys, BucketLocation};
 use crate::dump::{self, Dump};
 use crate::error::RepositoryError;
 use crate::repository::{Entry, Pruned, Repository, Snapshot, Stored};
+use crate::restic::bucket::InBucket;
+use crate::restic::folder::Folder;
 use crate::restic::place::Place;
+use crate::restic::storage::Storage;
 use crate::restic::stream::{Bridge, Watch, Watched};
 use crate::source::Source;
 
-/// A repository in a folder.
+/// A repository in a folder: [`ResticRepository::new`].
+pub type FolderRepository = ResticRepository;
+/// A repository in a bucket: [`ResticRepository::in_bucket`].
+pub type BucketRepository = ResticRepository;
+
+/// The repository in this bucket, for whoever has these keys and the password, with the usual limits and trusting whom the machine trusts.
+/// Looks at nothing yet.
+///
+/// # Errors
+/// Something of the location or of the keys cannot be used.
+pub fn open_bucket(
+    location: &BucketLocation,
+    keys: &BucketKeys,
+    password: Secret,
+    runtime: Handle,
+) -> Result<BucketRepository, BucketError> {
+    Ok(ResticRepository::in_bucket(Bucket::new(location, keys)?, password, runtime))
+}
+
+/// A repository in the format of restic. Clones share the wait for each other; a second one of the same place does not.
 #[derive(Debug, Clone)]
-pub struct FolderRepository {
+pub struct ResticRepository {
     place: Arc<Place>,
     /// One writes at a time.
     writer: Arc<Mutex<()>>,
@@ -35,11 +61,24 @@ pub struct FolderRepository {
     layout: Arc<RwLock<()>>,
 }
 
-impl FolderRepository {
-    /// The repository in this folder, with this password. Looks at nothing yet. Clones share the wait for each other; a second one of
-    /// the same folder does not.
+impl ResticRepository {
+    /// The repository in this folder, with this password. Looks at nothing yet.
     pub fn new(folder: &Path, password: Secret) -> Self {
-        Self { place: Arc::new(Place::new(folder, password)), writer: Arc::default(), layout: Arc::default() }
+        Self::on(Arc::new(Folder::new(folder)), password)
+    }
+
+    /// The repository in this bucket, with this password. Looks at nothing yet. Its calls are made on `runtime`, which has to outlive
+    /// them.
+    pub fn in_bucket(bucket: Bucket, password: Secret, runtime: Handle) -> Self {
+        Self::on(Arc::new(InBucket::new(bucket, runtime)), password)
+    }
+
+    fn on(storage: Arc<dyn Storage>, password: Secret) -> Self {
+        Self {
+            place: Arc::new(Place::new(storage, password)),
+            writer: Arc::default(),
+            layout: Arc::default(),
+        }
     }
 
     /// Does something that writes, after whoever writes now. It is finished also where nobody waits for it any more.
@@ -91,7 +130,7 @@ fn panicked(place: &Place, error: &tokio::task::JoinError) -> RepositoryError {
 }
 
 async fn store(
-    repository: FolderRepository,
+    repository: ResticRepository,
     entry: Entry,
     source: Source,
     cancel: CancellationToken,
@@ -129,7 +168,7 @@ async fn store(
 }
 
 #[async_trait]
-impl Repository for FolderRepository {
+impl Repository for ResticRepository {
     async fn init(&self) -> Result<RepositoryId, RepositoryError> {
         self.write(Place::init).await
     }

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,15 +21,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dump::{PART_BYTES, Part};
 use crate::error::RepositoryError;
+use crate::fault::Fault;
 use crate::repository::{Entry, Pruned, Snapshot};
-use crate::restic::folder::Folder;
 use crate::restic::label::{self, PENDING};
+use crate::restic::storage::{Backend, Storage, Trouble};
 use crate::restic::stream::{Blobs, OneFile, Watch, Watched};
 
 /// Where a repository is, and what opens it.
 #[derive(Debug)]
 pub(super) struct Place {
-    root: PathBuf,
+    storage: Arc<dyn Storage>,
     password: Secret,
     /// What the password opened, since that takes a second by design.
     key: Mutex<Option<Key>>,
@@ -57,14 +57,15 @@ pub(super) struct Pending {
     pub(super) added_bytes: u64,
 }
 
-/// An open repository and the folder below it.
+/// An open repository and the storage below it.
 struct Open<S> {
-    folder: Arc<Folder>,
+    backend: Arc<Backend>,
     inner: Repository<S>,
 }
 
 /// A snapshot that can be read.
 pub(super) struct Readable {
+    backend: Arc<Backend>,
     blobs: Blobs,
     expected: Content,
     tree: TreeId,
@@ -72,36 +73,49 @@ pub(super) struct Readable {
 }
 
 impl Place {
-    pub(super) fn new(root: &Path, password: Secret) -> Self {
-        Self { root: root.to_owned(), password, key: Mutex::new(None), names: Mutex::new(()) }
+    pub(super) fn new(storage: Arc<dyn Storage>, password: Secret) -> Self {
+        Self { storage, password, key: Mutex::new(None), names: Mutex::new(()) }
     }
 
     pub(super) fn location(&self) -> String {
-        self.root.display().to_string()
+        self.storage.location()
     }
 
     fn failed(&self, doing: &'static str, reason: impl ToString) -> RepositoryError {
         RepositoryError::Failed { doing, place: self.location(), reason: reason.to_string() }
     }
 
-    /// The folder's own words where it has some: they name the file, and what `rustic_core` says may come from far above.
-    fn said(&self, doing: &'static str, folder: &Folder, error: &RusticError) -> RepositoryError {
-        self.failed(doing, folder.trouble().unwrap_or_else(|| error.display_log()))
+    /// What the storage said by itself.
+    fn faulted(&self, doing: &'static str, fault: Fault) -> RepositoryError {
+        let text = fault.to_string();
+        fault.into_error(doing, self.location(), text)
     }
 
-    /// An `Ok` is believed only where the folder saw no failure.
-    fn settled(&self, doing: &'static str, folder: &Folder) -> Result<(), RepositoryError> {
-        folder.trouble().map_or(Ok(()), |trouble| Err(self.failed(doing, trouble)))
+    fn troubled(&self, doing: &'static str, trouble: Trouble) -> RepositoryError {
+        trouble.fault.into_error(doing, self.location(), trouble.text)
+    }
+
+    /// The storage's own words where it has some: they name the file, and what `rustic_core` says may come from far above.
+    fn said(&self, doing: &'static str, backend: &Backend, error: &RusticError) -> RepositoryError {
+        match backend.trouble() {
+            Some(trouble) => self.troubled(doing, trouble),
+            None => self.failed(doing, error.display_log()),
+        }
+    }
+
+    /// An `Ok` is believed only where the storage saw no failure.
+    fn settled(&self, doing: &'static str, backend: &Backend) -> Result<(), RepositoryError> {
+        backend.trouble().map_or(Ok(()), |trouble| Err(self.troubled(doing, trouble)))
     }
 
     fn unopened(&self) -> Result<Open<()>, RepositoryError> {
-        let folder = Arc::new(Folder::new(&self.root));
-        let backend: Arc<dyn WriteBackend> = folder.clone();
+        let backend = Arc::new(Backend::new(self.storage.clone()));
+        let below: Arc<dyn WriteBackend> = backend.clone();
         // No cache: what is read back has to come from the repository.
         let options = RepositoryOptions::default().no_cache(true);
-        let inner = Repository::new(&options, &RepositoryBackends::new(backend, None))
-            .map_err(|error| self.said("open the repository", &folder, &error))?;
-        Ok(Open { folder, inner })
+        let inner = Repository::new(&options, &RepositoryBackends::new(below, None))
+            .map_err(|error| self.said("open the repository", &backend, &error))?;
+        Ok(Open { backend, inner })
     }
 
     fn password(&self) -> Result<Credentials, RepositoryError> {
@@ -111,18 +125,19 @@ impl Place {
     }
 
     fn open_with(&self, credentials: &Credentials) -> Result<Open<OpenStatus>, RepositoryError> {
-        let Open { folder, inner } = self.unopened()?;
-        if !folder.has_config().map_err(|error| self.failed("open the repository", error))? {
+        let Open { backend, inner } = self.unopened()?;
+        if !backend.has_config().map_err(|fault| self.faulted("open the repository", fault))? {
             return Err(RepositoryError::Missing { place: self.location() });
         }
         let inner = inner.open(credentials).map_err(|error| {
-            if error.is_incorrect_password() {
+            // A key that cannot be read is one that does not fit, says the library.
+            if backend.trouble().is_none() && error.is_incorrect_password() {
                 return RepositoryError::WrongPassword { place: self.location() };
             }
-            self.said("open the repository", &folder, &error)
+            self.said("open the repository", &backend, &error)
         })?;
         *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(Key(inner.key()));
-        Ok(Open { folder, inner })
+        Ok(Open { backend, inner })
     }
 
     fn opened(&self) -> Result<Open<OpenStatus>, RepositoryError> {
@@ -135,29 +150,29 @@ impl Place {
 
     /// Open, and with the whole index in memory: one entry for each blob, which are a megabyte on average.
     fn indexed(&self) -> Result<Open<IndexedFullStatus>, RepositoryError> {
-        let Open { folder, inner } = self.opened()?;
-        let inner = inner.to_indexed().map_err(|error| self.said("read the index", &folder, &error))?;
-        Ok(Open { folder, inner })
+        let Open { backend, inner } = self.opened()?;
+        let inner = inner.to_indexed().map_err(|error| self.said("read the index", &backend, &error))?;
+        Ok(Open { backend, inner })
     }
 
     pub(super) fn init(&self) -> Result<RepositoryId, RepositoryError> {
         let doing = "make a repository";
         let occupied =
             |reason: &str| RepositoryError::Occupied { place: self.location(), reason: reason.to_owned() };
-        let Open { folder, inner } = self.unopened()?;
-        if folder.has_config().map_err(|error| self.failed(doing, error))? {
+        let Open { backend, inner } = self.unopened()?;
+        if backend.has_config().map_err(|fault| self.faulted(doing, fault))? {
             return Err(occupied("there is one"));
         }
-        if folder.has_data().map_err(|error| self.failed(doing, error))? {
+        if backend.has_data().map_err(|fault| self.faulted(doing, fault))? {
             return Err(occupied(
                 "there are backups, but the file `config` is missing; it must not be made anew",
             ));
         }
-        folder.remove_keys().map_err(|error| self.failed(doing, error))?;
+        backend.remove_keys().map_err(|fault| self.faulted(doing, fault))?;
         let made = inner
             .init(&self.password()?, &KeyOptions::default(), &ConfigOptions::default())
-            .map_err(|error| self.said(doing, &folder, &error))?;
-        self.settled(doing, &folder)?;
+            .map_err(|error| self.said(doing, &backend, &error))?;
+        self.settled(doing, &backend)?;
         *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(Key(made.key()));
         self.id_of(&made)
     }
@@ -182,8 +197,8 @@ impl Place {
         reader: impl Read + Send + 'static,
     ) -> Result<Pending, RepositoryError> {
         let doing = "store a stream";
-        let Open { folder, inner } = self.opened()?;
-        let fail = |error: Box<RusticError>| self.said(doing, &folder, &error);
+        let Open { backend, inner } = self.opened()?;
+        let fail = |error: Box<RusticError>| self.said(doing, &backend, &error);
         let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         // What a crash has left between the two halves. There is one writer, so nobody is in between now.
         let left: Vec<FileId> = inner
@@ -203,7 +218,7 @@ impl Place {
             tree: saved.tree,
             added_bytes: saved.summary.map_or(0, |summary| summary.data_added_packed),
         };
-        if let Err(error) = self.settled(doing, &folder) {
+        if let Err(error) = self.settled(doing, &backend) {
             self.discard(&pending)?;
             return Err(error);
         }
@@ -224,9 +239,9 @@ impl Place {
         cancel: &CancellationToken,
     ) -> Result<Snapshot, RepositoryError> {
         let doing = "read a snapshot back";
-        let Open { folder, inner } = self.indexed()?;
+        let Open { backend, inner } = self.indexed()?;
         let inner = Arc::new(inner);
-        let node = self.node(&folder, &inner, pending.tree, entry)?;
+        let node = self.node(&backend, &inner, pending.tree, entry)?;
         let content = node.content.unwrap_or_default();
         let watch = Watch::default();
         let blobs = Blobs::new(inner.clone(), content.clone());
@@ -234,9 +249,9 @@ impl Place {
         // Pending as well: what cannot be read is left out of it without an error.
         let file = label::describe(entry, [PENDING.to_owned()]);
         let second = archive(&inner, entry, file, produced.bytes, reader)
-            .map_err(|error| self.said(doing, &folder, &error))?;
+            .map_err(|error| self.said(doing, &backend, &error))?;
         let snapshot = self
-            .settled(doing, &folder)
+            .settled(doing, &backend)
             .and_then(|()| watch.content().map_err(|error| self.unread(error)))
             .and_then(|found| same(produced, found))
             .and_then(|()| self.described_alike(&second, entry, &content, produced))
@@ -257,15 +272,15 @@ impl Place {
         produced: &Content,
     ) -> Result<Snapshot, RepositoryError> {
         let doing = "write a snapshot";
-        let Open { folder, inner } = self.opened()?;
-        let fail = |error: Box<RusticError>| self.said(doing, &folder, &error);
+        let Open { backend, inner } = self.opened()?;
+        let fail = |error: Box<RusticError>| self.said(doing, &backend, &error);
         let mut file = label::describe(entry, label::of_content(produced));
         file.tree = second.tree;
         file.paths = second.paths.clone();
         file.summary = second.summary.clone();
         let before: BTreeSet<FileId> = inner.list::<FileId>().map_err(fail)?.collect();
         inner.save_snapshots(vec![file.clone()]).map_err(fail)?;
-        self.settled(doing, &folder)?;
+        self.settled(doing, &backend)?;
         // Nobody says what its id is; it is the one that was not there before, since there is one writer.
         let after: BTreeSet<FileId> = inner.list::<FileId>().map_err(fail)?.collect();
         let mut new = after.difference(&before);
@@ -291,8 +306,8 @@ impl Place {
         content: &[rustic_core::DataId],
         produced: &Content,
     ) -> Result<(), RepositoryError> {
-        let Open { folder, inner } = self.indexed()?;
-        let node = self.node(&folder, &inner, saved.tree, entry)?;
+        let Open { backend, inner } = self.indexed()?;
+        let node = self.node(&backend, &inner, saved.tree, entry)?;
         if node.content.as_deref() == Some(content) && node.meta.size == produced.bytes {
             return Ok(());
         }
@@ -301,23 +316,23 @@ impl Place {
 
     fn node(
         &self,
-        folder: &Folder,
+        backend: &Backend,
         repository: &Repository<IndexedFullStatus>,
         tree: TreeId,
         entry: &Entry,
     ) -> Result<Node, RepositoryError> {
         repository
             .node_from_path(tree, &label::path(&entry.name))
-            .map_err(|error| self.said("find the file of a snapshot", folder, &error))
+            .map_err(|error| self.said("find the file of a snapshot", backend, &error))
     }
 
     pub(super) fn list(&self) -> Result<Vec<Snapshot>, RepositoryError> {
         let doing = "list snapshots";
-        let Open { folder, inner } = self.opened()?;
+        let Open { backend, inner } = self.opened()?;
         let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = inner.get_all_snapshots().map_err(|error| self.said(doing, &folder, &error))?;
+        let files = inner.get_all_snapshots().map_err(|error| self.said(doing, &backend, &error))?;
         drop(held);
-        self.settled(doing, &folder)?;
+        self.settled(doing, &backend)?;
         let mut found: Vec<Snapshot> = files.iter().filter_map(label::snapshot).collect();
         found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id)));
         Ok(found)
@@ -327,15 +342,15 @@ impl Place {
     pub(super) fn readable(&self, id: &SnapshotId) -> Result<Readable, RepositoryError> {
         let found = self.list()?.into_iter().find(|one| one.id == *id);
         let snapshot = found.ok_or_else(|| RepositoryError::SnapshotMissing { id: id.clone() })?;
-        let Open { folder, inner } = self.indexed()?;
+        let Open { backend, inner } = self.indexed()?;
         let inner = Arc::new(inner);
         let file: SnapshotFile = inner
-            .get_file(&file_id(id).map_err(|error| self.said("read a snapshot", &folder, &error))?)
-            .map_err(|error| self.said("read a snapshot", &folder, &error))?;
+            .get_file(&file_id(id).map_err(|error| self.said("read a snapshot", &backend, &error))?)
+            .map_err(|error| self.said("read a snapshot", &backend, &error))?;
         let entry = Entry { name: snapshot.name, tags: snapshot.tags, at: snapshot.at };
-        let node = self.node(&folder, &inner, file.tree, &entry)?;
+        let node = self.node(&backend, &inner, file.tree, &entry)?;
         let blobs = Blobs::new(inner, node.content.unwrap_or_default());
-        Ok(Readable { blobs, expected: snapshot.content, tree: file.tree, place: self.location() })
+        Ok(Readable { backend, blobs, expected: snapshot.content, tree: file.tree, place: self.location() })
     }
 
     pub(super) fn verify(
@@ -347,11 +362,11 @@ impl Place {
         let readable = self.readable(id)?;
         let tree = readable.tree;
         let content = readable.read(cancel, |_| true)?;
-        let Open { folder, inner } = self.opened()?;
+        let Open { backend, inner } = self.opened()?;
         let results = inner
             .check_with_trees(CheckOptions::default().read_data(true), vec![tree])
-            .map_err(|error| self.said(doing, &folder, &error))?;
-        self.settled(doing, &folder)?;
+            .map_err(|error| self.said(doing, &backend, &error))?;
+        self.settled(doing, &backend)?;
         match findings(&results).first() {
             None => Ok(content),
             Some(finding) => Err(self.failed(doing, finding)),
@@ -369,51 +384,56 @@ impl Place {
 
     fn remove(&self, ids: &[FileId]) -> Result<(), RepositoryError> {
         let doing = "remove a snapshot";
-        let Open { folder, inner } = self.opened()?;
+        let Open { backend, inner } = self.opened()?;
         let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.delete_snapshots(ids).map_err(|error| self.said(doing, &folder, &error))?;
-        self.settled(doing, &folder)
+        inner.delete_snapshots(ids).map_err(|error| self.said(doing, &backend, &error))?;
+        self.settled(doing, &backend)
     }
 
     pub(super) fn prune(&self, grace: Duration) -> Result<Pruned, RepositoryError> {
         let doing = "prune the repository";
-        let Open { folder, inner } = self.opened()?;
-        let fail = |error: Box<RusticError>| self.said(doing, &folder, &error);
+        let Open { backend, inner } = self.opened()?;
+        let fail = |error: Box<RusticError>| self.said(doing, &backend, &error);
         let seconds = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
         let grace = jiff::Span::new().try_seconds(seconds).map_err(|error| self.failed(doing, error))?;
         let options = PruneOptions::default().keep_delete(grace);
         let plan = inner.prune_plan(&options).map_err(fail)?;
         // A list that was not whole would look like packs that nobody needs.
-        self.settled(doing, &folder)?;
+        self.settled(doing, &backend)?;
         let sizes = plan.stats.size_sum();
         let pruned = Pruned {
             marked_bytes: sizes.remove + sizes.repackrm,
             removed_bytes: plan.stats.size_to_delete.remove,
         };
         inner.prune(&options, plan).map_err(fail)?;
-        self.settled(doing, &folder)?;
+        self.settled(doing, &backend)?;
         Ok(pruned)
     }
 
     pub(super) fn check(&self) -> Result<Vec<String>, RepositoryError> {
-        let Open { folder, inner } = self.opened()?;
+        let Open { backend, inner } = self.opened()?;
         let results = inner
             .check(CheckOptions::default().read_data(true))
-            .map_err(|error| self.said("check the repository", &folder, &error))?;
+            .map_err(|error| self.said("check the repository", &backend, &error))?;
         let mut found = findings(&results);
-        found.extend(folder.trouble());
+        match backend.trouble() {
+            None => {}
+            Some(Trouble { fault: Fault::Broken(_), text }) => found.push(text),
+            // Says nothing about the repository.
+            Some(trouble) => return Err(self.troubled("check the repository", trouble)),
+        }
         Ok(found)
     }
 
     pub(super) fn repair(&self) -> Result<Vec<String>, RepositoryError> {
         let doing = "repair the repository";
         // Opened first, so that nothing is moved in a repository that is somebody else's.
-        let Open { folder, inner } = self.opened()?;
-        let aside = folder.set_damaged_aside().map_err(|error| self.failed(doing, error))?;
+        let Open { backend, inner } = self.opened()?;
+        let aside = backend.set_damaged_aside().map_err(|fault| self.faulted(doing, fault))?;
         inner
             .repair_index(&RepairIndexOptions::default(), false)
-            .map_err(|error| self.said(doing, &folder, &error))?;
-        self.settled(doing, &folder)?;
+            .map_err(|error| self.said(doing, &backend, &error))?;
+        self.settled(doing, &backend)?;
         Ok(aside)
     }
 }
@@ -425,7 +445,7 @@ impl Readable {
         cancel: &CancellationToken,
         mut take: impl FnMut(&[u8]) -> bool,
     ) -> Result<Content, RepositoryError> {
-        let Self { blobs, expected, place, .. } = self;
+        let Self { backend, blobs, expected, place, .. } = self;
         let watch = Watch::default();
         let mut reader = Watched::new(blobs, watch.clone(), cancel.clone());
         let mut buffer = vec![0; PART_BYTES];
@@ -438,7 +458,8 @@ impl Readable {
         match watch.content() {
             Ok(found) => same(&expected, found).map(|()| expected),
             Err(RepositoryError::Source { reason }) => {
-                Err(RepositoryError::Failed { doing: "read a snapshot", place, reason })
+                let fault = backend.trouble().map_or(Fault::Broken(String::new()), |trouble| trouble.fault);
+                Err(fault.into_error("read a snapshot", place, reason))
             }
             Err(other) => Err(other),
         }
@@ -490,6 +511,7 @@ mod tests {
     use havre_core::time::Timestamp;
 
     use super::*;
+    use crate::restic::folder::Folder;
 
     fn entry() -> Entry {
         Entry {
@@ -501,7 +523,8 @@ mod tests {
 
     fn made() -> (tempfile::TempDir, Place) {
         let folder = tempfile::tempdir().expect("is made");
-        let place = Place::new(&folder.path().join("repository"), Secret::from("password"));
+        let storage = Arc::new(Folder::new(&folder.path().join("repository")));
+        let place = Place::new(storage, Secret::from("password"));
         place.init().expect("is made");
         (folder, place)
     }

@@ -1,11 +1,18 @@
-//! Tests of the seam to repositories: one contract for the fake and for the real one in a folder; what only the real one can show, when
-//! it is damaged, full or gone; and what stock restic says about what we wrote.
+//! Tests of the seam to repositories: one contract for the fake, for the real one in a folder, and for the real one in a bucket; what only
+//! the real ones can show, when they are damaged, full or gone, or when a storage fails; and what stock restic says about what we wrote.
 //!
-//! Each makes its repository in a temporary folder of its own. Those of `stock_restic` need Debian's `restic` and fail without it.
+//! Each makes its repository in a temporary folder, or in a bucket of a storage in memory, of its own. Those of `stock_restic` need
+//! Debian's `restic`, those of `s3_server` and `on_s3_server` SeaweedFS, and fail without it.
 
+mod bucket_failures;
+mod bucket_sabotage;
+mod bucket_tls;
+mod bucket_world;
 mod contract;
 mod fake_world;
 mod folder_world;
+mod memory_storage;
+mod s3_server;
 mod sabotage;
 mod stock_restic;
 mod world;
@@ -24,6 +31,22 @@ macro_rules! contract {
             async fn $test() {
                 super::contract::$test(super::folder_world::FolderWorld::start()).await;
             })*
+        }
+
+        mod on_bucket {
+            $(#[tokio::test]
+            async fn $test() {
+                super::contract::$test(super::bucket_world::BucketWorld::in_memory()).await;
+            })*
+        }
+
+        /// One server for all of them: it takes seconds to start.
+        mod on_s3_server {
+            #[tokio::test]
+            async fn every_promise() {
+                let server = super::s3_server::S3Server::start().await;
+                $(super::contract::$test(server.world(stringify!($test))).await;)*
+            }
         }
     };
 }

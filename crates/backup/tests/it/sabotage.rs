@@ -2,7 +2,6 @@
 //! the next one is good.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use havre_backup::restic::FolderRepository;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::folder_world::FolderWorld;
 use crate::world::{PASSWORD, World, all, ending, entry, noise, put};
 
-const LARGE: usize = 3_000_000;
+pub(crate) const LARGE: usize = 3_000_000;
 
 /// A repository with one good snapshot of `noise(LARGE, 1)`.
 async fn made() -> (FolderWorld, Arc<dyn Repository>) {
@@ -24,8 +23,9 @@ async fn made() -> (FolderWorld, Arc<dyn Repository>) {
     (world, repository)
 }
 
-/// After the damage: nothing reads, a run of the same bytes is not good, a repair names what it sets aside, and then all is well.
-async fn is_noticed_and_healed(world: &FolderWorld, repository: &Arc<dyn Repository>, damaged: &Path) {
+/// After damage to the pack of this name: nothing reads, a run of the same bytes is not good, a repair names what it sets aside, which
+/// is nothing where the pack is gone, and then all is well.
+pub(crate) async fn is_noticed_and_healed(repository: &Arc<dyn Repository>, damaged: &str, is_there: bool) {
     let never = CancellationToken::new();
     let before = repository.list().await.expect("is listed");
     assert!(repository.verify(&before[0].id, &never).await.is_err(), "the snapshot does not restore");
@@ -41,8 +41,7 @@ async fn is_noticed_and_healed(world: &FolderWorld, repository: &Arc<dyn Reposit
     );
     assert_eq!(repository.list().await.expect("is listed"), before, "nothing of it is left");
 
-    let name = damaged.file_name().and_then(|name| name.to_str()).expect("is a name");
-    let expected = if damaged.exists() { vec![format!("data/{name}")] } else { Vec::new() };
+    let expected = if is_there { vec![format!("data/{damaged}")] } else { Vec::new() };
     assert_eq!(repository.repair().await.expect("is repaired"), expected);
     put(repository, 3, &noise(LARGE, 1)).await;
     for snapshot in repository.list().await.expect("is listed") {
@@ -54,7 +53,10 @@ async fn is_noticed_and_healed(world: &FolderWorld, repository: &Arc<dyn Reposit
         );
     }
     assert!(repository.check().await.expect("is checked").is_empty());
-    assert!(world.root().join("config").exists());
+}
+
+fn name(pack: &std::path::Path) -> &str {
+    pack.file_name().and_then(|name| name.to_str()).expect("is a name")
 }
 
 #[tokio::test]
@@ -64,7 +66,7 @@ async fn a_bit_that_flipped() {
     let mut bytes = fs::read(&pack).expect("is read");
     bytes[1000] ^= 4;
     fs::write(&pack, bytes).expect("is written");
-    is_noticed_and_healed(&world, &repository, &pack).await;
+    is_noticed_and_healed(&repository, name(&pack), true).await;
 }
 
 #[tokio::test]
@@ -73,7 +75,7 @@ async fn a_pack_that_was_cut() {
     let pack = world.largest_pack();
     let bytes = fs::read(&pack).expect("is read");
     fs::write(&pack, &bytes[..bytes.len() / 2]).expect("is written");
-    is_noticed_and_healed(&world, &repository, &pack).await;
+    is_noticed_and_healed(&repository, name(&pack), true).await;
 }
 
 #[tokio::test]
@@ -81,7 +83,8 @@ async fn a_pack_that_is_gone() {
     let (world, repository) = made().await;
     let pack = world.largest_pack();
     fs::remove_file(&pack).expect("is removed");
-    is_noticed_and_healed(&world, &repository, &pack).await;
+    is_noticed_and_healed(&repository, name(&pack), false).await;
+    assert!(world.root().join("config").exists());
 }
 
 #[tokio::test]

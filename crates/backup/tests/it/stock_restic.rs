@@ -3,25 +3,29 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use crate::bucket_world::{BUCKET, KEY, KEY_ID};
 use crate::folder_world::FolderWorld;
+use crate::s3_server::S3Server;
 use crate::world::{PASSWORD, World, noise, put};
 
 /// restic, on that repository.
-fn restic<'a>(root: &Path, arguments: impl IntoIterator<Item = &'a OsStr>) -> Output {
+fn restic<'a>(root: &OsStr, arguments: impl IntoIterator<Item = &'a OsStr>) -> Output {
     Command::new("restic")
         .arg("--no-cache")
         .args(arguments)
         .env("RESTIC_REPOSITORY", root)
         .env("RESTIC_PASSWORD", PASSWORD)
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", KEY)
+        .env("AWS_DEFAULT_REGION", "us-east-1")
         .output()
         .expect("restic is installed: apt-get install restic")
 }
 
-fn said<const N: usize>(root: &Path, arguments: [&str; N]) -> Vec<u8> {
+fn said<const N: usize>(root: &OsStr, arguments: [&str; N]) -> Vec<u8> {
     let output = restic(root, arguments.iter().map(OsStr::new));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "restic {arguments:?}: {errors}");
@@ -31,6 +35,17 @@ fn said<const N: usize>(root: &Path, arguments: [&str; N]) -> Vec<u8> {
 #[tokio::test]
 async fn it_lists_restores_and_finds_nothing_wrong() {
     let world = FolderWorld::start();
+    finds_everything(&world, world.root().as_os_str()).await;
+}
+
+#[tokio::test]
+async fn it_lists_restores_and_finds_nothing_wrong_in_a_bucket() {
+    let server = S3Server::start().await;
+    let root = format!("s3:{}/{BUCKET}/servers/one", server.endpoint());
+    finds_everything(&server.world("servers/one"), OsStr::new(&root)).await;
+}
+
+async fn finds_everything(world: &impl World, root: &OsStr) {
     let repository = world.repository();
     repository.init().await.expect("is made");
     let streams = [noise(3_000_000, 1), b"a few bytes\n".to_vec(), vec![0; 3_000_000]];
@@ -39,20 +54,20 @@ async fn it_lists_restores_and_finds_nothing_wrong() {
         snapshots.push(put(&repository, second, bytes).await.snapshot);
     }
 
-    let listed = String::from_utf8(said(world.root(), ["snapshots", "--no-lock"])).expect("is text");
+    let listed = String::from_utf8(said(root, ["snapshots", "--no-lock"])).expect("is text");
     assert!(listed.contains("3 snapshots") && !listed.contains("havre:pending"), "{listed}");
     for (snapshot, bytes) in snapshots.iter().zip(&streams) {
         assert!(listed.contains(snapshot.id.short()), "{listed}");
         assert!(listed.contains(&format!("havre:sha256:{}", snapshot.content.sha256.hex())), "{listed}");
         let target = tempfile::tempdir().expect("is made");
         let folder = target.path().to_str().expect("is text");
-        said(world.root(), ["restore", snapshot.id.hex(), "--no-lock", "--target", folder]);
+        said(root, ["restore", snapshot.id.hex(), "--no-lock", "--target", folder]);
         let restored = fs::read(target.path().join(snapshot.name.as_str())).expect("was restored");
         assert!(restored == *bytes, "restore gives {} bytes of {}", restored.len(), bytes.len());
-        let dumped = said(world.root(), ["dump", snapshot.id.hex(), &format!("/{}", snapshot.name)]);
+        let dumped = said(root, ["dump", snapshot.id.hex(), &format!("/{}", snapshot.name)]);
         assert!(dumped == *bytes, "dump gives {} bytes of {}", dumped.len(), bytes.len());
     }
-    said(world.root(), ["check", "--read-data", "--no-lock"]);
+    said(root, ["check", "--read-data", "--no-lock"]);
 }
 
 #[tokio::test]
@@ -65,7 +80,7 @@ async fn it_finds_nothing_wrong_after_a_prune() {
     repository.forget(&[gone.id]).await.expect("is forgotten");
     for _ in 0..2 {
         repository.prune(Duration::ZERO).await.expect("is pruned");
-        said(world.root(), ["check", "--read-data", "--no-lock"]);
+        said(world.root().as_os_str(), ["check", "--read-data", "--no-lock"]);
     }
 }
 
