@@ -272,7 +272,8 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
     let (mut services, mut tests, mut paths) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for found in read.found {
         let name = &found.spec.name;
-        tests.extend(found.test.map(|test| (name.clone(), test)));
+        let test = found.test.map(|test| database::resolve_test(test, &databases));
+        tests.extend(test.map(|test| (name.clone(), test)));
         paths.extend(found.paths.map(|paths| (name.clone(), paths)));
         services.push(found.spec);
     }
@@ -293,7 +294,7 @@ fn named<'a>(reader: &mut Reader<'_>, value: Option<Value<'a>>) -> Vec<(String, 
 #[derive(Debug)]
 struct Found {
     spec: ServiceSpec,
-    test: Option<TestSpec>,
+    test: Option<test::FoundTest>,
     paths: Option<Paths>,
     /// Databases it uses, and where each is written.
     uses: Vec<(DatabaseName, std::ops::Range<usize>)>,

@@ -297,14 +297,16 @@ pub const CANARY: Keys = Keys {
 /// `[services.<name>.test]`.
 pub const TEST: Keys = Keys {
     table: "services.<name>.test",
-    known: &["target", "command", "env", "timeout", "memory"],
-    later: &["databases", "secrets"],
+    known: &["target", "command", "env", "databases", "timeout", "memory"],
+    later: &["secrets"],
     meant: &[
         ("stage", "target"),
         ("cmd", "command"),
         ("run", "command"),
         ("script", "command"),
         ("environment", "env"),
+        ("database", "databases"),
+        ("uses", "databases"),
         ("time_limit", "timeout"),
         ("mem_limit", "memory"),
     ],

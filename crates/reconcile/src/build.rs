@@ -2,8 +2,8 @@
 //! One that ran when control ended is simply run again: its context is still on disk.
 //! Whether there is room for one is in `build/queue.rs`. Tests: `tests/it/build.rs`, and wherever something is built.
 
+mod database;
 mod queue;
-
 mod test;
 mod tidy;
 

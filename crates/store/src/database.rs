@@ -9,6 +9,7 @@ use havre_core::database::event::{Event, Fact};
 use havre_core::database::spec::DatabaseSpec;
 use havre_core::database::state::State;
 use havre_core::database::task::Superuser;
+use havre_core::database::throw_away::Passwords;
 use havre_core::database::{Database, Image};
 use havre_core::event::{EventKind, Subject};
 use havre_core::id::{DatabaseId, EnvironmentId, ReleaseId};
@@ -54,6 +55,16 @@ fn read(row: &Row<'_>) -> Result<Database, StoreError> {
 /// SHA-256 of a password of ours: it has enough randomness of its own to need no salt.
 fn digest(password: &Secret) -> SecretDigest {
     SecretDigest::new(Sha256::digest(password.expose()).into())
+}
+
+/// New passwords for a throw-away database of a test, which no row keeps.
+///
+/// # Errors
+/// `Random` when the operating system gives no random bytes.
+pub fn throw_away_passwords() -> Result<Passwords, StoreError> {
+    let (password, role) = (random_password()?, random_password()?);
+    let superuser = Superuser { digest: digest(&password), password };
+    Ok(Passwords { superuser, role_digest: digest(&role), role })
 }
 
 /// The superuser's password is bound to the names, because a row has no id before it is there.

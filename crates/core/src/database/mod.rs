@@ -1,5 +1,6 @@
 //! A database: PostgreSQL, Redis or Valkey, run by Havre for the services of one environment. `plan` chooses what comes next, `check`
-//! holds the laws, `tuning` derives settings from the memory, `role` says how services prove who they are, `variable` what they are told.
+//! holds the laws, `tuning` derives settings from the memory, `role` says how services prove who they are, `variable` what they are told,
+//! `throw_away` what tests get instead.
 //! Backups are not here. Tests: at the end of the files, and `tests/it/database`.
 
 pub mod check;
@@ -10,6 +11,7 @@ pub mod setting;
 pub mod spec;
 pub mod state;
 pub mod task;
+pub mod throw_away;
 pub mod tuning;
 pub mod variable;
 

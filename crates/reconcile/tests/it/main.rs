@@ -32,4 +32,5 @@ mod runner;
 mod secret;
 mod site;
 mod switch;
+mod test_database;
 mod world;
