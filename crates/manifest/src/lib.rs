@@ -59,6 +59,7 @@ pub const ENV_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     project: ProjectName,
+    has_submodules: bool,
     /// As they stand in `services` and `sites`, by name.
     services: Vec<ServiceSpec>,
     /// Of services that have some.
@@ -75,6 +76,11 @@ impl Manifest {
     /// Name of the project.
     pub fn project(&self) -> &ProjectName {
         &self.project
+    }
+
+    /// Whether the files of submodules belong to what is built.
+    pub fn has_submodules(&self) -> bool {
+        self.has_submodules
     }
 
     /// Every service and site, by name.
@@ -236,6 +242,7 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
             None
         }
     };
+    let has_submodules = read_submodules(reader, root.find("source"));
     let mut read = Services::default();
     for (name, value) in named(reader, root.find("services")) {
         let at = value.key_at.clone();
@@ -279,7 +286,22 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
     }
     services.sort_by(|one, other| one.name.cmp(&other.name));
     let databases = databases.into_values().flatten().collect();
-    Some(Manifest { project: project?, services, tests, paths, environments, previews, databases })
+    Some(Manifest {
+        project: project?,
+        has_submodules,
+        services,
+        tests,
+        paths,
+        environments,
+        previews,
+        databases,
+    })
+}
+
+/// `submodules` of `[source]`.
+fn read_submodules(reader: &mut Reader<'_>, source: Option<Value<'_>>) -> bool {
+    let Some(fields) = source.and_then(|source| reader.table(&schema::SOURCE, &source)) else { return false };
+    service::read_or(reader, &fields, "submodules", false, Reader::boolean)
 }
 
 /// The tables inside a table such as `services`, in the order of the file.

@@ -17,7 +17,7 @@ pub struct Keys {
 /// The file itself.
 pub const ROOT: Keys = Keys {
     table: "",
-    known: &["project", "services", "sites", "databases", "jobs", "environments", "previews"],
+    known: &["project", "source", "services", "sites", "databases", "jobs", "environments", "previews"],
     later: &["secrets", "redirects", "backups", "alerts", "registries"],
     meant: &[
         ("name", "project"),
@@ -30,7 +30,17 @@ pub const ROOT: Keys = Keys {
         ("addons", "databases"),
         ("preview", "previews"),
         ("review", "previews"),
+        ("git", "source"),
+        ("repository", "source"),
     ],
+};
+
+/// `[source]`.
+pub const SOURCE: Keys = Keys {
+    table: "source",
+    known: &["submodules"],
+    later: &["lfs"],
+    meant: &[("submodule", "submodules"), ("recursive", "submodules")],
 };
 
 /// `[services.<name>]`.
@@ -454,8 +464,9 @@ pub const PREVIEWS: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 26] = [
+pub const TABLES: [&Keys; 27] = [
     &ROOT,
+    &SOURCE,
     &SERVICE,
     &HEALTH,
     &TLS,

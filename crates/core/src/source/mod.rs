@@ -5,6 +5,7 @@ pub mod forge;
 pub mod pull;
 pub mod remote;
 pub mod repack;
+pub mod submodule;
 
 use std::fmt;
 use std::str::FromStr;

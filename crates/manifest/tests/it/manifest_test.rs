@@ -174,3 +174,20 @@ fn patterns_that_are_none_are_refused() {
         assert!(told.contains(words), "{lines}: {told}");
     }
 }
+
+#[test]
+fn submodules_are_fetched_where_the_file_says_so() {
+    let file =
+        |source: &str| format!("project = \"shop\"\n{source}[services.api]\ndockerfile = \"Dockerfile\"\n");
+    assert!(!understood(&file("")).has_submodules());
+    assert!(!understood(&file("[source]\nsubmodules = false\n")).has_submodules());
+    assert!(understood(&file("[source]\nsubmodules = true\n")).has_submodules());
+    for (source, words) in [
+        ("[source]\nsubmodules = \"yes\"\n", "`source.submodules` is"),
+        ("[source]\nlfs = true\n", "`lfs` of `source` needs a later version of Havre"),
+        ("[source]\nsubmodule = true\n", "did you mean `submodules`?"),
+    ] {
+        let told = parse(&file(source)).expect_err("must be refused").to_string();
+        assert!(told.contains(words), "{told}");
+    }
+}
