@@ -186,6 +186,7 @@ fn seams(
         fence: Some(Fence { limits: build.limits(), root: ROOT.into() }),
         build_dir: folders.builds.clone(),
         args: build.args(),
+        ca: build.ca()?,
         cache: Some(build.cache),
     })
     .context("prepare the folder of sites")?;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use havre_backup::restic::{BucketRepository, FolderRepository, open_bucket};
 use havre_backup::bucket::{BucketKeys, BucketLocation};
+use havre_backup::restic::{BucketRepository, FolderRepository, open_bucket};
 use havre_backup::{Repository, RepositoryError};
 use havre_core::backup::credential::s3_keys;
 use havre_core::backup::location::Location;
@@ -32,7 +32,9 @@ fn open_repository(
     match location {
         Location::Folder { path } => Ok(Arc::new(FolderRepository::new(Path::new(path.as_str()), password))),
         Location::S3 { .. } => Ok(Arc::new(open_s3(location, password, credential)?)),
-        Location::Sftp { .. } => Err(closed(location, "this Havre reaches folders of its machine and buckets only")),
+        Location::Sftp { .. } => {
+            Err(closed(location, "this Havre reaches folders of its machine and buckets only"))
+        }
     }
 }
 

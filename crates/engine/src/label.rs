@@ -36,9 +36,11 @@ pub const ATTEMPT: &str = "dev.havre.attempt";
 pub const DATABASE: &str = "dev.havre.database";
 /// Number of the task of that database.
 pub const DATABASE_TASK: &str = "dev.havre.database-task";
-/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test` or `database`.
+/// Number of a database of a test, where the purpose is one.
+pub const TEST_DATABASE: &str = "dev.havre.test-database";
+/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test`, `test-database` or `database`.
 pub const PURPOSE: &str = "dev.havre.purpose";
-/// Id of the build that made an image; on a container, where the purpose is a test, that of the test.
+/// Id of the build that made an image; on a container, where the purpose is a test or a database of one, that of the test.
 pub const BUILD: &str = "dev.havre.build";
 
 const PURPOSE_TASK: &str = "task";
@@ -46,6 +48,7 @@ const PURPOSE_COMMAND: &str = "release-command";
 const PURPOSE_ONE_OFF: &str = "one-off";
 const PURPOSE_JOB: &str = "job";
 const PURPOSE_TEST: &str = "test";
+const PURPOSE_TEST_DATABASE: &str = "test-database";
 const PURPOSE_DATABASE: &str = "database";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
@@ -110,6 +113,11 @@ pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> Has
             (ATTEMPT, attempt.to_string()),
         ],
         Purpose::Test { build } => vec![(PURPOSE, PURPOSE_TEST.to_owned()), (BUILD, build.to_string())],
+        Purpose::TestDatabase { build, number } => vec![
+            (PURPOSE, PURPOSE_TEST_DATABASE.to_owned()),
+            (BUILD, build.to_string()),
+            (TEST_DATABASE, number.to_string()),
+        ],
         Purpose::Database { database, task } => vec![
             (PURPOSE, PURPOSE_DATABASE.to_owned()),
             (DATABASE, database.to_string()),
@@ -136,6 +144,9 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
         PURPOSE_ONE_OFF => Purpose::OneOff { number: parse(labels, ONE_OFF)? },
         PURPOSE_JOB => Purpose::Job { run: parse(labels, JOB_RUN)?, attempt: parse(labels, ATTEMPT)? },
         PURPOSE_TEST => Purpose::Test { build: parse(labels, BUILD)? },
+        PURPOSE_TEST_DATABASE => {
+            Purpose::TestDatabase { build: parse(labels, BUILD)?, number: parse(labels, TEST_DATABASE)? }
+        }
         PURPOSE_DATABASE => {
             Purpose::Database { database: parse(labels, DATABASE)?, task: parse(labels, DATABASE_TASK)? }
         }
@@ -143,11 +154,11 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
     };
     let release = match purpose {
         // Text of an id is never that of row 0.
-        Purpose::Test { .. } | Purpose::Database { .. } => NO_RELEASE,
+        Purpose::Test { .. } | Purpose::TestDatabase { .. } | Purpose::Database { .. } => NO_RELEASE,
         _ => parse(labels, RELEASE)?,
     };
     let service = match purpose {
-        Purpose::Database { .. } => NO_SERVICE,
+        Purpose::TestDatabase { .. } | Purpose::Database { .. } => NO_SERVICE,
         _ => parse(labels, SERVICE_ID)?,
     };
     Some(TaskLabels { purpose, service, release, environment: parse(labels, ENVIRONMENT_ID)? })
@@ -212,6 +223,26 @@ mod tests {
         let database = havre_core::id::DatabaseId::new(3);
         assert_eq!(found.purpose, Purpose::Database { database, task: 2 });
         assert_eq!((found.service, found.release), (NO_SERVICE, NO_RELEASE));
+    }
+
+    #[test]
+    fn a_database_of_a_test_is_known_by_its_build_and_its_number() {
+        let mut labels: HashMap<String, String> = [
+            (PURPOSE, PURPOSE_TEST_DATABASE),
+            (BUILD, "b12"),
+            (TEST_DATABASE, "2"),
+            (SERVICE_ID, "s0"),
+            (RELEASE, "r0"),
+            (ENVIRONMENT_ID, "e1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let found = parse_labels(&labels).expect("is a task of ours");
+        let build = havre_core::id::BuildId::new(12);
+        assert_eq!(found.purpose, Purpose::TestDatabase { build, number: 2 });
+        assert_eq!((found.service, found.release), (NO_SERVICE, NO_RELEASE));
+        labels.remove(TEST_DATABASE);
+        assert_eq!(parse_labels(&labels), None, "half a name names nothing");
     }
 
     #[test]

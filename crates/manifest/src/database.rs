@@ -1,4 +1,4 @@
-//! Reads `[databases.<name>]`, and `uses` of services. Tests: `tests/it/manifest_database.rs`.
+//! Reads `[databases.<name>]`, `uses` of services and `databases` of their tests. Tests: `tests/it/manifest_database.rs`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +9,9 @@ use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use crate::service::{read_cpus, read_memory, read_or};
 use crate::site::read_word;
+use crate::test::FoundTest;
 use crate::{Found, Kind, Services, backup, named, schema};
+use havre_core::build::test::TestSpec;
 use havre_core::database::setting::{self, SettingName, SettingValue};
 use havre_core::database::spec::{CPUS, DATABASES_MAX, DatabaseSpec, Kind as Server, Persistence};
 use havre_core::database::variable;
@@ -34,8 +36,16 @@ pub(super) fn read_all(reader: &mut Reader<'_>, services: &Services, value: Opti
     }
     for found in &services.found {
         check_uses(reader, found, &databases);
+        check_test(reader, found, &databases);
     }
     databases
+}
+
+/// The specifications of the databases a test names, in its order; those that are not there have been reported.
+pub(super) fn resolve_test(found: FoundTest, databases: &Databases) -> TestSpec {
+    let FoundTest { mut spec, uses } = found;
+    spec.databases = uses.iter().filter_map(|(name, _)| databases.get(name)?.clone()).collect();
+    spec
 }
 
 /// Both are names on the network of an environment.
@@ -153,10 +163,14 @@ fn read_setting(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<SettingVal
     reader.parsed_text(text, value)
 }
 
-/// Reads `uses` of a service, with the place of each name.
-pub(super) fn read_uses(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<(DatabaseName, Range<usize>)> {
+/// Reads a list of names of databases under this key, with the place of each name.
+pub(super) fn read_names(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    key: &str,
+) -> Vec<(DatabaseName, Range<usize>)> {
     let mut uses: Vec<(DatabaseName, Range<usize>)> = Vec::new();
-    let Some(value) = fields.find("uses") else { return uses };
+    let Some(value) = fields.find(key) else { return uses };
     for entry in reader.list(&value, "a list of names of databases, such as [\"db\"]").unwrap_or_default() {
         let Some(name) = reader.parsed::<DatabaseName>(&entry) else { continue };
         if uses.iter().any(|(known, _)| *known == name) {
@@ -171,8 +185,38 @@ pub(super) fn read_uses(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<(Da
 
 /// Databases that a service uses are there, and it does not set itself what they say.
 fn check_uses(reader: &mut Reader<'_>, found: &Found, databases: &Databases) {
+    let known = check_names(reader, &found.uses, databases);
+    let (Some(work), Some((_, at))) = (found.spec.tasks(), found.uses.first()) else { return };
+    for key in variable::names(&known).iter().filter(|key| work.env.contains_key(*key)) {
+        let message = format!("`{}` sets {key} itself, which a database it uses gives it", found.spec.name);
+        let hint = "remove the variable from `env`, or the database from `uses`";
+        reader.report(Code::Conflict, at.clone(), message, hint);
+    }
+}
+
+/// The same for the throw-away databases of its tests.
+fn check_test(reader: &mut Reader<'_>, found: &Found, databases: &Databases) {
+    let Some(test) = &found.test else { return };
+    let known = check_names(reader, &test.uses, databases);
+    let Some((_, at)) = test.uses.first() else { return };
+    for key in variable::names(&known).iter().filter(|key| test.spec.env.contains_key(*key)) {
+        let message = format!(
+            "`services.{}.test` sets {key} itself, which one of its databases gives it",
+            found.spec.name
+        );
+        let hint = "remove the variable from `env`, or the database from `databases`";
+        reader.report(Code::Conflict, at.clone(), message, hint);
+    }
+}
+
+/// Reports names that stand for no database of the file; the others, with their servers.
+fn check_names(
+    reader: &mut Reader<'_>,
+    uses: &[(DatabaseName, Range<usize>)],
+    databases: &Databases,
+) -> Vec<(DatabaseName, Server)> {
     let mut known = Vec::new();
-    for (name, at) in &found.uses {
+    for (name, at) in uses {
         match databases.get(name) {
             Some(Some(spec)) => known.push((name.clone(), spec.engine)),
             Some(None) => {}
@@ -187,16 +231,7 @@ fn check_uses(reader: &mut Reader<'_>, found: &Found, databases: &Databases) {
             }
         }
     }
-    let (Some(work), Some((_, at))) = (found.spec.tasks(), found.uses.first()) else { return };
-    for key in variable::names(&known).iter().filter(|key| work.env.contains_key(*key)) {
-        let message = format!("`{}` sets {key} itself, which a database it uses gives it", found.spec.name);
-        reader.report(
-            Code::Conflict,
-            at.clone(),
-            message,
-            "remove the variable from `env`, or the database from `uses`",
-        );
-    }
+    known
 }
 
 /// Reads `databases` of an environment: what differs there.

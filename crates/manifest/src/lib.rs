@@ -60,6 +60,7 @@ pub const ENV_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     project: ProjectName,
+    has_submodules: bool,
     /// As they stand in `services` and `sites`, by name.
     services: Vec<ServiceSpec>,
     /// Of services that have some.
@@ -76,6 +77,11 @@ impl Manifest {
     /// Name of the project.
     pub fn project(&self) -> &ProjectName {
         &self.project
+    }
+
+    /// Whether the files of submodules belong to what is built.
+    pub fn has_submodules(&self) -> bool {
+        self.has_submodules
     }
 
     /// Every service and site, by name.
@@ -237,6 +243,7 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
             None
         }
     };
+    let has_submodules = read_submodules(reader, root.find("source"));
     let mut read = Services::default();
     for (name, value) in named(reader, root.find("services")) {
         let at = value.key_at.clone();
@@ -273,13 +280,29 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
     let (mut services, mut tests, mut paths) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for found in read.found {
         let name = &found.spec.name;
-        tests.extend(found.test.map(|test| (name.clone(), test)));
+        let test = found.test.map(|test| database::resolve_test(test, &databases));
+        tests.extend(test.map(|test| (name.clone(), test)));
         paths.extend(found.paths.map(|paths| (name.clone(), paths)));
         services.push(found.spec);
     }
     services.sort_by(|one, other| one.name.cmp(&other.name));
     let databases = databases.into_values().flatten().collect();
-    Some(Manifest { project: project?, services, tests, paths, environments, previews, databases })
+    Some(Manifest {
+        project: project?,
+        has_submodules,
+        services,
+        tests,
+        paths,
+        environments,
+        previews,
+        databases,
+    })
+}
+
+/// `submodules` of `[source]`.
+fn read_submodules(reader: &mut Reader<'_>, source: Option<Value<'_>>) -> bool {
+    let Some(fields) = source.and_then(|source| reader.table(&schema::SOURCE, &source)) else { return false };
+    service::read_or(reader, &fields, "submodules", false, Reader::boolean)
 }
 
 /// The tables inside a table such as `services`, in the order of the file.
@@ -294,7 +317,7 @@ fn named<'a>(reader: &mut Reader<'_>, value: Option<Value<'a>>) -> Vec<(String, 
 #[derive(Debug)]
 struct Found {
     spec: ServiceSpec,
-    test: Option<TestSpec>,
+    test: Option<test::FoundTest>,
     paths: Option<Paths>,
     /// Databases it uses, and where each is written.
     uses: Vec<(DatabaseName, std::ops::Range<usize>)>,

@@ -17,7 +17,7 @@ pub struct Keys {
 /// The file itself.
 pub const ROOT: Keys = Keys {
     table: "",
-    known: &["project", "services", "sites", "databases", "jobs", "environments", "previews"],
+    known: &["project", "source", "services", "sites", "databases", "jobs", "environments", "previews"],
     later: &["secrets", "redirects", "backups", "alerts", "registries"],
     meant: &[
         ("name", "project"),
@@ -30,7 +30,17 @@ pub const ROOT: Keys = Keys {
         ("addons", "databases"),
         ("preview", "previews"),
         ("review", "previews"),
+        ("git", "source"),
+        ("repository", "source"),
     ],
+};
+
+/// `[source]`.
+pub const SOURCE: Keys = Keys {
+    table: "source",
+    known: &["submodules"],
+    later: &["lfs"],
+    meant: &[("submodule", "submodules"), ("recursive", "submodules")],
 };
 
 /// `[services.<name>]`.
@@ -297,14 +307,16 @@ pub const CANARY: Keys = Keys {
 /// `[services.<name>.test]`.
 pub const TEST: Keys = Keys {
     table: "services.<name>.test",
-    known: &["target", "command", "env", "timeout", "memory"],
-    later: &["databases", "secrets"],
+    known: &["target", "command", "env", "databases", "timeout", "memory"],
+    later: &["secrets"],
     meant: &[
         ("stage", "target"),
         ("cmd", "command"),
         ("run", "command"),
         ("script", "command"),
         ("environment", "env"),
+        ("database", "databases"),
+        ("uses", "databases"),
         ("time_limit", "timeout"),
         ("mem_limit", "memory"),
     ],
@@ -484,8 +496,9 @@ pub const PREVIEWS: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 28] = [
+pub const TABLES: [&Keys; 29] = [
     &ROOT,
+    &SOURCE,
     &SERVICE,
     &HEALTH,
     &TLS,

@@ -40,7 +40,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: ServiceName, value: &Value<'_>
     let source = read_source(reader, &fields);
     let test = test::read(reader, &fields, source.as_ref());
     let paths = paths::read(reader, &fields);
-    let uses = database::read_uses(reader, &fields);
+    let uses = database::read_names(reader, &fields, "uses");
     let mut work = read_work(reader, &fields, &name, source);
     if let Some(work) = &mut work {
         work.uses = uses.iter().map(|(name, _)| name.clone()).collect();

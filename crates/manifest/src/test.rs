@@ -1,11 +1,24 @@
 //! Reads `[services.<name>.test]`: what must pass before a push is built and deployed. Tests: `tests/it/manifest_test.rs`.
 
+use std::ops::Range;
+
 use crate::problem::Code;
 use crate::read::{Fields, Reader};
 use crate::service::{read_memory, read_or, whole};
-use crate::{schema, secret, source};
+use crate::{database, schema, secret, source};
 use havre_core::build::test::{MEMORY, TIMEOUT, TIMEOUT_MAX, TIMEOUT_MIN, TestSpec};
+use havre_core::name::DatabaseName;
 use havre_core::service::spec::ImageSource;
+use havre_decide::database::throw_away::THROW_AWAY_MAX;
+
+/// The tests of a service before its databases are known.
+#[derive(Debug)]
+pub(super) struct FoundTest {
+    /// Without databases.
+    pub(super) spec: TestSpec,
+    /// Databases it names, and where each is written.
+    pub(super) uses: Vec<(DatabaseName, Range<usize>)>,
+}
 
 /// Reads it; `None` where there is none, or one with problems. `from` is where the image of the service comes from, where that has
 /// no problem.
@@ -13,7 +26,7 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     service: &Fields<'_>,
     from: Option<&ImageSource>,
-) -> Option<TestSpec> {
+) -> Option<FoundTest> {
     let value = service.find("test")?;
     let fields = reader.table(&schema::TEST, &value)?;
     if matches!(from, Some(ImageSource::Image { .. })) {
@@ -52,13 +65,26 @@ pub(super) fn read(
         reader.span(value, TIMEOUT_MIN..=TIMEOUT_MAX)
     });
     let memory = read_or(reader, &fields, "memory", MEMORY, read_memory);
-    Some(TestSpec {
+    let uses = read_databases(reader, &fields);
+    let spec = TestSpec {
         target: whole(target)?,
         command: whole(command)?,
         env: env.unwrap_or_default(),
+        databases: Vec::new(),
         timeout,
         memory,
-    })
+    };
+    Some(FoundTest { spec, uses })
+}
+
+/// Names of databases; whether there are such is looked at when all tables have been read.
+fn read_databases(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<(DatabaseName, Range<usize>)> {
+    let uses = database::read_names(reader, fields, "databases");
+    if let Some((_, at)) = uses.get(THROW_AWAY_MAX) {
+        let message = format!("`{}.databases` names more than {THROW_AWAY_MAX} databases", fields.path);
+        reader.report(Code::TooLarge, at.clone(), message, "name those that the tests need");
+    }
+    uses
 }
 
 /// These say how a command is run.
@@ -69,4 +95,11 @@ fn refuse_without_command(reader: &mut Reader<'_>, fields: &Fields<'_>) {
         let hint = "remove it, or add command = [\"npm\", \"test\"]; a stage of a Dockerfile says itself what it needs";
         reader.report(Code::Conflict, value.key_at, message, hint);
     }
+    let Some(value) = fields.find("databases") else { return };
+    let message = format!(
+        "`{}` is for `command`: the steps of a stage run inside of the build, where no database can be reached",
+        value.path
+    );
+    let hint = "add command = [\"npm\", \"test\"], which runs in a task of the image that the stage makes";
+    reader.report(Code::Conflict, value.key_at, message, hint);
 }

@@ -2,8 +2,8 @@
 //! One that ran when control ended is simply run again: its context is still on disk.
 //! Whether there is room for one is in `build/queue.rs`. Tests: `tests/it/build.rs`, and wherever something is built.
 
+mod database;
 mod queue;
-
 mod test;
 mod tidy;
 
@@ -19,7 +19,7 @@ use havre_core::build::{Build, Purpose, State, base};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::{BuildId, PipelineId, ServiceId};
-use havre_core::name::BuildSecretName;
+use havre_core::name::{BuildSecretName, EnvironmentName, ProjectName};
 use havre_core::pipeline;
 use havre_core::quantity::Span;
 use havre_core::registry::limit::{OnRateLimit, on_rate_limit, when_again};
@@ -230,8 +230,17 @@ async fn request(
 
 /// Whether it is built for the preview of a pull request from another repository.
 async fn is_of_fork(world: &World, place: &Place) -> Result<bool, StoreError> {
-    let Some(number) = place.environment.pull() else { return Ok(false) };
-    let project = place.project.clone();
+    is_fork(world, &place.project, &place.environment).await
+}
+
+/// Whether an environment is the preview of a pull request from another repository.
+pub(crate) async fn is_fork(
+    world: &World,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<bool, StoreError> {
+    let Some(number) = environment.pull() else { return Ok(false) };
+    let project = project.clone();
     let preview = world.store.read(move |view| view.find_preview(&project, number)).await?;
     // One that is not known any more gets nothing either.
     Ok(preview.is_none_or(|preview| !preview.has_secrets()))

@@ -86,6 +86,7 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
             | Purpose::OneOff { .. }
             | Purpose::Job { .. }
             | Purpose::Test { .. }
+            | Purpose::TestDatabase { .. }
             | Purpose::Database { .. } => None,
         })
         .collect()
@@ -100,6 +101,7 @@ fn jobs(engine: &[EngineTask], id: ServiceId) -> Vec<JobRunId> {
             | Purpose::OneOff { .. }
             | Purpose::ReleaseCommand { .. }
             | Purpose::Test { .. }
+            | Purpose::TestDatabase { .. }
             | Purpose::Database { .. } => None,
         })
         .collect();

@@ -81,7 +81,7 @@ fn count(folder: &Path) -> std::io::Result<u64> {
 }
 
 /// The node's own address on a private network: the first of its subnet, as Docker itself would choose.
-fn gateway(subnet: &str) -> Result<Ipv4Addr, Fault> {
+pub(crate) fn gateway(subnet: &str) -> Result<Ipv4Addr, Fault> {
     let base = subnet.split('/').next().and_then(|base| base.parse::<Ipv4Addr>().ok());
     let base = base.ok_or_else(|| Fault::Impossible(format!("`{subnet}` is not a subnet")))?;
     Ok(Ipv4Addr::from(u32::from(base) + 1))

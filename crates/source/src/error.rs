@@ -62,8 +62,8 @@ pub enum SourceError {
     },
     /// A folder of the commit is another repository, of which Havre has only the commit's id. Permanent.
     #[error(
-        "{path} is a submodule, and Havre fetches no other repositories; commit its files themselves (`git subtree add`), \
-         or leave it out with a .dockerignore"
+        "{path} is a submodule, and Havre fetches other repositories only where havre.toml says `submodules = true` in `[source]`; \
+         else commit its files themselves (`git subtree add`), or leave it out with a .dockerignore"
     )]
     Submodule {
         /// Path inside the context, escaped.

@@ -2,7 +2,9 @@
 //! seam. Share it as an `Arc` to let it survive a "restart" of control. It knows no packs: a push moves refs to commits that
 //! were made here before. Tests: the contract suite `tests/it/contract.rs`, which the real source passes too.
 
+mod file;
 mod receive;
+mod submodule;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,47 +30,13 @@ use crate::source::{
 };
 use crate::tree::{EntryKind, ObjectId, Tree, TreeEntry};
 
+pub use file::FakeFile;
+pub use submodule::FakeFetch;
+
 /// Who wrote every commit.
 pub const AUTHOR: &str = "Fake Author";
 /// When the first commit was made; each later one a second after.
 const START: i64 = 1_700_000_000_000;
-
-/// What lies at a path of a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FakeFile {
-    /// A file.
-    Plain(Vec<u8>),
-    /// A file that may be run.
-    Executable(Vec<u8>),
-    /// A symbolic link and its target.
-    Link(Vec<u8>),
-    /// Another repository at one of its commits.
-    Submodule(CommitId),
-}
-
-impl FakeFile {
-    /// A plain file of text.
-    pub fn text(text: &str) -> Self {
-        Self::Plain(text.as_bytes().to_vec())
-    }
-
-    fn kind(&self) -> EntryKind {
-        match self {
-            Self::Plain(_) => EntryKind::File { is_executable: false },
-            Self::Executable(_) => EntryKind::File { is_executable: true },
-            Self::Link(_) => EntryKind::Link,
-            Self::Submodule(_) => EntryKind::Submodule,
-        }
-    }
-
-    /// The content of its blob.
-    fn content(&self) -> Option<&[u8]> {
-        match self {
-            Self::Plain(content) | Self::Executable(content) | Self::Link(content) => Some(content),
-            Self::Submodule(_) => None,
-        }
-    }
-}
 
 /// Repositories in memory.
 #[derive(Debug, Default)]
@@ -82,6 +50,7 @@ struct Inner {
     commits: i64,
     failures: VecDeque<SourceError>,
     repacked: Vec<ProjectName>,
+    submodules: Vec<FakeFetch>,
     is_busy: bool,
 }
 
@@ -486,6 +455,16 @@ impl Source for FakeSource {
             Ok(Exchanged { commands, options: head.options, refused: None })
         };
         cancel.run_until_cancelled(work).await.unwrap_or(Err(SourceError::Cancelled))
+    }
+
+    async fn fetch_submodule(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        commit: &CommitId,
+        _cancel: CancellationToken,
+    ) -> Result<(), SourceError> {
+        self.bring_submodule(repository, remote, commit)
     }
 
     async fn repack(

@@ -245,6 +245,20 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
     /// Only those every method has.
     async fn forget_pull(&self, repository: &ProjectName, number: PullNumber) -> Result<(), SourceError>;
 
+    /// Brings one commit of another repository here, which a submodule is at, without its history: from then on [`Source::list_tree`],
+    /// [`Source::read`] and [`Source::pack`] of `repository` know it. No branch leads to it, nobody can fetch it from here, and it may
+    /// be gone after [`Source::repack`]. Nothing is asked for where it is here already.
+    ///
+    /// # Errors
+    /// [`SourceError::TooLarge`] above what a push may bring, or what is kept of all submodules; [`SourceError::Cancelled`].
+    async fn fetch_submodule(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        commit: &CommitId,
+        cancel: CancellationToken,
+    ) -> Result<(), SourceError>;
+
     /// Packs the repository anew, so that it stays small and fast. Changes nothing that anybody can see: no branch, no tag, and no object
     /// that one of them leads to. Objects that none has led to for two weeks may go. Makes way for pushes and fetches into it.
     ///

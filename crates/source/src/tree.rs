@@ -86,7 +86,7 @@ pub struct TreeEntry {
     pub kind: EntryKind,
     /// Bytes of a file or of a link's target, 0 for others.
     pub size: u64,
-    /// Its blob or tree; of a submodule the commit.
+    /// Its blob or tree; of a submodule the commit, and of the folder that took its place.
     pub object: ObjectId,
 }
 
@@ -125,6 +125,30 @@ impl Tree {
         found.ok().map(|index| &self.entries[index])
     }
 
+    /// Submodules with the commits they are at, those with names that are no text left out.
+    pub fn submodules(&self) -> impl Iterator<Item = (&str, CommitId)> {
+        let submodules = self.entries.iter().filter(|entry| entry.kind == EntryKind::Submodule);
+        submodules.filter_map(|entry| entry.text().map(|path| (path, entry.object.0.clone())))
+    }
+
+    /// The same with a folder of what another commit holds in place of the submodule of that path. Nothing changes where there is none.
+    #[must_use]
+    pub fn graft(mut self, path: &str, other: &Self) -> Self {
+        let found = self.entries.binary_search_by(|entry| compare(&entry.path, path.as_bytes()));
+        let Ok(index) = found else { return self };
+        if self.entries[index].kind != EntryKind::Submodule {
+            return self;
+        }
+        self.entries[index].kind = EntryKind::Folder;
+        self.entries.extend(
+            other.entries.iter().map(|entry| TreeEntry {
+                path: [path.as_bytes(), b"/", &entry.path].concat(),
+                ..entry.clone()
+            }),
+        );
+        Self::new(self.commit, self.committed_at, self.entries)
+    }
+
     /// Files with their paths, those with names that are no text left out.
     pub fn files(&self) -> impl Iterator<Item = (&str, &TreeEntry)> {
         let files = self.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
@@ -161,6 +185,30 @@ mod tests {
         assert_eq!(tree.find("a/c"), None);
         tree.entries[0] = TreeEntry { path: b"\xff".to_vec(), ..tree.entries[0].clone() };
         assert_eq!(tree.files().count(), paths.len() - 1);
+    }
+
+    #[test]
+    fn a_submodule_becomes_a_folder_of_what_its_commit_holds() {
+        let file = EntryKind::File { is_executable: false };
+        let tree = |entries: Vec<TreeEntry>| {
+            Tree::new("cd".repeat(20).parse().expect("is a commit"), Timestamp::default(), entries)
+        };
+        let outer = tree(vec![
+            entry("a", file),
+            entry("lib", EntryKind::Submodule),
+            entry("lib.txt", file),
+            entry("z", file),
+        ]);
+        let inner = tree(vec![entry("deep", EntryKind::Submodule), entry("main.js", file)]);
+        let named: Vec<(&str, CommitId)> = outer.submodules().collect();
+        assert_eq!(named, [("lib", "ab".repeat(20).parse().expect("is a commit"))]);
+        let both = outer.clone().graft("lib", &inner);
+        let seen: Vec<&str> = both.entries().iter().filter_map(TreeEntry::text).collect();
+        assert_eq!(seen, ["a", "lib", "lib/deep", "lib/main.js", "lib.txt", "z"]);
+        assert_eq!(both.find("lib").map(|entry| entry.kind), Some(EntryKind::Folder));
+        assert_eq!(both.submodules().map(|(path, _)| path).collect::<Vec<_>>(), ["lib/deep"]);
+        assert_eq!(outer.clone().graft("a", &inner), outer, "only a submodule is replaced");
+        assert_eq!(outer.clone().graft("none", &inner), outer);
     }
 
     #[test]

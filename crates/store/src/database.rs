@@ -19,6 +19,7 @@ use havre_core::route::settings::auth::SecretDigest;
 use havre_core::secret::Secret;
 use havre_core::service::Service;
 use havre_core::time::Timestamp;
+use havre_decide::database::throw_away::Passwords;
 use rusqlite::Row;
 use sha2::{Digest as _, Sha256};
 
@@ -56,6 +57,16 @@ fn read(row: &Row<'_>) -> Result<Database, StoreError> {
 /// SHA-256 of a password of ours: it has enough randomness of its own to need no salt.
 fn digest(password: &Secret) -> SecretDigest {
     SecretDigest::new(Sha256::digest(password.expose()).into())
+}
+
+/// New passwords for a throw-away database of a test, which no row keeps.
+///
+/// # Errors
+/// `Random` when the operating system gives no random bytes.
+pub fn throw_away_passwords() -> Result<Passwords, StoreError> {
+    let (password, role) = (random_password()?, random_password()?);
+    let superuser = Superuser { digest: digest(&password), password };
+    Ok(Passwords { superuser, role_digest: digest(&role), role })
 }
 
 /// The superuser's password is bound to the names, because a row has no id before it is there.

@@ -76,10 +76,11 @@ impl Tx<'_> {
         if let Some(found) = self.find_environment(&project, &name)? {
             return Ok(found);
         }
-        let taken = row::list(self.connection, "SELECT subnet FROM environments", [], |row| Ok(row.get(0)?))?;
+        let taken = self.list_taken_subnets()?;
         let pool = self.pools.environment;
-        let subnet = pool.next_subnet(&taken.into_iter().collect()).ok_or_else(|| {
-            StoreError::PoolExhausted { what: "network for an environment", pool: pool.to_string() }
+        let subnet = pool.next_subnet(&taken).ok_or_else(|| StoreError::PoolExhausted {
+            what: "network for an environment",
+            pool: pool.to_string(),
         })?;
         let project = self.ensure_project(&project)?;
         row::run(

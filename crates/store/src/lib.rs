@@ -34,6 +34,7 @@ pub mod service;
 pub mod site;
 pub mod ssh_key;
 pub mod task;
+pub mod test_network;
 pub mod token;
 pub mod webhook;
 

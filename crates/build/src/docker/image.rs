@@ -14,10 +14,13 @@ use bollard::query_parameters::{
 use bollard::{BollardRequest, Docker, body_try_stream};
 use futures_util::StreamExt as _;
 use havre_core::artifact::Digest;
+use havre_core::name::BuildSecretName;
 use havre_core::registry::{Credentials, hub};
+use havre_core::secret::Secret;
 use havre_core::service::spec::DockerfileSource;
 use tokio_util::io::ReaderStream;
 
+use super::CA_SECRET;
 use super::progress::Progress;
 use super::session::{self, Given};
 use crate::builder::{BuildError, BuildRequest, says_no_space};
@@ -50,6 +53,8 @@ pub(super) struct Build {
     pub(super) source: DockerfileSource,
     /// Arguments of every build; the service's own come before them.
     pub(super) args: BTreeMap<String, String>,
+    /// Certificates that every build may mount.
+    pub(super) ca: Option<Secret>,
 }
 
 /// Builds an image, says what happens, and answers its id.
@@ -62,7 +67,7 @@ pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Res
     let body = body_try_stream(ReaderStream::with_capacity(file, CHUNK));
     let session = session_id(build);
     // Open for as long as the build runs.
-    let given = Given { secrets: request.secrets.clone(), credentials: credentials(request) };
+    let given = Given { secrets: secrets(build), credentials: credentials(request) };
     let _session = session::open(&build.socket, &session, given, log.clone()).await?;
     let mut answers = docker.build_image(options(build, &session), None, Some(body)).boxed();
     let mut progress = Progress::new(log.redactor().clone());
@@ -84,6 +89,16 @@ pub(super) async fn build(docker: &Docker, build: &Build, log: &LineSink) -> Res
         .map_err(|error| from_docker("find the image that was built", error))?;
     let id = image.id.unwrap_or_default();
     id.parse().map_err(|error| BuildError::failed("read the id of the image that was built", error))
+}
+
+/// What steps may mount: the secrets that were asked for, and the certificates, of which nothing is hidden in what the build says.
+fn secrets(build: &Build) -> BTreeMap<BuildSecretName, Secret> {
+    let mut secrets = build.request.secrets.clone();
+    if let Some(ca) = &build.ca {
+        let name = CA_SECRET.parse().expect("our own name is one");
+        secrets.entry(name).or_insert_with(|| ca.clone());
+    }
+    secrets
 }
 
 /// Credentials as BuildKit asks for them in the session of a build: by the host of the registry.
@@ -265,7 +280,11 @@ mod tests {
             request,
             source,
             args: BTreeMap::from([everywhere("A"), everywhere("HTTP_PROXY")]),
+            ca: Some(Secret::from("certificates")),
         };
+        let given = secrets(&build);
+        let ca = given.get(&CA_SECRET.parse::<BuildSecretName>().expect("is a name"));
+        assert_eq!(ca.and_then(Secret::expose_text), Some("certificates"));
         let session = session_id(&build);
         assert!(session.starts_with("havre-here-b12-"), "{session}");
         let mut options = options(&build, &session);

@@ -21,6 +21,7 @@ use havre_core::artifact::{Artifact, Digest};
 use havre_core::build::admission::Room;
 use havre_core::build::limit::{self, Blame, Resource, exit_code};
 use havre_core::quantity::ByteSize;
+use havre_core::secret::Secret;
 use havre_core::service::spec::{DockerfileSource, ImageSource, SiteSource, Work};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,11 @@ use crate::line::LineSink;
 use crate::redact::Redactor;
 use crate::room;
 use crate::site::{Limits, Published, Sites};
+
+/// The `id` by which a step mounts the certificates of [`Options::ca`]. A build secret of the project with this name comes before them.
+pub const CA_SECRET: &str = "HAVRE_CA";
+/// Most bytes of such a file: what BuildKit takes as one secret.
+pub const CA_MAX: usize = 500 * 1024;
 
 /// Longest wait for the head of an answer in seconds. While a context is sent none comes, so it is as long as a
 /// build may be.
@@ -56,6 +62,8 @@ pub struct Options {
     /// Build arguments of every build, such as `HTTP_PROXY`; those of a service come before them. Only arguments that Docker knows
     /// by itself: others would stand in the history of images.
     pub args: BTreeMap<String, String>,
+    /// Certificates of authorities that steps of every build may mount as [`CA_SECRET`].
+    pub ca: Option<Secret>,
     /// What Docker's cache of builds may take once it has been trimmed; `None` leaves it alone.
     pub cache: Option<ByteSize>,
 }
@@ -142,6 +150,7 @@ impl DockerBuilder {
             request: request.clone(),
             source: source.clone(),
             args: self.options.args.clone(),
+            ca: self.options.ca.clone(),
         }
     }
 

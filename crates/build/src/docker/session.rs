@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
+use super::CA_SECRET;
 use crate::builder::BuildError;
 use crate::line::LineSink;
 
@@ -172,9 +173,15 @@ impl Desk {
         }
         // BuildKit runs the step without it, unless the Dockerfile says `required`: somebody should hear of that.
         let shown: String = asked.chars().take(60).flat_map(char::escape_debug).collect();
-        let words = format!(
-            "the Dockerfile asks for the secret `{shown}`, which `build_secrets` in havre.toml does not name"
-        );
+        let words = if asked == CA_SECRET {
+            format!(
+                "the Dockerfile asks for `{CA_SECRET}`, and this server has no `ca` in [build] of havred.toml"
+            )
+        } else {
+            format!(
+                "the Dockerfile asks for the secret `{shown}`, which `build_secrets` in havre.toml does not name"
+            )
+        };
         self.log.say(words).await;
         Err(NO_SECRET)
     }

@@ -17,6 +17,7 @@ use futures_util::StreamExt as _;
 use havre_build::builder::{BuildError, BuildRequest, Builder as _};
 use havre_build::docker::{DockerBuilder, Options};
 use havre_core::artifact::Artifact;
+use havre_core::secret::Secret;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,6 +28,8 @@ use crate::contract::{self, World, run};
 
 /// A static busybox with `/bin/sh`; `script/test` makes it.
 const TINY: &str = "havre-test/tiny:1";
+/// What the server gives every build as certificates.
+const CA: &str = "-----certificates of the server-----";
 
 struct Bed {
     docker: Docker,
@@ -62,6 +65,7 @@ impl Bed {
             fence: None,
             build_dir: dir.path().to_owned(),
             args: std::collections::BTreeMap::new(),
+            ca: Some(Secret::from(CA)),
             cache: None,
         };
         let builder = Arc::new(DockerBuilder::open(options).expect("can be opened"));
@@ -269,6 +273,22 @@ async fn secrets_reach_the_step_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn every_step_may_mount_the_certificates_of_the_server_and_no_layer_holds_them() {
+    let bed = Bed::new().await;
+    let request = bed.image(&format!(
+        "FROM {TINY}\nRUN --mount=type=secret,id=HAVRE_CA,required : {} && cat /run/secrets/HAVRE_CA\n\
+         RUN test ! -s /run/secrets/HAVRE_CA && echo gone\n",
+        since_1970().as_micros()
+    ));
+    let (result, lines) = run(&*bed.builder, request).await;
+    result.expect("is built");
+    let said: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    // They are no secret: nothing takes their place in the log.
+    assert!(said.contains(&CA) && said.contains(&"gone"), "{said:#?}");
+    bed.clean().await;
+}
+
+#[tokio::test]
 async fn a_failing_step_does_not_tell_a_secret() {
     let bed = Bed::new().await;
     let dockerfile = format!(
@@ -436,6 +456,7 @@ async fn a_docker_that_is_not_there_is_worth_a_retry() {
         fence: None,
         build_dir: bed.dir.path().to_owned(),
         args: std::collections::BTreeMap::new(),
+        ca: None,
         cache: None,
     };
     let builder = DockerBuilder::open(options).expect("needs no Docker");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::database::spec::DatabaseSpec;
 use crate::name::{EnvKey, StageName};
 use crate::pipeline::line;
 use crate::quantity::{ByteSize, Span};
@@ -33,6 +34,9 @@ pub struct TestSpec {
     /// Variables of that task. Those of the service are not there: they lead to what users have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<EnvKey, String>,
+    /// Throw-away databases of that task, as their specifications were in the commit, in the order in which the test names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseSpec>,
     /// Longest run of the command; of the build of `target`, where there is no command.
     pub timeout: Span,
     /// Most memory of that task.

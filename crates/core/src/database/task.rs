@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::database::role::{Login, SUPERUSER};
-use crate::database::spec::{Kind, PIDS, STOP_GRACE};
+use crate::database::spec::{DatabaseSpec, Kind, PIDS, STOP_GRACE};
 use crate::database::{Database, Image, tuning};
 use crate::id::{DatabaseId, ServiceId};
 use crate::name::{AbsolutePath, EnvKey};
@@ -62,11 +62,6 @@ pub fn derive_database(
     logins: &[Login],
 ) -> TaskSpec {
     let (spec, place) = (&database.spec, database.place());
-    let stop_signal = match spec.engine {
-        // Asks for a fast shutdown; SIGTERM would wait for every client to leave.
-        Kind::Postgres => StopSignal::Sigint,
-        Kind::Redis | Kind::Valkey => StopSignal::Sigterm,
-    };
     TaskSpec {
         name: database_container(&place, database.id, database.task),
         place,
@@ -76,21 +71,30 @@ pub fn derive_database(
         purpose: Purpose::Database { database: database.id, task: database.task },
         image: image.id.clone(),
         command: Some(tuning::command(spec, &superuser.digest, logins)),
-        env: env(database),
-        secrets: secrets(database, superuser),
+        env: env(spec),
+        secrets: secrets(spec, superuser),
         edge_address: None,
+        has_databases: false,
         memory: spec.memory,
         cpus: spec.cpus,
         pids: PIDS,
         volumes: vec![(database_volume(database.id), volume_path(spec.engine))],
-        stop_signal,
+        stop_signal: stop_signal(spec.engine),
         stop_grace: STOP_GRACE,
     }
 }
 
+/// What asks a server to end.
+pub(super) const fn stop_signal(engine: Kind) -> StopSignal {
+    match engine {
+        // Asks for a fast shutdown; SIGTERM would wait for every client to leave.
+        Kind::Postgres => StopSignal::Sigint,
+        Kind::Redis | Kind::Valkey => StopSignal::Sigterm,
+    }
+}
+
 /// The contract of the official images, but for what nobody may see.
-fn env(database: &Database) -> BTreeMap<EnvKey, String> {
-    let spec = &database.spec;
+pub(super) fn env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
     let pairs = match spec.engine {
         Kind::Postgres => vec![
             ("POSTGRES_USER", SUPERUSER.to_owned()),
@@ -103,8 +107,8 @@ fn env(database: &Database) -> BTreeMap<EnvKey, String> {
 }
 
 /// The password of the superuser, under the names that images and clients know.
-fn secrets(database: &Database, superuser: &Superuser) -> Variables {
-    let names: &[&str] = match database.spec.engine {
+pub(super) fn secrets(spec: &DatabaseSpec, superuser: &Superuser) -> Variables {
+    let names: &[&str] = match spec.engine {
         Kind::Postgres => &["POSTGRES_PASSWORD"],
         Kind::Redis | Kind::Valkey => &REDIS_AUTH,
     };

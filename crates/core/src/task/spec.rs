@@ -27,7 +27,8 @@ pub const NO_RELEASE: ReleaseId = ReleaseId::new(0);
 /// One container, completely described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// Name of the container, see [`task_container`], [`command_container`], [`job_container`] and [`test_container`].
+    /// Name of the container, see [`task_container`], [`command_container`], [`job_container`], [`test_container`] and
+    /// [`test_database_container`](crate::database::throw_away::test_database_container).
     pub name: String,
     /// Where it belongs.
     pub place: Place,
@@ -50,6 +51,9 @@ pub struct TaskSpec {
     pub secrets: Variables,
     /// Address on [`EDGE_NETWORK`]; `None` keeps it off that network.
     pub edge_address: Option<Ipv4Addr>,
+    /// For a test: it has databases, and joins the private network they are on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_databases: bool,
     /// Most memory.
     pub memory: ByteSize,
     /// Most processor time.
@@ -81,11 +85,12 @@ impl TaskSpec {
         }
     }
 
-    /// Engine's name of the private network it joins first; `None` for a test, which runs where steps of a Dockerfile run: tests of a
-    /// commit never meet the tasks and databases of an environment.
+    /// Engine's name of the private network it joins first. Tests of a commit never meet the tasks and databases of an environment: `None` for
+    /// one without databases, which runs where steps of a Dockerfile run, and a network of its own for one that has some.
     pub fn private_network(&self) -> Option<String> {
         match self.purpose {
-            Purpose::Test { .. } => None,
+            Purpose::Test { build } => self.has_databases.then(|| test_network(build)),
+            Purpose::TestDatabase { build, .. } => Some(test_network(build)),
             Purpose::Task { .. }
             | Purpose::ReleaseCommand { .. }
             | Purpose::OneOff { .. }
@@ -97,7 +102,9 @@ impl TaskSpec {
     /// Room for memory its processes share, where that is more than the engine gives by itself.
     pub fn shared_memory(&self) -> Option<ByteSize> {
         match self.purpose {
-            Purpose::Database { .. } => Some(crate::database::tuning::shared_memory(self.memory)),
+            Purpose::Database { .. } | Purpose::TestDatabase { .. } => {
+                Some(crate::database::tuning::shared_memory(self.memory))
+            }
             Purpose::Task { .. }
             | Purpose::ReleaseCommand { .. }
             | Purpose::OneOff { .. }
@@ -137,6 +144,13 @@ pub enum Purpose {
     Test {
         /// The build that is the test.
         build: BuildId,
+    },
+    /// The server of a throw-away database of a test.
+    TestDatabase {
+        /// The build that is the test.
+        build: BuildId,
+        /// Which of its databases, from 1.
+        number: u32,
     },
     /// The server of a database.
     Database {
@@ -202,6 +216,11 @@ pub fn test_container(place: &Place, build: BuildId) -> String {
 /// Engine's name of the private network of an environment.
 pub fn environment_network(environment: EnvironmentId) -> String {
     format!("havre-{environment}")
+}
+
+/// Engine's name of the private network of a test and its databases.
+pub fn test_network(build: BuildId) -> String {
+    format!("havre-{build}-test")
 }
 
 /// Engine's name of a volume of a service.
@@ -282,7 +301,7 @@ pub fn derive_job(
 }
 
 /// Describes the container of a test command in the image that was built for it. It has no variables of the service, no volumes
-/// and no place on a network of ours.
+/// and no place on a network of an environment.
 pub fn derive_test(service: &Service, build: &Build, test: &TestSpec, image: Digest) -> TaskSpec {
     let mut env = BTreeMap::from([(key("CI"), "true".to_owned())]);
     env.extend(test.env.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -305,6 +324,7 @@ pub fn derive_test(service: &Service, build: &Build, test: &TestSpec, image: Dig
         env,
         secrets: Variables::default(),
         edge_address: None,
+        has_databases: !test.databases.is_empty(),
         memory: test.memory,
         cpus: defaults::CPUS,
         pids: defaults::PIDS,
@@ -333,6 +353,7 @@ fn derive_common(place: &Place, environment: EnvironmentId, release: &Release) -
         env: derive_env(place, release, work),
         secrets: Variables::default(),
         edge_address: None,
+        has_databases: false,
         memory: work.memory,
         cpus: work.cpus,
         pids: work.pids,

@@ -1,12 +1,15 @@
 //! What builds may take: `[build]` of `havred.toml`. Tests at the end of the file.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use havre_build::docker::CA_MAX;
 use havre_build::room::machine_memory;
 use havre_core::build::admission::{DiskFloor, Floors};
 use havre_core::build::limit::Limits;
 use havre_core::quantity::ByteSize;
+use havre_core::secret::Secret;
 use serde::Deserialize;
 
 /// Where the machine does not say how much memory it has.
@@ -39,6 +42,8 @@ pub(crate) struct BuildConfig {
     pub(crate) https_proxy: Option<String>,
     /// Hosts that they ask without it.
     pub(crate) no_proxy: Option<String>,
+    /// Certificates of authorities, in PEM, that steps of builds may mount.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Default for BuildConfig {
@@ -54,6 +59,7 @@ impl Default for BuildConfig {
             http_proxy: None,
             https_proxy: None,
             no_proxy: None,
+            ca: None,
         }
     }
 }
@@ -108,6 +114,24 @@ impl BuildConfig {
         pairs.collect()
     }
 
+    /// The certificates that steps of builds may mount.
+    ///
+    /// # Errors
+    /// The file cannot be read, is too large for BuildKit, or is not what it should be.
+    pub(crate) fn ca(&self) -> anyhow::Result<Option<Secret>> {
+        let Some(path) = &self.ca else { return Ok(None) };
+        let name = path.display();
+        let bytes = std::fs::read(path).with_context(|| format!("read build.ca, the file {name}"))?;
+        let has = |words: &[u8]| bytes.windows(words.len()).any(|part| part == words);
+        ensure!(bytes.len() <= CA_MAX, "build.ca: {name} has more than {CA_MAX} bytes");
+        ensure!(has(b"-----BEGIN CERTIFICATE-----"), "build.ca: {name} holds no certificate in PEM");
+        ensure!(
+            !has(b"PRIVATE KEY-----"),
+            "build.ca: {name} holds a private key, which every build could read"
+        );
+        Ok(Some(Secret::new(bytes)))
+    }
+
     fn proxies(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all = [
             ("http_proxy", &self.http_proxy),
@@ -146,6 +170,26 @@ mod tests {
         assert_eq!(config.floors().disk, DiskFloor::Percent(5));
         let keys: Vec<String> = config.args().into_keys().collect();
         assert_eq!(keys, ["HTTP_PROXY", "NO_PROXY", "http_proxy", "no_proxy"]);
+    }
+
+    #[test]
+    fn certificates_are_certificates_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let config = BuildConfig { ca: Some(path.clone()), ..BuildConfig::default() };
+        let says = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            config.ca().map(|found| found.map(|ca| ca.expose().len())).map_err(|error| error.to_string())
+        };
+        let certificate = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        assert_eq!(says(certificate), Ok(Some(certificate.len())));
+        let key = format!("{certificate}-----BEGIN EC PRIVATE KEY-----\n");
+        assert!(says(&key).unwrap_err().contains("holds a private key"));
+        assert!(says("").unwrap_err().contains("holds no certificate"));
+        assert!(says(&certificate.repeat(20_000)).unwrap_err().contains("more than"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(config.ca().unwrap_err().to_string().contains("read build.ca"));
+        assert!(BuildConfig::default().ca().unwrap().is_none());
     }
 
     #[test]

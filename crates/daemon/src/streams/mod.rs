@@ -56,6 +56,7 @@ impl EngineStreams {
                 | Purpose::OneOff { .. }
                 | Purpose::Job { .. }
                 | Purpose::Test { .. }
+                | Purpose::TestDatabase { .. }
                 | Purpose::Database { .. } => None,
             })
             .collect())

@@ -5,15 +5,17 @@ use bytes::Bytes;
 use havre_api::access::CreateTokenResponse;
 use havre_api::pipeline::{Pipeline, PipelineList};
 use havre_api::remote::Remote;
+use havre_api::task::ExecRequest;
 use havre_api::webhook::{DeliveryAnswer, SetWebhookResponse};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use crate::fake_forge::{FakeForge, Told};
+use crate::world::api::no_env;
 use crate::world::docker::IMAGE;
 use crate::world::repository::Repository;
-use crate::world::spec::manifest;
-use crate::world::{World, until};
+use crate::world::spec::{argv, manifest};
+use crate::world::{SERVICE, World, until};
 
 /// Where the repository really is, and who may call.
 struct Hook {
@@ -137,4 +139,45 @@ async fn what_was_pushed_elsewhere_is_fetched_built_and_deployed() {
 
     let log = std::fs::read_to_string(world.config.with_file_name("control.log")).expect("a log");
     assert!(!log.contains(&hook.token) && !log.contains(&hook.secret), "a secret is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn submodules_come_along_with_what_is_fetched() {
+    let world = World::start_sealed().await;
+    let hook = Hook::set(&world).await;
+    let lib = Repository::new(&format!("http://x:{}@{}/git/lib.git", hook.token, world.api_address()));
+    let dockerfile =
+        format!("FROM {IMAGE}\nCOPY vendor/lib/note /note\nENV BEHAVIOUR=well-behaved APP_VERSION=1\n");
+    lib.write("note", "first\n");
+    let first = lib.commit("A library");
+    lib.write("note", "second\n");
+    lib.commit("A newer one");
+    let (is_well, told) = lib.push(&["main"]).await;
+    assert!(is_well, "{told}");
+
+    let upstream = &hook.upstream;
+    upstream.write("havre.toml", &manifest("\n[source]\nsubmodules = true\n"));
+    upstream.write("Dockerfile", &dockerfile);
+    upstream.write(".gitmodules", "[submodule \"lib\"]\n\tpath = vendor/lib\n\turl = ../lib.git\n");
+    upstream.commit("Use the library");
+    // An older commit than the branch is at: exactly that one is fetched.
+    upstream.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{first},vendor/lib")]);
+    upstream.git(&["commit", "--quiet", "--message", "Name its commit"]);
+    let commit = upstream.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    let (is_well, told) = upstream.push(&["main"]).await;
+    assert!(is_well, "{told}");
+    let (status, body) = hook.deliver(&world, ("main", &commit), "one", false).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body:?}");
+    let pipeline = ended(&world, &commit).await;
+    assert_eq!(pipeline.state.name(), "succeeded", "{pipeline:?}");
+    let request = ExecRequest { argv: argv(&["cat", "/note"]), task: None, terminal: None, env: no_env() };
+    let path = format!("{SERVICE}/exec");
+    let (output, _) = world.api.session(&path, &request, b"").await.text();
+    assert_eq!(output, "first\n");
+
+    // Nobody fetches from here what only a build needs.
+    let fetched = format!("http://x:{}@{}/git/e2e.git", hook.token, world.api_address());
+    assert!(!upstream.git(&["ls-remote", &fetched]).contains(&first));
+    let log = std::fs::read_to_string(world.config.with_file_name("control.log")).expect("a log");
+    assert!(!log.contains(&hook.token), "a secret is in the log");
 }

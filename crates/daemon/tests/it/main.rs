@@ -29,6 +29,7 @@ mod scale;
 mod secret;
 mod streams;
 mod succession;
+mod test_database;
 mod test_stage;
 mod volume;
 mod world;

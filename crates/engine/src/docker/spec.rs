@@ -101,7 +101,9 @@ fn derive_mount(name: &str, path: &str) -> Mount {
 /// Tasks answer to the name of their service or database; a release command or a job must not, or others would talk to it.
 fn derive_private_network(task: &TaskSpec, network: &str) -> NetworkingConfig {
     let aliases = match task.purpose {
-        Purpose::Task { .. } | Purpose::Database { .. } => Some(vec![task.place.service.to_string()]),
+        Purpose::Task { .. } | Purpose::TestDatabase { .. } | Purpose::Database { .. } => {
+            Some(vec![task.place.service.to_string()])
+        }
         Purpose::ReleaseCommand { .. }
         | Purpose::OneOff { .. }
         | Purpose::Job { .. }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use havre_core::artifact::Digest;
+use havre_core::database::task::NO_SERVICE;
 use havre_core::id::{BuildId, ServiceId, TaskId};
 use havre_core::service::spec::StopSignal;
-use havre_core::task::spec::{NO_RELEASE, Purpose};
+use havre_core::task::spec::{NO_RELEASE, Purpose, test_network};
 use havre_core::task::{EngineState, Healthcheck};
 use havre_core::time::Timestamp;
 use havre_engine::error::EngineError;
@@ -252,6 +253,31 @@ pub(crate) async fn a_test_meets_no_network_of_ours<W: World>(world: &W) {
     assert_eq!((found.purpose, found.release), (spec.purpose, NO_RELEASE));
     assert!(!found.addresses.contains_key(&private_network(world).name), "{found:?}");
     assert_eq!(found.edge_address(), None);
+}
+
+pub(crate) async fn a_test_with_databases_meets_them_on_a_network_of_its_own<W: World>(world: &W) {
+    let build = BuildId::new(world.environment().row());
+    let network = NetworkSpec { name: test_network(build), environment: None, ..private_network(world) };
+    let engine = world.engine();
+    engine.ensure_network(&network).await.expect("a network");
+    let mut database = task(world, "db", Act::Runs).await;
+    database.purpose = Purpose::TestDatabase { build, number: 1 };
+    (database.release, database.service) = (NO_RELEASE, NO_SERVICE);
+    let mut test = task(world, "api", Act::Runs).await;
+    test.purpose = Purpose::Test { build };
+    (test.release, test.has_databases) = (NO_RELEASE, true);
+    for spec in [&database, &test] {
+        engine.ensure_task(spec).await.expect("a task");
+        let found = find(world, &spec.name).await.expect("it is there");
+        assert_eq!((found.purpose, found.service), (spec.purpose, spec.service));
+        assert_eq!(found.addresses.keys().collect::<Vec<_>>(), [&network.name]);
+    }
+    let refused = engine.remove_network(&network.name).await;
+    assert!(matches!(refused, Err(EngineError::Conflict { .. })), "{refused:?}");
+    for spec in [&database, &test] {
+        engine.remove_task(&spec.name).await.expect("removed");
+    }
+    engine.remove_network(&network.name).await.expect("nothing is on it");
 }
 
 pub(crate) async fn a_name_taken_by_another_task_is_a_conflict<W: World>(world: &W) {

@@ -148,6 +148,7 @@ pub(crate) async fn task<W: World>(world: &W, service: &str, act: Act) -> TaskSp
         command: None,
         env: BTreeMap::new(),
         secrets: Default::default(),
+        has_databases: false,
         edge_address: None,
         memory: ByteSize::mebibytes(32),
         cpus: Cpus::millis(500),

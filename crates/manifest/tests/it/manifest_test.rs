@@ -51,6 +51,36 @@ fn a_service_whose_dockerfile_havre_writes_has_a_command() {
 }
 
 #[test]
+fn a_test_has_the_databases_it_names_as_the_file_describes_them() {
+    let text = r#"
+project = "shop"
+[services.api]
+dockerfile = "Dockerfile"
+[services.api.test]
+command = ["npm", "test"]
+databases = ["cache", "db"]
+[databases.db]
+engine = "postgres"
+version = 16
+[databases.cache]
+engine = "redis"
+[databases.other]
+engine = "valkey"
+"#;
+    let manifest = understood(text);
+    let databases = &manifest.test(&name("api")).expect("has a test").databases;
+    let named: Vec<String> =
+        databases.iter().map(|one| format!("{} {}", one.name, one.reference())).collect();
+    assert_eq!(named, ["cache redis:7", "db postgres:16"], "in the order of the test");
+    // A service uses none because its tests have some.
+    let specs = manifest.resolve(&"production".parse().expect("a name")).expect("is there");
+    assert_eq!(specs[0].uses().len(), 0);
+    let own = text.replace("databases = [", "env = { DATABASE_URL = \"x\" }\ndatabases = [");
+    let told = parse(&own).expect_err("must be refused").to_string();
+    assert!(told.contains("`services.api.test` sets DATABASE_URL itself"), "{told}");
+}
+
+#[test]
 fn tests_and_paths_are_no_part_of_a_specification() {
     let plain = "project = \"shop\"\n[services.api]\ndockerfile = \"Dockerfile\"\n";
     let more = format!("{plain}paths = [\"apps/api\"]\n[services.api.test]\ntarget = \"test\"\n");
@@ -82,7 +112,19 @@ fn what_a_test_cannot_say_is_refused() {
         ),
         (
             "dockerfile = \"Dockerfile\"\ntest = { target = \"test\", databases = {} }",
-            "`databases` of `services.api.test` needs a later version of Havre",
+            "the steps of a stage run inside of the build, where no database can be reached",
+        ),
+        (
+            "dockerfile = \"Dockerfile\"\ntest = { command = [\"a\"], databases = [\"db\"] }",
+            "`db` is no database of this file",
+        ),
+        (
+            "dockerfile = \"Dockerfile\"\ntest = { command = [\"a\"], databases = [\"db\", \"db\"] }",
+            "`services.api.test.databases`: db is named twice",
+        ),
+        (
+            "dockerfile = \"Dockerfile\"\ntest = { command = [\"a\"], secrets = [\"A\"] }",
+            "`secrets` of `services.api.test` needs a later version of Havre",
         ),
         (
             "dockerfile = \"Dockerfile\"\ntest = { command = [\"a\"], env = { HAVRE_X = \"1\" } }",
@@ -130,5 +172,22 @@ fn patterns_that_are_none_are_refused() {
     ] {
         let told = refused(lines);
         assert!(told.contains(words), "{lines}: {told}");
+    }
+}
+
+#[test]
+fn submodules_are_fetched_where_the_file_says_so() {
+    let file =
+        |source: &str| format!("project = \"shop\"\n{source}[services.api]\ndockerfile = \"Dockerfile\"\n");
+    assert!(!understood(&file("")).has_submodules());
+    assert!(!understood(&file("[source]\nsubmodules = false\n")).has_submodules());
+    assert!(understood(&file("[source]\nsubmodules = true\n")).has_submodules());
+    for (source, words) in [
+        ("[source]\nsubmodules = \"yes\"\n", "`source.submodules` is"),
+        ("[source]\nlfs = true\n", "`lfs` of `source` needs a later version of Havre"),
+        ("[source]\nsubmodule = true\n", "did you mean `submodules`?"),
+    ] {
+        let told = parse(&file(source)).expect_err("must be refused").to_string();
+        assert!(told.contains(words), "{told}");
     }
 }

@@ -1,5 +1,6 @@
 //! Runs the tests of a service: builds their image and, where there is a command, runs it in a task of that image. Image and task are
-//! thrown away. How a command has ended is judged by `havre_core::build::test`. Tests: `tests/it/pipeline_test.rs`.
+//! thrown away. How a command has ended is judged by `havre_core::build::test`; its databases are in `database.rs`. Tests:
+//! `tests/it/pipeline_test.rs`.
 //!
 //! A test that ran when control ended is run again from its start: its task has the build in its name, and is removed first.
 
@@ -11,6 +12,7 @@ use havre_build::line::clean;
 use havre_core::artifact::Artifact;
 use havre_core::build::Build;
 use havre_core::build::test::{TestSpec, Verdict, judge, step_name};
+use havre_core::secret::variables::Variables;
 use havre_core::service::Service;
 use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, TaskSpec, derive_test, test_container};
@@ -20,17 +22,17 @@ use havre_engine::log::{LogLine, LogQuery, LogStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, request, say};
+use super::{Failure, database, request, say};
 use crate::deployment::chain;
 use crate::world::World;
 
 /// A test is looked at this often, whatever was or was not heard.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 /// Longest wait for the last lines of a task that has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where its lines go, and what stops it.
-type Outside = (mpsc::Sender<BuildLine>, CancellationToken);
+pub(super) type Outside = (mpsc::Sender<BuildLine>, CancellationToken);
 
 /// Runs them to their end. Nothing of them is left but the log.
 pub(super) async fn run(
@@ -44,6 +46,9 @@ pub(super) async fn run(
     if test.command.is_some() {
         // What an attempt that was interrupted left.
         remove(world, &test_container(&service.place, build.id)).await?;
+        if !test.databases.is_empty() {
+            database::remove(world, build.id).await?;
+        }
     }
     let artifact = make_image(world, build, (&service, test), &outside).await?;
     let Artifact::Image { id: image, .. } = artifact else {
@@ -51,10 +56,19 @@ pub(super) async fn run(
     };
     let mut ended = Ok(());
     if test.command.is_some() {
-        let task = derive_test(&service, build, test, image.clone());
-        ended = run_command(world, &task, test, &outside).await;
+        let mut task = derive_test(&service, build, test, image.clone());
+        ended = match begin_databases(world, (build, &service), test, &outside).await {
+            Ok(variables) => {
+                task.give(&variables);
+                run_command(world, &task, test, &outside).await
+            }
+            Err(failure) => Err(failure),
+        };
         if let Err(error) = remove(world, &task.name).await {
             tracing::warn!(build = %build.id, error = %chain(&error), "could not remove the task of a test");
+        }
+        if !test.databases.is_empty() {
+            database::try_remove(world, build.id).await;
         }
     }
     // Where it cannot be removed now, the loop of images does it: no release needs it.
@@ -62,6 +76,20 @@ pub(super) async fn run(
         tracing::info!(build = %build.id, %error, "left the image of a test for later");
     }
     ended
+}
+
+/// Starts its databases, unless somebody cancels it meanwhile.
+async fn begin_databases(
+    world: &World,
+    of: (&Build, &Service),
+    test: &TestSpec,
+    outside: &Outside,
+) -> Result<Variables, Failure> {
+    tokio::select! {
+        biased;
+        () = outside.1.cancelled() => Err(Failure { cancelled: true, ..Failure::default() }),
+        begun = database::start(world, of, test, outside) => begun,
+    }
 }
 
 async fn remove(world: &World, name: &str) -> Result<(), EngineError> {
@@ -179,7 +207,8 @@ async fn wait(
     }
 }
 
-async fn look(world: &World, purpose: Purpose) -> Result<EngineState, EngineError> {
+/// What the engine says of a task.
+pub(super) async fn look(world: &World, purpose: Purpose) -> Result<EngineState, EngineError> {
     let tasks = world.engine_tasks().await?;
     let found = tasks.iter().find(|task| task.purpose == purpose);
     Ok(found.map_or(EngineState::Absent, |task| task.state.clone()))

@@ -1,5 +1,5 @@
 //! What builds leave when somebody closes them before they began, or when control was killed: contexts nobody builds any more, and
-//! tasks of tests that are over. Tests: `tests/it/pipeline_test.rs`.
+//! tasks, databases and networks of tests that are over. Tests: `tests/it/pipeline_test.rs`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use havre_core::id::BuildId;
 use havre_core::task::spec::Purpose;
 use havre_store::{StoreError, View};
 
+use super::database;
 use crate::deployment::chain;
 use crate::world::World;
 
@@ -28,6 +29,7 @@ pub async fn tidy(world: &World) {
         tracing::warn!(error = %chain(&error), "could not remove contexts that nobody builds");
     }
     remove_tasks(world).await;
+    database::remove_of_ended(world).await;
 }
 
 async fn remove_contexts(world: &World) -> Result<(), TidyError> {
@@ -63,7 +65,7 @@ fn list_open(view: &View<'_>) -> Result<BTreeSet<BuildId>, StoreError> {
     Ok(view.list_open_builds()?.into_iter().map(|build| build.id).collect())
 }
 
-fn list_running(view: &View<'_>) -> Result<BTreeSet<BuildId>, StoreError> {
+pub(super) fn list_running(view: &View<'_>) -> Result<BTreeSet<BuildId>, StoreError> {
     let open = view.list_open_builds()?.into_iter();
     let running = open.filter(|build| matches!(build.state, State::Running { .. }));
     Ok(running.map(|build| build.id).collect())

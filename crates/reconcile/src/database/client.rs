@@ -10,7 +10,7 @@ use havre_core::database::Database;
 use havre_core::database::role::{
     Login, RoleName, SUPERUSER, postgres_lock, postgres_make, redis_lock, redis_make,
 };
-use havre_core::database::spec::Kind;
+use havre_core::database::spec::{DatabaseSpec, Kind};
 use havre_core::database::task::database_container;
 use havre_core::secret::Secret;
 use havre_core::service::spec::Argv;
@@ -26,42 +26,74 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest answer that is read.
 const OUTPUT_MAX: usize = 4096;
 
+/// A server, and the container it runs in.
+#[derive(Debug)]
+pub(crate) struct Server<'a> {
+    /// Name of the container.
+    pub(crate) container: String,
+    /// What it is.
+    pub(crate) spec: &'a DatabaseSpec,
+}
+
+impl<'a> Server<'a> {
+    /// The server of a database: that of its present task.
+    fn of(database: &'a Database) -> Self {
+        let container = database_container(&database.place(), database.id, database.task);
+        Self { container, spec: &database.spec }
+    }
+}
+
 /// What a client said.
 struct Said {
     code: i64,
     text: String,
 }
 
-/// Asks the server whether it takes connections.
+/// Asks the server of a database whether it takes connections.
 pub(super) async fn probe(world: &World, database: &Database) -> Health {
-    let name = database.spec.name.as_str();
+    ask(world, &Server::of(database)).await
+}
+
+/// Asks a server whether it takes connections.
+pub(crate) async fn ask(world: &World, server: &Server<'_>) -> Health {
+    let name = server.spec.name.as_str();
     let silent = |message: String| Health::Silent { message };
     // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
-    let words = match database.spec.engine {
+    let words = match server.spec.engine {
         Kind::Postgres => vec!["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", name],
         Kind::Redis => vec!["redis-cli", "ping"],
         Kind::Valkey => vec!["valkey-cli", "ping"],
     };
-    match run(world, database, &words, None).await {
-        Ok(said) if database.spec.engine == Kind::Postgres && said.code == 0 => Health::Answers,
+    match run(world, server, &words, None).await {
+        Ok(said) if server.spec.engine == Kind::Postgres && said.code == 0 => Health::Answers,
         Ok(said) if said.text.lines().any(|line| line == "PONG") => Health::Answers,
         Ok(said) => silent(first_line(&said.text, said.code)),
         Err(error) => silent(error.to_string()),
     }
 }
 
-/// Makes the server know a role.
+/// Makes the server of a database know a role.
 pub(super) async fn make_role(world: &World, database: &Database, login: &Login) -> Result<(), Fault> {
     let (id, role) = (database.id, login.role.clone());
-    let input = match database.spec.engine {
+    let password = world.store.read(move |view| view.get_role_password(id, &role)).await?;
+    introduce(world, &Server::of(database), login, &password).await
+}
+
+/// Makes a server know a role with this password.
+pub(crate) async fn introduce(
+    world: &World,
+    server: &Server<'_>,
+    login: &Login,
+    password: &Secret,
+) -> Result<(), Fault> {
+    let input = match server.spec.engine {
         Kind::Postgres => {
-            let password = world.store.read(move |view| view.get_role_password(id, &role)).await?;
-            let sql = postgres_make(&database.spec.name, &login.role, &password);
+            let sql = postgres_make(&server.spec.name, &login.role, password);
             sql.ok_or_else(|| Fault::Impossible(format!("the password of {} is not ours", login.role)))?
         }
         Kind::Redis | Kind::Valkey => Secret::from(redis_make(login)),
     };
-    tell(world, database, &input).await
+    tell(world, server, &input).await
 }
 
 /// Makes the server let a role in no more.
@@ -70,13 +102,13 @@ pub(super) async fn lock_role(world: &World, database: &Database, role: &RoleNam
         Kind::Postgres => postgres_lock(role),
         Kind::Redis | Kind::Valkey => redis_lock(role),
     };
-    tell(world, database, &Secret::from(input)).await
+    tell(world, &Server::of(database), &Secret::from(input)).await
 }
 
 /// Says something to the server as its superuser.
-async fn tell(world: &World, database: &Database, input: &Secret) -> Result<(), Fault> {
-    let name = database.spec.name.as_str();
-    let words = match database.spec.engine {
+async fn tell(world: &World, server: &Server<'_>, input: &Secret) -> Result<(), Fault> {
+    let name = server.spec.name.as_str();
+    let words = match server.spec.engine {
         // Terse: an error never repeats the statement, in which a password may stand.
         Kind::Postgres => vec![
             "psql",
@@ -94,8 +126,8 @@ async fn tell(world: &World, database: &Database, input: &Secret) -> Result<(), 
         Kind::Redis => vec!["redis-cli"],
         Kind::Valkey => vec!["valkey-cli"],
     };
-    let said = run(world, database, &words, Some(input)).await?;
-    let is_done = match database.spec.engine {
+    let said = run(world, server, &words, Some(input)).await?;
+    let is_done = match server.spec.engine {
         Kind::Postgres => said.code == 0,
         // Its client ends with 0 whatever was answered: `OK`, or the number of users that were taken away.
         Kind::Redis | Kind::Valkey => matches!(said.text.trim(), "OK" | "0" | "1"),
@@ -104,25 +136,24 @@ async fn tell(world: &World, database: &Database, input: &Secret) -> Result<(), 
         return Ok(());
     }
     Err(Fault::Engine(EngineError::Failed {
-        what: format!("tell the database {} about a role", database.spec.name),
+        what: format!("tell the database {} about a role", server.spec.name),
         message: first_line(&said.text, said.code),
     }))
 }
 
-/// Runs a client inside the present task.
+/// Runs a client inside the container.
 async fn run(
     world: &World,
-    database: &Database,
+    server: &Server<'_>,
     words: &[&str],
     input: Option<&Secret>,
 ) -> Result<Said, EngineError> {
-    let what = || format!("ask the database {}", database.spec.name);
+    let what = || format!("ask the database {}", server.spec.name);
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let argv = Argv::try_from(words).expect("our own commands are commands");
     let exec = ExecSpec { argv, env: BTreeMap::new(), terminal: None };
-    let container = database_container(&database.place(), database.id, database.task);
     let talk = async {
-        let mut session = world.engine.exec(&container, &exec).await?;
+        let mut session = world.engine.exec(&server.container, &exec).await?;
         if let Some(input) = input {
             // One that has ended already reads nothing; its exit code says why.
             let _ = session.input.send(Bytes::copy_from_slice(input.expose())).await;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::pipeline::context::Commit;
-use crate::pipeline::{read, specs, untouched};
+use crate::pipeline::{read, specs, submodule, untouched};
 use crate::world::World;
 
 /// Largest context.
@@ -158,16 +158,19 @@ async fn check_out(
     pipeline: &Pipeline,
     cancel: &CancellationToken,
 ) -> Result<(), CheckoutError> {
-    let head = read::head(world, &pipeline.project, &pipeline.commit).await?;
-    let manifest = head.manifest.map_err(CheckoutError::Commit)?;
+    let read::Head { mut tree, manifest } = read::head(world, &pipeline.project, &pipeline.commit).await?;
+    let manifest = manifest.map_err(CheckoutError::Commit)?;
     let specs::Wanted { services: specs, databases } = specs::of(world, pipeline, &manifest).await?;
     let mut left = untouched::find(world, pipeline, (&manifest, specs.as_slice())).await?;
+    if manifest.has_submodules() && specs.iter().any(|spec| !left.contains_key(&spec.name)) {
+        tree = submodule::fetch_all(world, pipeline, tree, cancel).await?;
+    }
     let mut prepared = Vec::new();
     for spec in specs {
         let untouched = left.remove(&spec.name);
         let context = match untouched {
             Some(_) => None,
-            None => pack(world, pipeline, &head.tree, &spec, cancel).await?,
+            None => pack(world, pipeline, &tree, &spec, cancel).await?,
         };
         let test = manifest.test(&spec.name).cloned();
         prepared.push(Prepared { spec, test, untouched, context });

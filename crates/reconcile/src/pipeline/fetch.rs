@@ -182,7 +182,7 @@ async fn record(world: &World, row: FetchRow, found: Found) -> Result<(), StoreE
 }
 
 /// Where the host is. The name is looked up once: it cannot mean another address when git connects.
-async fn resolve(url: &RemoteUrl, allow_private: bool) -> Result<Vec<IpAddr>, FetchError> {
+pub(super) async fn resolve(url: &RemoteUrl, allow_private: bool) -> Result<Vec<IpAddr>, FetchError> {
     let host = url.host();
     if url.is_plain() && !allow_private {
         let message =

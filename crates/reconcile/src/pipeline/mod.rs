@@ -10,6 +10,7 @@ mod judge;
 pub(crate) mod read;
 mod repack;
 mod specs;
+mod submodule;
 mod untouched;
 
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::world::{Control, Outside, spec, work};
 
 /// A server that answers `code` when it is asked whether it takes connections.
-fn server(code: i64) -> Script {
+pub(crate) fn server(code: i64) -> Script {
     let programs = [
         ("pg_isready", Program::prints("127.0.0.1:5432 - no response", code)),
         ("psql", Program::prints("", 0)),

@@ -33,5 +33,7 @@ mod restart;
 mod runner;
 mod secret;
 mod site;
+mod submodule;
 mod switch;
+mod test_database;
 mod world;

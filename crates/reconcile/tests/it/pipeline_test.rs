@@ -48,7 +48,7 @@ const COMMAND: &str = "command = [\"npm\", \"test\"]\ntimeout = \"2m\"";
 const TARGET: &str = "target = \"test\"\ntimeout = \"2m\"";
 
 /// The image that a build of that number makes, and how its tasks behave.
-fn image(outside: &Outside, number: i64, service: &str, script: Script) -> Digest {
+pub(crate) fn image(outside: &Outside, number: i64, service: &str, script: Script) -> Digest {
     let place = Place {
         project: "dropit".parse().unwrap(),
         environment: "production".parse().unwrap(),
@@ -68,11 +68,11 @@ fn image(outside: &Outside, number: i64, service: &str, script: Script) -> Diges
     id
 }
 
-async fn last(control: &Control) -> Pipeline {
+pub(crate) async fn last(control: &Control) -> Pipeline {
     pipelines(control).await.pop().unwrap()
 }
 
-async fn builds(control: &Control, id: PipelineId) -> Vec<Build> {
+pub(crate) async fn builds(control: &Control, id: PipelineId) -> Vec<Build> {
     control.world.store.read(move |view| view.list_pipeline_builds(id)).await.unwrap()
 }
 
@@ -244,7 +244,7 @@ async fn a_command_that_cannot_be_started_is_a_failure() {
 }
 
 /// Turns until the tests may begin, and begins none.
-async fn until_testing(control: &Control) -> Pipeline {
+pub(crate) async fn until_testing(control: &Control) -> Pipeline {
     for _ in 0..5 {
         turn(control).await;
         let found = last(control).await;

@@ -16,6 +16,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
+use super::submodule;
 use crate::error::{SourceError, show};
 
 /// The oldest git we support: Debian 12's. Older ones do not know all settings that keep it in bounds.
@@ -165,6 +166,15 @@ impl Git {
     pub(super) fn command_in(&self, directory: &Path) -> Command {
         let mut command = self.command(&[]);
         command.arg("--git-dir").arg(directory);
+        command
+    }
+
+    /// A command that reads what commits hold, those of submodules included.
+    pub(super) fn reading(&self, directory: &Path) -> Command {
+        let mut command = self.command_in(directory);
+        if let Some(objects) = submodule::objects(directory) {
+            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects);
+        }
         command
     }
 

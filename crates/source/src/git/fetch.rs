@@ -25,7 +25,7 @@ use crate::error::SourceError;
 use crate::source::Remote;
 
 /// Longest time of one fetch.
-const FETCH_TIMEOUT: Span = Span::seconds(10 * 60);
+pub(super) const FETCH_TIMEOUT: Span = Span::seconds(10 * 60);
 /// How often it is looked at how much has come: what a fast line brings in between is little beside the limits.
 const LOOK: Duration = Duration::from_millis(500);
 /// Most bytes of standard output, on which a quiet fetch says nothing.
@@ -118,7 +118,7 @@ pub(super) async fn forget(
 }
 
 /// Settings beside those of every call, stronger than them.
-fn settings(remote: &Remote) -> Vec<String> {
+pub(super) fn settings(remote: &Remote) -> Vec<String> {
     let mut settings: Vec<String> = SETTINGS.iter().map(ToString::to_string).collect();
     settings.push("protocol.allow=never".to_owned());
     let scheme = if remote.url.is_plain() { "http" } else { "https" };
@@ -149,7 +149,7 @@ fn add_arguments(command: &mut Command, remote: &Remote, refs: &Refs) {
 }
 
 /// The forges take a token as the password of a name that does not matter to them; `x-access-token` is GitHub's.
-fn add_token(command: &mut Command, remote: &Remote) {
+pub(super) fn add_token(command: &mut Command, remote: &Remote) {
     let Some(token) = &remote.token else { return };
     let pair = [b"x-access-token:".as_slice(), token.expose()].concat();
     command
@@ -159,7 +159,12 @@ fn add_token(command: &mut Command, remote: &Remote) {
 }
 
 /// Runs the fetch to its end, or until more has come than there is room for. Dropped, it kills git.
-async fn run(what: &str, command: Command, directory: &Path, limit: u64) -> Result<(), SourceError> {
+pub(super) async fn run(
+    what: &str,
+    command: Command,
+    directory: &Path,
+    limit: u64,
+) -> Result<(), SourceError> {
     let (running, Pipes { input, output }) = Running::spawn(what, command)?;
     drop(input);
     let mut output = output.take(WORDS_MAX);
@@ -240,7 +245,7 @@ fn is_not_there(error: &SourceError) -> bool {
 }
 
 /// Removes halves of packs. Pushes write theirs elsewhere until they are whole, and one fetch of a repository is at work at most.
-async fn clear(what: &str, directory: &Path) -> Result<(), SourceError> {
+pub(super) async fn clear(what: &str, directory: &Path) -> Result<(), SourceError> {
     let packs = directory.join("objects/pack");
     blocking(what, move || clear_now(&packs)).await
 }
@@ -261,7 +266,7 @@ fn clear_now(packs: &Path) -> io::Result<()> {
 }
 
 /// Bytes of all files in a folder.
-async fn size(what: &str, folder: PathBuf) -> Result<u64, SourceError> {
+pub(super) async fn size(what: &str, folder: PathBuf) -> Result<u64, SourceError> {
     blocking(what, move || size_now(folder)).await
 }
 

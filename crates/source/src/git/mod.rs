@@ -10,6 +10,7 @@ mod refs;
 mod repack;
 mod repository;
 mod serve;
+mod submodule;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ impl Options {
 pub struct GitSource {
     git: Git,
     repositories: Repositories,
+    submodules: submodule::Turns,
     max_push: ByteSize,
     quota: ByteSize,
 }
@@ -78,7 +80,8 @@ impl GitSource {
         if let Err(error) = git.check_version() {
             tracing::warn!(%error, "nobody can push to this server");
         }
-        Ok(Self { git, repositories, max_push: options.max_push, quota: options.quota })
+        let submodules = submodule::Turns::default();
+        Ok(Self { git, repositories, submodules, max_push: options.max_push, quota: options.quota })
     }
 }
 
@@ -164,7 +167,21 @@ impl Source for GitSource {
         repository: &ProjectName,
         cancel: CancellationToken,
     ) -> Result<Repacked, SourceError> {
-        repack::repack(self, repository, &cancel).await
+        let done = repack::repack(self, repository, &cancel).await?;
+        if done == Repacked::Done {
+            submodule::prune(self, repository).await?;
+        }
+        Ok(done)
+    }
+
+    async fn fetch_submodule(
+        &self,
+        repository: &ProjectName,
+        remote: &Remote,
+        commit: &CommitId,
+        cancel: CancellationToken,
+    ) -> Result<(), SourceError> {
+        submodule::fetch(self, repository, remote, commit, &cancel).await
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

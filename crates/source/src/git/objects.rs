@@ -34,7 +34,7 @@ impl Objects {
         directory: &Path,
         what: &str,
     ) -> Result<Self, SourceError> {
-        let mut command = git.command_in(directory);
+        let mut command = git.reading(directory);
         command.args(["cat-file", "--batch"]);
         let (running, pipes) = Running::spawn(what, command)?;
         Ok(Self {

@@ -93,7 +93,7 @@ pub(super) async fn look_up(
     directory: &Path,
     names: &[String],
 ) -> Result<Vec<Option<(String, String)>>, SourceError> {
-    let mut command = git.command_in(directory);
+    let mut command = git.reading(directory);
     command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
     let mut input = names.join("\n");
     input.push('\n');
@@ -127,7 +127,7 @@ pub(super) async fn describe(
     if !matches!(found.first(), Some(Some((id, _))) if id == commit.as_str()) {
         return Err(SourceError::CommitMissing { repository: repository.clone(), commit: commit.clone() });
     }
-    let mut command = git.command_in(directory);
+    let mut command = git.reading(directory);
     command.args([
         "log",
         "--no-walk",

@@ -247,7 +247,7 @@ impl Repositories {
 }
 
 /// Does something that waits for the disk.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     what: &str,
     act: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, SourceError> {
@@ -290,7 +290,7 @@ fn sync_all(folder: &Path) -> io::Result<()> {
 }
 
 /// Removes a folder with everything in it; an absent one is fine.
-fn remove_all(folder: &Path) -> io::Result<()> {
+pub(super) fn remove_all(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -312,7 +312,7 @@ fn tidy_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Removes what a killed push, fetch or repack has left in a repository. No ref can be taken for a lock: their names do not end so.
-fn tidy(repository: &Path) -> io::Result<()> {
+pub(super) fn tidy(repository: &Path) -> io::Result<()> {
     for entry in entries(&repository.join("objects/pack"))? {
         let name = entry.file_name();
         let name = name.as_encoded_bytes();

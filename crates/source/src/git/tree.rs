@@ -38,7 +38,7 @@ pub(super) async fn list_tree(
             return Err(SourceError::PathMissing { commit: commit.clone(), path: folder });
         }
     }
-    let mut command = git.command_in(directory);
+    let mut command = git.reading(directory);
     command.args(["ls-tree", "-r", "-t", "-z", "-l", "--full-tree", "--", tree.as_str()]);
     let work = async {
         let _place = git.verb().await;

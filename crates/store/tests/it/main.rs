@@ -32,6 +32,7 @@ mod service;
 mod site;
 mod ssh_key;
 mod task;
+mod test_network;
 mod token;
 mod waiting;
 mod webhook;
