@@ -8,6 +8,7 @@
 pub mod build;
 pub mod build_secret;
 pub mod certificate;
+pub mod comment;
 pub mod database;
 pub mod deployment;
 pub mod dns_provider;
@@ -48,10 +49,11 @@ mod waiting;
 
 pub use build_secret::BuildSecretRow;
 pub use certificate::Material;
+pub use comment::{CommentRow, CommentSaying};
 pub use environment::Environment;
 pub use error::StoreError;
 pub use event::chain::Chain;
-pub use forge::{StatusFailure, StatusRow, TellingSpec};
+pub use forge::{StatusRow, TellingFailure, TellingSpec};
 pub use issuer::AccountRow;
 pub use job::LiveJobs;
 pub use pipeline::{NewPipeline, RefRow};

@@ -5,6 +5,7 @@
 mod build;
 mod build_secret;
 mod certificate;
+mod comment;
 mod crash;
 mod database;
 mod deployment;
