@@ -10,6 +10,7 @@ use havre_store::{CommentRow, CommentSaying, TellingFailure, TellingSpec};
 use crate::world::{World, at};
 
 const GITHUB: &str = "https://github.com/acme/dropit.git";
+const NONE: [u64; 0] = [];
 
 fn project() -> ProjectName {
     "dropit".parse().unwrap()
@@ -89,10 +90,10 @@ async fn story(world: &World) -> Vec<String> {
 async fn a_preview_has_a_row_where_there_is_a_forge_to_tell() {
     let world = World::new();
     put(&world, 7, 'a').await;
-    assert_eq!(numbers(&world).await, [], "no forge");
+    assert_eq!(numbers(&world).await, NONE, "no forge");
     set_remote(&world, GITHUB, true).await;
     put(&world, 7, 'c').await;
-    assert_eq!(numbers(&world).await, [], "nobody wants it");
+    assert_eq!(numbers(&world).await, NONE, "nobody wants it");
     set_remote(&world, GITHUB, false).await;
     assert_eq!(numbers(&world).await, [7], "what is open is told from now on");
     put(&world, 8, 'a').await;
@@ -102,13 +103,13 @@ async fn a_preview_has_a_row_where_there_is_a_forge_to_tell() {
     put(&world, 8, 'c').await;
     assert_eq!(open(&world).await[0].mark.to_string(), marks[0], "a push changes no mark");
     set_remote(&world, GITHUB, true).await;
-    assert_eq!(numbers(&world).await, []);
+    assert_eq!(numbers(&world).await, NONE);
     set_remote(&world, "https://gitlab.com/acme/dropit.git", false).await;
     let rows = open(&world).await;
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| !marks.contains(&row.mark.to_string())), "those were of another forge");
     world.write(3, |tx| tx.remove_remote(&project())).await;
-    assert_eq!(numbers(&world).await, []);
+    assert_eq!(numbers(&world).await, NONE);
 }
 
 #[tokio::test]
@@ -139,7 +140,7 @@ async fn what_was_told_is_remembered_until_nothing_can_follow() {
     let world = world.reopen();
     let fifth = open(&world).await.remove(0);
     told(&world, 12, &fifth, "gone", true, 345).await;
-    assert_eq!(numbers(&world).await, [], "nothing can follow");
+    assert_eq!(numbers(&world).await, NONE, "nothing can follow");
     let last = world.store.read(|view| view.find_last_comment(&project())).await.unwrap().unwrap();
     assert_eq!((last.id, last.reason), (Some(CommentId(345)), None));
     put(&world, 7, 'c').await;
