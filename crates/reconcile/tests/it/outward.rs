@@ -48,7 +48,7 @@ impl Purger for FakeCdn {
             self.failures.store(left - 1, Ordering::SeqCst);
             return Err(PurgeError::new("cdn.example: answered 503"));
         }
-        self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target(tag)));
+        self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target_of(tag)));
         Ok(200)
     }
 }
