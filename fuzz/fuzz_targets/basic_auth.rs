@@ -1,4 +1,4 @@
-//! Name and password of a request: read as an independent decoder reads them, and written down again they are the same.
+//! Name and password of a request: what is encoded is read, split and bounded as it was meant, and written down again it is the same.
 #![no_main]
 
 use base64::Engine as _;

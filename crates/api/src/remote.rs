@@ -1,6 +1,7 @@
 //! Remote repositories: where the repository of a project is fetched from. Tokens go in and never come out.
 
 use havre_core::name::ProjectName;
+use havre_core::preview::PullNumber;
 use havre_core::source::RemoteUrl;
 use havre_core::source::forge::Forge;
 use havre_core::time::Timestamp;
@@ -22,6 +23,8 @@ pub struct Remote {
     pub has_token: bool,
     /// Whether its forge is told what becomes of commits.
     pub status: RemoteStatus,
+    /// Whether its forge is told how previews stand, in a comment on each pull request.
+    pub comments: RemoteComments,
     /// When it was first set.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -46,6 +49,33 @@ pub struct RemoteStatus {
     pub last: Option<StatusReport>,
 }
 
+/// Whether the forge of a remote repository is told how previews stand, and how that went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemoteComments {
+    /// It is told.
+    pub is_on: bool,
+    /// Why nothing is told, and what to do about it.
+    pub obstacle: Option<String>,
+    /// One that could not be made or changed, else the one on the newest pull request.
+    pub last: Option<CommentReport>,
+}
+
+/// What became of the comment on a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CommentReport {
+    /// The pull request.
+    #[schema(value_type = u32, example = 7)]
+    pub number: PullNumber,
+    /// When it was made or changed last; absent where it was not made yet.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub told_at: Option<Timestamp>,
+    /// Why it could not be made or changed since.
+    pub reason: Option<String>,
+    /// When that is tried again; absent where it was given up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_at: Option<Timestamp>,
+}
+
 /// Sets the remote repository of a project.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +94,9 @@ pub struct SetRemoteRequest {
     /// The forge is not told what becomes of commits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_status: bool,
+    /// The forge is not told how previews stand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_comments: bool,
     /// A token for telling it, where the one of the repository may not. Left out, one that was set before is forgotten. Never shown
     /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

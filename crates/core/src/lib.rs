@@ -16,6 +16,7 @@ pub mod id;
 pub mod image;
 pub mod job;
 pub mod name;
+pub mod outward;
 pub mod pipeline;
 pub mod preview;
 pub mod quantity;

@@ -65,6 +65,13 @@ pub fn read(forge: Forge, asked: Asked, answer: &Answer<'_>, now: Timestamp) -> 
         401 => refused("the token is not taken any more, or is none of this forge: give another one", &words),
         403 if is_limit(answer) => later(answer, now, "the forge takes no more calls for a while"),
         403 => refused(&format!("the token lacks a right: {}", right(forge, asked)), &words),
+        404 if asked == Asked::Comment => refused(
+            &format!(
+                "the forge does not know this repository or pull request, or does not show it to this token: {}",
+                right(forge, asked)
+            ),
+            &words,
+        ),
         404 => refused(
             &format!(
                 "the forge does not know this repository or commit, or does not show it to this token: {}. A commit that was pushed \
@@ -90,9 +97,10 @@ fn right(forge: Forge, asked: Asked) -> &'static str {
         (Forge::GitHub, Asked::Comment) => {
             "it needs the permission `Pull requests: write` (of a classic token: the scope `repo`)"
         }
-        (Forge::GitLab, _) => {
+        (Forge::GitLab, Asked::Status) => {
             "it needs the scope `api` and the role Developer or more, on a protected branch whatever that branch asks for"
         }
+        (Forge::GitLab, Asked::Comment) => "it needs the scope `api` and the role Reporter or more",
         (Forge::Gitea, Asked::Status) => {
             "it needs the permission `repository: read and write`, of a user who may write to the repository"
         }

@@ -1,8 +1,10 @@
-//! The one comment Havre keeps on a pull request (GitLab: merge request), known again by a mark in its text: looked for page by page,
-//! then changed, or made where there is none. Who may write comments may also write the mark, so nothing secret belongs in one.
-//! Tests: `tests/it/comment.rs`.
+//! The one comment Havre keeps on a pull request (GitLab: merge request), known again by a mark in its text where its number is not known:
+//! looked for page by page, then changed, or made where there is none. Who may write comments may also write a mark that is there to read,
+//! so nothing secret belongs in a comment. Tests: `tests/it/comment.rs`.
 
+use havre_core::preview::PullNumber;
 use havre_core::source::forge::Forge;
+use havre_decide::preview::comment::CommentId;
 use serde_json::{Value, json};
 
 use crate::call::{Call, Method};
@@ -17,10 +19,6 @@ pub const PAGES_MAX: u32 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the forge does not answer with a list of comments")]
 pub struct PageError;
-
-/// A comment there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommentId(pub u64);
 
 /// A page of comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +39,7 @@ pub fn mark(forge: Forge, key: &str) -> String {
 }
 
 /// The call for a page of comments, counted from 1.
-pub fn list(repository: &Repository, number: u64, page: u32) -> Call {
+pub fn list(repository: &Repository, number: PullNumber, page: u32) -> Call {
     let comments = comments(repository.forge, number);
     let query = match repository.forge {
         Forge::GitHub => format!("?per_page={PAGE}&page={page}"),
@@ -71,14 +69,20 @@ pub fn find(forge: Forge, body: &[u8], mark: &str) -> Result<Page, PageError> {
     Ok(Page { found, has_more })
 }
 
+/// The number of a comment that was made; nothing where the answer does not say it.
+pub fn made(body: &[u8]) -> Option<CommentId> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body["id"].as_u64().map(CommentId)
+}
+
 /// The call that makes the comment.
-pub fn create(repository: &Repository, number: u64, mark: &str, text: &str) -> Call {
+pub fn create(repository: &Repository, number: PullNumber, mark: &str, text: &str) -> Call {
     let url = repository.below(&comments(repository.forge, number));
     Call::new(repository.forge, Method::Post, url, Some(body(repository.forge, mark, text)))
 }
 
 /// The call that replaces its text.
-pub fn update(repository: &Repository, number: u64, id: CommentId, mark: &str, text: &str) -> Call {
+pub fn update(repository: &Repository, number: PullNumber, id: CommentId, mark: &str, text: &str) -> Call {
     let CommentId(id) = id;
     let (method, path) = match repository.forge {
         Forge::GitHub | Forge::Gitea => (Method::Patch, format!("/issues/comments/{id}")),
@@ -89,7 +93,7 @@ pub fn update(repository: &Repository, number: u64, id: CommentId, mark: &str, t
     Call::new(repository.forge, method, repository.below(&path), Some(body(repository.forge, mark, text)))
 }
 
-fn comments(forge: Forge, number: u64) -> String {
+fn comments(forge: Forge, number: PullNumber) -> String {
     match forge {
         // To them a pull request is an issue with a branch.
         Forge::GitHub | Forge::Gitea => format!("/issues/{number}/comments"),

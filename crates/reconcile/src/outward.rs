@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use havre_acme::client::address::is_public;
-use havre_core::site::purge::PurgeUrl;
+use havre_core::outward::OutwardUrl;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -49,7 +49,7 @@ pub enum CallError {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     /// Whom to call.
-    pub(crate) url: &'a PurgeUrl,
+    pub(crate) url: &'a OutwardUrl,
     pub(crate) method: &'static str,
     /// Path and query.
     pub(crate) target: String,
@@ -130,7 +130,7 @@ impl Caller {
     }
 
     /// A connection to an address that was checked. The name is looked up once: it cannot mean another address in between.
-    async fn connect(&self, url: &PurgeUrl) -> Result<TcpStream, CallError> {
+    async fn connect(&self, url: &OutwardUrl) -> Result<TcpStream, CallError> {
         let found = tokio::net::lookup_host((url.host(), url.port())).await;
         let found = found.map_err(|error| away(url, &format!("its name could not be looked up: {error}")))?;
         let found: Vec<SocketAddr> = found.collect();
@@ -152,7 +152,7 @@ impl Caller {
         Err(away(url, &last))
     }
 
-    async fn tls(&self, url: &PurgeUrl) -> Result<Arc<ClientConfig>, CallError> {
+    async fn tls(&self, url: &OutwardUrl) -> Result<Arc<ClientConfig>, CallError> {
         let roots = match &self.roots {
             Some(roots) => Arc::clone(roots),
             None => Arc::new(system_roots(url).await?),
@@ -213,16 +213,16 @@ async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, hyper::Error> 
     Ok(bytes)
 }
 
-fn refused(url: &PurgeUrl, message: &str) -> CallError {
+fn refused(url: &OutwardUrl, message: &str) -> CallError {
     CallError::Refused(format!("{}: {message}", url.authority()))
 }
 
-fn away(url: &PurgeUrl, message: &str) -> CallError {
+fn away(url: &OutwardUrl, message: &str) -> CallError {
     CallError::Away(format!("{}: {message}", url.authority()))
 }
 
 /// Whom the machine trusts. Read for each call: calls are rare, and a root that was added counts at once.
-async fn system_roots(url: &PurgeUrl) -> Result<RootCertStore, CallError> {
+async fn system_roots(url: &OutwardUrl) -> Result<RootCertStore, CallError> {
     let read = tokio::task::spawn_blocking(|| {
         let mut roots = RootCertStore::empty();
         // A root that cannot be read is no reason to trust none of the others.

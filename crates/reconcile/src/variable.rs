@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use havre_core::id::ReleaseId;
-use havre_core::name::EnvKey;
+use havre_core::name::{EnvKey, ProjectName};
 use havre_core::release::Release;
 use havre_core::secret::Secret;
 use havre_core::secret::redact::Redactor;
 use havre_core::secret::variables::{Variables, derive_variables, secrets_of};
-use havre_core::service::Place;
+use havre_core::service::{Place, Service};
 use havre_core::task::spec::TaskSpec;
 use havre_store::{Store, StoreError, View};
 
@@ -132,6 +132,29 @@ pub async fn redactor(store: &Store, release: ReleaseId) -> Redactor {
         }
     }
     redactor
+}
+
+/// Keeps every value a project has out of text, and the passwords these services have for their databases: for text that leaves the server.
+///
+/// # Errors
+/// When they cannot be looked up: then such a text must not leave.
+pub(crate) fn project_redactor(
+    view: &View<'_>,
+    project: &ProjectName,
+    services: &[Service],
+) -> Result<Redactor, StoreError> {
+    let mut redactor = Redactor::default();
+    for (name, value) in view.list_secret_values(project)? {
+        redactor.add(&name, &value);
+    }
+    for service in services {
+        let passwords =
+            database::passwords(view, service.environment, &service.place.service, service.spec.uses())?;
+        for (name, value) in passwords {
+            redactor.add(&name, &value);
+        }
+    }
+    Ok(redactor)
 }
 
 fn list_values(view: &View<'_>, release: ReleaseId) -> Result<Vec<(EnvKey, Secret)>, StoreError> {

@@ -37,7 +37,7 @@ pub struct StatusRow {
 
 /// Why a forge could not be told, and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatusFailure {
+pub struct TellingFailure {
     /// Why, for people.
     pub reason: String,
     /// When it is tried again; without an instant it is given up.
@@ -51,8 +51,10 @@ pub struct StatusFailure {
 pub struct TellingSpec<'a> {
     /// Which forge it is, where the host does not say it.
     pub forge: Option<Forge>,
-    /// Nothing is told.
+    /// Nothing is told of commits.
     pub is_off: bool,
+    /// Nothing is told of previews.
+    pub has_no_comments: bool,
     /// A token for this alone.
     pub token: Option<&'a Secret>,
 }
@@ -142,8 +144,9 @@ impl Tx<'_> {
         };
         let changed = row::run(
             self.connection,
-            "UPDATE remotes SET forge = ?2, is_told = ?3, sealed_status_token = ?4, quiet_until = NULL WHERE project = ?1",
-            (project.as_str(), spec.forge.map(Forge::as_str), !spec.is_off, sealed),
+            "UPDATE remotes SET forge = ?2, is_told = ?3, has_comments = ?4, sealed_status_token = ?5, quiet_until = NULL \
+             WHERE project = ?1",
+            (project.as_str(), spec.forge.map(Forge::as_str), !spec.is_off, !spec.has_no_comments, sealed),
         )?;
         if changed == 0 {
             return Err(StoreError::not_found("remote repository", project));
@@ -156,6 +159,7 @@ impl Tx<'_> {
             }
         };
         row::run(self.connection, sql, [project.as_str()])?;
+        self.reset_comments(project, spec.has_no_comments)?;
         self.find_remote(project)?.ok_or_else(|| StoreError::not_found("remote repository", project))
     }
 
@@ -199,12 +203,12 @@ impl Tx<'_> {
         &mut self,
         row: &StatusRow,
         status: CommitStatus,
-        failure: StatusFailure,
+        failure: TellingFailure,
     ) -> Result<(), StoreError> {
         if self.find_status(row.pipeline)?.as_ref() != Some(row) {
             return Ok(());
         }
-        let StatusFailure { reason, next_at, quiet_until } = failure;
+        let TellingFailure { reason, next_at, quiet_until } = failure;
         let is_over = next_at.is_none() && self.is_last(row.pipeline, status)?;
         row::run(
             self.connection,
@@ -212,18 +216,14 @@ impl Tx<'_> {
             (
                 row.pipeline.row(),
                 status.name(),
-                row.memory.tries_after(status),
+                row.memory.tries_after(&status),
                 next_at.map(Timestamp::as_millis),
                 &reason,
                 !is_over,
             ),
         )?;
         if let Some(quiet_until) = quiet_until {
-            row::run(
-                self.connection,
-                "UPDATE remotes SET quiet_until = ?2 WHERE project = ?1",
-                (row.project.as_str(), quiet_until.as_millis()),
-            )?;
+            self.set_quiet(&row.project, quiet_until)?;
         }
         let was_given_up = row.memory.tried.is_some() && row.memory.next_at.is_none();
         if next_at.is_some() || (was_given_up && row.reason.as_ref() == Some(&reason)) {
@@ -231,6 +231,17 @@ impl Tx<'_> {
         }
         let (pipeline, project) = (row.pipeline, row.project.clone());
         self.tell_source(Event::StatusFailed { pipeline, project, status, reason })
+    }
+
+    /// The forge wants no call of this project before.
+    pub(crate) fn set_quiet(
+        &mut self,
+        project: &ProjectName,
+        quiet_until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE remotes SET quiet_until = ?2 WHERE project = ?1";
+        row::run(self.connection, sql, (project.as_str(), quiet_until.as_millis()))?;
+        Ok(())
     }
 
     /// Whether the pipeline has ended, and this is its last status.

@@ -40,6 +40,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "test_database",
         sql: include_str!("../migrations/0022_test_database.sql"),
     },
+    Migration { number: 21, name: "comment", sql: include_str!("../migrations/0021_comment.sql") },
 ];
 
 struct Applied {

@@ -106,6 +106,16 @@ impl View<'_> {
         row::list(self.connection, &sql, (project.as_str(), limit), read)
     }
 
+    /// The newest pipeline of an environment, by names.
+    pub fn find_newest_pipeline(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Option<Pipeline>, StoreError> {
+        let sql = format!("{SELECT} project = ?1 AND environment = ?2 ORDER BY id DESC LIMIT 1");
+        row::find(self.connection, &sql, (project.as_str(), environment.as_str()), read)
+    }
+
     /// Every pipeline that has not ended, oldest first.
     pub fn list_open_pipelines(&self) -> Result<Vec<Pipeline>, StoreError> {
         row::list(self.connection, &format!("{SELECT} is_open = 1 ORDER BY id"), [], read)

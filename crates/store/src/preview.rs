@@ -236,6 +236,7 @@ impl Tx<'_> {
                 row::column(preview.ttl.as_millis()),
             ),
         )?;
+        self.expect_comment(preview)?;
         if before.is_none_or(|before| before.state != preview.state) {
             self.tell_preview_state(preview, preview.state.clone())?;
         }
@@ -270,6 +271,7 @@ impl Tx<'_> {
                  (SELECT number FROM previews WHERE project = ?1 AND is_closed = 1 ORDER BY pushed_at DESC LIMIT ?2)",
                 (project.as_str(), PREVIEWS_KEPT),
             )?;
+            self.forget_comments(project)?;
         }
         self.tell_preview_state(preview, to)
     }

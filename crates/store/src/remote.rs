@@ -29,7 +29,9 @@ pub struct RemoteRow {
     pub forge: Option<Forge>,
     /// Whether the forge should be told what became of commits.
     pub is_told: bool,
-    /// Whether there is a token for that alone.
+    /// Whether the forge should be told of previews, in comments on pull requests.
+    pub has_comments: bool,
+    /// Whether there is a token for telling it alone.
     pub has_status_token: bool,
     /// Until when the forge wants no call.
     pub quiet_until: Option<Timestamp>,
@@ -42,6 +44,12 @@ impl RemoteRow {
     pub fn telling(&self) -> Telling {
         let has_token = self.has_token || self.has_status_token;
         Telling::decide(&self.url, self.forge, self.is_told, has_token)
+    }
+
+    /// Whether the forge is told of previews, in comments on pull requests.
+    pub fn commenting(&self) -> Telling {
+        let has_token = self.has_token || self.has_status_token;
+        Telling::decide(&self.url, self.forge, self.has_comments, has_token)
     }
 }
 
@@ -65,7 +73,7 @@ pub struct FetchRow {
 }
 
 /// Without a row number of its own: errors name row 0.
-const SELECT: &str = "SELECT 0, project, url, sealed_token IS NOT NULL AS has_token, forge, is_told, \
+const SELECT: &str = "SELECT 0, project, url, sealed_token IS NOT NULL AS has_token, forge, is_told, has_comments, \
     sealed_status_token IS NOT NULL AS has_status_token, quiet_until, created_at FROM remotes";
 const SELECT_FETCH: &str =
     "SELECT 0, project, reference, wanted, asked_by, asked_at, tries, next_at FROM fetches";
@@ -79,6 +87,7 @@ fn read(row: &Row<'_>) -> Result<RemoteRow, StoreError> {
         has_token: row.get("has_token")?,
         forge: if has_forge { Some(origin.text(row, "forge")?) } else { None },
         is_told: row.get("is_told")?,
+        has_comments: row.get("has_comments")?,
         has_status_token: row.get("has_status_token")?,
         quiet_until: row::instant_or_none(row, "quiet_until")?,
         created_at: row::instant(row, "created_at")?,
@@ -160,16 +169,18 @@ impl Tx<'_> {
             Some(token) => Some(self.master_key()?.seal(token, place(project))?),
             None => None,
         };
-        row::run(
-            self.connection,
-            "DELETE FROM statuses WHERE project = ?1 AND NOT EXISTS (SELECT 1 FROM remotes WHERE project = ?1 AND url = ?2)",
-            (project.as_str(), url.as_str()),
-        )?;
+        for table in ["statuses", "comments"] {
+            let sql = format!(
+                "DELETE FROM {table} WHERE project = ?1 AND NOT EXISTS \
+                 (SELECT 1 FROM remotes WHERE project = ?1 AND url = ?2)"
+            );
+            row::run(self.connection, &sql, (project.as_str(), url.as_str()))?;
+        }
         row::run(
             self.connection,
             "INSERT INTO remotes (project, url, sealed_token, created_at) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (project) DO UPDATE SET url = excluded.url, sealed_token = excluded.sealed_token, \
-             forge = NULL, is_told = 1, sealed_status_token = NULL, quiet_until = NULL",
+             forge = NULL, is_told = 1, has_comments = 1, sealed_status_token = NULL, quiet_until = NULL",
             (project.as_str(), url.as_str(), sealed, self.at.as_millis()),
         )?;
         self.tell_source(Event::RemoteSet { project: project.clone(), url: url.clone() })?;
@@ -186,6 +197,7 @@ impl Tx<'_> {
         }
         row::run(self.connection, "DELETE FROM fetches WHERE project = ?1", [project.as_str()])?;
         row::run(self.connection, "DELETE FROM statuses WHERE project = ?1", [project.as_str()])?;
+        row::run(self.connection, "DELETE FROM comments WHERE project = ?1", [project.as_str()])?;
         self.tell_source(Event::RemoteRemoved { project: project.clone() })
     }
 

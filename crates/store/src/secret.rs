@@ -225,6 +225,26 @@ impl View<'_> {
         Ok(values)
     }
 
+    /// Every value of a project's secrets that is kept, old versions included, for whoever must keep them out of a text.
+    ///
+    /// # Errors
+    /// `Sealed` and `NoMasterKey` where one cannot be opened: nobody can say then whether a text holds it.
+    pub fn list_secret_values(&self, project: &ProjectName) -> Result<Vec<(EnvKey, Secret)>, StoreError> {
+        let sql = format!("{SELECT} WHERE project = ?1 ORDER BY name, version");
+        let secrets = row::list(self.connection, &sql, [project.as_str()], read)?;
+        if secrets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.get_data_key(project)?;
+        secrets
+            .into_iter()
+            .map(|secret| {
+                let value = self.open_secret(&key, &secret)?;
+                Ok((secret.name, value))
+            })
+            .collect()
+    }
+
     /// The rows that are there of these versions.
     fn list_secrets_of(
         &self,

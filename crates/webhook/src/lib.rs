@@ -2,7 +2,7 @@
 //!
 //! A crate of its own because it enforces a ban: no I/O, no async, no clock, no store. Bytes and headers in, a verdict out. In order:
 //! [`verify::verify`], [`delivery::Delivery::read`] (who remembers ids is not here), [`payload::read`], [`judge::judge`] for each event.
-//! What follows from a verdict, and with which status a delivery is answered, is `web`'s. Tests: `tests/it`, on a fixture for each kind of
+//! What a verdict asks for is done, and a delivery answered, by `web`. Tests: `tests/it`, on a fixture for each kind of
 //! delivery, and at the end of files.
 
 pub mod delivery;

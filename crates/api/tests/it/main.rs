@@ -319,10 +319,15 @@ fn remotes_and_webhooks() {
                 "is_on": true, "forge": forge, "has_token": false, "obstacle": null, "quiet_until": null,
                 "last": last,
             },
+            "comments": {
+                "is_on": true, "obstacle": null,
+                "last": { "number": 7, "told_at": AT, "reason": null, "next_at": null },
+            },
         }));
     }
     golden::<SetRemoteRequest>(json!({ "url": url, "forge": "gitlab", "status_token": "planted" }));
     golden::<SetRemoteRequest>(json!({ "url": url, "no_status": true }));
+    golden::<SetRemoteRequest>(json!({ "url": url, "no_comments": true }));
     golden::<SetRemoteRequest>(json!({ "url": url }));
     golden::<SetRemoteRequest>(json!({ "url": url, "token": "planted" }));
     refused::<SetRemoteRequest>(json!({ "url": url }));

@@ -10,7 +10,7 @@ use hyper::Method;
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 use crate::output;
-use crate::remote::{path, telling};
+use crate::remote::{commenting, path, telling};
 use crate::task::terminal;
 
 /// Longest text that is read: two tokens.
@@ -26,12 +26,15 @@ pub(crate) struct Options {
     /// The forge at that host: github, gitlab, gitea (also for Forgejo), bitbucket [default: that of a well-known host]
     #[arg(long, value_name = "FORGE")]
     forge: Option<Forge>,
-    /// Read an access token for statuses of commits from standard input, on the line after the other token where both are given
+    /// Read an access token for telling the forge from standard input, on the line after the other token where both are given
     #[arg(long)]
     status_token_stdin: bool,
     /// Do not tell the forge what becomes of commits
-    #[arg(long, conflicts_with = "status_token_stdin")]
+    #[arg(long)]
     no_status: bool,
+    /// Do not tell the forge how previews stand, in comments on pull requests
+    #[arg(long)]
+    no_comments: bool,
 }
 
 pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
@@ -41,13 +44,13 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
         wanted.push("access token of the forge");
     }
     if options.status_token_stdin {
-        wanted.push("access token for statuses of commits");
+        wanted.push("access token for telling the forge");
     }
     let mut tokens = read_tokens(&wanted)?.into_iter();
     let token = if options.token_stdin { tokens.next() } else { None };
     let status_token = if options.status_token_stdin { tokens.next() } else { None };
-    let Options { url, forge, no_status, .. } = options;
-    let request = SetRemoteRequest { url, token, forge, no_status, status_token };
+    let Options { url, forge, no_status, no_comments, .. } = options;
+    let request = SetRemoteRequest { url, token, forge, no_status, no_comments, status_token };
     let set: Remote = invocation.client()?.call(Method::PUT, &path(&project), &request).await?;
     if invocation.global.json {
         output::json(&set)?;
@@ -56,6 +59,7 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     let how = if set.has_token { "with a token" } else { "without a token" };
     output::say(&format!("{} is fetched from {}, {how}", set.project, set.url));
     output::say(&telling(&set));
+    output::say(&commenting(&set));
     Ok(Exit::Ok)
 }
 

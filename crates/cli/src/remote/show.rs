@@ -6,7 +6,7 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 use crate::output::{self, printable, time};
 use crate::pipeline::told;
-use crate::remote::{path, telling};
+use crate::remote::{commented, commenting, path, telling};
 
 pub(crate) async fn run(invocation: &Invocation) -> Result<Exit, CliError> {
     let project = invocation.scope()?.project;
@@ -19,6 +19,10 @@ pub(crate) async fn run(invocation: &Invocation) -> Result<Exit, CliError> {
     let mut text = format!("{} ({how})\n{}\n", remote.url, printable(&telling(&remote)));
     if let Some(last) = &remote.status.last {
         text.push_str(&format!("{}: {}\n", last.pipeline, printable(&told(last, time::now()))));
+    }
+    text.push_str(&format!("{}\n", printable(&commenting(&remote))));
+    if let Some(last) = &remote.comments.last {
+        text.push_str(&format!("{}\n", printable(&commented(last, time::now()))));
     }
     output::data(&text)?;
     Ok(Exit::Ok)

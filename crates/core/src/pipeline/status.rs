@@ -89,34 +89,41 @@ pub fn describe(pipeline: &Pipeline) -> String {
     }
 }
 
-/// What is remembered of telling a forge about one pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Memory {
+/// What is remembered of telling a forge one thing, such as the status of a pipeline's commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory<W = CommitStatus> {
     /// What it was told last.
-    pub told: Option<CommitStatus>,
+    pub told: Option<W>,
     /// What it could not be told since.
-    pub tried: Option<CommitStatus>,
+    pub tried: Option<W>,
     /// How often that failed.
     pub tries: u32,
     /// When that is tried again. Without an instant it was given up; another status is begun anew.
     pub next_at: Option<Timestamp>,
 }
 
-impl Memory {
-    /// Whether the forge is to be told now that the status is `wanted`.
-    pub fn is_due(&self, wanted: CommitStatus, now: Timestamp) -> bool {
-        if self.told == Some(wanted) {
+impl<W> Default for Memory<W> {
+    /// Nothing was told or tried.
+    fn default() -> Self {
+        Self { told: None, tried: None, tries: 0, next_at: None }
+    }
+}
+
+impl<W: PartialEq> Memory<W> {
+    /// Whether the forge is to be told `wanted` now.
+    pub fn is_due(&self, wanted: &W, now: Timestamp) -> bool {
+        if self.told.as_ref() == Some(wanted) {
             return false;
         }
         match self.next_at {
             Some(at) => is_time(at, now, remote::PAUSE_MAX),
-            None => self.tried != Some(wanted),
+            None => self.tried.as_ref() != Some(wanted),
         }
     }
 
-    /// Failed tries once telling it `status` has failed once more.
-    pub fn tries_after(&self, status: CommitStatus) -> u32 {
-        match self.tried == Some(status) {
+    /// Failed tries once telling it `wanted` has failed once more.
+    pub fn tries_after(&self, wanted: &W) -> u32 {
+        match self.tried.as_ref() == Some(wanted) {
             true => self.tries.saturating_add(1),
             false => 1,
         }
@@ -257,19 +264,19 @@ mod tests {
     #[test]
     fn what_is_new_is_due_and_what_was_told_or_given_up_is_not() {
         let (pending, running) = (CommitStatus::Pending, CommitStatus::Running);
-        let fresh = Memory::default();
-        assert!(fresh.is_due(pending, NOW));
+        let fresh: Memory = Memory::default();
+        assert!(fresh.is_due(&pending, NOW));
         let told = Memory { told: Some(pending), ..fresh };
-        assert!(!told.is_due(pending, NOW) && told.is_due(running, NOW));
+        assert!(!told.is_due(&pending, NOW) && told.is_due(&running, NOW));
         let later = NOW.after(Duration::from_secs(5));
         let waits = Memory { tried: Some(running), tries: 1, next_at: Some(later), ..told };
-        assert!(!waits.is_due(running, NOW) && waits.is_due(running, later));
-        assert!(!waits.is_due(CommitStatus::Success, NOW), "a forge that is away is not asked more often");
+        assert!(!waits.is_due(&running, NOW) && waits.is_due(&running, later));
+        assert!(!waits.is_due(&CommitStatus::Success, NOW), "a forge that is away is not asked more often");
         let set_back = Timestamp::from_millis(0);
-        assert!(waits.is_due(running, set_back));
+        assert!(waits.is_due(&running, set_back));
         let given_up = Memory { next_at: None, tries: 5, ..waits };
-        assert!(!given_up.is_due(running, later) && given_up.is_due(CommitStatus::Success, later));
-        assert_eq!((given_up.tries_after(running), given_up.tries_after(CommitStatus::Success)), (6, 1));
+        assert!(!given_up.is_due(&running, later) && given_up.is_due(&CommitStatus::Success, later));
+        assert_eq!((given_up.tries_after(&running), given_up.tries_after(&CommitStatus::Success)), (6, 1));
     }
 
     #[test]

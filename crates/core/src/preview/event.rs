@@ -37,6 +37,22 @@ pub enum Event {
         /// Why nothing follows, for people.
         reason: String,
     },
+    /// The comment on the pull request says how the preview stands now.
+    CommentSent {
+        /// The project.
+        project: ProjectName,
+        /// The pull request.
+        number: PullNumber,
+    },
+    /// The comment on the pull request could not be made or changed, and is not tried again before it would say something else.
+    CommentFailed {
+        /// The project.
+        project: ProjectName,
+        /// The pull request.
+        number: PullNumber,
+        /// Why not, for people.
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Event {
@@ -54,6 +70,12 @@ impl std::fmt::Display for Event {
             }
             Self::Ignored { project, number, reason } => {
                 write!(f, "{project}: pull request {number}: {reason}")
+            }
+            Self::CommentSent { project, number } => {
+                write!(f, "forge of {project} told in a comment on pull request {number}")
+            }
+            Self::CommentFailed { project, number, reason } => {
+                write!(f, "forge of {project} not told in a comment on pull request {number}: {reason}")
             }
         }
     }

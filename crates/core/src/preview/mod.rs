@@ -1,8 +1,7 @@
 //! A preview: an environment of its own for a pull request (GitLab: merge request), made when it is opened or pushed to and taken down when
-//! it is closed, when nothing was pushed for long, or when others need its place. What to do is decided in `decide`, hosts are made in `host`,
-//! what people are told at the forge in `comment`. Policy is never read from the pull request itself. Tests at the ends of the files.
+//! it is closed, when nothing was pushed for long, or when others need its place. What to do is decided in `decide`, hosts are made in `host`.
+//! Policy is never read from the pull request itself. Tests at the ends of the files.
 
-pub mod comment;
 pub mod event;
 pub mod host;
 

@@ -8,16 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::Deployment;
 use crate::deployment::state::State;
-use crate::name::{HostName, NameError, names};
+use crate::name::{NameError, names};
+use crate::outward::{OutwardUrl, TAG};
 use crate::quantity::Span;
 use crate::service::Place;
 use crate::text::text_json;
 use crate::time::Timestamp;
 
-/// What stands in an address or a body where the tag of the pages goes.
-pub const TAG: &str = "{tag}";
-/// Longest address, in bytes.
-pub const URL_MAX: usize = 1024;
 /// Longest body, in bytes.
 pub const BODY_MAX: usize = 1024;
 /// Tries before a call is given up: eighteen hours. A CDN that listens to nobody that long needs a person.
@@ -40,7 +37,7 @@ const PAUSE_MAX: Span = Span::seconds(3600);
 #[serde(deny_unknown_fields)]
 pub struct PurgeSpec {
     /// Where to.
-    pub url: PurgeUrl,
+    pub url: OutwardUrl,
     /// How.
     #[serde(default)]
     pub method: PurgeMethod,
@@ -117,104 +114,12 @@ names! {
     PurgeHeader "header for a secret" is_free_header HEADER_RULE;
 }
 
-/// Text that is no address to call, or no body to send.
+/// Text that is no body to send.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not {rule}")]
-pub struct PurgeTextError {
+#[error("`{text}` is not JSON of at most 1024 bytes")]
+pub struct PurgeBodyError {
     /// What was given, escaped and at most 80 characters of it.
     text: String,
-    /// The grammar in words.
-    rule: &'static str,
-}
-
-const URL_RULE: &str = "an address such as https://api.example.org/purge/{tag}: at most 1024 visible ASCII characters, a host, \
-    a path, neither user nor fragment, no braces but those of {tag}";
-
-const BODY_RULE: &str = "JSON of at most 1024 bytes";
-
-/// An address to call: `https://host[:port]/path?query`, or `http://` within a network. The host is what it seems to be: no
-/// user before it, no number that only looks like a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PurgeUrl {
-    text: String,
-    /// Length of `https://host:port`, in bytes.
-    origin: usize,
-}
-
-impl PurgeUrl {
-    /// Name or address of the host, without brackets.
-    pub fn host(&self) -> &str {
-        let authority = self.authority();
-        match authority.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or(rest),
-            None => authority.split(':').next().unwrap_or(authority),
-        }
-    }
-
-    /// Host and port as they stand in the address.
-    pub fn authority(&self) -> &str {
-        self.text[..self.origin].split_once("://").map_or("", |(_, authority)| authority)
-    }
-
-    /// The port; where none is said, that of the scheme.
-    pub fn port(&self) -> u16 {
-        let after_host = self.authority().rsplit(']').next().unwrap_or("");
-        let said = after_host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        said.unwrap_or(if self.is_plain() { 80 } else { 443 })
-    }
-
-    /// Whether it begins with `http://`: only for a cache within the server's own network.
-    pub fn is_plain(&self) -> bool {
-        self.text.starts_with("http://")
-    }
-
-    /// Path and query with the tag filled in, as they stand in a request.
-    pub fn target(&self, tag: &str) -> String {
-        let target = self.text[self.origin..].replace(TAG, tag);
-        if target.starts_with('/') { target } else { format!("/{target}") }
-    }
-}
-
-impl FromStr for PurgeUrl {
-    type Err = PurgeTextError;
-
-    fn from_str(text: &str) -> Result<Self, PurgeTextError> {
-        let wrong = || PurgeTextError { text: super::show(text), rule: URL_RULE };
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`#".contains(&byte);
-        if text.len() > URL_MAX || !text.bytes().all(is_plain) || text.replace(TAG, "").contains(['{', '}']) {
-            return Err(wrong());
-        }
-        let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme));
-        let Some(scheme) = scheme else { return Err(wrong()) };
-        let rest = &text[scheme.len()..];
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let authority = &rest[..end];
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        let has_good_port = port.is_none_or(|port| {
-            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-        });
-        if !is_host(host) || !has_good_port {
-            return Err(wrong());
-        }
-        Ok(Self { text: text.to_owned(), origin: scheme.len() + end })
-    }
-}
-
-/// A name, an IPv4 address, or an IPv6 address in brackets.
-fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => host.parse::<HostName>().is_ok() || host.parse::<std::net::Ipv4Addr>().is_ok(),
-    }
-}
-
-impl fmt::Display for PurgeUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 /// JSON to send, with `{tag}` where the tag goes.
@@ -234,14 +139,14 @@ impl PurgeBody {
 }
 
 impl FromStr for PurgeBody {
-    type Err = PurgeTextError;
+    type Err = PurgeBodyError;
 
-    fn from_str(text: &str) -> Result<Self, PurgeTextError> {
+    fn from_str(text: &str) -> Result<Self, PurgeBodyError> {
         let is_json = || serde_json::from_str::<serde_json::Value>(text).is_ok();
         if text.is_empty() || (text.len() <= BODY_MAX && is_json()) {
             return Ok(Self(text.to_owned()));
         }
-        Err(PurgeTextError { text: super::show(text), rule: BODY_RULE })
+        Err(PurgeBodyError { text: super::show(text) })
     }
 }
 
@@ -251,7 +156,7 @@ impl fmt::Display for PurgeBody {
     }
 }
 
-text_json! { PurgeUrl PurgeBody }
+text_json! { PurgeBody }
 
 /// Tag of everything a site answers. The same for every release, so that a CDN can be told to forget them all.
 pub fn site_tag(place: &Place) -> String {

@@ -74,7 +74,7 @@ impl FromStr for Forge {
     }
 }
 
-/// Whether the forge of a remote repository is told what became of its commits.
+/// Whether the forge of a remote repository is told what became of its commits, or of its pull requests' previews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Telling {
     /// It is.
@@ -95,6 +95,14 @@ impl Telling {
             None => Self::ForgeUnknown,
             Some(_) if !has_token => Self::TokenMissing,
             Some(forge) => Self::On(forge),
+        }
+    }
+
+    /// The same about comments on pull requests, which are switched off by themselves.
+    pub const fn comment_obstacle(self) -> Option<&'static str> {
+        match self {
+            Self::Off => Some("somebody set it so (`--no-comments`)"),
+            other => other.obstacle(),
         }
     }
 
@@ -159,6 +167,11 @@ mod tests {
         assert_eq!(Telling::On(Forge::GitHub).obstacle(), None);
         for telling in [Telling::Off, Telling::ForgeUnknown, Telling::TokenMissing] {
             assert!(telling.obstacle().is_some(), "{telling:?}");
+            assert_eq!(
+                telling.comment_obstacle() == telling.obstacle(),
+                telling != Telling::Off,
+                "{telling:?}"
+            );
         }
     }
 }

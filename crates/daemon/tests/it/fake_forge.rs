@@ -1,11 +1,11 @@
-//! A forge as far as Havre knows one: it keeps what it is told of commits, and lets everything else through to where the repository
-//! really is.
+//! A forge as far as Havre knows one: it keeps what it is told of commits and the comments on pull requests, and lets everything else
+//! through to where the repository really is.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -13,11 +13,23 @@ use tokio::task::{JoinHandle, JoinSet};
 /// Where statuses of the repository `git/upstream` go, at a GitHub of one's own.
 const STATUSES: &str = "POST /api/v3/repos/git/upstream/statuses/";
 
+/// Where comments on its pull request 7 are listed and made, and where they are changed.
+const COMMENTS: &str = "/api/v3/repos/git/upstream/issues/7/comments";
+const COMMENT: &str = "PATCH /api/v3/repos/git/upstream/issues/comments/";
+
 /// The forge. Ends when dropped.
 pub(crate) struct FakeForge {
     pub(crate) address: SocketAddr,
-    told: Arc<Mutex<Vec<Told>>>,
+    kept: Arc<Mutex<Kept>>,
     server: JoinHandle<()>,
+}
+
+/// What it keeps.
+#[derive(Debug, Default)]
+struct Kept {
+    told: Vec<Told>,
+    /// Comments on the pull request; the number of each is its place.
+    comments: Vec<String>,
 }
 
 /// One status.
@@ -33,13 +45,13 @@ impl FakeForge {
     pub(crate) async fn start(behind: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a bound socket");
-        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let kept = Arc::clone(&told);
+        let kept: Arc<Mutex<Kept>> = Arc::default();
+        let shared = Arc::clone(&kept);
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("it listens");
-                let (behind, kept) = (behind.clone(), Arc::clone(&kept));
+                let (behind, kept) = (behind.clone(), Arc::clone(&shared));
                 connections.spawn(async move {
                     // Git leaves when it likes.
                     let _ = serve(stream, &behind, &kept).await;
@@ -47,14 +59,19 @@ impl FakeForge {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, told, server }
+        Self { address, kept, server }
     }
 
     /// What it was told of a commit, oldest first.
     pub(crate) fn told(&self, commit: &str) -> Vec<Told> {
         let start = format!("{STATUSES}{commit} ");
-        let told = self.told.lock().expect("no holder panics");
-        told.iter().filter(|one| one.head.starts_with(&start)).cloned().collect()
+        let kept = self.kept.lock().expect("no holder panics");
+        kept.told.iter().filter(|one| one.head.starts_with(&start)).cloned().collect()
+    }
+
+    /// The comments on the pull request.
+    pub(crate) fn comments(&self) -> Vec<String> {
+        self.kept.lock().expect("no holder panics").comments.clone()
     }
 }
 
@@ -64,7 +81,7 @@ impl Drop for FakeForge {
     }
 }
 
-async fn serve(mut stream: TcpStream, behind: &str, told: &Mutex<Vec<Told>>) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, behind: &str, kept: &Mutex<Kept>) -> io::Result<()> {
     let mut read = Vec::new();
     let end = loop {
         if let Some(end) = read.windows(4).position(|part| part == b"\r\n\r\n") {
@@ -75,7 +92,10 @@ async fn serve(mut stream: TcpStream, behind: &str, told: &Mutex<Vec<Told>>) -> 
         }
     };
     let head = String::from_utf8_lossy(&read[..end]).into_owned();
-    if !head.starts_with(STATUSES) {
+    let is_ours = head.starts_with(STATUSES)
+        || head.starts_with(COMMENT)
+        || ["GET", "POST"].iter().any(|method| head.starts_with(&format!("{method} {COMMENTS}")));
+    if !is_ours {
         let mut there = TcpStream::connect(behind).await?;
         there.write_all(&read).await?;
         tokio::io::copy_bidirectional(&mut stream, &mut there).await?;
@@ -90,7 +110,30 @@ async fn serve(mut stream: TcpStream, behind: &str, told: &Mutex<Vec<Told>>) -> 
             return Ok(());
         }
     }
-    let body = serde_json::from_slice(&read[end..]).expect("a status is JSON");
-    told.lock().expect("no holder panics").push(Told { head, body });
-    stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await
+    let body: Value = serde_json::from_slice(&read[end..]).unwrap_or_default();
+    let answer = keep(&mut kept.lock().expect("no holder panics"), head, body).to_string();
+    let length = answer.len();
+    let answer =
+        format!("HTTP/1.1 201 Created\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}");
+    stream.write_all(answer.as_bytes()).await
+}
+
+/// Keeps what it is told; what it answers.
+fn keep(kept: &mut Kept, head: String, body: Value) -> Value {
+    let text = body["body"].as_str().unwrap_or_default().to_owned();
+    if head.starts_with("GET") {
+        let list = kept.comments.iter().enumerate();
+        return list.map(|(id, text)| json!({ "id": id, "body": text })).collect();
+    }
+    if head.starts_with(&format!("POST {COMMENTS}")) {
+        kept.comments.push(text);
+        return json!({ "id": kept.comments.len() - 1 });
+    }
+    if let Some(rest) = head.strip_prefix(COMMENT) {
+        let id: usize = rest.split(' ').next().and_then(|id| id.parse().ok()).expect("a number");
+        kept.comments[id] = text;
+        return json!({ "id": id });
+    }
+    kept.told.push(Told { head, body });
+    json!({})
 }

@@ -1,5 +1,5 @@
-//! The preview of a pull request, from what a forge announces to what is left of it: nothing. The forge is another project of the same
-//! server, whose repository shows the head of a pull request as GitHub does.
+//! The preview of a pull request, from what a forge announces to what is left of it: nothing but a comment that says so. The forge is another
+//! project of the same server, whose repository shows the head of a pull request as GitHub does; what stands in front of it keeps comments.
 
 use havre_api::access::CreateTokenResponse;
 use havre_api::pipeline::{Pipeline, PipelineList};
@@ -9,6 +9,7 @@ use havre_api::webhook::{DeliveryAnswer, SetWebhookResponse};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::fake_forge::FakeForge;
 use crate::world::docker::{IMAGE, networks, volumes};
 use crate::world::load::ask_once;
 use crate::world::repository::Repository;
@@ -28,6 +29,8 @@ hosts = { app = "{number}.preview.example.org" }
 /// The forge: where the repository is, and what it calls.
 struct Forge {
     upstream: Repository,
+    /// What stands in front of it.
+    front: FakeForge,
     /// Its repository on the disk of the server.
     folder: String,
     path: String,
@@ -42,12 +45,14 @@ impl Forge {
         let upstream = Repository::new(&format!("http://x:{}@{address}", made.token));
         upstream.write("havre.toml", &manifest(MANIFEST));
         upstream.write("Dockerfile", &dockerfile("1"));
-        let request = json!({ "url": format!("http://{address}"), "token": made.token });
+        let front = FakeForge::start(world.api_address()).await;
+        let url = format!("http://{}/git/upstream.git", front.address);
+        let request = json!({ "url": url, "token": made.token, "forge": "github" });
         let _: Remote = world.api.send(Method::PUT, "/v1/projects/e2e/remote", &request).await;
         let path = "/v1/projects/e2e/webhooks/github";
         let made: SetWebhookResponse = world.api.send(Method::PUT, path, &json!({})).await;
         let folder = world.config.with_file_name("data").join("git/upstream.git").display().to_string();
-        Self { upstream, folder, path: made.path, secret: made.secret }
+        Self { upstream, front, folder, path: made.path, secret: made.secret }
     }
 
     /// Commits and pushes to a branch.
@@ -56,6 +61,15 @@ impl Forge {
         let (is_well, told) = self.upstream.push(&["--force", &format!("HEAD:refs/heads/{branch}")]).await;
         assert!(is_well, "{told}");
         commit
+    }
+
+    /// The comment says this, and there is one.
+    async fn comment_says(&self, what: &str) {
+        until("the comment says it", async || {
+            self.front.comments().last().is_some_and(|text| text.contains(what)).then_some(())
+        })
+        .await;
+        assert_eq!(self.front.comments().len(), 1, "{:?}", self.front.comments());
     }
 
     /// Shows a commit as the head of the pull request.
@@ -140,6 +154,8 @@ async fn a_pull_request_has_an_environment_until_it_is_closed() {
     version(&world, PREVIEW, "2").await;
     version(&world, HOST, "1").await;
     assert_eq!(world.containers().len(), containers.len() + 1);
+    forge.comment_says(&format!("`{}`: ready", &first[..12])).await;
+    forge.comment_says(&format!("http://{PREVIEW}/ | live |")).await;
 
     forge.upstream.write("Dockerfile", &dockerfile("3"));
     let second = forge.push("feature/x", "And better still").await;
@@ -147,6 +163,7 @@ async fn a_pull_request_has_an_environment_until_it_is_closed() {
     forge.pull_request(&world, "synchronize", &second, "git/upstream").await;
     assert_eq!(ended(&world, &second).await.state.name(), "succeeded");
     version(&world, PREVIEW, "3").await;
+    forge.comment_says(&format!("`{}`: ready", &second[..12])).await;
 
     let (status, answer) = forge.pull_request(&world, "closed", &second, "git/upstream").await;
     assert_eq!((status, answer), (StatusCode::ACCEPTED, DeliveryAnswer::Accepted));
@@ -160,6 +177,7 @@ async fn a_pull_request_has_an_environment_until_it_is_closed() {
     .await;
     let refused = async || ask_once(world.address, PREVIEW).await.err().filter(|error| error.contains("421"));
     until("the host is unknown", refused).await;
+    forge.comment_says(": closed, the pull request was closed").await;
     assert_eq!(world.containers(), containers, "no container is left");
     assert_eq!(networks(&world.installation).expect("docker answers"), of_docker);
     assert_eq!(volumes(&world.installation).expect("docker answers"), kept);

@@ -1,3 +1,4 @@
-//! Which previews are made and which go. Tests at the end of the file.
+//! Which previews are made and which go is `plan`; what people are told of them at the forge is `comment`. Tests at the ends of the files.
 
+pub mod comment;
 pub mod plan;

@@ -83,8 +83,13 @@ fn another_right_is_needed_for_comments() {
             other => panic!("{other:?}"),
         };
         assert!(reason(Asked::Comment).starts_with("the token lacks a right: it "), "{forge}");
-        assert_eq!(reason(Asked::Comment) == reason(Asked::Status), forge == Forge::GitLab, "{forge}");
+        assert_ne!(reason(Asked::Comment), reason(Asked::Status), "{forge}");
     }
+    let answer = Answer { status: 404, ..answer };
+    let Outcome::Refused { reason } = read(Forge::Gitea, Asked::Comment, &answer, NOW) else {
+        panic!("only a person helps")
+    };
+    assert!(reason.contains("repository or pull request") && !reason.contains("commit"), "{reason}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The one comment of a pull request, at each forge.
 
 use havre_core::source::forge::Forge;
-use havre_forge::comment::{CommentId, Page, create, find, list, mark, update};
+use havre_decide::preview::comment::CommentId;
+use havre_forge::comment::{Page, create, find, list, made, mark, update};
 use serde_json::{Value, json};
 
 use crate::{head, repository};
@@ -9,10 +10,11 @@ use crate::{head, repository};
 fn lines(forge: Forge) -> [String; 3] {
     let repository = repository(forge);
     let mark = mark(forge, "preview/web");
+    let number = "12".parse().expect("is a number");
     let calls = [
-        list(&repository, 12, 2),
-        create(&repository, 12, &mark, "Hello"),
-        update(&repository, 12, CommentId(345), &mark, "Hello"),
+        list(&repository, number, 2),
+        create(&repository, number, &mark, "Hello"),
+        update(&repository, number, CommentId(345), &mark, "Hello"),
     ];
     let text = format!("Hello\n\n{mark}\n");
     let body = match forge {
@@ -62,6 +64,14 @@ fn where_comments_are() {
             format!("PUT {bitbucket}/345"),
         ]
     );
+}
+
+#[test]
+fn a_comment_that_was_made_says_its_number() {
+    assert_eq!(made(br#"{"id":345,"body":"Hello"}"#), Some(CommentId(345)));
+    for wrong in ["", "[]", "{}", r#"{"id":"345"}"#, r#"{"id":-1}"#] {
+        assert_eq!(made(wrong.as_bytes()), None, "{wrong}");
+    }
 }
 
 #[test]

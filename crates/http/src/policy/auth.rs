@@ -8,6 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use havre_core::route::settings::auth::BasicAuth;
 use tokio::sync::oneshot;
 
@@ -21,6 +23,9 @@ const WAITING_MOST: usize = 32;
 
 /// Longest name and password together, with the colon between them.
 const SENT_MOST: usize = 512;
+
+/// Longest text of them in a header, spaces around it included. A multiple of four, so that what is made of it has room.
+const TEXT_MOST: usize = 2 * SENT_MOST;
 
 /// Code of a name and a password.
 type Code = [u8; 32];
@@ -106,41 +111,18 @@ impl Gate {
     }
 }
 
-/// Name and password of `Basic` (RFC 7617) in an `Authorization` header.
+/// Name and password of `Basic` (RFC 7617) in an `Authorization` header. Strict: one text for one value, with the padding it must have.
 pub fn credentials(header: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, text) = header.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"Basic ") || text.len() > SENT_MOST * 2 {
+    if !scheme.eq_ignore_ascii_case(b"Basic ") || text.len() > TEXT_MOST {
         return None;
     }
-    let sent = base64(text.trim_ascii())?;
-    let colon = sent.iter().position(|byte| *byte == b':').filter(|_| sent.len() <= SENT_MOST)?;
+    // On the stack: whoever sends something else than credentials costs no memory.
+    let mut room = [0; TEXT_MOST / 4 * 3];
+    let length = STANDARD.decode_slice(text.trim_ascii(), &mut room).ok()?;
+    let sent = room.get(..length).filter(|sent| sent.len() <= SENT_MOST)?;
+    let colon = sent.iter().position(|byte| *byte == b':')?;
     Some((sent[..colon].to_vec(), sent[colon + 1..].to_vec()))
-}
-
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let digits = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    if !text.len().is_multiple_of(4) || digits.len() % 4 == 1 {
-        return None;
-    }
-    let mut out = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in digits {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from(bits >> count & 0xff).unwrap_or(0));
-        }
-    }
-    Some(out)
 }
 
 /// The thread that checks passwords; started by the first check.
@@ -214,7 +196,19 @@ mod tests {
         {
             assert_eq!(pair(wrong), None, "{wrong}");
         }
+        // Other texts of the same value, the alphabet of URLs, and a space within.
+        for wrong in ["Basic Oh==", "Basic Og", "Basic Og=", "Basic Og===", "Basic Oj8_", "Basic YT pi"] {
+            assert_eq!(pair(wrong), None, "{wrong}");
+        }
+        assert_eq!(pair("Basic  Og== "), both("", ""), "spaces around it are none of it");
         assert_eq!(pair(&format!("Basic {}", "QUFB".repeat(400))), None);
+        let longest = "A".repeat(SENT_MOST - 1);
+        assert_eq!(pair(&format!("Basic {}", STANDARD.encode(format!(":{longest}")))), both("", &longest));
+        assert_eq!(pair(&format!("Basic {}", STANDARD.encode(format!(":A{longest}")))), None);
+        // As long as the room is, and one group more.
+        for groups in [TEXT_MOST / 4, TEXT_MOST / 4 + 1] {
+            assert_eq!(pair(&format!("Basic {}", "Ojo6".repeat(groups))), None);
+        }
     }
 
     #[test]

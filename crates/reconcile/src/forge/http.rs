@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use havre_core::outward::OutwardUrl;
 use havre_core::secret::Secret;
-use havre_core::site::purge::PurgeUrl;
 use havre_forge::answer::BODY_MAX;
 use havre_forge::call::{Call, TokenPlace};
 use hyper::header::{HeaderName, HeaderValue};
@@ -43,13 +43,13 @@ impl HttpForges {
 impl Forges for HttpForges {
     async fn call(&self, call: &Call, token: &Secret) -> Result<ForgeAnswer, CallError> {
         // The grammar of an address to call, which has no place for a user or a password.
-        let url: PurgeUrl = call.url.parse().map_err(|_| unusable("its address"))?;
+        let url: OutwardUrl = call.url.parse().map_err(|_| unusable("its address"))?;
         let mut headers = vec![token_line(call.token, token)?];
         for &(name, value) in call.headers {
             headers.push((HeaderName::from_static(name), HeaderValue::from_static(value)));
         }
         let body = call.body.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (method, target) = (call.method.as_str(), url.target(""));
+        let (method, target) = (call.method.as_str(), url.target());
         let answer = self.caller.call(Request { url: &url, method, target, headers, body }).await?;
         let lines = answer.headers.iter().filter_map(|(name, value)| {
             // What is no text is none of the headers that are looked for.

@@ -1,7 +1,10 @@
-//! The forge loop: tells the forges of remote repositories what became of pipelines' commits. What is told is read off the pipelines each
-//! time, so that the newest state counts and none is lost; a forge that is away holds nothing up but its own statuses. The tenth seam; what
-//! really calls is [`HttpForges`], the reason is in `docs/decisions/0034-forge-status.md`. What a call says is `havre-forge`'s, when it is
-//! due is decided in `havre_core::pipeline::status`. Tests: `tests/it/forge.rs`, `tests/it/forge_http.rs`.
+//! The forge loops: tell the forges of remote repositories what became of pipelines' commits, and in `comment` how previews stand. What is
+//! told is read off the pipelines each time, so that the newest state counts and none is lost; a forge that is away holds nothing up but
+//! what it is told itself. The tenth seam; what really calls is [`HttpForges`], the reason is in `docs/decisions/0034-forge-status.md`. What
+//! a call says is `havre-forge`'s, when it is due is decided in `havre_core::pipeline::status`. Tests: `tests/it/forge.rs`,
+//! `tests/it/forge_comment.rs`, `tests/it/forge_http.rs`.
+
+pub mod comment;
 
 mod http;
 
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use havre_core::event::Actor;
+use havre_core::name::ProjectName;
 use havre_core::pipeline::Pipeline;
 use havre_core::pipeline::status::{CommitStatus, describe, is_quiet, quiet_until};
 use havre_core::secret::Secret;
@@ -21,7 +25,7 @@ use havre_forge::answer::{Answer, Asked, Outcome, read};
 use havre_forge::call::Call;
 use havre_forge::repository::Repository;
 use havre_forge::status::{Note, tell};
-use havre_store::{StatusFailure, StatusRow, StoreError, View};
+use havre_store::{StatusRow, StoreError, TellingFailure, View};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -61,8 +65,12 @@ pub trait Forges: Send + Sync + std::fmt::Debug {
     async fn call(&self, call: &Call, token: &Secret) -> Result<ForgeAnswer, CallError>;
 }
 
-/// Runs the loop until `stop`.
+/// Runs both loops until `stop`. Comments do not wait for statuses, nor these for them.
 pub async fn run(world: World, stop: CancellationToken) {
+    tokio::join!(run_statuses(world.clone(), stop.clone()), comment::run(world, stop));
+}
+
+async fn run_statuses(world: World, stop: CancellationToken) {
     let mut changes = world.store.changes();
     loop {
         changes.mark_unchanged();
@@ -135,7 +143,7 @@ fn look(view: &View<'_>, now: Timestamp) -> Result<Found, StoreError> {
         let status = CommitStatus::of(&pipeline.state);
         let Some(remote) = view.find_remote(&row.project)? else { continue };
         let Telling::On(forge) = remote.telling() else { continue };
-        if !row.memory.is_due(status, now) {
+        if !row.memory.is_due(&status, now) {
             found.waits |= row.memory.next_at.is_some();
             continue;
         }
@@ -152,18 +160,23 @@ fn look(view: &View<'_>, now: Timestamp) -> Result<Found, StoreError> {
 async fn make(world: &World, due: Due) -> Result<(), StoreError> {
     let outcome = call(world, &due).await?;
     let (now, Due { row, status, .. }) = (world.now(), due);
+    let Some(failure) = failed(outcome, row.memory.tries_after(&status), now) else {
+        return world.store.write(now, Actor::Havre, move |tx| tx.status_told(&row, status)).await;
+    };
+    let reason = &failure.reason;
+    tracing::warn!(pipeline = %row.pipeline, project = %row.project, %reason, "could not tell a forge");
+    world.store.write(now, Actor::Havre, move |tx| tx.status_failed(&row, status, failure)).await
+}
+
+/// What is recorded of a call that failed, with this one, `tries` times; nothing where it was taken.
+fn failed(outcome: Outcome, tries: u32, now: Timestamp) -> Option<TellingFailure> {
     let (reason, next_at, pause) = match outcome {
-        Outcome::Done => {
-            return world.store.write(now, Actor::Havre, move |tx| tx.status_told(&row, status)).await;
-        }
+        Outcome::Done => return None,
         Outcome::Refused { reason } => (reason, None, None),
-        Outcome::Later { reason, pause } => (reason, next_try(row.memory.tries_after(status), now), pause),
+        Outcome::Later { reason, pause } => (reason, next_try(tries, now), pause),
     };
     let reason: String = reason.chars().take(REASON_MAX).collect();
-    tracing::warn!(pipeline = %row.pipeline, project = %row.project, %reason, "could not tell a forge");
-    let failure =
-        StatusFailure { reason, next_at, quiet_until: pause.map(|length| quiet_until(length, now)) };
-    world.store.write(now, Actor::Havre, move |tx| tx.status_failed(&row, status, failure)).await
+    Some(TellingFailure { reason, next_at, quiet_until: pause.map(|length| quiet_until(length, now)) })
 }
 
 async fn call(world: &World, due: &Due) -> Result<Outcome, StoreError> {
@@ -171,12 +184,9 @@ async fn call(world: &World, due: &Due) -> Result<Outcome, StoreError> {
         Ok(repository) => repository,
         Err(error) => return Ok(Outcome::Refused { reason: error.to_string() }),
     };
-    let project = due.row.project.clone();
-    let token = match world.store.read(move |view| view.find_status_token(&project)).await {
-        Ok(Some(token)) => token,
-        Ok(None) => return Ok(Outcome::Refused { reason: "there is no token any more".to_owned() }),
-        Err(error @ StoreError::Sealed { .. }) => return Ok(Outcome::Refused { reason: chain(&error) }),
-        Err(error) => return Err(error),
+    let token = match find_token(world, &due.row.project).await? {
+        Ok(token) => token,
+        Err(refused) => return Ok(refused),
     };
     let line = describe(&due.pipeline);
     let link = world.settings.public_url.as_ref().map(|url| url.pipeline(due.pipeline.id));
@@ -188,15 +198,37 @@ async fn call(world: &World, due: &Due) -> Result<Outcome, StoreError> {
         line: &line,
         link: link.as_deref(),
     };
-    let outcome = match world.forges.call(&tell(&repository, &note), &token).await {
-        Ok(ForgeAnswer { status, headers, body }) => {
-            let answer = Answer { status, headers: &headers, body: &body };
-            read(due.forge, Asked::Status, &answer, world.now())
+    let (outcome, _) = ask(world, (due.forge, Asked::Status), &tell(&repository, &note), &token).await;
+    Ok(outcome)
+}
+
+/// The token the forge of a project is told with; or what follows from there being none.
+async fn find_token(world: &World, project: &ProjectName) -> Result<Result<Secret, Outcome>, StoreError> {
+    let project = project.clone();
+    match world.store.read(move |view| view.find_status_token(&project)).await {
+        Ok(Some(token)) => Ok(Ok(token)),
+        Ok(None) => Ok(Err(Outcome::Refused { reason: "there is no token any more".to_owned() })),
+        Err(error @ StoreError::Sealed { .. }) => Ok(Err(Outcome::Refused { reason: chain(&error) })),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes one call: what its answer means, and the answer, where there is one.
+async fn ask(
+    world: &World,
+    (forge, asked): (Forge, Asked),
+    call: &Call,
+    token: &Secret,
+) -> (Outcome, Option<ForgeAnswer>) {
+    match world.forges.call(call, token).await {
+        Ok(found) => {
+            let answer = Answer { status: found.status, headers: &found.headers, body: &found.body };
+            let outcome = read(forge, asked, &answer, world.now());
+            (without_token(outcome, token), Some(found))
         }
-        Err(CallError::Refused(reason)) => Outcome::Refused { reason },
-        Err(CallError::Away(reason)) => Outcome::Later { pause: None, reason },
-    };
-    Ok(without_token(outcome, &token))
+        Err(CallError::Refused(reason)) => (without_token(Outcome::Refused { reason }, token), None),
+        Err(CallError::Away(reason)) => (without_token(Outcome::Later { pause: None, reason }, token), None),
+    }
 }
 
 /// A forge knows the token and could repeat it; whoever may read events must not get it from there.

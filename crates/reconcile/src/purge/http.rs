@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use havre_core::outward::OutwardUrl;
 use havre_core::secret::Secret;
-use havre_core::site::purge::{PurgeSpec, PurgeUrl, SecretName};
+use havre_core::site::purge::{PurgeSpec, SecretName};
 use hyper::header::{HeaderName, HeaderValue};
 use tokio::io::AsyncReadExt as _;
 use tokio_rustls::rustls::RootCertStore;
@@ -56,7 +57,7 @@ impl HttpPurger {
     }
 
     /// The one line of the secret's file, as the value of a header that is never printed.
-    async fn secret(&self, url: &PurgeUrl, name: &SecretName) -> Result<HeaderValue, PurgeError> {
+    async fn secret(&self, url: &OutwardUrl, name: &SecretName) -> Result<HeaderValue, PurgeError> {
         let path = self.secrets_dir.join(url.host()).join(name.as_str());
         let wrong = |what: &str| PurgeError::new(format!("the secret {} {what}", path.display()));
         let unreadable = |error: std::io::Error| wrong(&format!("cannot be read: {error}"));
@@ -96,7 +97,7 @@ impl Purger for HttpPurger {
         let request = Request {
             url: &spec.url,
             method: spec.method.as_str(),
-            target: spec.url.target(tag),
+            target: spec.url.target_of(tag),
             headers: vec![(header, secret)],
             body: spec.body.filled(tag),
         };
@@ -112,6 +113,6 @@ impl Purger for HttpPurger {
     }
 }
 
-fn failed(url: &PurgeUrl, message: &str) -> PurgeError {
+fn failed(url: &OutwardUrl, message: &str) -> PurgeError {
     PurgeError::new(format!("{}: {message}", url.authority()))
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use havre_core::outward::OutwardUrl;
 use havre_core::registry::limit::PullLimit;
 use havre_core::registry::{Credentials, hub};
 use havre_core::secret::Secret;
-use havre_core::site::purge::PurgeUrl;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::time::timeout;
 use tokio_rustls::rustls::RootCertStore;
@@ -25,8 +25,8 @@ const ANSWER_MAX: usize = 64 * 1024;
 /// Asks over the network.
 #[derive(Debug, Clone)]
 pub struct HttpPullLimits {
-    tokens: PurgeUrl,
-    preview: PurgeUrl,
+    tokens: OutwardUrl,
+    preview: OutwardUrl,
     caller: Caller,
 }
 
@@ -70,11 +70,11 @@ impl HttpPullLimits {
     async fn exchange(
         &self,
         method: &'static str,
-        url: &PurgeUrl,
+        url: &OutwardUrl,
         proof: Option<HeaderValue>,
     ) -> Result<Response, LimitError> {
         let headers = proof.map(|proof| (AUTHORIZATION, proof)).into_iter().collect();
-        let request = Request { url, method, target: url.target(""), headers, body: String::new() };
+        let request = Request { url, method, target: url.target(), headers, body: String::new() };
         self.caller.call(request).await.map_err(|error| LimitError::new(error.to_string()))
     }
 }
@@ -89,11 +89,11 @@ impl PullLimits for HttpPullLimits {
     }
 }
 
-fn failed(url: &PurgeUrl, message: &str) -> LimitError {
+fn failed(url: &OutwardUrl, message: &str) -> LimitError {
     LimitError::new(format!("{}: {message}", url.host()))
 }
 
-fn refused(url: &PurgeUrl, status: u16) -> LimitError {
+fn refused(url: &OutwardUrl, status: u16) -> LimitError {
     failed(url, &format!("answered {status}"))
 }
 

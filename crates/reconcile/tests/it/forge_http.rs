@@ -111,7 +111,8 @@ async fn what_is_read_has_no_body() {
     let (address, requests) = serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]").await;
     let url: RemoteUrl = format!("http://{address}/git/acme/shop.git").parse().unwrap();
     let repository = Repository::at(Forge::Gitea, &url).unwrap();
-    let answer = HttpForges::new(true).call(&list(&repository, 12, 1), &token()).await.unwrap();
+    let answer =
+        HttpForges::new(true).call(&list(&repository, "12".parse().unwrap(), 1), &token()).await.unwrap();
     assert_eq!(answer.body, b"[]");
     let request = requests.lock().unwrap()[0].to_ascii_lowercase();
     assert!(

@@ -12,6 +12,7 @@ mod deploy;
 mod failure;
 mod fetch;
 mod forge;
+mod forge_comment;
 mod forge_http;
 mod image;
 mod job;

@@ -1,7 +1,7 @@
 //! What control talks to outside of this machine and never reaches in tests: CDNs, forges, Docker Hub, repositories of backups.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use havre_core::registry::Credentials;
 use havre_core::registry::limit::PullLimit;
 use havre_core::secret::Secret;
 use havre_core::site::purge::PurgeSpec;
-use havre_forge::call::Call;
+use havre_forge::call::{Call, Method};
 use havre_reconcile::backup::repositories::Repositories;
 use havre_reconcile::forge::{ForgeAnswer, Forges};
 use havre_reconcile::outward::CallError;
@@ -82,16 +82,27 @@ impl Purger for FakeCdn {
             self.failures.store(left - 1, Ordering::SeqCst);
             return Err(PurgeError::new("cdn.example: answered 503"));
         }
-        self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target(tag)));
+        self.told.lock().unwrap().push(format!("{} {}", spec.method.as_str(), spec.url.target_of(tag)));
         Ok(200)
     }
 }
 
-/// Forges: what they were told, and how they answer. They take everything unless a test says otherwise.
+/// Forges: what they were told, and how they answer. They take everything unless a test says otherwise, and keep comments.
 #[derive(Debug, Default)]
 pub(crate) struct FakeForge {
     told: Mutex<Vec<ForgeCall>>,
     answers: Mutex<VecDeque<Result<ForgeAnswer, CallError>>>,
+    comments: Mutex<Vec<ForgeComment>>,
+    loses_next: AtomicBool,
+}
+
+/// A comment there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ForgeComment {
+    pub(crate) id: u64,
+    /// Where comments of its pull request are listed and made.
+    pub(crate) place: String,
+    pub(crate) text: String,
 }
 
 /// One call that was made.
@@ -108,6 +119,70 @@ impl FakeForge {
     /// Answers so once, after what was asked for before.
     pub(crate) fn answer_next(&self, answer: Result<ForgeAnswer, CallError>) {
         self.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// Takes the next comment, and the answer never arrives.
+    pub(crate) fn lose_next_comment(&self) {
+        self.loses_next.store(true, Ordering::SeqCst);
+    }
+
+    /// The comments there, oldest first.
+    pub(crate) fn comments(&self) -> Vec<ForgeComment> {
+        self.comments.lock().unwrap().clone()
+    }
+
+    /// Somebody deletes all of them.
+    pub(crate) fn delete_comments(&self) {
+        self.comments.lock().unwrap().clear();
+    }
+
+    /// Somebody else writes one.
+    pub(crate) fn add_comment(&self, place: &str, text: &str) -> u64 {
+        let mut comments = self.comments.lock().unwrap();
+        let id = comments.last().map_or(100, |last| last.id + 1);
+        comments.push(ForgeComment { id, place: place.to_owned(), text: text.to_owned() });
+        id
+    }
+
+    /// What the forge does with a call about comments.
+    fn take_comment(&self, call: &Call) -> Result<ForgeAnswer, CallError> {
+        let answer = |status: u16, body: serde_json::Value| {
+            Ok(ForgeAnswer { status, headers: Vec::new(), body: body.to_string().into_bytes() })
+        };
+        let is_bitbucket = call.url.starts_with("https://api.bitbucket.org/");
+        let body = call.body.clone().unwrap_or_default();
+        let text = if is_bitbucket { &body["content"]["raw"] } else { &body["body"] };
+        let text = text.as_str().unwrap_or_default();
+        if call.method == Method::Get {
+            let place = call.url.split('?').next().unwrap_or_default();
+            let list: Vec<serde_json::Value> = self
+                .comments()
+                .into_iter()
+                .filter(|comment| comment.place == place)
+                .map(|comment| match is_bitbucket {
+                    true => serde_json::json!({ "id": comment.id, "content": { "raw": comment.text } }),
+                    false => serde_json::json!({ "id": comment.id, "body": comment.text }),
+                })
+                .collect();
+            let page = if is_bitbucket { serde_json::json!({ "values": list }) } else { list.into() };
+            return answer(200, page);
+        }
+        if call.method == Method::Post {
+            let id = self.add_comment(&call.url, text);
+            if self.loses_next.swap(false, Ordering::SeqCst) {
+                return Err(CallError::Away("forge.example: no answer within 20s".to_owned()));
+            }
+            return answer(201, serde_json::json!({ "id": id }));
+        }
+        let id = call.url.rsplit('/').next().and_then(|id| id.parse::<u64>().ok());
+        let mut comments = self.comments.lock().unwrap();
+        match comments.iter_mut().find(|comment| Some(comment.id) == id) {
+            Some(comment) => {
+                comment.text = text.to_owned();
+                answer(200, serde_json::json!({ "id": id }))
+            }
+            None => answer(404, serde_json::json!({ "message": "Not Found" })),
+        }
     }
 
     /// The calls since the last time this was asked.
@@ -128,6 +203,10 @@ impl Forges for FakeForge {
         };
         self.told.lock().unwrap().push(told);
         let answer = self.answers.lock().unwrap().pop_front();
+        let is_comment = ["/comments", "/notes"].iter().any(|part| call.url.contains(part));
+        if answer.is_none() && is_comment {
+            return self.take_comment(call);
+        }
         answer.unwrap_or_else(|| Ok(ForgeAnswer { status: 201, headers: Vec::new(), body: b"{}".to_vec() }))
     }
 }

@@ -8,7 +8,7 @@ use havre_core::pipeline::{Cause, Pipeline, State};
 use havre_core::secret::Secret;
 use havre_core::source::forge::Forge;
 use havre_core::time::Timestamp;
-use havre_store::{NewPipeline, StatusFailure, StatusRow, TellingSpec};
+use havre_store::{NewPipeline, StatusRow, TellingFailure, TellingSpec};
 
 use crate::world::{World, at};
 
@@ -58,7 +58,7 @@ async fn told(world: &World, seconds: i64, row: &StatusRow, status: CommitStatus
 }
 
 async fn failed(world: &World, seconds: i64, row: &StatusRow, status: CommitStatus, next: Option<i64>) {
-    let failure = StatusFailure { reason: "no".to_owned(), next_at: next.map(at), quiet_until: None };
+    let failure = TellingFailure { reason: "no".to_owned(), next_at: next.map(at), quiet_until: None };
     let row = row.clone();
     world.write(seconds, move |tx| tx.status_failed(&row, status, failure)).await;
 }
@@ -166,7 +166,7 @@ async fn a_reason_is_told_once_and_what_failed_is_told_with_another_token() {
     assert_eq!(story(&world).await, ["forge of dropit not told that i1 is pending: no"]);
     set_remote(&world, GITHUB, Some("another-token")).await;
     let (_, row) = open(&world).await.remove(0);
-    assert!(row.memory.is_due(CommitStatus::Cancelled, at(5)), "{row:?}");
+    assert!(row.memory.is_due(&CommitStatus::Cancelled, at(5)), "{row:?}");
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_forge_that_wants_quiet_gets_it_until_somebody_sets_it_anew() {
     set_remote(&world, GITHUB, Some("planted-token")).await;
     begin(&world, "production", 'a').await;
     let (_, row) = open(&world).await.remove(0);
-    let failure = StatusFailure { reason: "no".to_owned(), next_at: Some(at(7)), quiet_until: Some(at(60)) };
+    let failure = TellingFailure { reason: "no".to_owned(), next_at: Some(at(7)), quiet_until: Some(at(60)) };
     world.write(2, move |tx| tx.status_failed(&row, CommitStatus::Pending, failure)).await;
     assert_eq!(quiet_until(&world).await, Some(at(60)));
     set_remote(&world, GITHUB, Some("planted-token")).await;
@@ -193,7 +193,10 @@ async fn a_token_for_this_alone_goes_before_that_of_the_repository() {
     world
         .write(1, move |tx| {
             let token = Secret::from("planted-status-token");
-            tx.set_telling(&project(), TellingSpec { forge: gitea, is_off: false, token: Some(&token) })
+            tx.set_telling(
+                &project(),
+                TellingSpec { forge: gitea, token: Some(&token), ..TellingSpec::default() },
+            )
         })
         .await;
     let world = world.reopen();

@@ -7,6 +7,7 @@ mod backup_promise;
 mod build;
 mod build_secret;
 mod certificate;
+mod comment;
 mod crash;
 mod database;
 mod deployment;

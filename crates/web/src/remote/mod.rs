@@ -1,13 +1,13 @@
-//! Remote repositories: where the repository of a project is fetched from, and whether its forge is told what becomes of commits.
-//! Tokens go in and never come out; what fetches and tells are loops.
+//! Remote repositories: where the repository of a project is fetched from, and whether its forge is told what becomes of commits and
+//! previews. Tokens go in and never come out; what fetches and tells are loops.
 
 pub mod get;
 pub mod remove;
 pub mod set;
 
-use havre_api::remote::{Remote, RemoteStatus};
+use havre_api::remote::{CommentReport, Remote, RemoteComments, RemoteStatus};
 use havre_core::source::forge::{Forge, Telling};
-use havre_store::{RemoteRow, StoreError, View};
+use havre_store::{CommentRow, RemoteRow, StoreError, View};
 
 use crate::pipeline::report;
 
@@ -22,6 +22,17 @@ fn wire(view: &View<'_>, row: RemoteRow) -> Result<Remote, StoreError> {
         quiet_until: row.quiet_until,
         last: view.find_last_status(&row.project)?.map(report),
     };
+    let commenting = row.commenting();
+    let comments = RemoteComments {
+        is_on: matches!(commenting, Telling::On(_)),
+        obstacle: commenting.comment_obstacle().map(ToOwned::to_owned),
+        last: view.find_last_comment(&row.project)?.map(comment_report),
+    };
     let RemoteRow { project, url, has_token, created_at, .. } = row;
-    Ok(Remote { project, url, has_token, status, created_at })
+    Ok(Remote { project, url, has_token, status, comments, created_at })
+}
+
+fn comment_report(row: CommentRow) -> CommentReport {
+    let CommentRow { number, told_at, reason, memory, .. } = row;
+    CommentReport { number, told_at, reason, next_at: memory.next_at }
 }

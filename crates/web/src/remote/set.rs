@@ -18,7 +18,7 @@ use crate::state::AppState;
 const TOKEN_MAX: usize = 4096;
 
 /// Set where the repository of a project is fetched from when a webhook says that something was pushed there, and whether its forge is
-/// told what becomes of commits.
+/// told what becomes of commits and how previews stand.
 #[utoipa::path(put, path = "/v1/projects/{project}/remote", tag = "pipeline", operation_id = "set_remote",
     params(("project" = String, Path, example = "dropit")),
     request_body = SetRemoteRequest,
@@ -33,7 +33,7 @@ pub(crate) async fn set(
     ProjectPath(project): ProjectPath,
     Input(request): Input<SetRemoteRequest>,
 ) -> Result<Json<Remote>, Refusal> {
-    let SetRemoteRequest { url, token, forge, no_status, status_token } = request;
+    let SetRemoteRequest { url, token, forge, no_status, no_comments, status_token } = request;
     if url.is_plain() && !state.remote_private {
         let message = "this server fetches from https:// only: everybody on the way could read http://";
         return Err(Refusal::new(Code::RemoteInvalid, message).hint(
@@ -44,7 +44,12 @@ pub(crate) async fn set(
     let status_token = status_token.map(check_token).transpose()?;
     let set = state.store.write(state.now(), actor, move |tx| {
         tx.set_remote(&project, &url, token.as_ref())?;
-        let spec = TellingSpec { forge, is_off: no_status, token: status_token.as_ref() };
+        let spec = TellingSpec {
+            forge,
+            is_off: no_status,
+            has_no_comments: no_comments,
+            token: status_token.as_ref(),
+        };
         let row = tx.set_telling(&project, spec)?;
         wire(tx, row)
     });

@@ -1,7 +1,9 @@
 //! `POST /v1/hooks/{project}/{provider}`: a sender says that something has happened. Whoever does not prove to know the secret is told
-//! nothing, not even whether there is such a webhook. A delivery that is believed is remembered and asks for a fetch, or queues
-//! builds of the services that run a pushed image, in one transaction; what follows from the push is decided by the loop, and
-//! waited for a moment. Tests: `tests/it/webhook.rs`, `tests/it/webhook_image.rs`.
+//! nothing, not even whether there is such a webhook. What follows from a delivery that is believed is `havre_webhook::judge`'s; here it is
+//! remembered and done, in one transaction: a fetch is asked for, a preview wished for or taken down, builds are queued. What follows from
+//! a fetch or a wish is decided by the loop, and waited for a moment. Tests: `tests/it/webhook.rs`, `tests/it/webhook_image.rs`.
+
+use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -14,9 +16,11 @@ use havre_core::pipeline::push::Verdict;
 use havre_core::preview::PullNumber;
 use havre_core::secret::Secret;
 use havre_core::source::{CommitId, RefName};
+use havre_store::{StoreError, Tx};
 use havre_webhook::delivery::Delivery;
 use havre_webhook::headers::Headers;
-use havre_webhook::payload::{self, BODY_MAX, Contents, Event, ImagePushed, PayloadError, PullRequest};
+use havre_webhook::judge::{Rules, Verdict as Judged, judge};
+use havre_webhook::payload::{self, BODY_MAX, Contents, Event, PayloadError};
 use havre_webhook::provider::Provider;
 use havre_webhook::verify::{self, verify, verify_token};
 use http::{HeaderMap, StatusCode};
@@ -27,8 +31,7 @@ use crate::error::{Code, Refusal};
 use crate::extract::{HookPath, Params, read_body};
 use crate::state::AppState;
 use crate::transaction;
-use crate::webhook::image::{self, Followed};
-use crate::webhook::pull::{self, Noted};
+use crate::webhook::{image, pull};
 
 /// How often it is looked whether something was decided.
 pub(super) const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -36,7 +39,7 @@ pub(super) const LOOK: std::time::Duration = std::time::Duration::from_millis(20
 /// What deliveries for webhooks that are not there are compared with, so that they take as long as others.
 const NOBODY: &[u8] = b"there is no such webhook on this server";
 
-/// A branch or tag that should be fetched.
+/// A branch or tag that is to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wish {
     reference: RefName,
@@ -48,12 +51,8 @@ struct Wish {
 #[derive(Debug, Default)]
 struct Outcome {
     wishes: Vec<Wish>,
-    /// Images a registry has got.
-    images: Vec<ImagePushed>,
-    /// Builds that were queued for them.
+    /// Builds that were queued for images.
     builds: Vec<BuildId>,
-    /// Pull requests as they were announced.
-    pulls: Vec<PullRequest>,
     /// Pull requests that should have a preview.
     previews: Vec<PullNumber>,
     /// A preview is being taken down.
@@ -61,6 +60,15 @@ struct Outcome {
     is_ping: bool,
     /// Why nothing follows from the rest of it.
     reasons: Vec<String>,
+}
+
+impl Outcome {
+    /// Ten branches without a remote repository have one reason.
+    fn ignore(&mut self, reason: String) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
 }
 
 /// What an address may bring along. Unknown keys are passed over: some senders add their own.
@@ -99,8 +107,7 @@ pub(crate) async fn receive(
         let address = query.secret.map(Secret::from).filter(|_| provider == Provider::Registry);
         take(&state, &project, provider, request, address).await?
     };
-    let outcome = sort(contents);
-    let outcome = record(&state, project.clone(), provider, delivery, outcome).await?;
+    let outcome = record(&state, project.clone(), provider, delivery, contents).await?;
     if outcome.wishes.is_empty() && outcome.builds.is_empty() && outcome.is_ping {
         return Ok((StatusCode::OK, Json(DeliveryAnswer::Pong)));
     }
@@ -184,32 +191,13 @@ fn refuse(error: PayloadError) -> Refusal {
     Refusal::new(code, crate::error::chain(&error)).details(details)
 }
 
-/// What is asked for, and what is not used.
-fn sort(contents: Contents) -> Outcome {
-    let mut outcome = Outcome::default();
-    for event in contents.events {
-        match event {
-            Event::Push(push) | Event::Tag(push) => {
-                let commit = if push.is_deleted { None } else { Some(push.after) };
-                outcome.wishes.push(Wish { reference: push.reference, commit });
-            }
-            Event::Ping => outcome.is_ping = true,
-            Event::PullRequest(request) => outcome.pulls.push(request),
-            Event::ImagePushed(image) => outcome.images.push(image),
-            Event::Other { name } => outcome.reasons.push(format!("events of the kind {name} are not used")),
-        }
-    }
-    outcome.reasons.extend(contents.refused.iter().map(|error| crate::error::chain(error)));
-    outcome
-}
-
-/// Remembers the delivery and asks for what it announces: a fetch, or builds of the services that run an image.
+/// Remembers the delivery and does what follows from it, as far as that is not a loop's.
 async fn record(
     state: &AppState,
     project: ProjectName,
     provider: Provider,
     delivery: Delivery,
-    mut outcome: Outcome,
+    contents: Contents,
 ) -> Result<Outcome, Refusal> {
     let actor = Actor::Webhook { provider: provider.to_string() };
     let written = transaction::write(state, actor, move |tx| {
@@ -222,28 +210,51 @@ async fn record(
             }
             return Err(Refusal::new(Code::DeliveryRepeated, message));
         }
-        if !outcome.wishes.is_empty() && tx.find_remote(&project)?.is_none() {
-            outcome.wishes.clear();
-            outcome.reasons.push(format!(
-                "the project {project} has no remote repository to fetch from: set one with `havre remote set URL`"
-            ));
-        }
-        for wish in &outcome.wishes {
-            tx.request_fetch(&project, &wish.reference, wish.commit.as_ref())?;
-        }
-        let Followed { builds, reasons } = image::deploy(tx, &project, std::mem::take(&mut outcome.images))?;
-        outcome.builds = builds;
-        outcome.reasons.extend(reasons);
-        for request in std::mem::take(&mut outcome.pulls) {
-            match pull::note(tx, &project, provider, request)? {
-                Noted::Wish { number } => outcome.previews.push(number),
-                Noted::Closing => outcome.is_closing = true,
-                Noted::Nothing { reason } => outcome.reasons.push(reason),
-            }
+        let mut outcome = follow(tx, project, provider, &contents.events)?;
+        for refused in &contents.refused {
+            outcome.ignore(crate::error::chain(refused));
         }
         Ok(outcome)
     });
     written.await
+}
+
+/// Does what follows from each event.
+fn follow(
+    tx: &mut Tx<'_>,
+    project: ProjectName,
+    provider: Provider,
+    events: &[Event],
+) -> Result<Outcome, StoreError> {
+    let has_images = events.iter().any(|event| matches!(event, Event::ImagePushed(_)));
+    let services = if has_images { image::services(tx, &project)? } else { Vec::new() };
+    let images = services.iter().map(|(_, image)| image.clone()).collect();
+    let remote = tx.find_remote(&project)?.map(|remote| remote.url);
+    let rules = Rules { project, provider, remote, images };
+    let mut outcome = Outcome::default();
+    let mut pushed = BTreeSet::new();
+    for event in events {
+        match judge(event, &rules) {
+            Judged::Ignored { reason } => outcome.ignore(reason.to_string()),
+            Judged::Pong => outcome.is_ping = true,
+            Judged::Fetch { reference, commit } => {
+                tx.request_fetch(&rules.project, &reference, commit.as_ref())?;
+                outcome.wishes.push(Wish { reference, commit });
+            }
+            Judged::Preview { wish } => {
+                tx.request_preview(&wish)?;
+                outcome.previews.push(wish.number);
+            }
+            Judged::EndPreview { number } => match pull::end(tx, &rules.project, number)? {
+                None => outcome.is_closing = true,
+                Some(reason) => outcome.ignore(reason.to_string()),
+            },
+            // Each service once, however many of the images are its own.
+            Judged::Deploy { images } => pushed.extend(images),
+        }
+    }
+    outcome.builds = image::deploy(tx, services, &pushed)?;
+    Ok(outcome)
 }
 
 /// Waits a moment for what is decided about every push, and says it.

@@ -3,8 +3,9 @@
 use havre_core::event::Actor;
 use havre_core::pipeline::Cause;
 use havre_core::pipeline::status::CommitStatus;
+use havre_core::preview::{Preview, State, TTL};
 use havre_core::time::Timestamp;
-use havre_store::{NewPipeline, StatusFailure};
+use havre_store::{CommentSaying, NewPipeline, TellingFailure};
 use serde_json::{Value, json};
 
 use crate::world::{World, send};
@@ -27,6 +28,7 @@ async fn the_life_of_a_remote_repository() {
                 "is_on": false, "forge": null, "has_token": false, "obstacle": obstacle, "quiet_until": null,
                 "last": null,
             },
+            "comments": { "is_on": false, "obstacle": obstacle, "last": null },
         })
     };
     assert_eq!((status, body), (200, shown(true)));
@@ -146,7 +148,7 @@ async fn what_the_forge_was_told_is_shown() {
             let row = tx.find_status(id)?.expect("its forge is told");
             tx.status_told(&row, CommitStatus::Pending)?;
             let row = tx.find_status(id)?.expect("its forge is told");
-            let failure = StatusFailure {
+            let failure = TellingFailure {
                 reason: "no answer".to_owned(),
                 next_at: Some(next),
                 quiet_until: Some(next),
@@ -162,4 +164,38 @@ async fn what_the_forge_was_told_is_shown() {
     let (_, body) = world.get(PATH).await;
     let status = &body["status"];
     assert_eq!((&status["last"], &status["quiet_until"]), (&last, &json!("2026-11-24T10:00:05.000Z")));
+}
+
+#[tokio::test]
+async fn comments_are_switched_by_themselves_and_what_became_of_them_is_shown() {
+    let world = World::new();
+    let github = "https://github.com/acme/dropit.git";
+    let comments = async || world.get(PATH).await.1["comments"].clone();
+    set(&world, json!({ "url": github, "token": "planted", "no_comments": true })).await;
+    let off = json!({ "is_on": false, "obstacle": "somebody set it so (`--no-comments`)", "last": null });
+    assert_eq!((comments().await, &world.get(PATH).await.1["status"]["is_on"]), (off, &json!(true)));
+    set(&world, json!({ "url": github, "token": "planted", "no_status": true })).await;
+    assert_eq!(comments().await, json!({ "is_on": true, "obstacle": null, "last": null }));
+    world
+        .write(|tx| {
+            let number = "7".parse().expect("is a number");
+            tx.put_preview(&Preview {
+                project: "dropit".parse().expect("is a name"),
+                number,
+                commit: "a".repeat(40).parse().expect("is a commit"),
+                branch: "feature/x".parse().expect("is a branch"),
+                base: "main".parse().expect("is a branch"),
+                base_commit: "b".repeat(40).parse().expect("is a commit"),
+                is_fork: false,
+                state: State::Open { since: tx.at() },
+                pushed_at: tx.at(),
+                ttl: TTL,
+            })?;
+            let row = tx.find_comment(&"dropit".parse().expect("is a name"), number)?.expect("is expected");
+            let failure = TellingFailure { reason: "no right".to_owned(), next_at: None, quiet_until: None };
+            tx.comment_failed(&row, &CommentSaying::of("Hello", false), false, failure)
+        })
+        .await;
+    let last = json!({ "number": 7, "told_at": null, "reason": "no right", "next_at": null });
+    assert_eq!(comments().await["last"], last);
 }

@@ -2,9 +2,8 @@
 
 use std::error::Error as _;
 
-use havre_core::glob::{Glob, Paths};
 use havre_webhook::headers::Headers;
-use havre_webhook::judge::{Rules, judge};
+use havre_webhook::judge::judge;
 use havre_webhook::payload::{
     BODY_MAX, Contents, DEPTH_MAX, EVENTS_MAX, Event, PayloadError, PullRequest, Push, read,
 };
@@ -12,6 +11,7 @@ use havre_webhook::provider::Provider;
 use proptest::prelude::*;
 
 use crate::fixture::{self, Fixture};
+use crate::judge::rules;
 
 fn contents(fixture: &Fixture, body: &[u8]) -> Result<Contents, PayloadError> {
     fixture.with(|headers| read(fixture.provider, headers, body))
@@ -386,15 +386,7 @@ fn errors_stay_short() {
 
 /// Whatever was read keeps its promises, and can be judged.
 fn keeps_its_promises(provider: Provider, headers: &Headers<'_>, body: &[u8]) {
-    let rules = Rules {
-        branches: vec![(
-            "production".parse().expect("is a name"),
-            "**".parse::<Glob>().expect("is a pattern"),
-        )],
-        paths: Paths { include: vec!["a*".parse().expect("is a pattern")], exclude: Vec::new() },
-        has_previews: true,
-        ..Rules::default()
-    };
+    let rules = rules(provider);
     let Ok(contents) = read(provider, headers, body) else { return };
     assert!((1..=EVENTS_MAX).contains(&contents.events.len()));
     for event in &contents.events {
