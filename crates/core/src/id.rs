@@ -88,6 +88,8 @@ ids! {
     JobRunId "job run" "j";
     /// One managed database.
     DatabaseId "database" "m";
+    /// One copy into a database: of another one, or of a dump.
+    CopyId "copy" "q";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {
