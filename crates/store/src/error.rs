@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use havre_core::id::JobRunId;
+use havre_core::id::{CopyId, JobRunId};
 use havre_core::name::{EnvKey, JobName, ServiceName};
 use havre_core::secret::value::SecretVersion;
 use havre_core::service::Place;
@@ -180,6 +180,14 @@ pub enum StoreError {
         place: Place,
         /// Whose password.
         service: ServiceName,
+    },
+    /// Two copies never go into one database at once.
+    #[error("the copy {copy} into the database {place} has not ended, and two never go into one at once")]
+    CopyRunning {
+        /// Which database.
+        place: Place,
+        /// Its open copy.
+        copy: CopyId,
     },
     /// Runs of one job never overlap.
     #[error("{run} of the job {job} has not ended, and two runs of a job never overlap")]

@@ -8,6 +8,7 @@
 pub mod build;
 pub mod build_secret;
 pub mod certificate;
+pub mod copy;
 pub mod database;
 pub mod deployment;
 pub mod dns_provider;
@@ -48,6 +49,7 @@ mod waiting;
 
 pub use build_secret::BuildSecretRow;
 pub use certificate::Material;
+pub use copy::NewCopy;
 pub use environment::Environment;
 pub use error::StoreError;
 pub use event::chain::Chain;

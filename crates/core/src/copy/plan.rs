@@ -14,6 +14,9 @@ pub const ATTEMPTS_MAX: u32 = 3;
 /// Longest time in which a copy may take its place.
 pub const SWAP_TIMEOUT: Span = Span::seconds(600);
 
+/// Longest wait for somebody to begin to send a dump.
+pub const UPLOAD_TIMEOUT: Span = Span::seconds(60);
+
 /// How one of the two servers is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Side {
@@ -66,6 +69,9 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     match &copy.state {
         State::Waiting { .. } if copy.cancel_requested => next(State::Cancelled { at: now }),
         State::Waiting { .. } if is_gone => next(State::Failed { at: now, reason: FailureReason::Gone }),
+        State::Waiting { since } if matches!(copy.origin, Origin::Upload { .. }) => {
+            plan_upload(now.since(*since) > UPLOAD_TIMEOUT.duration(), now)
+        }
         State::Waiting { .. } => match waits(seen) {
             Some(waiting_on) => Plan { waiting_on, ..Plan::default() },
             None => next(State::Copying { since: now }),
@@ -87,6 +93,15 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
         },
         State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => Plan::default(),
     }
+}
+
+/// Whoever sends it begins it.
+fn plan_upload(is_late: bool, now: Timestamp) -> Plan {
+    if !is_late {
+        return wait("waits for the dump".to_owned());
+    }
+    let message = "nobody began to send it".to_owned();
+    next(State::Failed { at: now, reason: FailureReason::BrokenOff { message } })
 }
 
 fn plan_copying(seen: &Seen, is_gone: bool, now: Timestamp) -> Plan {
@@ -212,6 +227,9 @@ mod tests {
         world.copy.origin = Origin::Upload { format: DumpFormat::Plain };
         world.source = None;
         assert!(undone(&world).starts_with("the dump did not come to its end"));
+        world.copy.state = State::Waiting { since: at(1) };
+        assert_eq!(plan(&world, at(2)).waiting_on, "waits for the dump");
+        assert_eq!(undone_at(&world, at(62)), Some("failed"));
         let mut world = seen(State::Swapping { since: at(2), report: Report::default() });
         assert_eq!(undone_at(&world, at(603)), Some("undoing"));
         world.copy.cancel_requested = true;

@@ -5,6 +5,7 @@
 mod build;
 mod build_secret;
 mod certificate;
+mod copy;
 mod crash;
 mod database;
 mod deployment;
