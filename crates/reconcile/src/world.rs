@@ -92,11 +92,14 @@ pub struct World {
     pub jobs_wake: Arc<Notify>,
     /// Wakes the loop of databases from inside.
     pub databases_wake: Arc<Notify>,
+    /// Wakes the loop of copies from inside.
+    pub copies_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
     pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) databases: Arc<crate::database::Desk>,
+    pub(crate) copies: Arc<crate::copy::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) build_queue: Arc<crate::build::Queue>,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
@@ -127,10 +130,12 @@ impl World {
             pipelines_wake: Arc::default(),
             jobs_wake: Arc::default(),
             databases_wake: Arc::default(),
+            copies_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
             jobs: Arc::default(),
             databases: Arc::default(),
+            copies: Arc::default(),
             building: Arc::default(),
             build_queue: Arc::default(),
             checking_out: Arc::default(),

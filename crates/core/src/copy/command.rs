@@ -39,6 +39,13 @@ pub fn dump(database: &str, format: DumpFormat, snapshot: Option<&str>) -> Vec<S
     line
 }
 
+/// The same without rows: enough to say whether rules fit.
+pub fn dump_schema(database: &str, snapshot: &str) -> Vec<String> {
+    let mut line = dump(database, DumpFormat::Plain, Some(snapshot));
+    line.push("--schema-only".to_owned());
+    line
+}
+
 /// Reads a dump into a fresh database, as the role that may do no more than that. The first error ends it.
 pub fn load(database: &str, format: DumpFormat) -> Vec<String> {
     match format {

@@ -152,7 +152,8 @@ pub fn undo(names: &Names, id: CopyId) -> String {
 
 /// Says which state of the database both passes of a copy see: on standard error, which `psql` writes at once. It holds until the session
 /// ends, which is when its standard input does.
-pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
+pub const SNAPSHOT: &str = "SET idle_in_transaction_session_timeout = 0;\n\
+    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
     SELECT pg_catalog.pg_export_snapshot() AS snapshot \\gset\n\
     \\warn havre snapshot :snapshot\n";
 

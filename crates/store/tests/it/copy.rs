@@ -55,10 +55,8 @@ async fn it_is_told_from_the_wish_to_the_end() {
     assert!(matches!(again, Err(StoreError::Conflict { .. })), "{again:?}");
     let world = world.reopen();
     let report = Report { bytes: 12, ..Report::default() };
-    world
-        .write(3, move |tx| tx.set_copy_state(id, &swapping, State::Succeeded { at: at(3), report }))
-        .await;
-    assert_eq!(world.store.read(|view| view.list_open_copies()).await.unwrap(), []);
+    world.write(3, move |tx| tx.set_copy_state(id, &swapping, State::Succeeded { at: at(3), report })).await;
+    assert!(world.store.read(|view| view.list_open_copies()).await.unwrap().is_empty());
     let made = row(&world, id).await;
     assert_eq!((made.state.name(), made.attempt), ("succeeded", 1));
     let story = world.story().await;
