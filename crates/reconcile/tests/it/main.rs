@@ -4,6 +4,8 @@
 
 mod build;
 mod certificate;
+mod copy;
+mod copy_restart;
 mod database;
 mod database_restart;
 mod deploy;
