@@ -73,7 +73,7 @@ enum Command {
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
-    /// Databases: what runs, a client inside, new passwords
+    /// Databases: what runs, a client inside, copies of them, new passwords
     #[command(subcommand)]
     Db(DatabaseCommand),
     /// The repository of the project: what is in it, and which branches are protected
@@ -264,6 +264,12 @@ enum DatabaseCommand {
     /// Talk to one as its superuser: psql or redis-cli, inside its own task
     #[command(visible_alias = "psql")]
     Console(database::console::Options),
+    /// Copy one out of another environment, masked by privacy.toml on the way
+    Copy(database::copy::Options),
+    /// List the copies into one
+    Copies(database::copies::Options),
+    /// Stop copies that have not taken their place; everything stays as it was
+    Cancel(database::cancel::Options),
     /// Give every service that uses one a new password; they are deployed again
     Rotate(database::rotate::Options),
     /// Take one away with its data; refused while services use it
@@ -449,6 +455,9 @@ async fn run_database(invocation: &Invocation, command: DatabaseCommand) -> Resu
         DatabaseCommand::Info(options) => database::info::run(invocation, options).await,
         DatabaseCommand::Logs(options) => database::logs::run(invocation, options).await,
         DatabaseCommand::Console(options) => database::console::run(invocation, options).await,
+        DatabaseCommand::Copy(options) => database::copy::run(invocation, options).await,
+        DatabaseCommand::Copies(options) => database::copies::run(invocation, options).await,
+        DatabaseCommand::Cancel(options) => database::cancel::run(invocation, options).await,
         DatabaseCommand::Rotate(options) => database::rotate::run(invocation, options).await,
         DatabaseCommand::Destroy(options) => database::destroy::run(invocation, options).await,
     }

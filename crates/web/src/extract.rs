@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
-use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
+use havre_core::id::{BuildId, CertificateId, CopyId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{
     BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
     SshKeyName, TokenName,
@@ -227,6 +227,8 @@ one_segment! {
     SshKeyPath(SshKeyName) "ssh_key";
     /// Id in the path of a run of a job.
     JobRunPath(JobRunId) "run";
+    /// Id in the path of a copy.
+    CopyPath(CopyId) "copy";
 }
 
 struct Segments(RawPathParams);

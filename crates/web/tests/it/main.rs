@@ -4,6 +4,7 @@ mod access;
 mod build;
 mod build_secret;
 mod certificate;
+mod copy;
 mod database;
 mod deployment;
 mod destroy;
