@@ -5,6 +5,7 @@
 mod build_secret;
 mod canary;
 mod command;
+mod copy;
 mod crash;
 mod database;
 mod deploy;
