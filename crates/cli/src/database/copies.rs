@@ -32,7 +32,7 @@ fn render(copies: &[Copy], now: Timestamp) -> String {
     for copy in copies {
         let from = match &copy.origin {
             Origin::Database { environment, .. } => environment.to_string(),
-            Origin::Upload { format } => format!("a dump ({})", format.as_str()),
+            Origin::Upload => "a dump".to_owned(),
         };
         rows.push(table::row([
             copy.id.to_string().as_str(),

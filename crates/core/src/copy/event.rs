@@ -80,6 +80,8 @@ pub enum PersonAct {
     Exported,
     /// Somebody was told how much would be erased.
     Counted,
+    /// It is about to be erased.
+    EraseBegun,
     /// It was erased.
     Erased,
 }
@@ -90,6 +92,7 @@ impl PersonAct {
         match self {
             Self::Exported => "exported",
             Self::Counted => "counted",
+            Self::EraseBegun => "about to be erased",
             Self::Erased => "erased",
         }
     }
@@ -118,9 +121,7 @@ impl std::fmt::Display for Event {
                     Origin::Database { environment, .. } => {
                         write!(f, "copy {copy}: {name} of {environment}, {how}, wanted")?;
                     }
-                    Origin::Upload { format } => {
-                        write!(f, "copy {copy}: a dump ({}) for {name} wanted", format.as_str())?;
-                    }
+                    Origin::Upload => write!(f, "copy {copy}: a dump for {name} wanted")?,
                 }
                 if let Some(beside) = beside {
                     write!(f, " as {beside}")?;

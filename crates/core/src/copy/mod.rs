@@ -63,10 +63,7 @@ pub enum Origin {
         environment: EnvironmentName,
     },
     /// A dump that somebody sends; it comes once.
-    Upload {
-        /// How it is written.
-        format: DumpFormat,
-    },
+    Upload,
 }
 
 /// How a dump is written.

@@ -69,7 +69,7 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     match &copy.state {
         State::Waiting { .. } if copy.cancel_requested => next(State::Cancelled { at: now }),
         State::Waiting { .. } if is_gone => next(State::Failed { at: now, reason: FailureReason::Gone }),
-        State::Waiting { since } if matches!(copy.origin, Origin::Upload { .. }) => {
+        State::Waiting { since } if matches!(copy.origin, Origin::Upload) => {
             plan_upload(now.since(*since) > UPLOAD_TIMEOUT.duration(), now)
         }
         State::Waiting { .. } => match waits(seen) {
@@ -115,7 +115,7 @@ fn plan_copying(seen: &Seen, is_gone: bool, now: Timestamp) -> Plan {
     let failed = |reason: FailureReason| undo(now, Outcome::Failed { reason });
     match copy.origin {
         // No step of it is under way: whoever sent it is not there any more.
-        Origin::Upload { .. } => {
+        Origin::Upload => {
             let message = "control was stopped while it came; send it again".to_owned();
             failed(FailureReason::BrokenOff { message })
         }
@@ -169,7 +169,7 @@ fn undo(now: Timestamp, outcome: Outcome) -> Plan {
 mod tests {
     use super::*;
     use crate::copy::state::Report;
-    use crate::copy::{DumpFormat, Wish};
+    use crate::copy::Wish;
     use crate::id::{CopyId, DatabaseId};
 
     fn at(seconds: u64) -> Timestamp {
@@ -224,7 +224,7 @@ mod tests {
             other => panic!("it is not undone: {other:?}"),
         };
         assert_eq!(undone(&world), "it was given up: it was begun 3 times and never came to its end");
-        world.copy.origin = Origin::Upload { format: DumpFormat::Plain };
+        world.copy.origin = Origin::Upload;
         world.source = None;
         assert!(undone(&world).starts_with("the dump did not come to its end"));
         world.copy.state = State::Waiting { since: at(1) };

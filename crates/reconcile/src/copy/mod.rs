@@ -113,7 +113,7 @@ impl Subject {
     fn see(&self) -> Seen {
         let source = match self.copy.origin {
             Origin::Database { .. } => Some(side(self.source.as_ref())),
-            Origin::Upload { .. } => None,
+            Origin::Upload => None,
         };
         Seen { copy: self.copy.clone(), source, target: side(self.target.as_ref()) }
     }
@@ -154,7 +154,7 @@ fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
 fn subject(view: &View<'_>, copy: DatabaseCopy) -> Result<Subject, StoreError> {
     let source = match copy.origin {
         Origin::Database { id, .. } => find(view, id)?,
-        Origin::Upload { .. } => None,
+        Origin::Upload => None,
     };
     Ok(Subject { source, target: find(view, copy.target)?, copy })
 }
