@@ -14,6 +14,7 @@ pub mod edge_report;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod frame;
 pub mod job;
 pub mod node;
 pub mod pipeline;

@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod event;
+pub mod header;
 pub mod plan;
 pub mod sql;
 pub mod state;
