@@ -7,6 +7,7 @@
 mod execute;
 mod program;
 mod rows;
+pub mod transfer;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -14,6 +14,7 @@ use havre_core::database::Database;
 use havre_core::database::task::database_container;
 use havre_core::id::CopyId;
 use havre_core::name::EnvKey;
+use havre_core::secret::Secret;
 use havre_core::service::spec::Argv;
 use havre_engine::Engine;
 use havre_engine::error::EngineError;
@@ -154,7 +155,7 @@ pub(crate) async fn snapshot(
     }
 }
 
-/// A program that writes a dump.
+/// A program that writes a dump, or an answer.
 pub(crate) struct Dump {
     session: ExecSession,
     said: Vec<u8>,
@@ -172,6 +173,24 @@ impl Dump {
         copy: Option<CopyId>,
     ) -> Result<Self, EngineError> {
         Ok(Self { session: start(engine, database, words, copy).await?, said: Vec::new() })
+    }
+
+    /// Starts one whose answer to SQL, said to a database as its superuser, is read like a dump.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) async fn ask(
+        engine: &dyn Engine,
+        database: &Database,
+        sql: &Secret,
+    ) -> Result<Self, EngineError> {
+        let words = ask(database.spec.name.as_str());
+        let mut session = start(engine, database, words, None).await?;
+        // One that has ended already reads nothing; its exit code says why.
+        let _ = session.input.send(Bytes::copy_from_slice(sql.expose())).await;
+        // In its place one that nobody reads: what it had is over.
+        session.input = mpsc::channel(1).0;
+        Ok(Self { session, said: Vec::new() })
     }
 
     /// The next piece; `None` once it has ended well. Not to be asked again after that.
