@@ -1,13 +1,13 @@
-//! Copies into databases: what is asked for, and where each stands. No value of a row is in any of it.
+//! Copies into databases, dumps out of them, and what belongs to one person.
 
-use havre_core::copy::Origin;
 use havre_core::copy::state::State;
+use havre_core::copy::{DumpFormat, Origin};
 use havre_core::id::CopyId;
 use havre_core::name::{DatabaseName, EnvironmentName};
 use havre_core::service::Place;
 use havre_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// Body of `POST .../databases/{database}/copies`: the database of this name in another environment, copied into this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -96,4 +96,64 @@ pub struct Copy {
     /// When it was asked for.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+}
+
+/// Body of `POST .../databases/{database}/dump`. The answer is a stream of frames; see `havre_api::frame`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DumpRequest {
+    /// `plain` for text, or `custom` for the compressed archive of `pg_dump`.
+    #[schema(value_type = String, example = "plain")]
+    pub format: DumpFormat,
+}
+
+/// Query of `POST .../databases/{database}/imports`. The body is a stream of frames; see `havre_api::frame`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ImportQuery {
+    /// Becomes a database of this name beside that of services, which has to be empty otherwise.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, example = "old")]
+    pub beside: Option<DatabaseName>,
+}
+
+/// Body of `POST .../databases/{database}/person/export` and of `.../person/erase`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PersonRequest {
+    /// Text of `privacy.toml`, whose `[person]` says which rows belong to a person.
+    pub policy: String,
+    /// What the person is looked for by, such as an address of e-mail. It is in no event.
+    pub person: String,
+    /// Only count what would be erased; says nothing to an export.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+impl std::fmt::Debug for PersonRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PersonRequest").field("dry_run", &self.dry_run).finish_non_exhaustive()
+    }
+}
+
+/// Answer of `POST .../databases/{database}/person/erase`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersonErased {
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// Rows that were erased or cleared, or would be, in the order in which it is done.
+    pub tables: Vec<PersonRows>,
+    /// All of them.
+    pub rows: u64,
+}
+
+/// Rows of one table that belong to a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersonRows {
+    /// Which: `public.users`.
+    #[schema(example = "public.users")]
+    pub table: String,
+    /// How many.
+    pub rows: u64,
 }

@@ -107,6 +107,7 @@ impl FromRequestParts<AppState> for JobPath {
 }
 
 /// Names in the path of a database.
+#[derive(Clone)]
 pub(crate) struct DatabasePath {
     pub(crate) project: ProjectName,
     pub(crate) environment: EnvironmentName,

@@ -1,9 +1,17 @@
-//! Copies into databases: asked for, read and cancelled here; made by the loop. No answer holds a value of a row.
+//! Copies into databases: asked for, read and cancelled here; made by the loop. Dumps out of them and into them, and what belongs to one
+//! person, as streams that say their end.
 
 pub mod cancel;
 pub mod create;
+pub mod dump;
+pub mod erase;
+pub mod export;
 pub mod get;
+pub mod import;
 pub mod list;
+
+mod frames;
+mod person;
 
 use havre_core::copy::sql::Names;
 use havre_core::copy::state::State;
