@@ -264,6 +264,13 @@ enum DatabaseCommand {
     /// Talk to one as its superuser: psql or redis-cli, inside its own task
     #[command(visible_alias = "psql")]
     Console(database::console::Options),
+    /// Write a dump of one, whole or not at all
+    Dump(database::dump::Options),
+    /// Take a dump into one that is empty, or under a new name beside it
+    Import(database::import::Options),
+    /// What belongs to one person: export it, or erase it
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Copy one out of another environment, masked by privacy.toml on the way
     Copy(database::copy::Options),
     /// List the copies into one
@@ -274,6 +281,14 @@ enum DatabaseCommand {
     Rotate(database::rotate::Options),
     /// Take one away with its data; refused while services use it
     Destroy(database::destroy::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum PersonCommand {
+    /// Write what belongs to a person, a JSON object in each line
+    Export(database::person::export::Options),
+    /// Erase what belongs to a person, in one transaction
+    Erase(database::person::erase::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -449,12 +464,22 @@ async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, C
     }
 }
 
+async fn run_person(invocation: &Invocation, command: PersonCommand) -> Result<Exit, CliError> {
+    match command {
+        PersonCommand::Export(options) => database::person::export::run(invocation, options).await,
+        PersonCommand::Erase(options) => database::person::erase::run(invocation, options).await,
+    }
+}
+
 async fn run_database(invocation: &Invocation, command: DatabaseCommand) -> Result<Exit, CliError> {
     match command {
         DatabaseCommand::List => database::list::run(invocation).await,
         DatabaseCommand::Info(options) => database::info::run(invocation, options).await,
         DatabaseCommand::Logs(options) => database::logs::run(invocation, options).await,
         DatabaseCommand::Console(options) => database::console::run(invocation, options).await,
+        DatabaseCommand::Dump(options) => database::dump::run(invocation, options).await,
+        DatabaseCommand::Import(options) => database::import::run(invocation, options).await,
+        DatabaseCommand::Person(command) => run_person(invocation, command).await,
         DatabaseCommand::Copy(options) => database::copy::run(invocation, options).await,
         DatabaseCommand::Copies(options) => database::copies::run(invocation, options).await,
         DatabaseCommand::Cancel(options) => database::cancel::run(invocation, options).await,

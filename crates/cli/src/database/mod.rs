@@ -5,10 +5,15 @@ pub(crate) mod console;
 pub(crate) mod copies;
 pub(crate) mod copy;
 pub(crate) mod destroy;
+pub(crate) mod dump;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod person;
 pub(crate) mod rotate;
+
+mod frames;
 
 use havre_core::name::DatabaseName;
 

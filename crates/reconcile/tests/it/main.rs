@@ -6,6 +6,7 @@ mod build;
 mod certificate;
 mod copy;
 mod copy_restart;
+mod copy_transfer;
 mod database;
 mod database_restart;
 mod deploy;
