@@ -75,7 +75,7 @@ enum Command {
     Job(JobCommand),
     /// Databases: what runs, a client inside, copies of them, new passwords
     #[command(subcommand)]
-    Db(DatabaseCommand),
+    Db(database::command::DatabaseCommand),
     /// The repository of the project: what is in it, and which branches are protected
     #[command(subcommand)]
     Repository(RepositoryCommand),
@@ -254,44 +254,6 @@ enum JobCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum DatabaseCommand {
-    /// List them, with what each waits for
-    List,
-    /// Show one, without its passwords
-    Info(database::info::Options),
-    /// Show or follow the log of one
-    Logs(database::logs::Options),
-    /// Talk to one as its superuser: psql or redis-cli, inside its own task
-    #[command(visible_alias = "psql")]
-    Console(database::console::Options),
-    /// Write a dump of one, whole or not at all
-    Dump(database::dump::Options),
-    /// Take a dump into one that is empty, or under a new name beside it
-    Import(database::import::Options),
-    /// What belongs to one person: export it, or erase it
-    #[command(subcommand)]
-    Person(PersonCommand),
-    /// Copy one out of another environment, masked by privacy.toml on the way
-    Copy(database::copy::Options),
-    /// List the copies into one
-    Copies(database::copies::Options),
-    /// Stop copies that have not taken their place; everything stays as it was
-    Cancel(database::cancel::Options),
-    /// Give every service that uses one a new password; they are deployed again
-    Rotate(database::rotate::Options),
-    /// Take one away with its data; refused while services use it
-    Destroy(database::destroy::Options),
-}
-
-#[derive(Debug, Subcommand)]
-enum PersonCommand {
-    /// Write what belongs to a person, a JSON object in each line
-    Export(database::person::export::Options),
-    /// Erase what belongs to a person, in one transaction
-    Erase(database::person::erase::Options),
-}
-
-#[derive(Debug, Subcommand)]
 enum CertificateCommand {
     /// List them, with what each waits for
     List,
@@ -414,7 +376,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Job(command) => run_job(&invocation, command).await,
-        Command::Db(command) => run_database(&invocation, command).await,
+        Command::Db(command) => database::command::run(&invocation, command).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,
@@ -461,30 +423,6 @@ async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, C
         JobCommand::Run(options) => job::run::run(invocation, options).await,
         JobCommand::Logs(options) => job::logs::run(invocation, options).await,
         JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
-    }
-}
-
-async fn run_person(invocation: &Invocation, command: PersonCommand) -> Result<Exit, CliError> {
-    match command {
-        PersonCommand::Export(options) => database::person::export::run(invocation, options).await,
-        PersonCommand::Erase(options) => database::person::erase::run(invocation, options).await,
-    }
-}
-
-async fn run_database(invocation: &Invocation, command: DatabaseCommand) -> Result<Exit, CliError> {
-    match command {
-        DatabaseCommand::List => database::list::run(invocation).await,
-        DatabaseCommand::Info(options) => database::info::run(invocation, options).await,
-        DatabaseCommand::Logs(options) => database::logs::run(invocation, options).await,
-        DatabaseCommand::Console(options) => database::console::run(invocation, options).await,
-        DatabaseCommand::Dump(options) => database::dump::run(invocation, options).await,
-        DatabaseCommand::Import(options) => database::import::run(invocation, options).await,
-        DatabaseCommand::Person(command) => run_person(invocation, command).await,
-        DatabaseCommand::Copy(options) => database::copy::run(invocation, options).await,
-        DatabaseCommand::Copies(options) => database::copies::run(invocation, options).await,
-        DatabaseCommand::Cancel(options) => database::cancel::run(invocation, options).await,
-        DatabaseCommand::Rotate(options) => database::rotate::run(invocation, options).await,
-        DatabaseCommand::Destroy(options) => database::destroy::run(invocation, options).await,
     }
 }
 

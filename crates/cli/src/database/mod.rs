@@ -1,6 +1,7 @@
 //! Databases: what runs, what it waits for, a client inside, copies, new passwords, and taking one away. Tests at the end of the files.
 
 pub(crate) mod cancel;
+pub(crate) mod command;
 pub(crate) mod console;
 pub(crate) mod copies;
 pub(crate) mod copy;

@@ -1,9 +1,10 @@
 //! A real PostgreSQL: a copy of production without its people becomes the database of staging, what no rule speaks of leaves staging as it
-//! was, and control may die meanwhile.
+//! was, and control may die meanwhile. Dumps go out and in again, and what belongs to one person is exported and erased.
 
-use havre_api::copy::{Copy, CopyResponse};
+use havre_api::copy::{Copy, CopyResponse, PersonErased};
 use havre_api::database::{ConsoleRequest, Database};
 use havre_api::environment::ApplyResponse;
+use havre_api::frame::{Decoder, Encoder, Frame};
 use havre_core::copy::state::State;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -13,10 +14,10 @@ use crate::world::{ENVIRONMENT, World, until};
 
 /// Made by `script/lib/database-images.sh` where no registry gives it.
 const POSTGRES: &str = "postgres:15";
-pub(crate) const STAGING: &str = "/v1/projects/e2e/environments/staging";
+const STAGING: &str = "/v1/projects/e2e/environments/staging";
 
 /// People, what they ordered, and the same address inside of JSON.
-pub(crate) const PEOPLE: &str = "CREATE TABLE users (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text UNIQUE NOT NULL, \
+const PEOPLE: &str = "CREATE TABLE users (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text UNIQUE NOT NULL, \
     name text NOT NULL, profile jsonb NOT NULL);\n\
     CREATE TABLE orders (id integer PRIMARY KEY, user_id integer NOT NULL REFERENCES users (id), status text NOT NULL);\n\
     INSERT INTO users (email, name, profile) SELECT 'person' || n || '@production.example', 'Zoltan Xanthopoulos' || n, \
@@ -27,7 +28,7 @@ const RULES: &str = "[tables.\"public.users\".columns]\nemail = \"email\"\nname 
     profile = { json = { \"/email\" = \"email\", \"/city\" = \"hash\" } }\n";
 
 /// Both environments with their database, the one of production with people in it.
-pub(crate) async fn both() -> World {
+async fn both() -> World {
     need(POSTGRES);
     let world = World::start_sealed().await;
     for environment in [ENVIRONMENT, STAGING] {
@@ -45,7 +46,7 @@ pub(crate) async fn both() -> World {
 }
 
 /// The database of an environment once it answers.
-pub(crate) async fn ready(world: &World, environment: &str) -> Database {
+async fn ready(world: &World, environment: &str) -> Database {
     let path = format!("{environment}/databases/db");
     let look = async || {
         let found = world.api.find::<Database>(&path).await?;
@@ -56,7 +57,7 @@ pub(crate) async fn ready(world: &World, environment: &str) -> Database {
 }
 
 /// What SQL answers there, said as the superuser.
-pub(crate) async fn sql(world: &World, environment: &str, text: &str) -> String {
+async fn sql(world: &World, environment: &str, text: &str) -> String {
     let args = ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"].map(str::to_owned).to_vec();
     let request = ConsoleRequest { args, terminal: None };
     let path = format!("{environment}/databases/db/console");
@@ -76,7 +77,7 @@ async fn ask(world: &World, keys: Value) -> Copy {
 }
 
 /// The copy once it has ended.
-pub(crate) async fn ended(world: &World, copy: &Copy) -> Copy {
+async fn ended(world: &World, copy: &Copy) -> Copy {
     let path = format!("/v1/copies/{}", copy.id);
     let look = async || world.api.find::<Copy>(&path).await.filter(|copy| copy.is_final);
     until("the copy ends", look).await
@@ -179,4 +180,111 @@ async fn control_killed_while_it_copies_finishes_it() {
     assert_eq!(sql(&world, STAGING, "SELECT count(*) FROM users;\n").await, "100500\n");
     let before = copy.before.expect("it stays");
     assert_eq!(sql(&world, STAGING, DATABASES).await, format!("db\n{before}\n"), "nothing half is left");
+}
+
+/// What a stream of frames holds, and whether it came to its end.
+async fn stream(world: &World, path: &str, body: &Value) -> (Vec<u8>, bool) {
+    let body = serde_json::to_vec(body).expect("JSON");
+    let (status, answer) = world.api.call(Method::POST, path, body).await.expect("control answers");
+    assert!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&answer));
+    let mut decoder = Decoder::default();
+    decoder.push(&answer);
+    let (mut data, mut is_whole) = (Vec::new(), false);
+    while let Some(frame) = decoder.next_frame().expect("frames") {
+        match frame {
+            Frame::Data(bytes) => data.extend_from_slice(&bytes),
+            Frame::End => is_whole = true,
+            Frame::Failed(error) => panic!("{path}: {}", error.message),
+        }
+    }
+    (data, is_whole)
+}
+
+/// Sends a dump to staging; how it ended.
+async fn import(world: &World, query: &str, dump: &[u8]) -> Copy {
+    let mut encoder = Encoder::default();
+    let mut body = encoder.data(dump);
+    body.extend(encoder.end());
+    let path = format!("{STAGING}/databases/db/imports{query}");
+    let (status, answer) = world.api.call(Method::POST, &path, body).await.expect("control answers");
+    assert!(status.is_success(), "{status} {}", String::from_utf8_lossy(&answer));
+    let copy: Copy = serde_json::from_slice(&answer).expect("a copy");
+    ended(world, &copy).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_dumped_is_taken_in_as_it_was_and_never_over_what_is_there() {
+    let world = both().await;
+    let sum = "SELECT count(*), md5(string_agg(u::text, ',' ORDER BY id)) FROM users u;\n";
+    let original = sql(&world, ENVIRONMENT, sum).await;
+    for (number, format) in ["plain", "custom"].into_iter().enumerate() {
+        let path = format!("{ENVIRONMENT}/databases/db/dump");
+        let (dump, is_whole) = stream(&world, &path, &json!({ "format": format })).await;
+        assert!(is_whole, "{format}");
+
+        let refused = import(&world, "", &dump).await;
+        assert!(refused.failure.contains("is not empty"), "{format}: {}", refused.failure);
+        assert_eq!(sql(&world, STAGING, "SELECT text FROM marker;\n").await, "of staging\n");
+
+        let beside = import(&world, &format!("?as=db{number}"), &dump).await;
+        assert_eq!(beside.state.name(), "succeeded", "{format}: {}", beside.failure);
+        let there = format!("\\connect db{number}\n{sum}");
+        assert_eq!(sql(&world, STAGING, &there).await, original, "{format}");
+
+        let half = import(&world, "?as=half", &dump[..dump.len() / 2]).await;
+        assert_eq!(half.state.name(), "failed", "{format}: half a dump is none");
+    }
+    assert_eq!(sql(&world, STAGING, DATABASES).await, "db\ndb0\ndb1\n", "nothing half is left");
+
+    sql(&world, STAGING, "DROP TABLE marker;\n").await;
+    let path = format!("{ENVIRONMENT}/databases/db/dump");
+    let (dump, _) = stream(&world, &path, &json!({})).await;
+    let newer = String::from_utf8(dump.clone()).expect("text").replacen(
+        "database version 15",
+        "database version 99",
+        1,
+    );
+    let refused = import(&world, "", newer.as_bytes()).await;
+    assert!(refused.failure.contains("of PostgreSQL 99, newer than 15"), "{}", refused.failure);
+    let taken = import(&world, "", &dump).await;
+    assert_eq!(taken.state.name(), "succeeded", "{}", taken.failure);
+    assert_eq!(sql(&world, STAGING, sum).await, original);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_to_a_person_is_exported_and_erased_as_a_whole() {
+    let world = both().await;
+    let rules = "[person]\nkey = \"email\"\n[person.tables.\"public.users\"]\nby = \"email\"\nerase = \"delete\"\n\
+        [person.tables.\"public.orders\"]\nby = \"user_id\"\nthrough = { table = \"public.users\", column = \"id\" }\n\
+        erase = \"delete\"\n";
+    let person = "person7@production.example";
+    let request = |dry_run: bool| json!({ "policy": rules, "person": person, "dry_run": dry_run });
+    let path = format!("{ENVIRONMENT}/databases/db/person");
+    let (lines, is_whole) = stream(&world, &format!("{path}/export"), &request(false)).await;
+    assert!(is_whole);
+    let lines: Vec<Value> = lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("an object"))
+        .collect();
+    assert_eq!(lines.len(), 5, "one person, four orders");
+    assert_eq!((&lines[0]["table"], &lines[0]["row"]["email"]), (&json!("public.users"), &json!(person)));
+
+    let count = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM orders);\n";
+    for (dry_run, left) in [(true, "500|2000\n"), (false, "499|1996\n")] {
+        let erased: PersonErased =
+            world.api.send(Method::POST, &format!("{path}/erase"), &request(dry_run)).await;
+        assert_eq!((erased.dry_run, erased.rows), (dry_run, 5));
+        assert_eq!(sql(&world, ENVIRONMENT, count).await, left);
+    }
+    // What refers to somebody and no rule speaks of is refused by the server, and all of it is undone.
+    let more =
+        "CREATE TABLE letters (user_id integer REFERENCES users (id)); INSERT INTO letters VALUES (8);\n";
+    sql(&world, ENVIRONMENT, more).await;
+    let request = json!({ "policy": rules, "person": "person8@production.example" });
+    let body = serde_json::to_vec(&request).expect("JSON");
+    let (status, answer) =
+        world.api.call(Method::POST, &format!("{path}/erase"), body).await.expect("control answers");
+    assert_eq!(status, 503, "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(sql(&world, ENVIRONMENT, count).await, "499|1996\n");
 }
