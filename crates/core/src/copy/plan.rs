@@ -168,8 +168,8 @@ fn undo(now: Timestamp, outcome: Outcome) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copy::state::Report;
     use crate::copy::Wish;
+    use crate::copy::state::Report;
     use crate::id::{CopyId, DatabaseId};
 
     fn at(seconds: u64) -> Timestamp {
