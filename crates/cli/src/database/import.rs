@@ -18,7 +18,7 @@ pub(crate) struct Options {
     database: DatabaseName,
     /// Dump, as text or in custom format; - for standard input
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    dump: PathBuf,
     /// Becomes a database of this name beside it, in place of becoming it
     #[arg(long = "as", value_name = "NAME")]
     beside: Option<DatabaseName>,
@@ -27,11 +27,11 @@ pub(crate) struct Options {
 pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
     let scope = invocation.scope()?;
     let client = invocation.client()?;
-    let reader: Box<dyn Read + Send> = if options.file.as_os_str() == "-" {
+    let reader: Box<dyn Read + Send> = if options.dump.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
-        let file = std::fs::File::open(&options.file);
-        let failed = |error| CliError::io(format!("read {}", options.file.display()), &error);
+        let file = std::fs::File::open(&options.dump);
+        let failed = |error| CliError::io(format!("read {}", options.dump.display()), &error);
         Box::new(file.map_err(failed)?)
     };
     let imports = path(&scope, &options.database, "/imports");
