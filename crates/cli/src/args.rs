@@ -73,9 +73,9 @@ enum Command {
     /// Jobs of services: when they run next, how they ended, and a run by hand
     #[command(subcommand)]
     Job(JobCommand),
-    /// Databases: what runs, a client inside, new passwords
+    /// Databases: what runs, a client inside, copies of them, new passwords
     #[command(subcommand)]
-    Db(DatabaseCommand),
+    Db(database::command::DatabaseCommand),
     /// Backups: where they lie, what ran, and what is missing
     #[command(subcommand)]
     Backup(backup::Command),
@@ -257,23 +257,6 @@ enum JobCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum DatabaseCommand {
-    /// List them, with what each waits for
-    List,
-    /// Show one, without its passwords
-    Info(database::info::Options),
-    /// Show or follow the log of one
-    Logs(database::logs::Options),
-    /// Talk to one as its superuser: psql or redis-cli, inside its own task
-    #[command(visible_alias = "psql")]
-    Console(database::console::Options),
-    /// Give every service that uses one a new password; they are deployed again
-    Rotate(database::rotate::Options),
-    /// Take one away with its data; refused while services use it
-    Destroy(database::destroy::Options),
-}
-
-#[derive(Debug, Subcommand)]
 enum CertificateCommand {
     /// List them, with what each waits for
     List,
@@ -396,7 +379,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Edge(EdgeCommand::Top(options)) => edge::top::run(&invocation, options).await,
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Job(command) => run_job(&invocation, command).await,
-        Command::Db(command) => run_database(&invocation, command).await,
+        Command::Db(command) => database::command::run(&invocation, command).await,
         Command::Backup(command) => backup::run(&invocation, command).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
@@ -444,17 +427,6 @@ async fn run_job(invocation: &Invocation, command: JobCommand) -> Result<Exit, C
         JobCommand::Run(options) => job::run::run(invocation, options).await,
         JobCommand::Logs(options) => job::logs::run(invocation, options).await,
         JobCommand::Cancel(options) => job::cancel::run(invocation, options).await,
-    }
-}
-
-async fn run_database(invocation: &Invocation, command: DatabaseCommand) -> Result<Exit, CliError> {
-    match command {
-        DatabaseCommand::List => database::list::run(invocation).await,
-        DatabaseCommand::Info(options) => database::info::run(invocation, options).await,
-        DatabaseCommand::Logs(options) => database::logs::run(invocation, options).await,
-        DatabaseCommand::Console(options) => database::console::run(invocation, options).await,
-        DatabaseCommand::Rotate(options) => database::rotate::run(invocation, options).await,
-        DatabaseCommand::Destroy(options) => database::destroy::run(invocation, options).await,
     }
 }
 

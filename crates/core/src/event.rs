@@ -112,6 +112,8 @@ pub enum EventKind {
     Database(crate::database::event::Event),
     /// Backups.
     Backup(crate::backup::event::Event),
+    /// Copies of databases, and what was read out of one.
+    Copy(crate::copy::event::Event),
     /// Access to the API.
     Access(AccessEvent),
 }
@@ -165,6 +167,7 @@ impl std::fmt::Display for EventKind {
             Self::Job(event) => event.fmt(f),
             Self::Database(event) => event.fmt(f),
             Self::Backup(event) => event.fmt(f),
+            Self::Copy(event) => event.fmt(f),
             Self::Access(event) => event.fmt(f),
         }
     }

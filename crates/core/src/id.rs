@@ -90,6 +90,8 @@ ids! {
     DatabaseId "database" "m";
     /// One run that tries to save something.
     BackupRunId "backup run" "u";
+    /// One copy into a database: of another one, or of a dump.
+    CopyId "copy" "q";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

@@ -58,7 +58,7 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
     let seams = (Arc::clone(&engine), Arc::clone(&builder) as _, Arc::clone(&source));
     let world = world((&config, &build, path), &folders, store.clone(), seams)?;
     let logs = (folders.task_logs.clone(), folders.job_logs.clone());
-    let streams = Arc::new(EngineStreams::new(store.clone(), Arc::clone(&engine), logs));
+    let streams = Arc::new(EngineStreams::new(world.clone(), logs));
     let stop = CancellationToken::new();
     let (node_sender, node) = watch::channel(NodeView::default());
     let state = AppState::new(Wiring {

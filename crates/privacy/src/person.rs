@@ -127,6 +127,66 @@ impl Person {
         Ok(through.into_iter().chain(direct).filter_map(statement).collect())
     }
 
+    /// Queries that write what belongs to a person as JSON, an object with table and row for each row, in the order of the file.
+    ///
+    /// # Errors
+    /// The value cannot be looked for.
+    pub fn export_json(&self, value: &str) -> Result<Vec<PersonStatement>, PersonError> {
+        let literal = literal(value)?;
+        let statement = |table: &PersonTable| {
+            let columns: Vec<String> = table.export.iter().map(|column| quote_name(column)).collect();
+            let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+            let (named, name) = (shown(table), table.name.sql());
+            let condition = self.condition(table, &literal);
+            let sql = format!(
+                "SELECT pg_catalog.jsonb_build_object('table', {named}, 'row', pg_catalog.to_jsonb(t)) \
+                 FROM (SELECT {columns} FROM {name} WHERE {condition}) AS t;"
+            );
+            PersonStatement { table: table.name.clone(), sql }
+        };
+        Ok(self.tables.iter().map(statement).collect())
+    }
+
+    /// Queries that count the rows [`Person::erasure`] would change: as JSON, an object with table and rows for each.
+    ///
+    /// # Errors
+    /// The value cannot be looked for.
+    pub fn counts(&self, value: &str) -> Result<Vec<PersonStatement>, PersonError> {
+        let literal = literal(value)?;
+        let statement = |table: &PersonTable| {
+            if table.erase == Erase::Keep {
+                return None;
+            }
+            let (named, name) = (shown(table), table.name.sql());
+            let condition = self.condition(table, &literal);
+            let sql = format!(
+                "SELECT pg_catalog.jsonb_build_object('table', {named}, 'rows', count(*)) FROM {name} WHERE {condition};"
+            );
+            Some(PersonStatement { table: table.name.clone(), sql })
+        };
+        let (through, direct): (Vec<_>, Vec<_>) =
+            self.tables.iter().partition(|table| table.through.is_some());
+        Ok(through.into_iter().chain(direct).filter_map(statement).collect())
+    }
+
+    /// The same statements as [`Person::erasure`], each of which says as JSON how many rows it changed, like [`Person::counts`].
+    ///
+    /// # Errors
+    /// The value cannot be looked for.
+    pub fn counted_erasure(&self, value: &str) -> Result<Vec<PersonStatement>, PersonError> {
+        let counted = |statement: PersonStatement| {
+            let named =
+                quote_text(&statement.table.to_string()).expect("no table has a zero byte in its name");
+            let changes = statement.sql.trim_end_matches(';');
+            let sql = format!(
+                "WITH gone AS ({changes} RETURNING 1) \
+                 SELECT pg_catalog.jsonb_build_object('table', {named}, 'rows', count(*)) FROM gone;"
+            );
+            PersonStatement { table: statement.table, sql }
+        };
+        Ok(self.erasure(value)?.into_iter().map(counted).collect())
+    }
+
     fn condition(&self, table: &PersonTable, literal: &str) -> String {
         let by = quote_name(&table.by);
         let Some(through) = &table.through else { return format!("{by} = {literal}") };
@@ -136,6 +196,11 @@ impl Person {
         let column = quote_name(&through.column);
         format!("{by} IN (SELECT {column} FROM {} WHERE {key} = {literal})", through.table.sql())
     }
+}
+
+/// The name of a table as an SQL literal.
+fn shown(table: &PersonTable) -> String {
+    quote_text(&table.name.to_string()).expect("no table has a zero byte in its name")
 }
 
 fn literal(value: &str) -> Result<String, PersonError> {

@@ -35,6 +35,11 @@ impl Salt {
         Ok(Self(Hmac::<Sha256>::new_from_slice(bytes).expect("HMAC takes keys of every length")))
     }
 
+    /// What a person may be called in a record of what was done: the same for the same value, and without the salt nobody can tell whose it is.
+    pub fn pseudonym(&self, value: &str) -> String {
+        hex(&self.tag("person", value.as_bytes()), 32)
+    }
+
     /// What stands for a value of one kind. A kind has no zero byte, so that nothing moves from one part into the other.
     pub(crate) fn tag(&self, kind: &str, value: &[u8]) -> [u8; 32] {
         let mut mac = self.0.clone();

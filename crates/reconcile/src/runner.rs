@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::world::World;
 use crate::{
-    backup, build, certificate, database, forge, image, job, pipeline, purge, registry, route, service, site,
+    backup, build, certificate, copy, database, forge, image, job, pipeline, purge, registry, route, service,
+    site,
 };
 
 /// Everything is looked at again this often, whatever was or was not heard.
@@ -46,6 +47,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let databases = tokio::spawn(database::run(world.clone(), stop.clone()));
     // Likewise: a backup may take hours.
     let backups = tokio::spawn(backup::run(world.clone(), stop.clone()));
+    // Likewise: a large database takes hours.
+    let copies = tokio::spawn(copy::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -82,6 +85,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         ("jobs", jobs),
         ("databases", databases),
         ("backups", backups),
+        ("copies", copies),
         ("registries", registries),
     ] {
         if let Err(error) = ended.await {

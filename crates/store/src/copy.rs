@@ -1,111 +1,219 @@
-//! A copy of the whole store as one file, of one instant, while everything goes on. What is sealed in it stays sealed. Tests at the end of
-//! the file.
+//! Copies into databases: what was asked for, and where each stands; and the salts of projects, sealed. What comes next is decided in
+//! `havre_core::copy`. Tests: `tests/it/copy.rs`.
 
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags};
+use havre_core::copy::event::{Event, Fact, PersonAct};
+use havre_core::copy::state::State;
+use havre_core::copy::{DatabaseCopy, DumpFormat, KEPT, Origin, Wish};
+use havre_core::database::Database;
+use havre_core::event::{EventKind, Subject};
+use havre_core::id::{CopyId, DatabaseId};
+use havre_core::name::ProjectName;
+use havre_core::secret::Secret;
+use havre_core::service::Place as DatabasePlace;
+use rusqlite::Row;
 
 use crate::error::StoreError;
-use crate::store::Store;
+use crate::row::{self, Origin as RowOrigin};
+use crate::seal::{Place, random_password};
+use crate::view::{Tx, View};
 
-/// Pause before another try where somebody else holds the file.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Most tries.
-const TRIES: u32 = 200;
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub struct NewCopy {
+    /// Where the rows come from.
+    pub origin: Origin,
+    /// The database it goes into.
+    pub target: DatabaseId,
+    /// How.
+    pub wish: Wish,
+}
 
-impl Store {
-    /// Writes a copy to `path`, a file that must not be there, for its owner only. It is of one instant, it is checked, and needs no file
-    /// beside it. Whoever calls this removes it, also where it fails.
+const SELECT: &str = "SELECT id, target, origin, project, environment, name, wish, attempt, state, cancel_requested, created_at \
+    FROM copies WHERE";
+
+fn read(row: &Row<'_>) -> Result<DatabaseCopy, StoreError> {
+    let origin = RowOrigin::of("copies", row)?;
+    Ok(DatabaseCopy {
+        id: CopyId::new(origin.id),
+        target: DatabaseId::new(row.get("target")?),
+        origin: origin.json(row, "origin")?,
+        project: origin.text(row, "project")?,
+        environment: origin.text(row, "environment")?,
+        name: origin.text(row, "name")?,
+        wish: origin.json(row, "wish")?,
+        attempt: row.get("attempt")?,
+        state: origin.json(row, "state")?,
+        cancel_requested: row.get("cancel_requested")?,
+        created_at: row::instant(row, "created_at")?,
+    })
+}
+
+fn place(project: &ProjectName) -> Place<'_> {
+    Place { table: "salts", row: project.as_str(), column: "sealed_salt" }
+}
+
+impl View<'_> {
+    /// One copy.
+    pub fn get_copy(&self, id: CopyId) -> Result<DatabaseCopy, StoreError> {
+        row::find(self.connection, &format!("{SELECT} id = ?1"), [id.row()], read)?
+            .ok_or_else(|| StoreError::not_found("copy", id))
+    }
+
+    /// Copies into a database, newest first.
+    pub fn list_copies(&self, target: DatabaseId) -> Result<Vec<DatabaseCopy>, StoreError> {
+        let sql = format!("{SELECT} target = ?1 ORDER BY id DESC");
+        row::list(self.connection, &sql, [target.row()], read)
+    }
+
+    /// Every copy that has not ended, oldest first.
+    pub fn list_open_copies(&self) -> Result<Vec<DatabaseCopy>, StoreError> {
+        row::list(self.connection, &format!("{SELECT} is_open = 1 ORDER BY id"), [], read)
+    }
+
+    /// The secret that masks of a project depend on; `None` before the first masked copy.
     ///
     /// # Errors
-    /// The file cannot be made or written, or what was written is not a sound store.
-    pub async fn copy_to(&self, path: PathBuf) -> Result<(), StoreError> {
-        self.read_raw(move |connection| copy(connection, &path)).await
+    /// `Sealed` where it cannot be opened.
+    pub fn find_salt(&self, project: &ProjectName) -> Result<Option<Secret>, StoreError> {
+        let sql = "SELECT sealed_salt FROM salts WHERE project = ?1";
+        let sealed: Option<Vec<u8>> =
+            row::find(self.connection, sql, [project.as_str()], |row| Ok(row.get(0)?))?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        self.master_key()?.open(&sealed, place(project)).map(Some)
     }
 }
 
-fn copy(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    // Made before SQLite opens it, so that it never has other permissions.
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| {
-        StoreError::File { doing: "make a copy of the store at", path: path.to_owned(), source }
-    })?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut copied = Connection::open_with_flags(path, flags)?;
-    {
-        // All pages in one step: in between nobody else's write can make it begin again.
-        let backup = Backup::new(connection, &mut copied)?;
-        let mut tries = 0;
-        while backup.step(-1)? != StepResult::Done {
-            tries += 1;
-            if tries == TRIES {
-                let source = std::io::Error::other("somebody else holds the store's file");
-                return Err(StoreError::File { doing: "copy the store to", path: path.to_owned(), source });
-            }
-            std::thread::sleep(PAUSE);
+impl Tx<'_> {
+    /// The secret that masks of a project depend on; made when it is needed first, and the same ever after. No event: nobody sees it.
+    ///
+    /// # Errors
+    /// `NoMasterKey`; `Sealed` where it cannot be opened.
+    pub fn ensure_salt(&mut self, project: &ProjectName) -> Result<Secret, StoreError> {
+        if let Some(salt) = self.find_salt(project)? {
+            return Ok(salt);
         }
-    }
-    // Its log would be a second file.
-    copied.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
-    let said: String = copied.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-    if said == "ok" {
-        return Ok(());
-    }
-    let source = std::io::Error::other(said);
-    Err(StoreError::File { doing: "find sound the copy of the store at", path: path.to_owned(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use havre_core::event::{AccessEvent, Actor, EventKind, Subject};
-    use havre_core::time::Timestamp;
-
-    use super::*;
-    use crate::store::OpenOptions;
-
-    fn open(path: PathBuf) -> Store {
-        Store::open(OpenOptions {
-            path,
-            installation: "test".to_owned(),
-            probe_key: "key".to_owned(),
-            edge_pool: "10.88.0.0/16".parse().unwrap(),
-            environment_pool: "10.89.0.0/16".parse().unwrap(),
-            master_key: None,
-        })
-        .unwrap()
+        let salt = random_password()?;
+        let sealed = self.master_key()?.seal(&salt, place(project))?;
+        row::run(
+            self.connection,
+            "INSERT INTO salts (project, sealed_salt, created_at) VALUES (?1, ?2, ?3)",
+            (project.as_str(), sealed, self.at.as_millis()),
+        )?;
+        Ok(salt)
     }
 
-    async fn tell(store: &Store, name: String) {
-        let event = EventKind::Access(AccessEvent::TokenCreated { name });
-        store
-            .write(Timestamp::default(), Actor::Havre, move |tx| tx.append(Subject::Node, event))
-            .await
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn it_is_a_store_of_one_instant_in_one_private_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path().join("store"));
-        tell(&store, "before".repeat(100_000)).await;
-        let path = folder.path().join("copy");
-        let (copied, ()) = tokio::join!(store.copy_to(path.clone()), tell(&store, "meanwhile".to_owned()));
-        copied.unwrap();
-        tell(&store, "after".to_owned()).await;
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        for beside in ["copy-wal", "copy-shm", "copy-journal"] {
-            assert!(!folder.path().join(beside).exists(), "{beside}");
+    /// Records a copy that somebody asked for. A masked one makes sure of the salt.
+    ///
+    /// # Errors
+    /// `CopyRunning`; `BeingDestroyed`; `NoMasterKey`.
+    pub fn request_copy(&mut self, new: NewCopy) -> Result<DatabaseCopy, StoreError> {
+        let target = self.get_database(new.target)?;
+        if target.state.is_destroying() {
+            return Err(StoreError::BeingDestroyed { place: target.place() });
         }
-        let again = store.copy_to(path.clone()).await;
-        assert!(matches!(again, Err(StoreError::File { .. })), "{again:?}");
-        let copied = open(path);
-        let last = copied.read(|view| view.last_event()).await.unwrap();
-        assert!((1..=2).contains(&last), "{last}");
-        assert_eq!(store.read(|view| view.last_event()).await.unwrap(), 3);
+        let open = self.list_open_copies()?;
+        if let Some(open) = open.iter().find(|open| open.target == target.id) {
+            return Err(StoreError::CopyRunning { place: target.place(), copy: open.id });
+        }
+        if new.wish.policy.is_some() {
+            self.ensure_salt(&target.project)?;
+        }
+        row::run(
+            self.connection,
+            "INSERT INTO copies (target, origin, project, environment, name, wish, attempt, state, is_open, cancel_requested, \
+             created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, 1, 0, ?8)",
+            (
+                target.id.row(),
+                row::to_json("an origin", &new.origin)?,
+                target.project.as_str(),
+                target.environment_name.as_str(),
+                target.spec.name.as_str(),
+                row::to_json("a wish", &new.wish)?,
+                row::to_json("a state", &State::Waiting { since: self.at })?,
+                self.at.as_millis(),
+            ),
+        )?;
+        let copy = self.get_copy(CopyId::new(self.connection.last_insert_rowid()))?;
+        self.tell_copy(copy.place(), Fact::requested(&copy))?;
+        Ok(copy)
+    }
+
+    /// One more attempt of a copy that is being made; answers its number.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not being made any more: plan again.
+    pub fn begin_copy_attempt(&mut self, id: CopyId) -> Result<u32, StoreError> {
+        let copy = self.get_copy(id)?;
+        if !matches!(copy.state, State::Copying { .. }) {
+            let found = copy.state.name();
+            return Err(StoreError::Conflict { id: id.to_string(), expected: "copying", found });
+        }
+        row::run(self.connection, "UPDATE copies SET attempt = attempt + 1 WHERE id = ?1", [id.row()])?;
+        let attempt = copy.attempt + 1;
+        self.tell_copy(copy.place(), Fact::Begun { copy: id, attempt })?;
+        Ok(attempt)
+    }
+
+    /// Replaces the state `from` by `to`; nothing happens when they are the same. The oldest rows beyond those that are kept go.
+    ///
+    /// # Errors
+    /// `Conflict` when the copy is not in `from` any more: plan again.
+    pub fn set_copy_state(&mut self, id: CopyId, from: &State, to: State) -> Result<(), StoreError> {
+        let copy = self.get_copy(id)?;
+        if copy.state != *from {
+            let (expected, found) = (from.name(), copy.state.name());
+            return Err(StoreError::Conflict { id: id.to_string(), expected, found });
+        }
+        if copy.state == to {
+            return Ok(());
+        }
+        let is_final = to.is_final();
+        row::run(
+            self.connection,
+            "UPDATE copies SET state = ?2, is_open = ?3 WHERE id = ?1",
+            (id.row(), row::to_json("a state", &to)?, !is_final),
+        )?;
+        self.tell_copy(copy.place(), Fact::StateChanged { copy: id, to })?;
+        if is_final {
+            self.set_waiting("copy", id.row(), "")?;
+            row::run(
+                self.connection,
+                "DELETE FROM copies WHERE target = ?1 AND is_open = 0 AND id NOT IN \
+                 (SELECT id FROM copies WHERE target = ?1 ORDER BY id DESC LIMIT ?2)",
+                (copy.target.row(), KEPT),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a copy to be cancelled; nothing happens when it has ended or was asked before.
+    pub fn request_copy_cancel(&mut self, id: CopyId) -> Result<(), StoreError> {
+        let copy = self.get_copy(id)?;
+        if copy.cancel_requested || copy.state.is_final() {
+            return Ok(());
+        }
+        row::run(self.connection, "UPDATE copies SET cancel_requested = 1 WHERE id = ?1", [id.row()])?;
+        self.tell_copy(copy.place(), Fact::CancelRequested { copy: id })
+    }
+
+    /// Tells that somebody was given a dump of a database.
+    pub fn tell_dump(&mut self, database: &Database, format: DumpFormat) -> Result<(), StoreError> {
+        self.tell_copy(database.place(), Fact::Dumped { format })
+    }
+
+    /// Tells what was done about one person, who is named by a hash.
+    pub fn tell_person(
+        &mut self,
+        database: &Database,
+        what: PersonAct,
+        person: String,
+        rows: Option<u64>,
+    ) -> Result<(), StoreError> {
+        self.tell_copy(database.place(), Fact::Person { what, person, rows })
+    }
+
+    fn tell_copy(&mut self, database: DatabasePlace, fact: Fact) -> Result<(), StoreError> {
+        self.append(Subject::Node, EventKind::Copy(Event { database, fact }))?;
+        Ok(())
     }
 }

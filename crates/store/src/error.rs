@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use havre_core::backup::target::name_some;
 use havre_core::backup::{RepositoryId, What};
-use havre_core::id::{BackupRunId, JobRunId};
+use havre_core::id::{BackupRunId, CopyId, JobRunId};
 use havre_core::name::{EnvKey, JobName, ServiceName, TargetName};
 use havre_core::secret::value::SecretVersion;
 use havre_core::service::Place;
@@ -183,6 +183,14 @@ pub enum StoreError {
         place: Place,
         /// Whose password.
         service: ServiceName,
+    },
+    /// Two copies never go into one database at once.
+    #[error("the copy {copy} into the database {place} has not ended, and two never go into one at once")]
+    CopyRunning {
+        /// Which database.
+        place: Place,
+        /// Its open copy.
+        copy: CopyId,
     },
     /// Runs of one job never overlap.
     #[error("{run} of the job {job} has not ended, and two runs of a job never overlap")]

@@ -211,7 +211,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 15] = [
+pub(crate) const SEALED: [(&str, &str); 16] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -228,6 +228,7 @@ pub(crate) const SEALED: [(&str, &str); 15] = [
     ("database_roles", "sealed_password"),
     ("backup_targets", "sealed_password"),
     ("backup_targets", "sealed_credential"),
+    ("salts", "sealed_salt"),
 ];
 
 /// A password of ours: 256 random bits.

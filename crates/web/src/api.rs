@@ -9,9 +9,9 @@ use utoipa_axum::routes;
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
-    access, backup, build, certificate, database, deployment, dns_provider, edge, environment, event, git,
-    issuer, job, node, pipeline, preview, project, registry, release, remote, repository, secret, service,
-    ssh_key, task, webhook,
+    access, backup, build, certificate, copy, database, deployment, dns_provider, edge, environment, event,
+    git, issuer, job, node, pipeline, preview, project, registry, release, remote, repository, secret,
+    service, ssh_key, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -163,6 +163,14 @@ fn source_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(database::destroy::destroy)),
         Endpoint::quick(Change, routes!(database::rotate::rotate)),
         Endpoint::quick(Command, routes!(database::console::console)),
+        Endpoint::quick(Read, routes!(copy::list::list)),
+        Endpoint::quick(Read, routes!(copy::get::get)),
+        Endpoint::quick(Change, routes!(copy::create::create)),
+        Endpoint::quick(Change, routes!(copy::cancel::cancel)),
+        Endpoint::quick(Command, routes!(copy::dump::dump)),
+        Endpoint::long(Command, routes!(copy::import::import)),
+        Endpoint::quick(Command, routes!(copy::export::export)),
+        Endpoint::long(Command, routes!(copy::erase::erase)),
         Endpoint::quick(Read, routes!(secret::list::list)),
         Endpoint::quick(Read, routes!(secret::history::history)),
         Endpoint::quick(Change, routes!(secret::set::set)),

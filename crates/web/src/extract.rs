@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
-use havre_core::id::{BackupRunId, BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
+use havre_core::id::{BackupRunId, BuildId, CertificateId, CopyId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{
     BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
     SshKeyName, TargetName, TokenName,
@@ -107,6 +107,7 @@ impl FromRequestParts<AppState> for JobPath {
 }
 
 /// Names in the path of a database.
+#[derive(Clone)]
 pub(crate) struct DatabasePath {
     pub(crate) project: ProjectName,
     pub(crate) environment: EnvironmentName,
@@ -231,6 +232,8 @@ one_segment! {
     BackupTargetPath(TargetName) "target";
     /// Id in the path of a run of a backup.
     BackupRunPath(BackupRunId) "backup_run";
+    /// Id in the path of a copy.
+    CopyPath(CopyId) "copy";
 }
 
 struct Segments(RawPathParams);

@@ -8,6 +8,7 @@ pub mod api;
 pub mod backup;
 pub mod build;
 pub mod certificate;
+pub mod copy;
 pub mod database;
 pub mod deployment;
 pub mod dns_provider;

@@ -1,11 +1,20 @@
-//! Databases: what runs, what it waits for, a client inside, new passwords, and taking one away. Tests at the end of the files.
+//! Databases: what runs, what it waits for, a client inside, copies, new passwords, and taking one away. Tests at the end of the files.
 
+pub(crate) mod cancel;
+pub(crate) mod command;
 pub(crate) mod console;
+pub(crate) mod copies;
+pub(crate) mod copy;
 pub(crate) mod destroy;
+pub(crate) mod dump;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod person;
 pub(crate) mod rotate;
+
+mod frames;
 
 use havre_core::name::DatabaseName;
 

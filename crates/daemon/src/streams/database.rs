@@ -1,21 +1,24 @@
-//! The log of the present task of a database, and the client of its server inside of it.
+//! The log of the present task of a database, the client of its server inside of it, dumps, and SQL with its answer.
 
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
+use havre_core::copy::DumpFormat;
 use havre_core::database::Database;
 use havre_core::database::role::SUPERUSER;
 use havre_core::database::spec::Kind;
 use havre_core::database::task::database_container;
 use havre_core::id::DatabaseId;
+use havre_core::secret::Secret;
 use havre_core::service::spec::Argv;
 use havre_engine::exec::ExecSpec;
 use havre_engine::log::LogQuery;
+use havre_reconcile::copy::transfer;
 use havre_web::task::streams::{ExecSession, TaskStreamError};
 
-use crate::streams::{EngineStreams, logs, refuse, session, size, store_failed};
+use crate::streams::{EngineStreams, Pieces, logs, refuse, session, size, store_failed};
 
 type Entries = BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>;
 
@@ -65,4 +68,26 @@ pub(crate) async fn console(
     let exec = ExecSpec { argv, env: BTreeMap::new(), terminal: request.terminal.map(size) };
     let running = streams.engine.exec(&container(&database), &exec).await.map_err(refuse)?;
     Ok(session::carry_exec(None, running))
+}
+
+/// A dump, as its program writes it.
+pub(crate) async fn dump(
+    streams: &EngineStreams,
+    id: DatabaseId,
+    format: DumpFormat,
+) -> Result<Pieces, TaskStreamError> {
+    let database = read(streams, id).await?;
+    let pieces = transfer::dump(streams.engine.as_ref(), &database, format).await.map_err(refuse)?;
+    Ok(pieces.map(|piece| piece.map_err(TaskStreamError::Unavailable)).boxed())
+}
+
+/// SQL and its answer.
+pub(crate) async fn query(
+    streams: &EngineStreams,
+    id: DatabaseId,
+    sql: Secret,
+) -> Result<Pieces, TaskStreamError> {
+    let database = read(streams, id).await?;
+    let pieces = transfer::query(streams.engine.as_ref(), &database, &sql).await.map_err(refuse)?;
+    Ok(pieces.map(|piece| piece.map_err(TaskStreamError::Unavailable)).boxed())
 }

@@ -11,24 +11,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
-use havre_core::id::{DatabaseId, JobRunId, ReleaseId, ServiceId, TaskId};
+use havre_core::copy::DumpFormat;
+use havre_core::id::{CopyId, DatabaseId, JobRunId, ReleaseId, ServiceId, TaskId};
+use havre_core::secret::Secret;
 use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, derive_one_off};
 use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecSpec, TerminalSize};
 use havre_engine::task::EngineTask;
+use havre_reconcile::copy::transfer;
 use havre_reconcile::variable::{self, VariableError};
+use havre_reconcile::world::World;
 use havre_store::{Store, StoreError};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
+use tokio::sync::mpsc;
+
+/// What a program writes.
+type Pieces = BoxStream<'static, Result<Bytes, TaskStreamError>>;
 
 /// The engine behind the API's streams.
 #[derive(Debug, Clone)]
 pub(crate) struct EngineStreams {
+    world: World,
     store: Store,
     engine: Arc<dyn Engine>,
     task_logs: PathBuf,
@@ -37,12 +47,9 @@ pub(crate) struct EngineStreams {
 
 impl EngineStreams {
     /// Reads kept logs below these folders: of tasks, and of runs of jobs.
-    pub(crate) fn new(
-        store: Store,
-        engine: Arc<dyn Engine>,
-        (task_logs, job_logs): (PathBuf, PathBuf),
-    ) -> Self {
-        Self { store, engine, task_logs, job_logs }
+    pub(crate) fn new(world: World, (task_logs, job_logs): (PathBuf, PathBuf)) -> Self {
+        let (store, engine) = (world.store.clone(), Arc::clone(&world.engine));
+        Self { world, store, engine, task_logs, job_logs }
     }
 
     /// The service's tasks at the engine, ended ones included.
@@ -154,6 +161,23 @@ impl TaskStreams for EngineStreams {
         request: ConsoleRequest,
     ) -> Result<ExecSession, TaskStreamError> {
         database::console(self, database, request).await
+    }
+
+    async fn dump(&self, database: DatabaseId, format: DumpFormat) -> Result<Pieces, TaskStreamError> {
+        database::dump(self, database, format).await
+    }
+
+    async fn query(&self, database: DatabaseId, sql: Secret) -> Result<Pieces, TaskStreamError> {
+        database::query(self, database, sql).await
+    }
+
+    async fn import(
+        &self,
+        copy: CopyId,
+        pieces: mpsc::Receiver<Option<Bytes>>,
+    ) -> Result<(), TaskStreamError> {
+        let taken = transfer::import(&self.world, copy, pieces).await;
+        taken.map_err(TaskStreamError::NotRunning)
     }
 
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError> {

@@ -6,6 +6,7 @@ mod backup;
 mod build_secret;
 mod canary;
 mod command;
+mod copy;
 mod crash;
 mod database;
 mod deploy;

@@ -166,7 +166,7 @@ impl Engine for FakeEngine {
                 message: "it is not running".to_owned(),
             })
         })?;
-        Ok(super::streams::run(&script, &exec.argv))
+        Ok(super::streams::run(self, &script, &exec.argv))
     }
 
     async fn events(&self) -> EventStream {

@@ -262,6 +262,11 @@ impl FakeEngine {
         self.world().done.clone()
     }
 
+    /// What programs that read their standard input to the end were sent, with their command in one line, in order of their end.
+    pub fn inputs(&self) -> Vec<(String, Vec<u8>)> {
+        self.world().inputs.clone()
+    }
+
     /// How often a method that changes the world was called.
     pub fn count(&self, operation: Operation) -> usize {
         self.world().done.iter().filter(|done| done.operation == operation).count()

@@ -17,7 +17,8 @@ pub struct Script {
     pub stop: Stop,
     /// Result of the image's own health check while it runs.
     pub healthcheck: Healthcheck,
-    /// What `exec` of a program does, by the first word of its command; any other ends with 127.
+    /// What `exec` of a program does, by the first word of its command; any other ends with 127. Where the name has further words, those
+    /// have to be among the words of the command, and the name with the most of them counts.
     pub programs: Vec<(String, Program)>,
 }
 
@@ -90,6 +91,8 @@ pub struct Program {
     pub output: Vec<ExecOutput>,
     /// Whether it then copies standard input to standard output until that is closed.
     pub echoes: bool,
+    /// Whether it reads its standard input to the end before it ends, so that a test may look at it.
+    pub reads: bool,
     /// Its exit code.
     pub code: i64,
 }
@@ -98,6 +101,11 @@ impl Program {
     /// Writes text and ends.
     pub fn prints(text: &str, code: i64) -> Self {
         let output = ExecOutput { stream: LogSource::Stdout, bytes: Bytes::from(text.to_owned()) };
-        Self { output: vec![output], echoes: false, code }
+        Self { output: vec![output], echoes: false, reads: false, code }
+    }
+
+    /// Reads standard input to its end and then ends, and has written text before.
+    pub fn reads(text: &str, code: i64) -> Self {
+        Self { reads: true, ..Self::prints(text, code) }
     }
 }

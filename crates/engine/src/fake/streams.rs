@@ -70,24 +70,50 @@ impl FakeEngine {
     }
 }
 
+/// The program a command means: of those whose words it has, the one that names the most of them.
+fn find_program(script: &Script, argv: &Argv) -> Program {
+    let mut found: Option<(usize, &Program)> = None;
+    for (name, program) in &script.programs {
+        let mut words = name.split(' ');
+        let is_named = words.next() == Some(argv.words()[0].as_str())
+            && words.all(|word| argv.words().iter().any(|other| other == word));
+        let count = name.split(' ').count();
+        if is_named && found.is_none_or(|(most, _)| count > most) {
+            found = Some((count, program));
+        }
+    }
+    match found {
+        Some((_, program)) => program.clone(),
+        None => Program { output: Vec::new(), echoes: false, reads: false, code: 127 },
+    }
+}
+
 /// A process run by `exec`.
-pub(super) fn run(script: &Script, argv: &Argv) -> ExecSession {
-    let program = script.programs.iter().find(|(name, _)| *name == argv.words()[0]);
-    let program = program.map_or_else(
-        || Program { output: Vec::new(), echoes: false, code: 127 },
-        |(_, program)| program.clone(),
-    );
+pub(super) fn run(fake: &FakeEngine, script: &Script, argv: &Argv) -> ExecSession {
+    let program = find_program(script, argv);
     let (input, received) = mpsc::channel::<Bytes>(PIECES);
     let (resize, _) = mpsc::channel(1);
     let (ended, exit_code) = oneshot::channel();
     let code = program.code;
-    let echo = if program.echoes { Some(received) } else { None };
+    let (echo, mut read) = match (program.echoes, program.reads) {
+        (true, _) => (Some(received), None),
+        (false, true) => (None, Some(received)),
+        (false, false) => (None, None),
+    };
     let echoed = stream::unfold(echo, |received| async move {
         let mut received = received?;
         let bytes = received.recv().await?;
         Some((Ok(ExecOutput { stream: LogSource::Stdout, bytes }), Some(received)))
     });
+    let (fake, line) = (fake.clone(), argv.words().join(" "));
     let end = stream::once(async move {
+        if let Some(received) = &mut read {
+            let mut input = Vec::new();
+            while let Some(bytes) = received.recv().await {
+                input.extend_from_slice(&bytes);
+            }
+            fake.change(|world| world.inputs.push((line, input)));
+        }
         // Nobody waiting for the exit code is fine.
         let _ = ended.send(code);
         stream::empty()

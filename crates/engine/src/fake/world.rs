@@ -34,6 +34,8 @@ pub(super) struct World {
     pub(super) volumes: BTreeMap<String, Option<VolumeSpec>>,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) done: Vec<Done>,
+    /// What programs that read their standard input were sent, with their command in one line.
+    pub(super) inputs: Vec<(String, Vec<u8>)>,
     pub(super) overlaps: Vec<VolumeOverlap>,
     pub(super) planned: HashMap<Operation, VecDeque<Planned>>,
     pub(super) events: broadcast::Sender<EngineEvent>,
@@ -85,6 +87,7 @@ impl World {
             volumes: BTreeMap::new(),
             containers: BTreeMap::new(),
             done: Vec::new(),
+            inputs: Vec::new(),
             overlaps: Vec::new(),
             planned: HashMap::new(),
             events: broadcast::Sender::new(EVENTS),

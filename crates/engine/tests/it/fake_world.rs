@@ -44,7 +44,7 @@ fn script(act: Act) -> Script {
         Act::WritesLongLine(bytes) => Script::exits(0, &[&"x".repeat(bytes)]),
     };
     let error = ExecOutput { stream: LogSource::Stderr, bytes: Bytes::from_static(b"oops\n") };
-    let shell = Program { output: vec![error], echoes: true, code: 3 };
+    let shell = Program { output: vec![error], echoes: true, reads: false, code: 3 };
     script.programs.push(("/bin/sh".to_owned(), shell));
     script
 }

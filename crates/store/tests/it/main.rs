@@ -8,6 +8,7 @@ mod build;
 mod build_secret;
 mod certificate;
 mod comment;
+mod copy;
 mod crash;
 mod database;
 mod deployment;

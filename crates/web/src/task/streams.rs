@@ -7,7 +7,9 @@ use futures_util::stream::BoxStream;
 use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, TerminalSize};
-use havre_core::id::{DatabaseId, JobRunId, ServiceId, TaskId};
+use havre_core::copy::DumpFormat;
+use havre_core::id::{CopyId, DatabaseId, JobRunId, ServiceId, TaskId};
+use havre_core::secret::Secret;
 use tokio::sync::mpsc;
 
 use crate::error::{Code, Refusal};
@@ -47,6 +49,28 @@ pub trait TaskStreams: Send + Sync + 'static {
         database: DatabaseId,
         request: ConsoleRequest,
     ) -> Result<ExecSession, TaskStreamError>;
+
+    /// A dump of a database. Its end without an error is the end of a whole one.
+    async fn dump(
+        &self,
+        database: DatabaseId,
+        format: DumpFormat,
+    ) -> Result<BoxStream<'static, Result<Bytes, TaskStreamError>>, TaskStreamError>;
+
+    /// What SQL answers, said to a database as its superuser, one value in a line. Its end without an error says that all of it was done.
+    async fn query(
+        &self,
+        database: DatabaseId,
+        sql: Secret,
+    ) -> Result<BoxStream<'static, Result<Bytes, TaskStreamError>>, TaskStreamError>;
+
+    /// Takes the dump a copy waits for, until it was taken in or refused; the copy's row says which. `None` is its end: without that it
+    /// has broken off.
+    async fn import(
+        &self,
+        copy: CopyId,
+        pieces: mpsc::Receiver<Option<Bytes>>,
+    ) -> Result<(), TaskStreamError>;
 
     /// A command in a one-off task of its own, removed when it ends or when the session is dropped.
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError>;

@@ -5,6 +5,8 @@ mod backup;
 mod build;
 mod build_secret;
 mod certificate;
+mod copy;
+mod copy_stream;
 mod database;
 mod deployment;
 mod destroy;

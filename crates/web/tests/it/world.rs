@@ -15,10 +15,12 @@ use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
 use havre_core::artifact::Artifact;
+use havre_core::copy::DumpFormat;
 use havre_core::deployment::{Deployment, Kind, state::State};
 use havre_core::event::Actor;
-use havre_core::id::{BuildId, DatabaseId, JobRunId, ServiceId};
+use havre_core::id::{BuildId, CopyId, DatabaseId, JobRunId, ServiceId};
 use havre_core::release::Release;
+use havre_core::secret::Secret;
 use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
 use havre_store::{NewRelease, OpenOptions, Store, Tx};
@@ -28,7 +30,7 @@ use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
 use havre_web::{AppState, Limits, NodeView, Wiring};
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -403,7 +405,13 @@ pub(crate) struct FakeStreams {
     pub(crate) job_logs: Mutex<VecDeque<JobLogAnswer>>,
     pub(crate) asked_for_databases: Mutex<Vec<String>>,
     pub(crate) database_logs: Mutex<VecDeque<DatabaseLogAnswer>>,
+    /// What dumps and SQL answer.
+    pub(crate) pieces: Mutex<VecDeque<PiecesAnswer>>,
+    /// Every dump that was sent, and whether its end came.
+    pub(crate) imported: Mutex<Vec<(CopyId, Vec<u8>, bool)>>,
 }
+
+pub(crate) type PiecesAnswer = Result<BoxStream<'static, Result<Bytes, TaskStreamError>>, TaskStreamError>;
 
 pub(crate) type DatabaseLogAnswer =
     Result<BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>, TaskStreamError>;
@@ -450,6 +458,37 @@ impl TaskStreams for FakeStreams {
         let asked = format!("{database} {}", serde_json::to_string(&request).expect("is JSON"));
         self.asked_for_databases.lock().expect("no holder panics").push(asked);
         self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn dump(&self, database: DatabaseId, format: DumpFormat) -> PiecesAnswer {
+        let asked = format!("{database} dump {}", format.as_str());
+        self.asked_for_databases.lock().expect("no holder panics").push(asked);
+        self.pieces.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn query(&self, database: DatabaseId, sql: Secret) -> PiecesAnswer {
+        let asked = format!("{database} {}", sql.expose_text().expect("is text"));
+        self.asked_for_databases.lock().expect("no holder panics").push(asked);
+        self.pieces.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn import(
+        &self,
+        copy: CopyId,
+        mut pieces: mpsc::Receiver<Option<Bytes>>,
+    ) -> Result<(), TaskStreamError> {
+        let (mut dump, mut is_whole) = (Vec::new(), false);
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                Some(bytes) => dump.extend_from_slice(&bytes),
+                None => {
+                    is_whole = true;
+                    break;
+                }
+            }
+        }
+        self.imported.lock().expect("no holder panics").push((copy, dump, is_whole));
+        Ok(())
     }
 
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError> {
