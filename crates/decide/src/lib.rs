@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod build;
 pub mod certificate;
+pub mod copy;
 pub mod database;
 pub mod deployment;
 pub mod dns;

@@ -1,12 +1,8 @@
 //! A copy: the rows of another database, or of a dump somebody sends, put into a fresh database inside a server and only then swapped in by
-//! renaming. What is there before stays as it is until then. `plan` chooses what comes next, `sql` makes what servers are told, `command` how
-//! their programs are called. Masking itself is `havre_privacy`'s. Tests at the end of the files.
+//! renaming. What is there before stays as it is until then. What comes next is decided in `decide`. Masking itself is
+//! `havre_privacy`'s. Tests at the ends of the files.
 
-pub mod command;
 pub mod event;
-pub mod header;
-pub mod plan;
-pub mod sql;
 pub mod state;
 
 use serde::{Deserialize, Serialize};

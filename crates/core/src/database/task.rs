@@ -85,7 +85,7 @@ pub fn derive_database(
 }
 
 /// What asks a server to end.
-pub(super) const fn stop_signal(engine: Kind) -> StopSignal {
+pub const fn stop_signal(engine: Kind) -> StopSignal {
     match engine {
         // Asks for a fast shutdown; SIGTERM would wait for every client to leave.
         Kind::Postgres => StopSignal::Sigint,
@@ -94,7 +94,7 @@ pub(super) const fn stop_signal(engine: Kind) -> StopSignal {
 }
 
 /// The contract of the official images, but for what nobody may see.
-pub(super) fn env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
+pub fn env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
     let pairs = match spec.engine {
         Kind::Postgres => vec![
             ("POSTGRES_USER", SUPERUSER.to_owned()),
@@ -107,7 +107,7 @@ pub(super) fn env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
 }
 
 /// The password of the superuser, under the names that images and clients know.
-pub(super) fn secrets(spec: &DatabaseSpec, superuser: &Superuser) -> Variables {
+pub fn secrets(spec: &DatabaseSpec, superuser: &Superuser) -> Variables {
     let names: &[&str] = match spec.engine {
         Kind::Postgres => &["POSTGRES_PASSWORD"],
         Kind::Redis | Kind::Valkey => &REDIS_AUTH,

@@ -4,7 +4,6 @@
 pub mod forge;
 pub mod pull;
 pub mod remote;
-pub mod submodule;
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,10 +1,10 @@
 //! Executes the step of one copy and stores what follows. Whatever decides something is in `havre_core::copy`.
 
-use havre_core::copy::plan::{ATTEMPTS_MAX, Step, ended};
-use havre_core::copy::sql::{LIST, MAINTENANCE, drop_before, reopen, swap, undo};
 use havre_core::copy::state::{FailureReason, Outcome, Report, State};
 use havre_core::database::Database;
 use havre_core::event::Actor;
+use havre_decide::copy::plan::{ATTEMPTS_MAX, Step, ended};
+use havre_decide::copy::sql::{LIST, MAINTENANCE, drop_before, reopen, swap, undo};
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
@@ -139,7 +139,7 @@ async fn take_away(world: &World, subject: &Subject) -> Result<(), String> {
     let engine = world.engine.as_ref();
     if let Some(source) = &subject.source {
         // Reads for nobody any more. A source that does not answer has lost it already.
-        let stop = havre_core::copy::sql::stop(subject.copy.id);
+        let stop = havre_decide::copy::sql::stop(subject.copy.id);
         let _ = say(engine, source, MAINTENANCE, &stop).await;
     }
     if let Err(trouble) = say(engine, target, MAINTENANCE, &undo(&names, subject.copy.id)).await {

@@ -14,11 +14,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use havre_core::copy::plan::{Seen, Side, Step, plan};
 use havre_core::copy::state::State;
 use havre_core::copy::{DatabaseCopy, Origin};
 use havre_core::database::Database;
 use havre_core::id::{CopyId, DatabaseId};
+use havre_decide::copy::plan::{Seen, Side, Step, plan};
 use havre_store::{StoreError, View};
 use tokio_util::sync::CancellationToken;
 

@@ -3,13 +3,13 @@
 //! target. So what a rule is missing for never gets there, not for a moment. Nothing of it touches a disk of ours.
 
 use bytes::Bytes;
-use havre_core::copy::command::{dump, dump_schema, load};
-use havre_core::copy::sql::{MAINTENANCE, Names, own, prepare, stop};
 use havre_core::copy::state::{FailureReason, Leaked, Report, TableCount};
 use havre_core::copy::{DatabaseCopy, DumpFormat};
 use havre_core::database::Database;
 use havre_core::secret::Secret;
 use havre_core::time::Timestamp;
+use havre_decide::copy::command::{dump, dump_schema, load};
+use havre_decide::copy::sql::{MAINTENANCE, Names, own, prepare, stop};
 use havre_privacy::error::MaskError;
 use havre_privacy::leak::{Found, Leak};
 use havre_privacy::masker::{Finished, Masker};

@@ -1,5 +1,5 @@
 //! Fetches the commits that submodules are at, those of submodules included, and puts their files into the tree of the commit. Where they come
-//! from, and who is shown the token, is decided in `havre_core::source::submodule`; hosts are looked up and checked as those of remote
+//! from, and who is shown the token, is decided in `havre_decide::source::submodule`; hosts are looked up and checked as those of remote
 //! repositories are. Tests: `tests/it/submodule.rs`.
 
 use std::collections::BTreeMap;
@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use havre_core::name::RelativePath;
 use havre_core::pipeline::Pipeline;
 use havre_core::secret::Secret;
-use havre_core::source::submodule::{
+use havre_core::source::{CommitId, RemoteUrl};
+use havre_decide::source::submodule::{
     DEPTH_MAX, FILE, FILE_MAX, SUBMODULES_MAX, may_have_token, parse, resolve,
 };
-use havre_core::source::{CommitId, RemoteUrl};
 use havre_source::tree::ENTRIES_MAX;
 use havre_source::{Remote, SourceError, Tree};
 use havre_store::StoreError;

@@ -13,9 +13,9 @@ pub mod list;
 mod frames;
 mod person;
 
-use havre_core::copy::sql::Names;
 use havre_core::copy::state::State;
 use havre_core::copy::{DatabaseCopy, Unfit};
+use havre_decide::copy::sql::Names;
 use havre_store::View;
 
 use crate::error::{Code, Refusal};

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::copy::state::{FailureReason, Outcome, State};
-use crate::copy::{DatabaseCopy, Origin};
-use crate::quantity::Span;
-use crate::time::Timestamp;
+use havre_core::copy::state::{FailureReason, Outcome, State};
+use havre_core::copy::{DatabaseCopy, Origin};
+use havre_core::quantity::Span;
+use havre_core::time::Timestamp;
 
 /// How often a copy is begun: a server may be restarted meanwhile, or control.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -168,9 +168,9 @@ fn undo(now: Timestamp, outcome: Outcome) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copy::Wish;
-    use crate::copy::state::Report;
-    use crate::id::{CopyId, DatabaseId};
+    use havre_core::copy::Wish;
+    use havre_core::copy::state::Report;
+    use havre_core::id::{CopyId, DatabaseId};
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(0).after(Span::seconds(seconds).duration())

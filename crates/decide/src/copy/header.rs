@@ -1,7 +1,7 @@
 //! What a dump says of itself at its beginning: how it is written, and for which version of PostgreSQL. Read before anything is done with it.
 //! Tests at the end of the file.
 
-use crate::copy::DumpFormat;
+use havre_core::copy::DumpFormat;
 
 /// Most bytes until a dump has said what it is.
 pub const HEADER_MAX: usize = 64 * 1024;

@@ -1,9 +1,9 @@
 //! How the programs inside a server's task are called: lists of words, no shell, no password. What they read or write goes over their
 //! standard streams. Tests at the end of the file.
 
-use crate::copy::DumpFormat;
 use crate::copy::sql::LOADER;
-use crate::database::role::SUPERUSER;
+use havre_core::copy::DumpFormat;
+use havre_core::database::role::SUPERUSER;
 
 /// The variable by which a program says its name to the server.
 pub const APPLICATION: &str = "PGAPPNAME";

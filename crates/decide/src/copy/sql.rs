@@ -4,8 +4,8 @@
 //! Nobody gets into a fresh database before it has taken its place: services may not connect to it. The role that fills it is no superuser,
 //! because what a dump says runs there as SQL. It has no password, so that it gets in inside of the task and nowhere else.
 
-use crate::id::CopyId;
-use crate::name::DatabaseName;
+use havre_core::id::CopyId;
+use havre_core::name::DatabaseName;
 
 /// The database that every server has, from which others are made and renamed.
 pub const MAINTENANCE: &str = "postgres";

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::source::remote::{RemoteUrl, RemoteUrlError};
+use havre_core::source::remote::{RemoteUrl, RemoteUrlError};
 
 /// Name of the file, at the root of a repository.
 pub const FILE: &str = ".gitmodules";
