@@ -88,6 +88,10 @@ ids! {
     JobRunId "job run" "j";
     /// One managed database.
     DatabaseId "database" "m";
+    /// One restore of a snapshot into a new database.
+    RestoreId "restore" "v";
+    /// One restore that is tried and thrown away.
+    DrillId "drill" "q";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

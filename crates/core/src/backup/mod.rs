@@ -1,10 +1,16 @@
 //! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
 //! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, which snapshots stay is `retention`,
-//! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. Tests at the ends of the files.
+//! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. What comes back is `restore`, what tries
+//! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`. Tests at the ends of the files.
 
 pub mod account;
+pub mod drill;
 pub mod kit;
+pub mod load;
 pub mod manifest;
+pub mod proof;
+pub mod report;
+pub mod restore;
 pub mod retention;
 pub mod state;
 

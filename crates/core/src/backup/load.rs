@@ -1,0 +1,230 @@
+//! Programs inside a task of a database that load a snapshot and look at what came of it: their words, and the SQL they are told. No name
+//! of a user stands in any SQL; tables are named by the server itself. Tests at the end of the file.
+
+use std::collections::BTreeMap;
+
+use crate::backup::proof::{Assertion, Structure};
+use crate::database::role::SUPERUSER;
+use crate::name::DatabaseName;
+
+/// Longest statement of the user that should be true.
+pub const ASSERTION_MAX: usize = 1000;
+/// Most of them for one database.
+pub const ASSERTIONS_MAX: usize = 50;
+/// Longest answer that is kept of one.
+const ANSWER_MAX: usize = 200;
+/// Milliseconds one may take.
+const ASSERTION_TIMEOUT_MS: u64 = 600_000;
+
+/// What the bytes of a snapshot are, by how they begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// What `pg_dump --format=custom` writes.
+    PostgresArchive,
+    /// SQL that `pg_dump` writes.
+    PostgresText,
+    /// A snapshot of Redis or Valkey.
+    Rdb,
+    /// Something else.
+    Unknown,
+}
+
+/// Says what a snapshot is.
+pub fn format(first: &[u8]) -> Format {
+    let begins = |text: &str| first.starts_with(text.as_bytes());
+    if begins("PGDMP") {
+        return Format::PostgresArchive;
+    }
+    if begins("--\n-- PostgreSQL database dump") {
+        return Format::PostgresText;
+    }
+    if begins("REDIS") || begins("VALKEY") {
+        return Format::Rdb;
+    }
+    Format::Unknown
+}
+
+/// The command that reads a snapshot of this format from its standard input, in one transaction: all of it is there in the end, or nothing.
+/// `None` for what this version cannot load.
+pub fn loader(format: Format, database: &DatabaseName) -> Option<Vec<String>> {
+    let words: &[&str] = match format {
+        Format::PostgresArchive => &["pg_restore", "--exit-on-error", "--single-transaction"],
+        // Without `--quiet` it would say each statement that it did.
+        Format::PostgresText => {
+            &["psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+        }
+        Format::Rdb | Format::Unknown => return None,
+    };
+    Some(words.iter().map(|word| (*word).to_owned()).chain(login(database)).collect())
+}
+
+fn login(database: &DatabaseName) -> [String; 3] {
+    ["--no-password".to_owned(), format!("--username={SUPERUSER}"), format!("--dbname={database}")]
+}
+
+/// A client that says rows without a heading; what it is told comes by standard input or follows as `--command=`.
+pub fn client(database: &DatabaseName) -> Vec<String> {
+    let words = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
+    words.iter().map(|word| (*word).to_owned()).chain(login(database)).collect()
+}
+
+/// Counts the rows of every table of the user, one by one: a line for each, the count first. Partitions count for themselves, and what
+/// stands in other servers not at all.
+pub const COUNT_ROWS: &str = "SELECT (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM ONLY %I.%I', n.nspname, c.relname), \
+    false, true, '')))[1]::text || ' ' || n.nspname || '.' || c.relname \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+    AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1;\n";
+
+/// Reads what [`COUNT_ROWS`] makes a client say; `None` for a line that is none of it.
+pub fn parse_rows(text: &str) -> Option<BTreeMap<String, u64>> {
+    let line = |line: &str| {
+        let (count, table) = line.split_once(' ')?;
+        Some((table.to_owned(), count.parse::<u64>().ok()?))
+    };
+    text.lines().filter(|text| !text.is_empty()).map(line).collect()
+}
+
+/// The command that checks the structure: that each index finds what its table holds. It makes an extension, so it is the last one, and
+/// only for a copy that is thrown away.
+pub fn structure(database: &DatabaseName) -> Vec<String> {
+    let user = format!("--username={SUPERUSER}");
+    ["pg_amcheck", "--install-missing", "--no-password", &user, database.as_str()].map(str::to_owned).into()
+}
+
+/// What the end of that program says. A runtime that finds no such program ends with 126 or 127.
+pub fn judge_structure(code: i64, said: &str) -> Structure {
+    match code {
+        0 => Structure::Sound,
+        126 | 127 => Structure::NotAvailable,
+        _ => Structure::Damaged { reason: first_line(said, code) },
+    }
+}
+
+/// The command that asks whether something is true. The statement is one word, and one that psql cannot take for a command of its own.
+pub fn assertion(database: &DatabaseName, sql: &str) -> Vec<String> {
+    let mut words = client(database);
+    words.push(format!("--command= {sql}"));
+    words
+}
+
+/// Settings for such a client: it may read only, and not for ever.
+pub fn assertion_options() -> String {
+    format!("-c default_transaction_read_only=on -c statement_timeout={ASSERTION_TIMEOUT_MS}")
+}
+
+/// What the answer says: only one row with one value that is `true` holds.
+pub fn judge_assertion(sql: &str, code: i64, said: &str) -> Assertion {
+    let holds = code == 0 && said.trim_end_matches('\n') == "t";
+    let answer = if code == 0 { said.trim().to_owned() } else { first_line(said, code) };
+    Assertion {
+        sql: sql.to_owned(),
+        holds,
+        answer: if answer.is_empty() { "nothing".to_owned() } else { shorten(&answer) },
+    }
+}
+
+/// What is wrong with statements of the user, for people; empty when nothing is. What they mean is asked of a server only.
+pub fn problems(assertions: &[String]) -> Vec<String> {
+    let mut problems = Vec::new();
+    if assertions.len() > ASSERTIONS_MAX {
+        problems.push(format!("{} statements are too many: at most {ASSERTIONS_MAX}", assertions.len()));
+    }
+    for sql in assertions {
+        if sql.trim().is_empty() {
+            problems.push("a statement is empty".to_owned());
+        }
+        if sql.len() > ASSERTION_MAX {
+            problems.push(format!("a statement is longer than {ASSERTION_MAX} bytes"));
+        }
+        if sql.contains('\0') {
+            problems.push("a statement holds a zero byte".to_owned());
+        }
+    }
+    problems
+}
+
+/// The first line that says something, shortened.
+pub fn first_line(text: &str, code: i64) -> String {
+    match text.lines().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => shorten(line),
+        None => format!("it ended with code {code} and said nothing"),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ANSWER_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> DatabaseName {
+        "db".parse().expect("is a name")
+    }
+
+    #[test]
+    fn formats_are_known_by_how_they_begin() {
+        assert_eq!(format(b"PGDMP\x01\x0e"), Format::PostgresArchive);
+        assert_eq!(format(b"--\n-- PostgreSQL database dump\n--\n"), Format::PostgresText);
+        assert_eq!(format(b"REDIS0011"), Format::Rdb);
+        for unknown in [b"".as_slice(), b"PG", b"SELECT 1;", b"\x28\xb5\x2f\xfd"] {
+            assert_eq!(format(unknown), Format::Unknown);
+            assert_eq!(loader(format(unknown), &database()), None);
+        }
+    }
+
+    #[test]
+    fn loaders_load_everything_or_nothing() {
+        for known in [Format::PostgresArchive, Format::PostgresText] {
+            let words = loader(known, &database()).expect("is known");
+            assert!(words.contains(&"--single-transaction".to_owned()), "{words:?}");
+            assert!(words.contains(&"--dbname=db".to_owned()), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_read_as_they_are_said() {
+        let rows = parse_rows("2 public.users\n0 public.a table\n").expect("are rows");
+        assert_eq!(rows["public.users"], 2);
+        assert_eq!(rows["public.a table"], 0);
+        assert_eq!(parse_rows(""), Some(BTreeMap::new()));
+        for wrong in ["public.users", "x public.users", "-1 public.users"] {
+            assert_eq!(parse_rows(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_one_true_is_true() {
+        assert!(judge_assertion("select true", 0, "t\n").holds);
+        for (code, said) in
+            [(0, "f\n"), (0, ""), (0, "t\nt\n"), (0, "t|t\n"), (0, "true\n"), (1, "t\n"), (3, "")]
+        {
+            assert!(!judge_assertion("select 1", code, said).holds, "{code} {said:?}");
+        }
+        assert_eq!(judge_assertion("select 1", 0, "").answer, "nothing");
+        assert_eq!(judge_assertion("x", 3, "ERROR:  syntax error\n").answer, "ERROR:  syntax error");
+    }
+
+    #[test]
+    fn a_statement_is_never_a_command_of_the_client() {
+        let words = assertion(&database(), "\\! touch /tmp/x");
+        assert_eq!(words.last().expect("has words"), "--command= \\! touch /tmp/x");
+    }
+
+    #[test]
+    fn the_structure_is_judged_by_the_end_of_its_program() {
+        assert_eq!(judge_structure(0, ""), Structure::Sound);
+        assert_eq!(judge_structure(127, "OCI runtime exec failed"), Structure::NotAvailable);
+        let damaged = Structure::Damaged { reason: "btree index \"db.public.i\":".to_owned() };
+        assert_eq!(judge_structure(2, "btree index \"db.public.i\":\n    ERROR: ..."), damaged);
+    }
+
+    #[test]
+    fn statements_have_bounds() {
+        assert_eq!(problems(&["select true".to_owned()]), Vec::<String>::new());
+        assert_eq!(problems(&[" ".to_owned(), "x".repeat(1001), "a\0".to_owned()]).len(), 3);
+        assert_eq!(problems(&vec!["select true".to_owned(); 51]).len(), 1);
+    }
+}
