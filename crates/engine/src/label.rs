@@ -36,7 +36,9 @@ pub const ATTEMPT: &str = "dev.havre.attempt";
 pub const DATABASE: &str = "dev.havre.database";
 /// Number of the task of that database.
 pub const DATABASE_TASK: &str = "dev.havre.database-task";
-/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test` or `database`.
+/// Id of the drill, where the purpose is one.
+pub const DRILL: &str = "dev.havre.drill";
+/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test`, `database` or `drill`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image; on a container, where the purpose is a test, that of the test.
 pub const BUILD: &str = "dev.havre.build";
@@ -47,6 +49,7 @@ const PURPOSE_ONE_OFF: &str = "one-off";
 const PURPOSE_JOB: &str = "job";
 const PURPOSE_TEST: &str = "test";
 const PURPOSE_DATABASE: &str = "database";
+const PURPOSE_DRILL: &str = "drill";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -115,6 +118,7 @@ pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> Has
             (DATABASE, database.to_string()),
             (DATABASE_TASK, task.to_string()),
         ],
+        Purpose::Drill { drill } => vec![(PURPOSE, PURPOSE_DRILL.to_owned()), (DRILL, drill.to_string())],
     };
     let place = [
         (PROJECT, task.place.project.to_string()),
@@ -139,15 +143,16 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
         PURPOSE_DATABASE => {
             Purpose::Database { database: parse(labels, DATABASE)?, task: parse(labels, DATABASE_TASK)? }
         }
+        PURPOSE_DRILL => Purpose::Drill { drill: parse(labels, DRILL)? },
         _ => return None,
     };
     let release = match purpose {
         // Text of an id is never that of row 0.
-        Purpose::Test { .. } | Purpose::Database { .. } => NO_RELEASE,
+        Purpose::Test { .. } | Purpose::Database { .. } | Purpose::Drill { .. } => NO_RELEASE,
         _ => parse(labels, RELEASE)?,
     };
     let service = match purpose {
-        Purpose::Database { .. } => NO_SERVICE,
+        Purpose::Database { .. } | Purpose::Drill { .. } => NO_SERVICE,
         _ => parse(labels, SERVICE_ID)?,
     };
     Some(TaskLabels { purpose, service, release, environment: parse(labels, ENVIRONMENT_ID)? })
@@ -211,6 +216,22 @@ mod tests {
         let found = parse_labels(&labels).expect("is a task of ours");
         let database = havre_core::id::DatabaseId::new(3);
         assert_eq!(found.purpose, Purpose::Database { database, task: 2 });
+        assert_eq!((found.service, found.release), (NO_SERVICE, NO_RELEASE));
+    }
+
+    #[test]
+    fn a_drill_is_known_by_its_number() {
+        let labels: HashMap<String, String> = [
+            (PURPOSE, PURPOSE_DRILL),
+            (DRILL, "q3"),
+            (SERVICE_ID, "s0"),
+            (RELEASE, "r0"),
+            (ENVIRONMENT_ID, "e1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let found = parse_labels(&labels).expect("is a task of ours");
+        assert_eq!(found.purpose, Purpose::Drill { drill: havre_core::id::DrillId::new(3) });
         assert_eq!((found.service, found.release), (NO_SERVICE, NO_RELEASE));
     }
 

@@ -56,7 +56,8 @@ impl EngineStreams {
                 | Purpose::OneOff { .. }
                 | Purpose::Job { .. }
                 | Purpose::Test { .. }
-                | Purpose::Database { .. } => None,
+                | Purpose::Database { .. }
+                | Purpose::Drill { .. } => None,
             })
             .collect())
     }
