@@ -110,6 +110,8 @@ pub enum EventKind {
     Job(crate::job::event::Event),
     /// Databases.
     Database(crate::database::event::Event),
+    /// Backups.
+    Backup(crate::backup::event::Event),
     /// Access to the API.
     Access(AccessEvent),
 }
@@ -162,6 +164,7 @@ impl std::fmt::Display for EventKind {
             Self::Certificate(event) => event.fmt(f),
             Self::Job(event) => event.fmt(f),
             Self::Database(event) => event.fmt(f),
+            Self::Backup(event) => event.fmt(f),
             Self::Access(event) => event.fmt(f),
         }
     }

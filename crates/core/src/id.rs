@@ -92,6 +92,8 @@ ids! {
     RestoreId "restore" "v";
     /// One restore that is tried and thrown away.
     DrillId "drill" "q";
+    /// One run that tries to save something.
+    BackupRunId "backup run" "u";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

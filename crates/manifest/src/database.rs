@@ -89,7 +89,8 @@ fn read_database(reader: &mut Reader<'_>, name: DatabaseName, value: &Value<'_>)
         let message = format!("`{}` is for redis and valkey: postgres always keeps everything", value.path);
         reader.report(Code::Conflict, value.key_at, message, "remove it");
     }
-    Some(DatabaseSpec { name, engine, version, image, memory, cpus, persistence, settings })
+    let backup = None;
+    Some(DatabaseSpec { name, engine, version, image, memory, cpus, persistence, settings, backup })
 }
 
 /// A major version, with or without quotes.

@@ -5,6 +5,8 @@ mod role;
 
 use std::collections::BTreeSet;
 
+use havre_core::backup;
+use havre_core::backup::policy::what_of;
 use havre_core::database::event::{Event, Fact};
 use havre_core::database::spec::DatabaseSpec;
 use havre_core::database::state::State;
@@ -174,6 +176,9 @@ impl Tx<'_> {
         if database.spec == *spec {
             return Ok((database, Applied::Unchanged));
         }
+        if database.spec.is_same_server(spec) {
+            return self.change_backup_policy(&database, spec);
+        }
         // The same name keeps the image it has: a tag that moved is not followed because the memory changed.
         let keeps_image = database.spec.reference() == spec.reference();
         row::run(
@@ -187,6 +192,18 @@ impl Tx<'_> {
             ),
         )?;
         self.tell_database(&database, Fact::Changed { revision: database.revision + 1 })?;
+        Ok((self.get_database(database.id)?, Applied::Changed))
+    }
+
+    /// Only what is promised of its backups is different: its task goes on.
+    fn change_backup_policy(
+        &mut self,
+        database: &Database,
+        spec: &DatabaseSpec,
+    ) -> Result<(Database, Applied), StoreError> {
+        let json = row::to_json("a specification", spec)?;
+        row::run(self.connection, "UPDATE databases SET spec = ?2 WHERE id = ?1", (database.id.row(), json))?;
+        self.tell_backup(backup::event::Event::PolicyChanged { what: what_of(database) })?;
         Ok((self.get_database(database.id)?, Applied::Changed))
     }
 

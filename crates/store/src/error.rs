@@ -4,11 +4,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use havre_core::id::JobRunId;
-use havre_core::name::{EnvKey, JobName, ServiceName};
+use havre_core::backup::target::name_some;
+use havre_core::backup::{RepositoryId, What};
+use havre_core::id::{BackupRunId, JobRunId};
+use havre_core::name::{EnvKey, JobName, ServiceName, TargetName};
 use havre_core::secret::value::SecretVersion;
 use havre_core::service::Place;
 use havre_core::service::spec::RouteSpec;
+use havre_core::time::Timestamp;
 use rusqlite::ErrorCode;
 
 /// Why the store could not do something. Whatever it was, nothing of that write was kept.
@@ -188,6 +191,80 @@ pub enum StoreError {
         job: JobName,
         /// Its open run.
         run: JobRunId,
+    },
+    /// One run of each thing to each target.
+    #[error("{run}, a backup of {what} to {target}, is not over")]
+    BackupRunning {
+        /// What it saves.
+        what: What,
+        /// Where to.
+        target: TargetName,
+        /// Which.
+        run: BackupRunId,
+    },
+    /// One writer to each target.
+    #[error("the backup target {target} is used by {run}")]
+    TargetBusy {
+        /// Which target.
+        target: TargetName,
+        /// By what.
+        run: BackupRunId,
+    },
+    /// A target that lies somewhere else is another one.
+    #[error(
+        "the backup target {target} is at {is}, and cannot move: what was stored there would be lost from sight"
+    )]
+    TargetElsewhere {
+        /// Which target.
+        target: TargetName,
+        /// Where it is.
+        is: String,
+    },
+    /// More targets than anybody needs.
+    #[error("there are {most} backup targets already, and that is the most there may be")]
+    TooManyTargets {
+        /// How many.
+        most: usize,
+    },
+    /// Newest copies lie in it and nowhere else.
+    #[error("the newest backup of {} lies in the backup target {target} only", name_some(what))]
+    TargetNeeded {
+        /// Which target.
+        target: TargetName,
+        /// Of what.
+        what: Vec<What>,
+    },
+    /// Without its kit a repository is of no use to anybody once its password is gone from here.
+    #[error(
+        "nobody has the recovery kit of the backup target {target}, and without it nothing there can be read again"
+    )]
+    KitNotShown {
+        /// Which target.
+        target: TargetName,
+    },
+    /// A kit is shown once.
+    #[error("the recovery kit of the backup target {target} was shown at {at}")]
+    KitShown {
+        /// Which target.
+        target: TargetName,
+        /// When.
+        at: Timestamp,
+    },
+    /// A kit needs a repository.
+    #[error("the backup target {target} has no repository yet")]
+    NoRepository {
+        /// Which target.
+        target: TargetName,
+    },
+    /// Somebody has put another repository in its place.
+    #[error("the repository of the backup target {target} is {}, but {} was found there", known.short(), found.short())]
+    OtherRepository {
+        /// Which target.
+        target: TargetName,
+        /// The one it has.
+        known: RepositoryId,
+        /// What was found.
+        found: RepositoryId,
     },
     /// A site has no tasks to scale.
     #[error("{place} is a site: it has no tasks to scale")]

@@ -5,6 +5,7 @@
 //! What edges report is kept in memory only, on purpose: each edge posts again within two seconds.
 //! Tests: `tests/it`, and at the end of the files that hold what those cannot reach.
 
+pub mod backup;
 pub mod build;
 pub mod build_secret;
 pub mod certificate;

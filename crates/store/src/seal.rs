@@ -211,7 +211,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 12] = [
+pub(crate) const SEALED: [(&str, &str); 15] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -226,6 +226,8 @@ pub(crate) const SEALED: [(&str, &str); 12] = [
     ("data_keys", "sealed_key"),
     ("databases", "sealed_password"),
     ("database_roles", "sealed_password"),
+    ("backup_targets", "sealed_password"),
+    ("backup_targets", "sealed_credential"),
 ];
 
 /// A password of ours: 256 random bits.

@@ -1,18 +1,25 @@
 //! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
 //! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, which snapshots stay is `retention`,
-//! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. What comes back is `restore`, what tries
-//! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`. Tests at the ends of the files.
+//! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. Where backups lie is `target`, `location`
+//! and `credential`; what is promised is `policy`; a run as a row is `run`. What comes back is `restore`, what tries that it would is `drill`
+//! with its `report`; both prove it by `proof` and use the programs of `load`. Tests at the ends of the files.
 
 pub mod account;
+pub mod credential;
 pub mod drill;
+pub mod event;
 pub mod kit;
 pub mod load;
+pub mod location;
 pub mod manifest;
+pub mod policy;
 pub mod proof;
 pub mod report;
 pub mod restore;
 pub mod retention;
+pub mod run;
 pub mod state;
+pub mod target;
 
 use std::fmt;
 use std::str::FromStr;
@@ -77,6 +84,11 @@ impl RepositoryId {
     pub fn hex(&self) -> &str {
         &self.0
     }
+
+    /// The first eight digits, as restic shows them.
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
 }
 
 impl FromStr for RepositoryId {
@@ -139,6 +151,52 @@ pub enum What {
     Platform,
 }
 
+/// Text that names nothing that is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "what is saved is named platform, database/PROJECT/ENVIRONMENT/DATABASE or volume/PROJECT/ENVIRONMENT/SERVICE/VOLUME"
+)]
+pub struct WhatError;
+
+impl What {
+    /// Its one text for searching: `platform`, `database/shop/production/db` or `volume/shop/production/api/uploads`.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Database { project, environment, database } => {
+                format!("database/{project}/{environment}/{database}")
+            }
+            Self::Volume { project, environment, service, volume } => {
+                format!("volume/{project}/{environment}/{service}/{volume}")
+            }
+            Self::Platform => "platform".to_owned(),
+        }
+    }
+}
+
+impl FromStr for What {
+    type Err = WhatError;
+
+    /// Reads what [`What::key`] writes.
+    fn from_str(text: &str) -> Result<Self, WhatError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts.as_slice() {
+            ["platform"] => Ok(Self::Platform),
+            ["database", project, environment, database] => Ok(Self::Database {
+                project: project.parse().map_err(|_| WhatError)?,
+                environment: environment.parse().map_err(|_| WhatError)?,
+                database: database.parse().map_err(|_| WhatError)?,
+            }),
+            ["volume", project, environment, service, volume] => Ok(Self::Volume {
+                project: project.parse().map_err(|_| WhatError)?,
+                environment: environment.parse().map_err(|_| WhatError)?,
+                service: service.parse().map_err(|_| WhatError)?,
+                volume: volume.parse().map_err(|_| WhatError)?,
+            }),
+            _ => Err(WhatError),
+        }
+    }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -156,6 +214,18 @@ impl fmt::Display for What {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_saved_has_one_key() {
+        for key in ["platform", "database/shop/production/db", "volume/shop/production/api/uploads"] {
+            assert_eq!(key.parse::<What>().expect("is one").key(), key);
+        }
+        for wrong in
+            ["", "database", "database/shop/db", "volume/a/b/c", "platform/", "database/a/b/C", "x/a/b/c"]
+        {
+            assert!(wrong.parse::<What>().is_err(), "{wrong:?} must not parse");
+        }
+    }
 
     #[test]
     fn ids_have_one_text() {

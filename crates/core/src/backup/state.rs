@@ -236,6 +236,17 @@ impl State {
         matches!(self, Self::Good { .. } | Self::Failed { .. })
     }
 
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Dumping { .. } => "dumping",
+            Self::Storing { .. } => "storing",
+            Self::Verifying { .. } => "verifying",
+            Self::Good { .. } => "good",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
     fn stage(&self) -> Stage {
         match self {
             Self::Dumping { .. } => Stage::Dumping,

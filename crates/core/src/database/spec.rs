@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ImageRef;
+use crate::backup::policy::BackupPolicy;
 use crate::database::setting::{SettingName, SettingValue};
 use crate::name::DatabaseName;
 use crate::quantity::{ByteSize, Cpus, Span};
@@ -112,6 +113,9 @@ pub struct DatabaseSpec {
     /// In place of what is derived, and beside it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<SettingName, SettingValue>,
+    /// What is promised of its backups; absent where there are none. Changes nothing of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupPolicy>,
 }
 
 /// What Redis or Valkey writes to its disk.
@@ -148,6 +152,12 @@ impl DatabaseSpec {
         text.parse().expect("a name and a number are a reference")
     }
 
+    /// Whether another specification wants the same server, whatever it wants of its backups.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        let without = |spec: &Self| Self { backup: None, ..spec.clone() };
+        without(self) == without(other)
+    }
+
     /// What is wrong with it, for people; empty when nothing is. Names and quantities are parsed types already.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -169,6 +179,9 @@ impl DatabaseSpec {
         for name in self.settings.keys().filter(|name| !name.is_of(self.engine)) {
             problems.push(format!("`{name}` is not a setting of {} that may be set", self.engine));
         }
+        problems.extend(
+            self.backup.iter().flat_map(BackupPolicy::problems).map(|text| format!("backup: {text}")),
+        );
         problems
     }
 }

@@ -1,0 +1,178 @@
+//! What happened to targets and runs of backups. Never a password, never a credential.
+
+use serde::{Deserialize, Serialize};
+
+use crate::backup::location::Location;
+use crate::backup::state::{Failure, Stage};
+use crate::backup::{Content, RepositoryId, SnapshotId, What};
+use crate::id::BackupRunId;
+use crate::name::{MediumName, TargetName};
+
+/// A past-tense fact; its subject is the installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Event {
+    /// There is a target, or something else was said about it.
+    TargetSet {
+        /// Which.
+        target: TargetName,
+        /// Where its repository lies.
+        location: Location,
+        /// What its bytes lie on.
+        medium: MediumName,
+        /// Whether it outlives this place.
+        is_offsite: bool,
+    },
+    /// A target is not used any more; its repository was left as it is.
+    TargetRemoved {
+        /// Which.
+        target: TargetName,
+        /// Although newest copies lay there, or nobody had its recovery kit.
+        is_forced: bool,
+    },
+    /// The repository of a target was made.
+    RepositoryMade {
+        /// Whose.
+        target: TargetName,
+        /// Its id.
+        repository: RepositoryId,
+    },
+    /// A target can be used.
+    TargetReady {
+        /// Which.
+        target: TargetName,
+    },
+    /// A target cannot be used.
+    TargetFailed {
+        /// Which.
+        target: TargetName,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody was shown the recovery kit of a target.
+    KitShown {
+        /// Whose.
+        target: TargetName,
+        /// It had been shown before.
+        is_again: bool,
+    },
+    /// Something else is promised for what is saved.
+    PolicyChanged {
+        /// Of what.
+        what: What,
+    },
+    /// A run was asked for.
+    RunCreated {
+        /// Which.
+        run: BackupRunId,
+        /// What is saved.
+        what: What,
+        /// Where to.
+        target: TargetName,
+    },
+    /// A run began.
+    RunBegun {
+        /// Which.
+        run: BackupRunId,
+        /// What is saved.
+        what: What,
+        /// Where to.
+        target: TargetName,
+    },
+    /// A run entered a stage.
+    RunAdvanced {
+        /// Which.
+        run: BackupRunId,
+        /// The stage.
+        stage: Stage,
+    },
+    /// A run left a backup that was read back.
+    RunGood {
+        /// Which.
+        run: BackupRunId,
+        /// What is saved.
+        what: What,
+        /// Where.
+        target: TargetName,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What is in there.
+        content: Content,
+    },
+    /// A run left no backup; or its backup was seen to be none.
+    RunFailed {
+        /// Which.
+        run: BackupRunId,
+        /// What was to be saved.
+        what: What,
+        /// Where to.
+        target: TargetName,
+        /// How far it had come.
+        stage: Stage,
+        /// Why.
+        reason: Failure,
+    },
+    /// Somebody asked to cancel a run.
+    CancelRequested {
+        /// Which.
+        run: BackupRunId,
+    },
+    /// Snapshots were removed, as the policy says.
+    SnapshotsForgotten {
+        /// Of what.
+        what: What,
+        /// Where.
+        target: TargetName,
+        /// The runs that had made them.
+        runs: Vec<BackupRunId>,
+    },
+}
+
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TargetSet { target, location, medium, is_offsite } => {
+                let place = if *is_offsite { ", off-site" } else { "" };
+                write!(f, "backup target {target} is {location} on {medium}{place}")
+            }
+            Self::TargetRemoved { target, is_forced: true } => {
+                write!(f, "backup target {target} removed by force; its repository was left as it is")
+            }
+            Self::TargetRemoved { target, is_forced: false } => {
+                write!(f, "backup target {target} removed; its repository was left as it is")
+            }
+            Self::RepositoryMade { target, repository } => {
+                write!(f, "backup target {target} has the repository {}", repository.short())
+            }
+            Self::TargetReady { target } => write!(f, "backup target {target} can be used"),
+            Self::TargetFailed { target, reason } => {
+                write!(f, "backup target {target} cannot be used: {reason}")
+            }
+            Self::KitShown { target, is_again: false } => {
+                write!(f, "recovery kit of the backup target {target} shown")
+            }
+            Self::KitShown { target, is_again: true } => {
+                write!(f, "recovery kit of the backup target {target} shown once more")
+            }
+            Self::PolicyChanged { what } => write!(f, "backup of {what}: something else is promised"),
+            Self::RunCreated { run, what, target } => {
+                write!(f, "backup {run} of {what} to {target} asked for")
+            }
+            Self::RunBegun { run, what, target } => write!(f, "backup {run} of {what} to {target} began"),
+            Self::RunAdvanced { run, stage } => write!(f, "backup {run} is {stage}"),
+            Self::RunGood { run, what, target, snapshot, content } => write!(
+                f,
+                "backup {run} of {what} in {target} is good: snapshot {}, {} bytes",
+                snapshot.short(),
+                content.bytes
+            ),
+            Self::RunFailed { run, what, target, stage, reason } => {
+                write!(f, "backup {run} of {what} to {target} failed while {stage}: {reason}")
+            }
+            Self::CancelRequested { run } => write!(f, "backup {run} should be cancelled"),
+            Self::SnapshotsForgotten { what, target, runs } => {
+                write!(f, "backups of {what} in {target} removed, as the policy says: {}", runs.len())
+            }
+        }
+    }
+}

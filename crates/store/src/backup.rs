@@ -1,0 +1,19 @@
+//! Backups: targets in `target.rs`, runs in `run.rs`. What a policy asks for is in the specification of each database; what is due, and how
+//! far a run has come, is decided in `havre_core::backup`. Tests: `tests/it/backup.rs`.
+
+mod run;
+mod target;
+
+use havre_core::backup::event::Event;
+use havre_core::event::{EventKind, Subject};
+
+use crate::error::StoreError;
+use crate::view::Tx;
+
+impl Tx<'_> {
+    /// Appends an event about backups.
+    pub(crate) fn tell_backup(&mut self, event: Event) -> Result<(), StoreError> {
+        self.append(Subject::Node, EventKind::Backup(event))?;
+        Ok(())
+    }
+}
