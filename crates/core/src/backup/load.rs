@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::backup::proof::{Assertion, Structure};
+use crate::backup::producer::{TABLES_MAX, Told, parse_line, postgres_session};
+use crate::backup::proof::{Assertion, Failure, Structure};
 use crate::database::role::SUPERUSER;
 use crate::name::DatabaseName;
 
@@ -21,8 +22,6 @@ const ASSERTION_TIMEOUT_MS: u64 = 600_000;
 pub enum Format {
     /// What `pg_dump --format=custom` writes.
     PostgresArchive,
-    /// SQL that `pg_dump` writes.
-    PostgresText,
     /// A snapshot of Redis or Valkey.
     Rdb,
     /// Something else.
@@ -35,9 +34,6 @@ pub fn format(first: &[u8]) -> Format {
     if begins("PGDMP") {
         return Format::PostgresArchive;
     }
-    if begins("--\n-- PostgreSQL database dump") {
-        return Format::PostgresText;
-    }
     if begins("REDIS") || begins("VALKEY") {
         return Format::Rdb;
     }
@@ -47,42 +43,33 @@ pub fn format(first: &[u8]) -> Format {
 /// The command that reads a snapshot of this format from its standard input, in one transaction: all of it is there in the end, or nothing.
 /// `None` for what this version cannot load.
 pub fn loader(format: Format, database: &DatabaseName) -> Option<Vec<String>> {
-    let words: &[&str] = match format {
-        Format::PostgresArchive => &["pg_restore", "--exit-on-error", "--single-transaction"],
-        // Without `--quiet` it would say each statement that it did.
-        Format::PostgresText => {
-            &["psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
-        }
+    let words = match format {
+        Format::PostgresArchive => ["pg_restore", "--exit-on-error", "--single-transaction"],
         Format::Rdb | Format::Unknown => return None,
     };
-    Some(words.iter().map(|word| (*word).to_owned()).chain(login(database)).collect())
+    Some(words.map(str::to_owned).into_iter().chain(login(database)).collect())
 }
 
 fn login(database: &DatabaseName) -> [String; 3] {
     ["--no-password".to_owned(), format!("--username={SUPERUSER}"), format!("--dbname={database}")]
 }
 
-/// A client that says rows without a heading; what it is told comes by standard input or follows as `--command=`.
-pub fn client(database: &DatabaseName) -> Vec<String> {
-    let words = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
-    words.iter().map(|word| (*word).to_owned()).chain(login(database)).collect()
-}
-
-/// Counts the rows of every table of the user, one by one: a line for each, the count first. Partitions count for themselves, and what
-/// stands in other servers not at all.
-pub const COUNT_ROWS: &str = "SELECT (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM ONLY %I.%I', n.nspname, c.relname), \
-    false, true, '')))[1]::text || ' ' || n.nspname || '.' || c.relname \
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
-    AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1;\n";
-
-/// Reads what [`COUNT_ROWS`] makes a client say; `None` for a line that is none of it.
-pub fn parse_rows(text: &str) -> Option<BTreeMap<String, u64>> {
-    let line = |line: &str| {
-        let (count, table) = line.split_once(' ')?;
-        Some((table.to_owned(), count.parse::<u64>().ok()?))
-    };
-    text.lines().filter(|text| !text.is_empty()).map(line).collect()
+/// Rows of each table, out of what a session was answered that was told [`postgres_count`](super::producer::postgres_count).
+///
+/// # Errors
+/// The answer is not whole.
+pub fn parse_rows(text: &str) -> Result<BTreeMap<String, u64>, Failure> {
+    let mut rows = BTreeMap::new();
+    for told in text.lines().filter_map(parse_line) {
+        match told {
+            Told::Rows { table, rows: count } => drop(rows.insert(table, count)),
+            // As for a backup: of so many tables none is counted.
+            Told::Counted if rows.len() > TABLES_MAX => return Ok(BTreeMap::new()),
+            Told::Counted => return Ok(rows),
+            Told::Opened { .. } => {}
+        }
+    }
+    Err(Failure::Unreadable { reason: "the server did not count its rows to the end".to_owned() })
 }
 
 /// The command that checks the structure: that each index finds what its table holds. It makes an extension, so it is the last one, and
@@ -103,7 +90,7 @@ pub fn judge_structure(code: i64, said: &str) -> Structure {
 
 /// The command that asks whether something is true. The statement is one word, and one that psql cannot take for a command of its own.
 pub fn assertion(database: &DatabaseName, sql: &str) -> Vec<String> {
-    let mut words = client(database);
+    let mut words = postgres_session(database);
     words.push(format!("--command= {sql}"));
     words
 }
@@ -167,7 +154,6 @@ mod tests {
     #[test]
     fn formats_are_known_by_how_they_begin() {
         assert_eq!(format(b"PGDMP\x01\x0e"), Format::PostgresArchive);
-        assert_eq!(format(b"--\n-- PostgreSQL database dump\n--\n"), Format::PostgresText);
         assert_eq!(format(b"REDIS0011"), Format::Rdb);
         for unknown in [b"".as_slice(), b"PG", b"SELECT 1;", b"\x28\xb5\x2f\xfd"] {
             assert_eq!(format(unknown), Format::Unknown);
@@ -176,23 +162,25 @@ mod tests {
     }
 
     #[test]
-    fn loaders_load_everything_or_nothing() {
-        for known in [Format::PostgresArchive, Format::PostgresText] {
-            let words = loader(known, &database()).expect("is known");
-            assert!(words.contains(&"--single-transaction".to_owned()), "{words:?}");
-            assert!(words.contains(&"--dbname=db".to_owned()), "{words:?}");
-        }
+    fn a_loader_loads_everything_or_nothing() {
+        let words = loader(Format::PostgresArchive, &database()).expect("is known");
+        assert_eq!(
+            words.join(" "),
+            "pg_restore --exit-on-error --single-transaction --no-password --username=postgres --dbname=db"
+        );
+        assert_eq!(loader(Format::Rdb, &database()), None);
     }
 
     #[test]
-    fn rows_are_read_as_they_are_said() {
-        let rows = parse_rows("2 public.users\n0 public.a table\n").expect("are rows");
-        assert_eq!(rows["public.users"], 2);
-        assert_eq!(rows["public.a table"], 0);
-        assert_eq!(parse_rows(""), Some(BTreeMap::new()));
-        for wrong in ["public.users", "x public.users", "-1 public.users"] {
-            assert_eq!(parse_rows(wrong), None, "{wrong:?}");
-        }
+    fn rows_are_read_when_all_of_them_are_there() {
+        let two = "{\"table\": \"public.users\", \"rows\": 2}\n{\"table\": \"public.a\", \"rows\": 0}\n";
+        let rows = parse_rows(&format!("{two}{{\"counted\": true}}\n")).expect("are all");
+        assert_eq!((rows["public.users"], rows["public.a"], rows.len()), (2, 0, 2));
+        assert!(matches!(parse_rows(two), Err(Failure::Unreadable { .. })));
+        assert!(matches!(parse_rows(""), Err(Failure::Unreadable { .. })));
+        let many: String =
+            (0..=TABLES_MAX).map(|n| format!("{{\"table\": \"t{n}\", \"rows\": 1}}\n")).collect();
+        assert_eq!(parse_rows(&format!("{many}{{\"counted\": true}}\n")), Ok(BTreeMap::new()));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, which snapshots stay is `retention`,
 //! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. Where backups lie is `target`, `location`
 //! and `credential`; what is promised is `policy`; a run as a row is `run`. What comes back is `restore`, what tries that it would is `drill`
-//! with its `report`; both prove it by `proof` and use the programs of `load`. Tests at the ends of the files.
+//! with its `report`; both prove it by `proof` and use the programs of `load`. When a run is due is `plan`, when a copy is too old is `age`,
+//! what programs that give data out are told is `producer`. Tests at the ends of the files.
 
 pub mod account;
+pub mod age;
 pub mod credential;
 pub mod drill;
 pub mod event;
@@ -12,7 +14,9 @@ pub mod kit;
 pub mod load;
 pub mod location;
 pub mod manifest;
+pub mod plan;
 pub mod policy;
+pub mod producer;
 pub mod proof;
 pub mod report;
 pub mod restore;
