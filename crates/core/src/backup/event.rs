@@ -1,12 +1,13 @@
-//! What happened to targets and runs of backups. Never a password, never a credential.
+//! What happened to targets and runs of backups, to restores and to drills. Never a password, never a credential.
 
 use serde::{Deserialize, Serialize};
 
 use crate::backup::location::Location;
+use crate::backup::proof;
 use crate::backup::state::{Failure, Stage};
 use crate::backup::{Content, RepositoryId, SnapshotId, What};
-use crate::id::BackupRunId;
-use crate::name::{MediumName, TargetName};
+use crate::id::{BackupRunId, DrillId, RestoreId};
+use crate::name::{DatabaseName, MediumName, TargetName};
 
 /// A past-tense fact; its subject is the installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +126,84 @@ pub enum Event {
         target: TargetName,
         /// The runs that had made them.
         runs: Vec<BackupRunId>,
+    },
+    /// A restore into a new database was asked for.
+    RestoreCreated {
+        /// Which.
+        restore: RestoreId,
+        /// What was saved.
+        what: What,
+        /// The new database, in the same environment.
+        database: DatabaseName,
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+    /// A restore entered a part of its work.
+    RestoreAdvanced {
+        /// Which.
+        restore: RestoreId,
+        /// The part.
+        stage: proof::Stage,
+    },
+    /// A new database is what was saved.
+    RestoreReady {
+        /// Which.
+        restore: RestoreId,
+        /// What was saved.
+        what: What,
+        /// The new database.
+        database: DatabaseName,
+    },
+    /// A restore left no database.
+    RestoreFailed {
+        /// Which.
+        restore: RestoreId,
+        /// What was saved.
+        what: What,
+        /// How far it had come.
+        stage: proof::Stage,
+        /// Why.
+        reason: proof::Failure,
+    },
+    /// A drill was asked for.
+    DrillCreated {
+        /// Which.
+        drill: DrillId,
+        /// What was saved.
+        what: What,
+        /// The snapshot it tries.
+        snapshot: SnapshotId,
+    },
+    /// A drill entered a part of its work.
+    DrillAdvanced {
+        /// Which.
+        drill: DrillId,
+        /// The part.
+        stage: proof::Stage,
+    },
+    /// A snapshot restores, and how long that took.
+    DrillPassed {
+        /// Which.
+        drill: DrillId,
+        /// What was saved.
+        what: What,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Until the copy was whole.
+        rto_measured_ms: u64,
+    },
+    /// A snapshot does not restore, or nobody could see whether it does. Somebody has to look.
+    DrillFailed {
+        /// Which.
+        drill: DrillId,
+        /// What was saved.
+        what: What,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// How far it had come.
+        stage: proof::Stage,
+        /// Why.
+        reason: proof::Failure,
     },
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::What;
+use crate::backup::load;
 use crate::backup::retention::Keep;
 use crate::backup::target::BackupTarget;
 use crate::database::Database;
@@ -34,6 +35,9 @@ pub struct BackupPolicy {
     /// Time between restore drills; absent for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Span>,
+    /// SQL that must be true of a copy that a drill has restored, each in one row with one value.
+    #[serde(default, rename = "assert", skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<String>,
     /// Where to; empty for every target there is.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<TargetName>,
@@ -46,6 +50,7 @@ impl BackupPolicy {
             every: Span::seconds(86_400),
             keep: Keep { daily: 7, weekly: 4, monthly: 6, ..Keep::default() },
             drill: None,
+            assertions: Vec::new(),
             targets: BTreeSet::new(),
         }
     }
@@ -56,6 +61,7 @@ impl BackupPolicy {
             every: Span::seconds(3600),
             keep: Keep { hourly: 24, daily: 7, weekly: 4, ..Keep::default() },
             drill: None,
+            assertions: Vec::new(),
             targets: BTreeSet::new(),
         }
     }
@@ -82,6 +88,7 @@ impl BackupPolicy {
         if self.drill.is_some_and(|drill| drill < DRILL_MIN || drill > EVERY_MAX) {
             problems.push(format!("`drill` is from {DRILL_MIN} to {EVERY_MAX}"));
         }
+        problems.extend(load::problems(&self.assertions).into_iter().map(|text| format!("`assert`: {text}")));
         problems
     }
 

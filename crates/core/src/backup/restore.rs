@@ -136,7 +136,7 @@ pub fn derive_spec(
     })?;
     let spec = match source {
         Some(spec) if spec.engine == Kind::Postgres && spec.version >= saved => {
-            DatabaseSpec { name: name.clone(), ..spec.clone() }
+            DatabaseSpec { name: name.clone(), backup: None, ..spec.clone() }
         }
         Some(_) | None => DatabaseSpec {
             name: name.clone(),
@@ -147,6 +147,7 @@ pub fn derive_spec(
             cpus: CPUS,
             persistence: Persistence::default(),
             settings: std::collections::BTreeMap::new(),
+            backup: None,
         },
     };
     match spec.problems().first() {
