@@ -1,8 +1,13 @@
-//! Backups: targets in `target.rs`, runs in `run.rs`. What a policy asks for is in the specification of each database; what is due, and how
+//! Backups: targets in `target.rs`, runs in `run.rs`, restores in `restore.rs`, drills in `drill.rs`. What a policy asks for is in the specification of each database; what is due, and how
 //! far a run has come, is decided in `havre_core::backup`. Tests: `tests/it/backup.rs`.
 
+mod drill;
+mod restore;
 mod run;
 mod target;
+
+pub use drill::NewDrill;
+pub use restore::NewRestore;
 
 use havre_core::backup::event::Event;
 use havre_core::event::{EventKind, Subject};
