@@ -5,6 +5,7 @@
 //! client may be older than its server. Golden JSON: `tests/it/main.rs`.
 
 pub mod access;
+pub mod backup;
 pub mod build;
 pub mod certificate;
 pub mod database;

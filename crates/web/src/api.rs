@@ -9,9 +9,9 @@ use utoipa_axum::routes;
 use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
-    access, build, certificate, database, deployment, dns_provider, edge, environment, event, git, issuer,
-    job, node, pipeline, preview, project, registry, release, remote, repository, secret, service, ssh_key,
-    task, webhook,
+    access, backup, build, certificate, database, deployment, dns_provider, edge, environment, event, git,
+    issuer, job, node, pipeline, preview, project, registry, release, remote, repository, secret, service,
+    ssh_key, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -131,6 +131,7 @@ fn endpoints() -> Vec<Endpoint> {
     ];
     endpoints.extend(source_endpoints());
     endpoints.extend(repository_endpoints());
+    endpoints.extend(backup_endpoints());
     endpoints
 }
 
@@ -187,6 +188,23 @@ fn repository_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Machine, routes!(ssh_key::list::list)),
         Endpoint::quick(Machine, routes!(ssh_key::add::add)),
         Endpoint::quick(Machine, routes!(ssh_key::remove::remove)),
+    ]
+}
+
+/// Where backups lie, what ran, and what is missing.
+fn backup_endpoints() -> Vec<Endpoint> {
+    use Permission::{Change, Machine, Read};
+    vec![
+        Endpoint::quick(Read, routes!(backup::target::list::list)),
+        // A target holds everything there is: who may say where backups go may have them.
+        Endpoint::quick(Machine, routes!(backup::target::set::set)),
+        Endpoint::quick(Machine, routes!(backup::target::remove::remove)),
+        Endpoint::quick(Machine, routes!(backup::target::kit::kit)),
+        Endpoint::quick(Read, routes!(backup::run::list::list)),
+        Endpoint::quick(Read, routes!(backup::run::get::get)),
+        Endpoint::quick(Change, routes!(backup::run::create::create)),
+        Endpoint::quick(Change, routes!(backup::run::cancel::cancel)),
+        Endpoint::quick(Read, routes!(backup::status::status)),
     ]
 }
 

@@ -5,13 +5,13 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` `payload_invalid` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` `delivery_refused` | no valid access token; a delivery whose sender does not know the secret of the webhook |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `build_secret_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `ssh_key_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` `secret_not_found` `database_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `build_secret_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `ssh_key_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` `secret_not_found` `database_not_found` `backup_target_not_found` `backup_run_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
-//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` `secret_in_use` `database_in_use` `rotation_running` | right in itself, but not in the present state |
+//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` `secret_in_use` `database_in_use` `rotation_running` `backup_running` `backup_target_in_use` `backup_target_elsewhere` `no_backup_target` `no_backup_repository` `kit_shown` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
 //! | 415 | `payload_form` | a form instead of JSON |
-//! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `build_secret_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` `registry_invalid` `remote_invalid` `webhook_invalid` `secret_invalid` `payload_refused` | well formed, but breaks a rule |
+//! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `build_secret_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` `registry_invalid` `remote_invalid` `webhook_invalid` `secret_invalid` `backup_target_invalid` `backup_unsupported` `payload_refused` | well formed, but breaks a rule |
 //! | 429 | `too_many_streams` | too many streams or uploads at once; try again later |
 //! | 500 | `internal` | a bug or a damaged store; the server's log says more |
 //! | 503 | `unavailable` | the engine or the store cannot be used right now |
@@ -70,6 +70,16 @@ pub enum Code {
     DatabaseNotFound,
     DatabaseInUse,
     RotationRunning,
+    BackupTargetNotFound,
+    BackupTargetInvalid,
+    BackupTargetInUse,
+    BackupTargetElsewhere,
+    BackupRunNotFound,
+    BackupRunning,
+    BackupUnsupported,
+    NoBackupTarget,
+    NoBackupRepository,
+    KitShown,
     RegistryNotFound,
     RemoteNotFound,
     WebhookNotFound,
@@ -151,6 +161,16 @@ impl Code {
             Self::DatabaseNotFound => ("database_not_found", StatusCode::NOT_FOUND),
             Self::DatabaseInUse => ("database_in_use", StatusCode::CONFLICT),
             Self::RotationRunning => ("rotation_running", StatusCode::CONFLICT),
+            Self::BackupTargetNotFound => ("backup_target_not_found", StatusCode::NOT_FOUND),
+            Self::BackupTargetInvalid => ("backup_target_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::BackupTargetInUse => ("backup_target_in_use", StatusCode::CONFLICT),
+            Self::BackupTargetElsewhere => ("backup_target_elsewhere", StatusCode::CONFLICT),
+            Self::BackupRunNotFound => ("backup_run_not_found", StatusCode::NOT_FOUND),
+            Self::BackupRunning => ("backup_running", StatusCode::CONFLICT),
+            Self::BackupUnsupported => ("backup_unsupported", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::NoBackupTarget => ("no_backup_target", StatusCode::CONFLICT),
+            Self::NoBackupRepository => ("no_backup_repository", StatusCode::CONFLICT),
+            Self::KitShown => ("kit_shown", StatusCode::CONFLICT),
             Self::PayloadInvalid => ("payload_invalid", StatusCode::BAD_REQUEST),
             Self::DeliveryRefused => ("delivery_refused", StatusCode::UNAUTHORIZED),
             Self::RegistryNotFound => ("registry_not_found", StatusCode::NOT_FOUND),
@@ -324,6 +344,14 @@ impl From<StoreError> for Refusal {
                 .hint("take it out of their `uses` and deploy them, or destroy them first"),
             StoreError::RotationRunning { .. } => Self::new(Code::RotationRunning, text)
                 .hint("it ends once every task of the service was started with the new password"),
+            StoreError::BackupRunning { .. }
+            | StoreError::TargetBusy { .. }
+            | StoreError::TargetElsewhere { .. }
+            | StoreError::TooManyTargets { .. }
+            | StoreError::TargetNeeded { .. }
+            | StoreError::KitNotShown { .. }
+            | StoreError::KitShown { .. }
+            | StoreError::NoRepository { .. } => backup_refused(&error, text),
             StoreError::NameTaken { .. } => Self::new(Code::NameTaken, text).hint("choose another name"),
             StoreError::NotFound { kind, .. } => Self::new(not_found_code(kind), text),
             StoreError::SecretInUse { .. } => Self::new(Code::SecretInUse, text)
@@ -341,6 +369,42 @@ impl From<StoreError> for Refusal {
             _ => Self::internal("use the store", &error),
         }
     }
+}
+
+/// What the store says of backups, with what to do next.
+fn backup_refused(error: &StoreError, text: String) -> Refusal {
+    let (code, hint) = match error {
+        StoreError::BackupRunning { run, .. } => (
+            Code::BackupRunning,
+            format!("wait until it is over, or `havre backup cancel {run}`"),
+        ),
+        StoreError::TargetBusy { run, .. } => (
+            Code::BackupTargetInUse,
+            format!("wait until it is over, or `havre backup cancel {run}`"),
+        ),
+        StoreError::TargetElsewhere { .. } => (
+            Code::BackupTargetElsewhere,
+            "give the new place another name; remove the old one once the new one has everything".to_owned(),
+        ),
+        StoreError::TooManyTargets { .. } => (Code::BackupTargetInvalid, "remove one".to_owned()),
+        StoreError::TargetNeeded { .. } => (
+            Code::BackupTargetInUse,
+            "wait for a backup somewhere else, or say --force; the repository is left as it is, and its recovery kit opens it".to_owned(),
+        ),
+        StoreError::KitNotShown { target } => (
+            Code::BackupTargetInUse,
+            format!("`havre backup kit {target}` prints it; or say --force"),
+        ),
+        StoreError::KitShown { target, .. } => (
+            Code::KitShown,
+            format!("`havre backup kit {target} --again` shows it once more, and that is recorded"),
+        ),
+        _ => (
+            Code::NoBackupRepository,
+            "it is made when the target is first used; `havre backup target list` says what it waits for".to_owned(),
+        ),
+    };
+    Refusal::new(code, text).hint(hint)
 }
 
 fn not_found_code(kind: &str) -> Code {
@@ -362,6 +426,8 @@ fn not_found_code(kind: &str) -> Code {
         "job" => Code::JobNotFound,
         "job run" => Code::JobRunNotFound,
         "database" => Code::DatabaseNotFound,
+        "backup target" => Code::BackupTargetNotFound,
+        "backup run" => Code::BackupRunNotFound,
         "registry" => Code::RegistryNotFound,
         "remote repository" => Code::RemoteNotFound,
         "webhook" => Code::WebhookNotFound,

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
-use havre_core::id::{BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
+use havre_core::id::{BackupRunId, BuildId, CertificateId, DeploymentId, JobRunId, PipelineId};
 use havre_core::name::{
     BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
-    SshKeyName, TokenName,
+    SshKeyName, TargetName, TokenName,
 };
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
@@ -227,6 +227,10 @@ one_segment! {
     SshKeyPath(SshKeyName) "ssh_key";
     /// Id in the path of a run of a job.
     JobRunPath(JobRunId) "run";
+    /// Name in the path of a target of backups.
+    BackupTargetPath(TargetName) "target";
+    /// Id in the path of a run of a backup.
+    BackupRunPath(BackupRunId) "backup_run";
 }
 
 struct Segments(RawPathParams);

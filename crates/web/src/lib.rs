@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod api;
+pub mod backup;
 pub mod build;
 pub mod certificate;
 pub mod database;

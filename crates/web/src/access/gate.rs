@@ -264,7 +264,8 @@ fn key_unknown() -> Refusal {
 }
 
 fn machine_only() -> Refusal {
-    let message = "access tokens and keys for SSH are handled on the server's own machine only";
+    let message =
+        "access tokens, keys for SSH and backup targets are handled on the server's own machine only";
     Refusal::new(Code::MachineOnly, message).hint("log in to the server and run the command there")
 }
 

@@ -122,6 +122,8 @@ fn compare(row: &Database, spec: &DatabaseSpec) -> Result<Vec<FieldChange>, Refu
 /// What is allowed but worth knowing.
 pub(crate) fn warnings(changes: &[DatabaseChange]) -> Vec<String> {
     let warning = |change: &DatabaseChange| match change.action {
+        // What is promised of its backups changes nothing of the server.
+        Action::Changed if change.fields.iter().all(|field| field.path == "backup") => None,
         Action::Changed => Some(format!(
             "{}: its server is stopped and started again; services get no connection for some seconds",
             change.database

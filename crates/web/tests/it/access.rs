@@ -48,6 +48,8 @@ fn operations() -> Vec<(String, String)> {
             .replace("{run}", "j1")
             .replace("{number}", "7")
             .replace("{ssh_key}", "laptop")
+            .replace("{target}", "disk-two")
+            .replace("{backup_run}", "u1")
             .replace("{name}", "JWT_SECRET")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
@@ -126,6 +128,9 @@ async fn tokens_are_handled_on_the_machine_only() {
         ("GET", "/v1/ssh-keys"),
         ("POST", "/v1/ssh-keys"),
         ("DELETE", "/v1/ssh-keys/laptop"),
+        ("PUT", "/v1/backup-targets/disk-two"),
+        ("DELETE", "/v1/backup-targets/disk-two"),
+        ("POST", "/v1/backup-targets/disk-two/kit"),
     ] {
         let (status, body) = with_token(&world, method, path, &token).await;
         assert_eq!(
@@ -134,7 +139,7 @@ async fn tokens_are_handled_on_the_machine_only() {
                 403,
                 json!({
                     "code": "machine_only",
-                    "message": "access tokens and keys for SSH are handled on the server's own machine only",
+                    "message": "access tokens, keys for SSH and backup targets are handled on the server's own machine only",
                     "hint": "log in to the server and run the command there",
                 })
             ),

@@ -1,6 +1,7 @@
 //! Tests of the HTTP API on real routers, a store in a temporary folder and fakes for what the daemon hands over.
 
 mod access;
+mod backup;
 mod build;
 mod build_secret;
 mod certificate;
