@@ -12,8 +12,10 @@ pub mod name;
 pub mod repository;
 pub mod restic;
 pub mod source;
+pub mod tally;
 
 pub use dump::Dump;
 pub use error::RepositoryError;
 pub use repository::{Entry, Pruned, Repository, Snapshot, Stored};
 pub use source::{Source, Verdict};
+pub use tally::Tally;

@@ -43,3 +43,18 @@ CREATE TABLE backup_runs (
 CREATE UNIQUE INDEX backup_runs_open ON backup_runs (what_key, target) WHERE is_open = 1;
 CREATE UNIQUE INDEX backup_runs_writer ON backup_runs (target) WHERE is_open = 1 AND begun_at IS NOT NULL;
 CREATE INDEX backup_runs_by_what ON backup_runs (what_key, target, begun_at);
+
+-- Promises that were told to be broken, so that each change is told once.
+CREATE TABLE backup_alarms (
+    what     TEXT NOT NULL CHECK (json_valid(what)),
+    what_key TEXT NOT NULL,
+    target   TEXT NOT NULL REFERENCES backup_targets (name) ON DELETE CASCADE,
+    since    INTEGER NOT NULL,
+    PRIMARY KEY (what_key, target)
+) STRICT, WITHOUT ROWID;
+
+-- When the repository of a target was last pruned.
+CREATE TABLE backup_prunes (
+    target    TEXT PRIMARY KEY REFERENCES backup_targets (name) ON DELETE CASCADE,
+    pruned_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

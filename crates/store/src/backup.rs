@@ -1,7 +1,9 @@
-//! Backups: targets in `target.rs`, runs in `run.rs`, restores in `restore.rs`, drills in `drill.rs`. What a policy asks for is in the specification of each database; what is due, and how
-//! far a run has come, is decided in `havre_core::backup`. Tests: `tests/it/backup.rs`.
+//! Backups: targets in `target.rs`, runs in `run.rs`, what is promised of both in `promise.rs`; restores in `restore.rs`, drills in
+//! `drill.rs`. What a policy asks for is in the specification of each database; what is due, and how far a run has come, is decided in
+//! `havre_core::backup`. Tests: `tests/it/backup.rs`, `tests/it/backup_promise.rs`, `tests/it/restore.rs`, `tests/it/drill.rs`.
 
 mod drill;
+mod promise;
 mod restore;
 mod run;
 mod target;

@@ -37,6 +37,7 @@ pub mod task;
 pub mod token;
 pub mod webhook;
 
+mod copy;
 mod edge;
 mod lock;
 mod migration;

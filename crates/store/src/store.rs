@@ -166,6 +166,14 @@ impl Store {
         self.queues()?.readers.run(move |connection| view::read(connection, key.as_deref(), f)).await
     }
 
+    /// Runs `f` on a connection that can only read, outside of any snapshot.
+    pub(crate) async fn read_raw<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.queues()?.readers.run(move |connection| f(connection)).await
+    }
+
     /// Runs `f` in the one write transaction of the moment and keeps all it wrote, or nothing when it fails.
     /// `at` and `actor` go into every event. Once queued it runs even when the caller stops waiting.
     ///

@@ -34,7 +34,7 @@ pub struct Promise {
 
 /// What is wrong with a copy. Its text is a sentence without its subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "alarm", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 pub enum Alarm {
     /// There never was one.
     Never {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::age::Alarm;
 use crate::backup::location::Location;
 use crate::backup::proof;
 use crate::backup::state::{Failure, Stage};
@@ -205,6 +206,22 @@ pub enum Event {
         /// Why.
         reason: proof::Failure,
     },
+    /// A copy became older than twice what is promised, or there is none although one is promised.
+    AlarmRaised {
+        /// Of what.
+        what: What,
+        /// Where.
+        target: TargetName,
+        /// What is wrong.
+        alarm: Alarm,
+    },
+    /// What is promised is there again.
+    AlarmCleared {
+        /// Of what.
+        what: What,
+        /// Where.
+        target: TargetName,
+    },
 }
 
 impl std::fmt::Display for Event {
@@ -251,6 +268,10 @@ impl std::fmt::Display for Event {
             Self::CancelRequested { run } => write!(f, "backup {run} should be cancelled"),
             Self::SnapshotsForgotten { what, target, runs } => {
                 write!(f, "backups of {what} in {target} removed, as the policy says: {}", runs.len())
+            }
+            Self::AlarmRaised { what, target, alarm } => write!(f, "backup of {what} in {target}: {alarm}"),
+            Self::AlarmCleared { what, target } => {
+                write!(f, "backup of {what} in {target}: what is promised is there again")
             }
         }
     }

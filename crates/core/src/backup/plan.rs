@@ -68,6 +68,11 @@ pub struct Seen {
     pub asked: Vec<Asked>,
     /// Targets at which something is under way.
     pub busy: BTreeSet<TargetName>,
+    /// Targets that could not be used when they were last looked at: what is due waits until they can, since each try would only be one
+    /// more run that failed; what somebody asked for is tried.
+    pub unusable: BTreeSet<TargetName>,
+    /// Runs under way.
+    pub running: usize,
 }
 
 /// Why a run begins.
@@ -103,7 +108,7 @@ pub struct Plan {
 pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     let mut due: Vec<(Timestamp, &Duty)> = Vec::new();
     let mut look_again_at: Option<Timestamp> = None;
-    for duty in &seen.duties {
+    for duty in seen.duties.iter().filter(|duty| !seen.unusable.contains(&duty.target)) {
         let at = due_at(duty, now);
         if at <= now {
             due.push((at, duty));
@@ -119,7 +124,7 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     let mut busy = seen.busy.clone();
     let mut begin = Vec::new();
     for (what, target, cause) in asked.chain(due) {
-        if busy.len() >= AT_ONCE {
+        if seen.running + begin.len() >= AT_ONCE {
             break;
         }
         if busy.insert(target.clone()) {
@@ -222,8 +227,22 @@ mod tests {
         let plan = plan(&seen, NOW);
         assert_eq!(plan.begin.len(), AT_ONCE);
         assert_ne!(plan.begin[0].target, plan.begin[1].target);
-        let full = Seen { busy: BTreeSet::from([target("x"), target("y")]), ..seen };
+        let full = Seen { running: AT_ONCE, ..seen.clone() };
         assert!(begun(&full, NOW).is_empty());
+        let looked_at = Seen { busy: BTreeSet::from([target("disk"), target("bucket")]), ..seen };
+        assert_eq!(begun(&looked_at, NOW), ["Due database shop/production/b to other"]);
+    }
+
+    #[test]
+    fn at_a_target_that_cannot_be_used_only_what_was_asked_for_is_tried() {
+        let mut seen = Seen {
+            duties: vec![duty("a", "disk"), duty("a", "bucket")],
+            unusable: BTreeSet::from([target("disk")]),
+            ..Seen::default()
+        };
+        assert_eq!(begun(&seen, NOW), ["Due database shop/production/a to bucket"]);
+        seen.asked = vec![Asked { what: database("b"), target: target("disk") }];
+        assert_eq!(begun(&seen, NOW).len(), 2);
     }
 
     #[test]
@@ -332,11 +351,13 @@ mod tests {
                 self.running.push((at, now));
                 self.begun[at] += 1;
             }
+            self.seen.running = self.running.len();
             assert!(self.running.len() <= AT_ONCE);
         }
 
         fn end(&mut self, is_good: bool, now: Timestamp) {
             let Some((at, began)) = self.running.pop() else { return };
+            self.seen.running = self.running.len();
             let duty = &mut self.seen.duties[at];
             self.seen.busy.remove(&duty.target);
             if is_good {

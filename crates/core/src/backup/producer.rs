@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::backup::What;
 use crate::database::role::SUPERUSER;
 use crate::database::spec::Kind;
 use crate::name::{DatabaseName, TargetName};
@@ -20,6 +21,22 @@ const REASON_MAX: usize = 600;
 /// How the programs of one run call themselves at the server, so that the next run to that target can end what is left of it.
 pub fn application(target: &TargetName) -> String {
     format!("havre backup {target}")
+}
+
+/// Name of the one file in a snapshot: what a restore with restic leaves in its folder. Where names are long, less of them.
+pub fn file_name(what: &What, kind: Option<Kind>) -> String {
+    let (name, end) = match (what, kind) {
+        (What::Database { project, environment, database }, kind) => {
+            let end = if kind == Some(Kind::Postgres) { "dump" } else { "rdb" };
+            (format!("{project}-{environment}-{database}"), end)
+        }
+        (What::Volume { project, environment, service, volume }, _) => {
+            (format!("{project}-{environment}-{service}-{volume}"), "tar")
+        }
+        (What::Platform, _) => ("platform".to_owned(), "tar"),
+    };
+    let name: String = name.chars().take(90).collect();
+    format!("{name}.{end}")
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -247,6 +264,18 @@ mod tests {
             redis_dump(Kind::Valkey, &target()).join(" "),
             "valkey-cli --rdb /data/.havre-backup-disk-two.rdb"
         );
+    }
+
+    #[test]
+    fn files_are_named_after_what_is_in_them() {
+        let what = |project: &str| What::Database {
+            project: project.parse().expect("a name"),
+            environment: "production".parse().expect("a name"),
+            database: "db".parse().expect("a name"),
+        };
+        assert_eq!(file_name(&what("shop"), Some(Kind::Postgres)), "shop-production-db.dump");
+        assert_eq!(file_name(&what("shop"), Some(Kind::Valkey)), "shop-production-db.rdb");
+        assert_eq!(file_name(&What::Platform, None), "platform.tar");
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub enum Failure {
     Interrupted,
     /// Somebody stopped it.
     Cancelled,
+    /// It was good, and its snapshot is not in the repository any more, although no policy has removed it.
+    Gone,
     /// Something was seen that cannot come at this point. It is our bug, and the run is not trusted.
     OutOfOrder {
         /// What was seen.
@@ -131,6 +133,9 @@ impl fmt::Display for Failure {
             Self::Repository { reason } => write!(f, "the repository failed: {reason}"),
             Self::Interrupted => f.write_str("Havre ended while it ran"),
             Self::Cancelled => f.write_str("it was cancelled"),
+            Self::Gone => {
+                f.write_str("its snapshot is not in the repository any more, and Havre has not removed it")
+            }
             Self::OutOfOrder { seen } => {
                 write!(f, "{seen} was seen at a point where it cannot come; please report this")
             }
@@ -181,6 +186,8 @@ pub enum Observation {
     Interrupted,
     /// Somebody wants it to stop.
     Cancelled,
+    /// The repository was asked for its snapshots, and that of this run is not among them.
+    Gone,
 }
 
 impl Observation {
@@ -192,6 +199,7 @@ impl Observation {
             Self::Broken { .. } => "a failure of the repository",
             Self::Interrupted => "an interruption",
             Self::Cancelled => "a cancellation",
+            Self::Gone => "the absence of its snapshot",
         }
     }
 
@@ -201,7 +209,7 @@ impl Observation {
             Self::Produced { content, .. } | Self::Stored { content, .. } | Self::ReadBack { content } => {
                 Some(content)
             }
-            Self::Broken { .. } | Self::Interrupted | Self::Cancelled => None,
+            Self::Broken { .. } | Self::Interrupted | Self::Cancelled | Self::Gone => None,
         }
     }
 }
@@ -265,13 +273,14 @@ impl State {
 }
 
 /// What an observation makes of a run. A run that is over stays as it is, but for one thing: a good backup that is seen to be something
-/// else is good no longer. Its snapshot stays then, since part of it may still be of use to somebody.
+/// else, or to be gone, is good no longer. Its snapshot stays then, since part of it may still be of use to somebody.
 pub fn observe(state: &State, seen: &Observation, about: &About, now: Timestamp) -> Outcome {
     match state {
         State::Failed { .. } => {
             // A snapshot that comes late belongs to nothing.
             Outcome { next: state.clone(), remove: new_snapshot(seen).cloned().into_iter().collect() }
         }
+        State::Good { .. } if *seen == Observation::Gone => fail(state, seen, Failure::Gone, now),
         State::Good { manifest, .. } => match seen.content() {
             Some(read) if *read != manifest.content => {
                 let produced = manifest.content.clone();
@@ -313,6 +322,7 @@ fn advance(state: &State, seen: &Observation, about: &About, now: Timestamp) -> 
         (_, Observation::Broken { reason }) => Err(Failure::Repository { reason: reason.clone() }),
         (_, Observation::Interrupted) => Err(Failure::Interrupted),
         (_, Observation::Cancelled) => Err(Failure::Cancelled),
+        (_, Observation::Gone) => Err(Failure::Gone),
         (State::Dumping { .. }, Observation::Produced { exit: Exit::Failed { reason }, .. }) => {
             Err(Failure::Producer { reason: reason.clone() })
         }
@@ -438,6 +448,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_good_one_whose_snapshot_is_gone_is_good_no_longer() {
+        let same = || content(10, 'a');
+        let back = Observation::ReadBack { content: same() };
+        let (state, removed) = run(&[produced(same()), stored('1', same()), back, Observation::Gone]);
+        assert_eq!(
+            reason(&state),
+            "verifying: its snapshot is not in the repository any more, and Havre has not removed it"
+        );
+        assert_eq!(removed, Vec::new());
+    }
+
     fn contents() -> impl Strategy<Value = Content> {
         (0_u64..3, prop::sample::select(vec!['a', 'b'])).prop_map(|(bytes, digit)| content(bytes, digit))
     }
@@ -454,6 +476,7 @@ mod tests {
             1 => Just(Observation::Broken { reason: "gone".to_owned() }),
             1 => Just(Observation::Interrupted),
             1 => Just(Observation::Cancelled),
+            1 => Just(Observation::Gone),
         ]
     }
 
