@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::backup::manifest::Manifest;
 use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
 use crate::database::spec::{CPUS, DatabaseSpec, Kind, Persistence};
-use crate::id::{DatabaseId, RestoreId};
+use crate::id::{BackupRunId, DatabaseId, RestoreId};
 use crate::name::{DatabaseName, EnvironmentName, NAME_MAX, ProjectName, TargetName};
 use crate::time::Timestamp;
 
@@ -99,6 +99,85 @@ pub fn observe(state: &State, seen: &Observation, manifest: &Manifest, now: Time
     }
 }
 
+/// A point in time to which something can be brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// The run that saved it.
+    pub run: BackupRunId,
+    /// Where its snapshot lies.
+    pub target: TargetName,
+    /// What came of that run.
+    pub manifest: Manifest,
+}
+
+/// Which point somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest one.
+    Newest,
+    /// The newest one that is not younger than this.
+    At(Timestamp),
+    /// The one whose snapshot begins with these hex digits, in whichever target.
+    Snapshot(String),
+}
+
+/// Why nothing is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    /// There is no backup at all.
+    #[error("there is no good backup of it")]
+    None,
+    /// Every one is younger.
+    #[error("there is no good backup of it from {wanted} or before: the oldest is of {oldest}")]
+    TooYoung {
+        /// What was wanted.
+        wanted: Timestamp,
+        /// What there is.
+        oldest: Timestamp,
+    },
+    /// No snapshot begins so.
+    #[error("there is no good backup of it whose snapshot begins with `{0}`")]
+    NoSnapshot(String),
+    /// More than one does.
+    #[error("more than one snapshot begins with `{0}`: say more of its digits")]
+    Ambiguous(String),
+    /// It cannot be the beginning of a snapshot's id.
+    #[error("a snapshot is named by at least {} of the characters 0-9 and a-f", SNAPSHOT_MIN)]
+    Malformed,
+}
+
+/// Fewest digits that name a snapshot.
+pub const SNAPSHOT_MIN: usize = 8;
+
+/// Chooses a point. Of two that are of the same instant the one is taken that comes first: all the same.
+///
+/// # Errors
+/// Nothing is what was wanted.
+pub fn choose<'a>(points: &'a [Point], wanted: &Wanted) -> Result<&'a Point, ChoiceError> {
+    let oldest = points.iter().map(|point| point.manifest.started_at).min().ok_or(ChoiceError::None)?;
+    match wanted {
+        Wanted::Newest => newest(points.iter()).ok_or(ChoiceError::None),
+        Wanted::At(at) => newest(points.iter().filter(|point| point.manifest.started_at <= *at))
+            .ok_or(ChoiceError::TooYoung { wanted: *at, oldest }),
+        Wanted::Snapshot(text) => {
+            let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+            if !is_hex || !(SNAPSHOT_MIN..=64).contains(&text.len()) {
+                return Err(ChoiceError::Malformed);
+            }
+            let mut found = points.iter().filter(|point| point.manifest.snapshot.hex().starts_with(text));
+            match (found.next(), found.next()) {
+                (Some(point), None) => Ok(point),
+                (None, _) => Err(ChoiceError::NoSnapshot(text.clone())),
+                (Some(_), Some(_)) => Err(ChoiceError::Ambiguous(text.clone())),
+            }
+        }
+    }
+}
+
+fn newest<'a>(points: impl Iterator<Item = &'a Point>) -> Option<&'a Point> {
+    points.reduce(|best, one| if one.manifest.started_at > best.manifest.started_at { one } else { best })
+}
+
 /// The name of a new database: that of its source, `-restored-`, and the first number nobody has. A long name is cut.
 pub fn free_name(source: &DatabaseName, is_taken: impl Fn(&DatabaseName) -> bool) -> DatabaseName {
     (1_u64..)
@@ -172,6 +251,34 @@ mod tests {
 
     fn name(text: &str) -> DatabaseName {
         text.parse().expect("is a name")
+    }
+
+    fn point(seconds: u64, digit: char) -> Point {
+        let started_at = AT.after(std::time::Duration::from_secs(seconds));
+        let snapshot = digit.to_string().repeat(64).parse().expect("is an id");
+        let (run, target) = (BackupRunId::new(1), "disk".parse().expect("is a name"));
+        Point { run, target, manifest: Manifest { started_at, snapshot, ..manifest() } }
+    }
+
+    #[test]
+    fn a_point_is_chosen_by_its_time_or_by_its_snapshot() {
+        let points = [point(20, 'b'), point(30, 'c'), point(10, 'a')];
+        let chosen =
+            |wanted| choose(&points, &wanted).map(|point| point.manifest.snapshot.short().to_owned());
+        let at = |seconds| AT.after(std::time::Duration::from_secs(seconds));
+        assert_eq!(chosen(Wanted::Newest), Ok("cccccccc".to_owned()));
+        assert_eq!(chosen(Wanted::At(at(29))), Ok("bbbbbbbb".to_owned()));
+        assert_eq!(chosen(Wanted::At(at(20))), Ok("bbbbbbbb".to_owned()));
+        assert_eq!(chosen(Wanted::At(at(9))), Err(ChoiceError::TooYoung { wanted: at(9), oldest: at(10) }));
+        assert_eq!(chosen(Wanted::Snapshot("a".repeat(8))), Ok("aaaaaaaa".to_owned()));
+        assert_eq!(chosen(Wanted::Snapshot("d".repeat(8))), Err(ChoiceError::NoSnapshot("d".repeat(8))));
+        for wrong in ["", "aaaaaaa", "AAAAAAAA", "latest..", &"a".repeat(65)] {
+            assert_eq!(chosen(Wanted::Snapshot(wrong.to_owned())), Err(ChoiceError::Malformed), "{wrong:?}");
+        }
+        assert_eq!(choose(&[], &Wanted::Newest), Err(ChoiceError::None));
+        let twice = [point(1, 'a'), point(2, 'a')];
+        let ambiguous = choose(&twice, &Wanted::Snapshot("a".repeat(8)));
+        assert_eq!(ambiguous, Err(ChoiceError::Ambiguous("a".repeat(8))));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Restores: each makes a database that nobody has yet. What follows from what was seen is decided in `havre_core::backup::restore`.
 //! Tests: `tests/it/restore.rs`.
 
+use havre_core::backup::What;
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
-use havre_core::backup::restore::{Restore, State};
+use havre_core::backup::restore::{Point, Restore, State};
 use havre_core::database::spec::DatabaseSpec;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
 use havre_core::name::{DatabaseName, TargetName};
@@ -65,6 +66,19 @@ impl View<'_> {
     /// Restores that are not over, oldest first.
     pub fn list_open_restores(&self) -> Result<Vec<Restore>, StoreError> {
         row::list(self.connection, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY id"), [], read)
+    }
+
+    /// Every point to which this can be brought back, newest first; of one instant, by name of the target.
+    pub fn list_points(&self, what: &What) -> Result<Vec<Point>, StoreError> {
+        let mut points = Vec::new();
+        for target in self.list_backup_targets()? {
+            for run in self.list_good_backup_runs(what, &target.spec.name)? {
+                let Some(manifest) = run.manifest else { continue };
+                points.push(Point { run: run.id, target: run.target, manifest });
+            }
+        }
+        points.sort_by(|a, b| b.manifest.started_at.cmp(&a.manifest.started_at));
+        Ok(points)
     }
 
     /// At most `limit` restores of what has this key, newest first.
