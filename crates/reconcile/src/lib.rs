@@ -3,6 +3,7 @@
 //!
 //! A crate of its own because it enforces a ban: it sees neither `web` nor the edge; it meets them only in the store.
 
+pub mod backup;
 pub mod build;
 pub mod certificate;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod pipeline;
 pub mod public;
 pub mod purge;
 pub mod registry;
+pub mod restore;
 pub mod route;
 pub mod runner;
 pub mod service;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::world::World;
 use crate::{
-    build, certificate, database, forge, image, job, pipeline, purge, registry, route, service, site,
+    build, certificate, database, forge, image, job, pipeline, purge, registry, restore, route, service, site,
 };
 
 /// Everything is looked at again this often, whatever was or was not heard.
@@ -44,6 +44,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let jobs = tokio::spawn(job::run(world.clone(), stop.clone()));
     // Likewise: a server of a database takes its time to start and to stop.
     let databases = tokio::spawn(database::run(world.clone(), stop.clone()));
+    // Likewise: a snapshot takes its time to go into a server.
+    let restores = tokio::spawn(restore::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -79,6 +81,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         ("images", images),
         ("jobs", jobs),
         ("databases", databases),
+        ("restores", restores),
         ("registries", registries),
     ] {
         if let Err(error) = ended.await {

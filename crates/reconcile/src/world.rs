@@ -23,6 +23,7 @@ use havre_store::Store;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use crate::backup::repositories::Repositories;
 use crate::certificate::Desk;
 use crate::clock::Clock;
 use crate::forge::Forges;
@@ -80,6 +81,8 @@ pub struct World {
     pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
+    /// Reaches repositories of backups.
+    pub repositories: Arc<dyn Repositories>,
     /// Places and networks.
     pub settings: Arc<Settings>,
     /// Wakes the runner from inside.
@@ -92,11 +95,15 @@ pub struct World {
     pub jobs_wake: Arc<Notify>,
     /// Wakes the loop of databases from inside.
     pub databases_wake: Arc<Notify>,
+    /// Wakes the loop of restores and drills from inside.
+    pub restores_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
     pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) databases: Arc<crate::database::Desk>,
+    pub(crate) backups: Arc<crate::backup::Desk>,
+    pub(crate) restores: Arc<crate::restore::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) build_queue: Arc<crate::build::Queue>,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
@@ -121,16 +128,20 @@ impl World {
             forges: seams.forges,
             limits: seams.limits,
             source: seams.source,
+            repositories: seams.repositories,
             settings: Arc::new(settings),
             wake: Arc::default(),
             certificates_wake: Arc::default(),
             pipelines_wake: Arc::default(),
             jobs_wake: Arc::default(),
             databases_wake: Arc::default(),
+            restores_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
             jobs: Arc::default(),
             databases: Arc::default(),
+            backups: Arc::default(),
+            restores: Arc::default(),
             building: Arc::default(),
             build_queue: Arc::default(),
             checking_out: Arc::default(),
@@ -152,6 +163,7 @@ impl World {
         self.wake.notify_one();
         self.jobs_wake.notify_one();
         self.databases_wake.notify_one();
+        self.restores_wake.notify_one();
     }
 
     /// All our tasks as the engine last listed them; asks it when something may have changed since.
@@ -192,6 +204,8 @@ pub struct Seams {
     pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
+    /// Reaches repositories of backups.
+    pub repositories: Arc<dyn Repositories>,
 }
 
 /// The engine's last answer, valid until something may have changed.

@@ -17,7 +17,8 @@ pub struct Script {
     pub stop: Stop,
     /// Result of the image's own health check while it runs.
     pub healthcheck: Healthcheck,
-    /// What `exec` of a program does, by the first word of its command; any other ends with 127.
+    /// What `exec` of a program does, by the first word of its command, and by words behind it that stand in its arguments: the first one
+    /// that fits. Any other ends with 127.
     pub programs: Vec<(String, Program)>,
 }
 

@@ -70,9 +70,21 @@ impl FakeEngine {
     }
 }
 
+/// Whether a command is that program: by its first word, and by further words that stand in the arguments.
+fn is_called(name: &str, argv: &Argv) -> bool {
+    let mut words = name.split(' ');
+    words.next() == argv.words().first().map(String::as_str)
+        && words.all(|word| argv.words().iter().skip(1).any(|argument| argument.contains(word)))
+}
+
+/// Reads what nobody needs, so that whoever writes it is not held up.
+async fn swallow(mut input: mpsc::Receiver<Bytes>) {
+    while input.recv().await.is_some() {}
+}
+
 /// A process run by `exec`.
 pub(super) fn run(script: &Script, argv: &Argv) -> ExecSession {
-    let program = script.programs.iter().find(|(name, _)| *name == argv.words()[0]);
+    let program = script.programs.iter().find(|(name, _)| is_called(name, argv));
     let program = program.map_or_else(
         || Program { output: Vec::new(), echoes: false, code: 127 },
         |(_, program)| program.clone(),
@@ -81,7 +93,12 @@ pub(super) fn run(script: &Script, argv: &Argv) -> ExecSession {
     let (resize, _) = mpsc::channel(1);
     let (ended, exit_code) = oneshot::channel();
     let code = program.code;
-    let echo = if program.echoes { Some(received) } else { None };
+    let echo = if program.echoes {
+        Some(received)
+    } else {
+        tokio::spawn(swallow(received));
+        None
+    };
     let echoed = stream::unfold(echo, |received| async move {
         let mut received = received?;
         let bytes = received.recv().await?;
