@@ -18,7 +18,7 @@ use havre_reconcile::forge::HttpForges;
 use havre_reconcile::public::HttpProbe;
 use havre_reconcile::purge::{HttpPurger, PurgeSettings};
 use havre_reconcile::registry::HttpPullLimits;
-use havre_reconcile::world::{Seams, Settings, World};
+use havre_reconcile::world::{PlatformFiles, Seams, Settings, World};
 use havre_source::Source;
 use havre_source::git::GitSource;
 use havre_store::{AddressPool, OpenOptions, Store};
@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{BuildConfig, Config, ControlConfig};
 use crate::git::Gateway;
 use crate::intake::Intake;
+use crate::repositories::Places;
 use crate::streams::EngineStreams;
 use crate::{entropy, key, node, signals};
 
@@ -39,23 +40,23 @@ const CONNECTIONS: usize = 512;
 /// Connections of the program behind sshd at once: fewer, because each push has one for as long as it is told about.
 const SSH_CONNECTIONS: usize = 64;
 
-/// Runs until SIGTERM.
-pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+/// Runs until SIGTERM. `path` is where the configuration lies.
+pub(crate) fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(config.control, config.build))
+    runtime.block_on(serve(config.control, config.build, path))
 }
 
-async fn serve(config: ControlConfig, build: BuildConfig) -> anyhow::Result<()> {
+async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow::Result<()> {
     let folders = Folders::make(&config)?;
     let store = open_store(&config)?;
     let (engine, builder) = seams((&config, &build), &folders, &store)?;
     let source: Arc<dyn Source> = Arc::new(source(&folders)?);
     let seams = (Arc::clone(&engine), Arc::clone(&builder) as _, Arc::clone(&source));
-    let world = world((&config, &build), &folders, store.clone(), seams)?;
+    let world = world((&config, &build, path), &folders, store.clone(), seams)?;
     let logs = (folders.task_logs.clone(), folders.job_logs.clone());
     let streams = Arc::new(EngineStreams::new(store.clone(), Arc::clone(&engine), logs));
     let stop = CancellationToken::new();
@@ -126,6 +127,7 @@ struct Folders {
     repositories: std::path::PathBuf,
     task_logs: std::path::PathBuf,
     job_logs: std::path::PathBuf,
+    backups: std::path::PathBuf,
 }
 
 impl Folders {
@@ -136,9 +138,11 @@ impl Folders {
             repositories: folder("git"),
             task_logs: folder("task-logs"),
             job_logs: folder("job-logs"),
+            backups: folder("backup"),
         };
-        let own = [&folders.builds, &folders.repositories, &folders.task_logs, &folders.job_logs];
-        for folder in own.into_iter().chain([&config.sites_dir]) {
+        let logs = [&folders.task_logs, &folders.job_logs];
+        let own = [&folders.builds, &folders.repositories, &folders.backups];
+        for folder in own.into_iter().chain(logs).chain([&config.sites_dir]) {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make the folder {}", folder.display()))?;
         }
@@ -186,7 +190,7 @@ fn seams(
 }
 
 fn world(
-    (config, build): (&ControlConfig, &BuildConfig),
+    (config, build, path): (&ControlConfig, &BuildConfig, &Path),
     folders: &Folders,
     store: Store,
     (engine, builder, source): (Arc<dyn Engine>, Arc<dyn Builder>, Arc<dyn Source>),
@@ -204,6 +208,11 @@ fn world(
         public_addresses: config.public_addresses.clone(),
         remote_private: config.remote_private,
         public_url: config.public_url.clone(),
+        backup_dir: folders.backups.clone(),
+        platform: PlatformFiles {
+            config: vec![path.to_owned(), config.purge_secrets.clone()],
+            never: config.master_key.clone(),
+        },
     };
     let dns = DnsSettings {
         allow_private: config.dns.allow_private,
@@ -223,6 +232,7 @@ fn world(
         forges: Arc::new(HttpForges::new(config.remote_private)),
         limits: Arc::new(HttpPullLimits::default()),
         source,
+        repositories: Arc::new(Places),
     };
     Ok(World::new(store, seams, settings))
 }

@@ -9,6 +9,7 @@ mod guard;
 mod intake;
 mod key;
 mod node;
+mod repositories;
 mod signals;
 mod ssh;
 mod streams;
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     init_log();
     let result = config::load(&arguments.config).and_then(|config| match arguments.role {
-        Role::Control => control::run(config),
+        Role::Control => control::run(config, &arguments.config),
         Role::Edge => run_edge(config),
         Role::Guard => guard::run(&config),
         Role::Supervise => supervise::run(&config, &arguments.config),

@@ -9,7 +9,7 @@ use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use crate::service::{read_cpus, read_memory, read_or};
 use crate::site::read_word;
-use crate::{Found, Kind, Services, named, schema};
+use crate::{Found, Kind, Services, backup, named, schema};
 use havre_core::database::setting::{self, SettingName, SettingValue};
 use havre_core::database::spec::{CPUS, DATABASES_MAX, DatabaseSpec, Kind as Server, Persistence};
 use havre_core::database::variable;
@@ -89,7 +89,7 @@ fn read_database(reader: &mut Reader<'_>, name: DatabaseName, value: &Value<'_>)
         let message = format!("`{}` is for redis and valkey: postgres always keeps everything", value.path);
         reader.report(Code::Conflict, value.key_at, message, "remove it");
     }
-    let backup = None;
+    let backup = backup::read(reader, &fields, engine);
     Some(DatabaseSpec { name, engine, version, image, memory, cpus, persistence, settings, backup })
 }
 

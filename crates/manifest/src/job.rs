@@ -133,7 +133,7 @@ fn read_schedule(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Schedule>
     }
 }
 
-fn read_zone(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Zone> {
+pub(super) fn read_zone(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Zone> {
     let zone: Zone = reader.parsed(value)?;
     if zone.is_known() {
         return Some(zone);

@@ -6,6 +6,7 @@
 //! `docs/havre-toml.md`. A crate of its own because it isolates the reader of TOML; client and server read with the same. Tests: `tests/it/manifest.rs`, `tests/it/manifest_job.rs`,
 //! `tests/it/manifest_database.rs`, `tests/it/manifest_secret.rs`, `tests/it/manifest_test.rs`.
 
+mod backup;
 mod balance;
 mod canary;
 mod database;

@@ -384,8 +384,8 @@ pub const PURGE: Keys = Keys {
 /// `[databases.<name>]`.
 pub const DATABASE: Keys = Keys {
     table: "databases.<name>",
-    known: &["engine", "version", "image", "memory", "cpus", "persistence", "settings"],
-    later: &["backup", "copy", "mask", "replica"],
+    known: &["engine", "version", "image", "memory", "cpus", "persistence", "settings", "backup"],
+    later: &["copy", "mask", "replica"],
     meant: &[
         ("type", "engine"),
         ("server", "engine"),
@@ -396,6 +396,40 @@ pub const DATABASE: Keys = Keys {
         ("config", "settings"),
         ("parameters", "settings"),
         ("backups", "backup"),
+    ],
+};
+
+/// `backup` of a database.
+pub const BACKUP: Keys = Keys {
+    table: "databases.<name>.backup",
+    known: &["every", "keep", "drill", "assert", "targets"],
+    later: &["wal"],
+    meant: &[
+        ("schedule", "every"),
+        ("interval", "every"),
+        ("retention", "keep"),
+        ("target", "targets"),
+        ("to", "targets"),
+        ("restore_drill", "drill"),
+        ("assertions", "assert"),
+        ("checks", "assert"),
+        ("pitr", "wal"),
+    ],
+};
+
+/// `keep` of `backup` of a database.
+pub const BACKUP_KEEP: Keys = Keys {
+    table: "databases.<name>.backup.keep",
+    known: &["last", "hourly", "daily", "weekly", "monthly", "yearly", "timezone"],
+    later: &[],
+    meant: &[
+        ("hours", "hourly"),
+        ("days", "daily"),
+        ("weeks", "weekly"),
+        ("months", "monthly"),
+        ("years", "yearly"),
+        ("zone", "timezone"),
+        ("time_zone", "timezone"),
     ],
 };
 
@@ -452,7 +486,7 @@ pub const PREVIEWS: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 26] = [
+pub const TABLES: [&Keys; 28] = [
     &ROOT,
     &SERVICE,
     &HEALTH,
@@ -475,6 +509,8 @@ pub const TABLES: [&Keys; 26] = [
     &CDN,
     &PURGE,
     &DATABASE,
+    &BACKUP,
+    &BACKUP_KEEP,
     &JOB,
     &ENVIRONMENT,
     &ENVIRONMENT_DATABASE,

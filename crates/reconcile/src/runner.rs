@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::world::World;
 use crate::{
-    build, certificate, database, forge, image, job, pipeline, purge, registry, restore, route, service, site,
+    backup, build, certificate, database, forge, image, job, pipeline, purge, registry, restore, route,
+    service, site,
 };
 
 /// Everything is looked at again this often, whatever was or was not heard.
@@ -44,6 +45,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let jobs = tokio::spawn(job::run(world.clone(), stop.clone()));
     // Likewise: a server of a database takes its time to start and to stop.
     let databases = tokio::spawn(database::run(world.clone(), stop.clone()));
+    // Likewise: a backup may take hours.
+    let backups = tokio::spawn(backup::run(world.clone(), stop.clone()));
     // Likewise: a snapshot takes its time to go into a server.
     let restores = tokio::spawn(restore::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
@@ -81,6 +84,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         ("images", images),
         ("jobs", jobs),
         ("databases", databases),
+        ("backups", backups),
         ("restores", restores),
         ("registries", registries),
     ] {

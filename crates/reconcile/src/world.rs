@@ -54,6 +54,19 @@ pub struct Settings {
     pub remote_private: bool,
     /// Where people reach the API; without it, forges get no link.
     pub public_url: Option<PublicUrl>,
+    /// Private folder for what is there only while a backup runs.
+    pub backup_dir: PathBuf,
+    /// What is saved of Havre itself, besides its store.
+    pub platform: PlatformFiles,
+}
+
+/// Configuration that is saved with the store.
+#[derive(Debug, Clone)]
+pub struct PlatformFiles {
+    /// Files, and folders of files.
+    pub config: Vec<PathBuf>,
+    /// The master key: never saved, wherever a path leads to it.
+    pub never: PathBuf,
 }
 
 /// Everything the loops see and touch. Cheap to clone.
@@ -81,7 +94,7 @@ pub struct World {
     pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
-    /// Reaches repositories of backups.
+    /// Opens repositories of backups.
     pub repositories: Arc<dyn Repositories>,
     /// Places and networks.
     pub settings: Arc<Settings>,
@@ -95,6 +108,8 @@ pub struct World {
     pub jobs_wake: Arc<Notify>,
     /// Wakes the loop of databases from inside.
     pub databases_wake: Arc<Notify>,
+    /// Wakes the loop of backups from inside.
+    pub backups_wake: Arc<Notify>,
     /// Wakes the loop of restores and drills from inside.
     pub restores_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
@@ -135,6 +150,7 @@ impl World {
             pipelines_wake: Arc::default(),
             jobs_wake: Arc::default(),
             databases_wake: Arc::default(),
+            backups_wake: Arc::default(),
             restores_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
@@ -204,7 +220,7 @@ pub struct Seams {
     pub limits: Arc<dyn PullLimits>,
     /// Reads repositories.
     pub source: Arc<dyn Source>,
-    /// Reaches repositories of backups.
+    /// Opens repositories of backups.
     pub repositories: Arc<dyn Repositories>,
 }
 

@@ -1,9 +1,9 @@
 //! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
 //! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, which snapshots stay is `retention`,
 //! how many copies there are and how old is `account`, and how to restore without Havre is `kit`. Where backups lie is `target`, `location`
-//! and `credential`; what is promised is `policy`, and `stock` says what is missing of it; a run as a row is `run`. What comes back is
-//! `restore`, what tries that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`. When a run is
-//! due is `plan`, when a copy is too old is `age`, what programs that give data out are told is `producer`. Tests at the ends of the files.
+//! and `credential`; what is promised is `policy`, what is due is `plan`, what is too old is `age`, and `stock` says what is missing; what is said
+//! to the programs that give the bytes is `producer`; a run as a row is `run`. What comes back is `restore`, what tries that it would is
+//! `drill` with its `report`; both prove it by `proof` and use the programs of `load`. Tests at the ends of the files.
 
 pub mod account;
 pub mod age;

@@ -17,6 +17,8 @@ pub const AT_ONCE: usize = 2;
 pub const PAUSE_FIRST: Span = Span::seconds(60);
 /// Longest pause after failures, and the pause after a run that somebody stopped.
 pub const PAUSE_MAX: Span = Span::seconds(3600);
+/// Time between two prunes of one repository, and how long what was marked stays before it is removed.
+pub const PRUNE_EVERY: Span = Span::seconds(86_400);
 /// An instant further than this in the future was written by a clock that was wrong, or is read by one that is: it holds nothing up.
 pub const CLOCK_STEP: Span = Span::seconds(3600);
 /// Most of the time by which a run begins early, so that it ends before its promise is broken; and as much again by its name.
@@ -137,6 +139,11 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
 /// When a duty is next due, for people; `now` for one that is.
 pub fn next_run(duty: &Duty, now: Timestamp) -> Timestamp {
     due_at(duty, now).max(now)
+}
+
+/// Whether a repository is to be pruned: a day after the last time, or after its target was set.
+pub fn is_prune_due(last: Option<Timestamp>, set_at: Timestamp, now: Timestamp) -> bool {
+    after(last.unwrap_or(set_at), PRUNE_EVERY, now) <= now
 }
 
 /// When a duty is due. One that was never tried has been due for ever.
@@ -285,6 +292,14 @@ mod tests {
         one.every = Span::seconds(300);
         one.trouble = Some(Trouble { count: 9, at: NOW, is_cancelled: false });
         assert_eq!(next_run(&one, NOW), NOW.after(Span::seconds(300).duration()));
+    }
+
+    #[test]
+    fn a_repository_is_pruned_once_a_day() {
+        let day_ago = before(DAY);
+        assert!(is_prune_due(None, day_ago, NOW) && is_prune_due(Some(day_ago), day_ago, NOW));
+        assert!(!is_prune_due(None, NOW, NOW) && !is_prune_due(Some(NOW), day_ago, NOW));
+        assert!(is_prune_due(Some(NOW.after(DAY.duration())), day_ago, NOW), "a clock was wrong");
     }
 
     #[test]

@@ -53,16 +53,23 @@ pub fn postgres_session(database: &DatabaseName) -> Vec<String> {
     all
 }
 
-/// The first thing said in that session: ends what a run before has left, and takes a snapshot that others may use as long as the session
-/// lasts. Answered by [`Told::Opened`].
-pub fn postgres_open(target: &TargetName) -> String {
+/// Ends what a run before to that target has left: its dump may still run, since nobody ends a program inside of a task.
+pub fn postgres_end(target: &TargetName) -> String {
     let application = application(target);
     format!(
         "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \
-         WHERE application_name = '{application}' AND pid <> pg_catalog.pg_backend_pid();\n\
+         WHERE application_name = '{application}' AND pid <> pg_catalog.pg_backend_pid();\n"
+    )
+}
+
+/// The first thing said in that session: ends what is left, and takes a snapshot that others may use as long as the session lasts.
+/// Answered by [`Told::Opened`].
+pub fn postgres_open(target: &TargetName) -> String {
+    let end = postgres_end(target);
+    format!(
+        "{end}\
          SET idle_in_transaction_session_timeout = 0;\n\
          SET statement_timeout = 0;\n\
-         SET row_security = off;\n\
          BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
          SELECT pg_catalog.json_build_object('version', pg_catalog.current_setting('server_version'), \
          'snapshot', pg_catalog.pg_export_snapshot());\n"

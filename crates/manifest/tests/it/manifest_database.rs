@@ -1,5 +1,6 @@
 //! `[databases.<name>]` and `uses` of `havre.toml`: what is understood, and what is said of what is not.
 
+use havre_core::backup::policy::BackupPolicy;
 use havre_core::database::spec::{DatabaseSpec, Kind, Persistence};
 use havre_manifest::{Manifest, parse};
 
@@ -52,6 +53,38 @@ fn an_environment_may_give_another_memory() {
     assert_eq!(databases("staging")[0], databases("production")[0]);
 }
 
+/// The policy of a database with these lines.
+fn policy(lines: &str) -> Option<BackupPolicy> {
+    let text = format!("project = \"shop\"\n[services.api]\nimage = \"a\"\n[databases.db]\n{lines}\n");
+    understood(&text).databases(&"production".parse().expect("a name"))[0].backup.clone()
+}
+
+#[test]
+fn postgres_is_backed_up_when_nothing_is_said() {
+    assert_eq!(policy("engine = \"postgres\""), Some(BackupPolicy::of_postgres()));
+    assert_eq!(policy("engine = \"postgres\"\nbackup = true"), Some(BackupPolicy::of_postgres()));
+    assert_eq!(policy("engine = \"postgres\"\nbackup = {}"), Some(BackupPolicy::of_postgres()));
+    assert_eq!(policy("engine = \"postgres\"\nbackup = false"), None);
+    assert_eq!(policy("engine = \"redis\""), None, "it is taken for a cache");
+    assert_eq!(policy("engine = \"redis\"\nbackup = true"), Some(BackupPolicy::of_postgres()));
+}
+
+#[test]
+fn a_policy_says_how_often_what_stays_and_where() {
+    let found = policy(
+        "engine = \"postgres\"\nbackup = { every = \"6h\", keep = { last = 3, daily = 7, timezone = \"Europe/Paris\" }, \
+         drill = \"7d\", assert = [\"select true\"], targets = [\"disk-two\"] }",
+    );
+    let found = serde_json::to_value(found).expect("is JSON");
+    let keep = serde_json::json!({
+        "last": 3, "hourly": 0, "daily": 7, "weekly": 0, "monthly": 0, "yearly": 0, "zone": "Europe/Paris",
+    });
+    let expected = serde_json::json!({
+        "every": "6h", "keep": keep, "drill": "7d", "assert": ["select true"], "targets": ["disk-two"],
+    });
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn services_use_them_in_the_order_of_the_file() {
     let specs = understood(FILE).resolve(&"production".parse().expect("a name")).expect("is in the file");
@@ -74,7 +107,22 @@ fn what_is_wrong_has_a_way_out() {
         ("engine = \"postgres\"\nversion = \"13\"", "Havre knows no postgres 13"),
         ("engine = \"postgres\"\nmemory = \"64MB\"", "the least of postgres is 128MB"),
         ("engine = \"postgres\"\npersistence = \"rdb\"", "postgres always keeps everything"),
-        ("engine = \"postgres\"\nbackup = {}", "needs a later version of Havre"),
+        ("engine = \"postgres\"\nbackup = { wal = true }", "needs a later version of Havre"),
+        ("engine = \"postgres\"\nbackup = \"daily\"", "expected a table"),
+        ("engine = \"postgres\"\nbackup = { every = \"1m\" }", "must be between 15m and 366d"),
+        ("engine = \"postgres\"\nbackup = { retention = { daily = 1 } }", "did you mean `keep`?"),
+        ("engine = \"postgres\"\nbackup = { keep = {} }", "keeps nothing"),
+        ("engine = \"postgres\"\nbackup = { keep = { dayly = 7 } }", "did you mean `daily`?"),
+        (
+            "engine = \"postgres\"\nbackup = { keep = { daily = 1, timezone = \"Europe/Pariss\" } }",
+            "Europe/Paris",
+        ),
+        ("engine = \"postgres\"\nbackup = { drill = \"1m\" }", "must be between 1h and 366d"),
+        ("engine = \"postgres\"\nbackup = { assert = \"select true\" }", "expected a list of SQL statements"),
+        ("engine = \"postgres\"\nbackup = { assert = [\" \"] }", "a statement is empty"),
+        ("engine = \"postgres\"\nbackup = { targets = [] }", "names no target"),
+        ("engine = \"postgres\"\nbackup = { targets = [\"a\", \"a\"] }", "a is named twice"),
+        ("engine = \"postgres\"\nbackup = { targets = [\"A\"] }", "is not a valid backup target name"),
         ("engine = \"postgres\"\nsettings = { max_conections = 1 }", "did you mean `max_connections`?"),
         (
             "engine = \"postgres\"\nsettings = { archive_command = \"x\" }",

@@ -47,7 +47,7 @@ pub(crate) async fn open(world: &World, name: &TargetName) -> Result<Opened, Str
     let (target, text) = (name.clone(), reason.clone());
     let record = move |tx: &mut havre_store::Tx<'_>| tx.record_target_failure(&target, &text);
     if let Err(error) = world.store.write(world.now(), Actor::Havre, record).await {
-        tracing::warn!(target = %name, error = %chain(&error), "could not record that a backup target cannot be used");
+        tracing::warn!(backup_target = %name, error = %chain(&error), "could not record that a backup target cannot be used");
     }
     Err(reason)
 }

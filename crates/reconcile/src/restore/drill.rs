@@ -69,7 +69,9 @@ async fn step(
         }
         Progress::Loading { .. } if !has_begun => Some(Observation::Interrupted),
         Progress::Loading { .. } => copy::load(world, &server, (&drill.target, &drill.manifest), stop).await,
-        Progress::Checking { .. } => copy::check(world, &server, Some(drill.assertions.as_slice()), stop).await,
+        Progress::Checking { .. } => {
+            copy::check(world, &server, Some(drill.assertions.as_slice()), stop).await
+        }
     })
 }
 

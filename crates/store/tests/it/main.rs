@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod backup;
+mod backup_promise;
 mod build;
 mod build_secret;
 mod certificate;

@@ -1,0 +1,105 @@
+//! Reads `backup` of a database: how often, what is kept, how often a restore is tried, and where to. Tests:
+//! `tests/it/manifest_database.rs`.
+
+use std::collections::BTreeSet;
+
+use havre_schedule::Zone;
+
+use crate::job::read_zone;
+use crate::problem::Code;
+use crate::read::{Fields, Reader, Value};
+use crate::schema;
+use crate::service::read_or;
+use havre_core::backup::load;
+use havre_core::backup::policy::{BackupPolicy, DRILL_MIN, EVERY_MAX, EVERY_MIN};
+use havre_core::backup::retention::Keep;
+use havre_core::database::spec::Kind;
+use havre_core::name::TargetName;
+
+/// Most snapshots of one kind.
+const KEEP_MOST: u32 = 1000;
+
+/// The policy of a database: the usual one of its server where nothing is said; `None` for none, and where it has a problem.
+pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind) -> Option<BackupPolicy> {
+    let Some(value) = database.find("backup") else { return BackupPolicy::of_kind(engine) };
+    if value.is_boolean() {
+        return reader.boolean(&value)?.then(BackupPolicy::of_postgres);
+    }
+    let usual = BackupPolicy::of_postgres();
+    let fields = reader.table(&schema::BACKUP, &value)?;
+    let every = read_or(reader, &fields, "every", usual.every, |reader, value| {
+        reader.span(value, EVERY_MIN..=EVERY_MAX)
+    });
+    let keep = match fields.find("keep") {
+        Some(keep) => read_keep(reader, &keep)?,
+        None => usual.keep,
+    };
+    let drill = match fields.find("drill") {
+        Some(drill) => Some(reader.span(&drill, DRILL_MIN..=EVERY_MAX)?),
+        None => None,
+    };
+    let assertions = read_assertions(reader, &fields);
+    let targets = read_targets(reader, &fields);
+    Some(BackupPolicy { every, keep, drill, assertions, targets })
+}
+
+/// Statements that must be true of a copy. What they mean only a server knows, so only their form is looked at.
+fn read_assertions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
+    let expected = "a list of SQL statements, such as [\"select count(*) > 0 from users\"]";
+    let Some(value) = fields.find("assert") else { return Vec::new() };
+    let entries = reader.list(&value, expected).unwrap_or_default();
+    let texts = entries.iter().filter_map(|entry| reader.text(entry, expected).map(str::to_owned));
+    let assertions: Vec<String> = texts.collect();
+    for problem in load::problems(&assertions) {
+        let message = format!("`{}`: {problem}", value.path);
+        reader.report(Code::WrongValue, value.at(), message, expected);
+    }
+    assertions
+}
+
+fn read_keep(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Keep> {
+    let fields = reader.table(&schema::BACKUP_KEEP, value)?;
+    let zone = match fields.find("timezone") {
+        Some(zone) => read_zone(reader, &zone)?,
+        None => Zone::default(),
+    };
+    let mut count =
+        |key: &str| read_or(reader, &fields, key, 0, |reader, value| reader.integer(value, 0..=KEEP_MOST));
+    let keep = Keep {
+        last: count("last"),
+        hourly: count("hourly"),
+        daily: count("daily"),
+        weekly: count("weekly"),
+        monthly: count("monthly"),
+        yearly: count("yearly"),
+        zone,
+    };
+    let nothing = Keep { zone: keep.zone.clone(), ..Keep::default() };
+    if keep == nothing {
+        let message = format!("`{}` keeps nothing", value.path);
+        let hint = "say at least one of its numbers, such as daily = 7; backup = false makes no backups";
+        reader.report(Code::WrongValue, value.at(), message, hint);
+        return None;
+    }
+    Some(keep)
+}
+
+fn read_targets(reader: &mut Reader<'_>, fields: &Fields<'_>) -> BTreeSet<TargetName> {
+    let mut targets = BTreeSet::new();
+    let Some(value) = fields.find("targets") else { return targets };
+    let entries = reader.list(&value, "a list of names of backup targets, such as [\"disk-two\"]");
+    let entries = entries.unwrap_or_default();
+    if entries.is_empty() && value.is_list() {
+        let message = format!("`{}` names no target", value.path);
+        let hint = "leave it out for every target there is; backup = false makes no backups";
+        reader.report(Code::WrongValue, value.at(), message, hint);
+    }
+    for entry in entries {
+        let Some(name) = reader.parsed::<TargetName>(&entry) else { continue };
+        if !targets.insert(name.clone()) {
+            let message = format!("`{}`: {name} is named twice", value.path);
+            reader.report(Code::Conflict, entry.at(), message, "remove one of them");
+        }
+    }
+    targets
+}

@@ -1,0 +1,124 @@
+//! After a good run: which snapshots of the same thing stay, as `havre_core::backup::retention` says, and once a day what no snapshot needs any
+//! more. First it is asked what is there, since rows may promise what somebody has removed.
+
+use havre_backup::{Repository, Snapshot};
+use havre_core::backup::plan::{PRUNE_EVERY, is_prune_due};
+use havre_core::backup::retention::{Candidate, plan_retention};
+use havre_core::backup::run::{BackupRun, RunFilter, RunState};
+use havre_core::backup::{SnapshotId, What};
+use havre_core::event::Actor;
+use havre_core::id::BackupRunId;
+use havre_core::name::TargetName;
+
+use super::run::{gone, tag};
+use crate::deployment::chain;
+use crate::world::World;
+
+/// Failed runs whose snapshots are looked for.
+const FAILED_MAX: u32 = 1000;
+
+/// Keeps what is to be kept of one thing in one repository. What went wrong, in words; the next good run does it again.
+pub(super) async fn tidy(
+    world: &World,
+    what: &What,
+    target: &TargetName,
+    repository: &dyn Repository,
+) -> Result<(), String> {
+    let listed = repository.list().await.map_err(|error| chain(&error))?;
+    remove_orphans(world, target, repository, &listed).await?;
+    retain(world, what, target, repository, &listed).await?;
+    prune(world, target, repository).await
+}
+
+/// Removes snapshots of runs that failed: Havre may have been killed before it could. Only what has the id of such a run and its instant
+/// as well is one: where an older state of Havre was restored, ids come again.
+async fn remove_orphans(
+    world: &World,
+    target: &TargetName,
+    repository: &dyn Repository,
+    listed: &[Snapshot],
+) -> Result<(), String> {
+    let filter = RunFilter { what: None, target: Some(target.clone()), state: Some(RunState::Failed) };
+    let failed = world.store.read(move |view| view.list_backup_runs(&filter, FAILED_MAX)).await;
+    let failed = failed.map_err(|error| chain(&error))?;
+    // One that was good once is not touched: part of it may still be of use.
+    let is_of = |run: &BackupRun, snapshot: &Snapshot| {
+        run.manifest.is_none() && run.begun_at == Some(snapshot.at) && snapshot.tags.contains(&tag(run.id))
+    };
+    let orphans: Vec<SnapshotId> = listed
+        .iter()
+        .filter(|snapshot| failed.iter().any(|run| is_of(run, snapshot)))
+        .map(|snapshot| snapshot.id.clone())
+        .collect();
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    repository.forget(&orphans).await.map_err(|error| chain(&error))
+}
+
+async fn retain(
+    world: &World,
+    what: &What,
+    target: &TargetName,
+    repository: &dyn Repository,
+    listed: &[Snapshot],
+) -> Result<(), String> {
+    let (asked, there) = (what.clone(), target.clone());
+    let read = world
+        .store
+        .read(move |view| Ok((view.find_backup_keep(&asked)?, view.list_good_backup_runs(&asked, &there)?)));
+    let (keep, rows) = read.await.map_err(|error| chain(&error))?;
+    let mut candidates = Vec::new();
+    for row in &rows {
+        let Some(manifest) = &row.manifest else { continue };
+        match listed.iter().find(|snapshot| snapshot.id == manifest.snapshot) {
+            None => gone(world, row).await.map_err(|error| chain(&error))?,
+            Some(found) if found.content == manifest.content => candidates.push(Candidate {
+                id: manifest.snapshot.clone(),
+                at: manifest.started_at,
+                is_verified: true,
+            }),
+            Some(_) => {
+                tracing::error!(run = %row.id, "the repository says something else about a snapshot than its manifest");
+            }
+        }
+    }
+    // Without a policy everything stays.
+    let Some(keep) = keep else { return Ok(()) };
+    let forget = plan_retention(&keep, &candidates).forget;
+    let newest = candidates.iter().max_by_key(|one| one.at).map(|one| &one.id);
+    if newest.is_some_and(|newest| forget.contains(newest)) {
+        tracing::error!(%what, backup_target = %target, "refused to remove the newest backup that restores");
+        return Ok(());
+    }
+    if forget.is_empty() {
+        return Ok(());
+    }
+    repository.forget(&forget).await.map_err(|error| chain(&error))?;
+    let runs: Vec<BackupRunId> = rows
+        .iter()
+        .filter(|row| row.manifest.as_ref().is_some_and(|manifest| forget.contains(&manifest.snapshot)))
+        .map(|row| row.id)
+        .collect();
+    let (what, target) = (what.clone(), target.clone());
+    let mark = world
+        .store
+        .write(world.now(), Actor::Havre, move |tx| tx.mark_snapshots_forgotten(&what, &target, &runs));
+    mark.await.map_err(|error| chain(&error))
+}
+
+async fn prune(world: &World, target: &TargetName, repository: &dyn Repository) -> Result<(), String> {
+    let (now, name) = (world.now(), target.clone());
+    let read = world
+        .store
+        .read(move |view| Ok((view.find_backup_prune(&name)?, view.get_backup_target(&name)?.created_at)));
+    let (last, set_at) = read.await.map_err(|error| chain(&error))?;
+    if !is_prune_due(last, set_at, now) {
+        return Ok(());
+    }
+    let pruned = repository.prune(PRUNE_EVERY.duration()).await.map_err(|error| chain(&error))?;
+    tracing::info!(backup_target = %target, marked = pruned.marked_bytes, removed = pruned.removed_bytes, "pruned a backup repository");
+    let name = target.clone();
+    let record = world.store.write(now, Actor::Havre, move |tx| tx.record_backup_prune(&name));
+    record.await.map_err(|error| chain(&error))
+}

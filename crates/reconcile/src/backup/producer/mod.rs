@@ -1,0 +1,205 @@
+//! Producers: what gives the bytes of each thing that is saved, and says honestly how it ended. A program's verdict is its exit code,
+//! asked for after its last byte. What is said to servers of databases is made in `havre_core::backup::producer`.
+
+mod platform;
+mod postgres;
+mod redis;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use havre_core::backup::producer::{application, file_name};
+use havre_core::backup::state::Exit;
+use havre_core::backup::{Content, What};
+use havre_core::database::Database;
+use havre_core::database::spec::Kind;
+use havre_core::database::task::database_container;
+use havre_core::name::{DatabaseName, EnvKey, TargetName};
+use havre_core::secret::redact::Redactor;
+use havre_core::service::spec::Argv;
+use havre_engine::error::EngineError;
+use havre_engine::exec::{ExecSession, ExecSpec};
+use havre_engine::log::LogSource;
+use havre_store::StoreError;
+
+use super::stream::{Sink, Tail, Unread};
+use crate::world::World;
+
+pub(super) use platform::remove_leftovers;
+
+/// Longest answer of a program that only says something.
+const ANSWER_MAX: usize = 64 * 1024;
+/// Longest wait for one that tidies up or says something.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is saved, as far as it takes to do so.
+pub(super) enum Subject {
+    /// A database, and what must not be told of it.
+    Database { database: Box<Database>, redactor: Redactor },
+    /// Havre itself.
+    Platform,
+}
+
+/// How a producer ended.
+pub(super) struct Produced {
+    pub(super) exit: Exit,
+    /// What it had written, counted where it was read.
+    pub(super) content: Content,
+    /// Of the program the bytes come from.
+    pub(super) version: String,
+    /// Rows of each table, keys of each database; nothing where nobody could count.
+    pub(super) rows: BTreeMap<String, u64>,
+}
+
+impl Produced {
+    fn failed(sink: Sink<'_>, reason: String) -> Self {
+        let (exit, content) = (Exit::Failed { reason }, sink.end().0);
+        Self { exit, content, version: String::new(), rows: BTreeMap::new() }
+    }
+
+    /// What a program has written, whose stream must begin in one of these ways.
+    fn ended(sink: Sink<'_>, exit: Exit, beginnings: &[&[u8]]) -> Self {
+        let (content, head) = sink.end();
+        let is_theirs = content.bytes == 0 || beginnings.iter().any(|one| head.starts_with(one));
+        let exit = match exit {
+            Exit::Succeeded if !is_theirs => {
+                Exit::Failed { reason: "what came is not what such a producer writes".to_owned() }
+            }
+            exit => exit,
+        };
+        Self { exit, content, version: String::new(), rows: BTreeMap::new() }
+    }
+}
+
+/// Finds what is to be saved; or why that cannot be, in words.
+pub(super) async fn find(world: &World, what: &What) -> Result<Result<Subject, String>, StoreError> {
+    let What::Database { project, environment, database } = what else {
+        return Ok(match what {
+            What::Platform => Ok(Subject::Platform),
+            other => Err(format!("nothing of Havre gives out {other}")),
+        });
+    };
+    // Both kinds of names are labels.
+    let Ok(name) = database.as_str().parse::<DatabaseName>() else {
+        return Ok(Err(format!("{database} is no name of a database")));
+    };
+    let (project, environment) = (project.clone(), environment.clone());
+    let found = world.store.read(move |view| {
+        let Some(database) = view.find_database(&project, &environment, &name)? else { return Ok(None) };
+        let password = view.get_database_superuser(&database)?.password;
+        Ok(Some((database, password)))
+    });
+    let Some((database, password)) = found.await? else {
+        return Ok(Err(format!("there is no {what} any more")));
+    };
+    let mut redactor = Redactor::default();
+    redactor.add(&key("POSTGRES_PASSWORD"), &password);
+    Ok(Ok(Subject::Database { database: Box::new(database), redactor }))
+}
+
+impl Subject {
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Database { database, .. } => Some(database.spec.engine),
+            Self::Platform => None,
+        }
+    }
+
+    /// Name of the one file in its snapshots.
+    pub(super) fn file_name(&self, what: &What) -> String {
+        file_name(what, self.kind())
+    }
+}
+
+/// Runs the producer to its end.
+pub(super) async fn produce(
+    world: &World,
+    subject: &Subject,
+    target: &TargetName,
+    sink: Sink<'_>,
+) -> Result<Produced, Unread> {
+    match subject {
+        Subject::Platform => platform::produce(world, target, sink).await,
+        Subject::Database { database, redactor } => {
+            let server = Server { world, database, target, redactor };
+            match database.spec.engine {
+                Kind::Postgres => postgres::produce(&server, sink).await,
+                Kind::Redis | Kind::Valkey => redis::produce(&server, sink).await,
+            }
+        }
+    }
+}
+
+/// Ends what a producer that was given up has left. Best effort: the next run to the same target does it again.
+pub(super) async fn clean_up(world: &World, subject: &Subject, target: &TargetName) {
+    let Subject::Database { database, redactor } = subject else { return };
+    let server = Server { world, database, target, redactor };
+    let done = match database.spec.engine {
+        Kind::Postgres => postgres::clean_up(&server).await,
+        Kind::Redis | Kind::Valkey => redis::clean_up(&server).await,
+    };
+    if let Err(error) = done {
+        tracing::warn!(database = %database.id, backup_target = %target, %error, "could not tidy up after a backup; the next one does");
+    }
+}
+
+fn key(name: &str) -> EnvKey {
+    name.parse().expect("our own names are valid")
+}
+
+/// A server of a database, and one run that reads it.
+struct Server<'a> {
+    world: &'a World,
+    database: &'a Database,
+    target: &'a TargetName,
+    redactor: &'a Redactor,
+}
+
+/// What a program said.
+struct Answer {
+    code: i64,
+    output: String,
+    errors: String,
+}
+
+impl Server<'_> {
+    /// Starts a program inside the present task.
+    async fn exec(&self, words: Vec<String>) -> Result<ExecSession, EngineError> {
+        let argv = Argv::try_from(words).expect("our own commands are commands");
+        // So that what is left of a run can be told from everything else at the server.
+        let env = BTreeMap::from([(key("PGAPPNAME"), application(self.target))]);
+        let container = database_container(&self.database.place(), self.database.id, self.database.task);
+        self.world.engine.exec(&container, &ExecSpec { argv, env, terminal: None }).await
+    }
+
+    /// Runs a program that says little, within `patience`.
+    async fn ask(&self, words: Vec<String>, patience: Duration) -> Result<Answer, EngineError> {
+        let program = words.first().cloned().unwrap_or_default();
+        let talk = async {
+            let ExecSession { input, mut output, exit_code, .. } = self.exec(words).await?;
+            drop(input);
+            let (mut said, mut errors) = (Vec::new(), Tail::new(self.redactor));
+            while let Some(piece) = output.next().await {
+                let piece = piece?;
+                match piece.stream {
+                    LogSource::Stderr => errors.add(&piece.bytes),
+                    LogSource::Stdout => {
+                        let room = ANSWER_MAX.saturating_sub(said.len()).min(piece.bytes.len());
+                        said.extend_from_slice(&piece.bytes[..room]);
+                    }
+                }
+            }
+            let code = exit_code.await?;
+            let output = String::from_utf8_lossy(&said).into_owned();
+            Ok::<Answer, EngineError>(Answer { code, output, errors: errors.text() })
+        };
+        match tokio::time::timeout(patience, talk).await {
+            Ok(said) => said,
+            Err(_) => {
+                let message = format!("it did not end within {} s", patience.as_secs());
+                Err(EngineError::Failed { what: format!("run {program}"), message })
+            }
+        }
+    }
+}
