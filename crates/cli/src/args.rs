@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::exit::{CliError, Exit};
 use crate::invocation::{Global, Invocation};
 use crate::{
-    access, build, certificate, completions, context, database, deployment, dns_provider, dockerfile, edge,
-    environment, event, issuer, job, pipeline, preview, project, registry, release, remote, repository,
+    access, backup, build, certificate, completions, context, database, deployment, dns_provider, dockerfile,
+    edge, environment, event, issuer, job, pipeline, preview, project, registry, release, remote, repository,
     secret, service, ssh_key, task, version, webhook,
 };
 
@@ -76,6 +76,9 @@ enum Command {
     /// Databases: what runs, a client inside, new passwords
     #[command(subcommand)]
     Db(DatabaseCommand),
+    /// Backups: where they lie, what ran, and what is missing
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// The repository of the project: what is in it, and which branches are protected
     #[command(subcommand)]
     Repository(RepositoryCommand),
@@ -394,6 +397,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Edge(EdgeCommand::Status) => edge::status::run(&invocation).await,
         Command::Job(command) => run_job(&invocation, command).await,
         Command::Db(command) => run_database(&invocation, command).await,
+        Command::Backup(command) => backup::run(&invocation, command).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,

@@ -3,6 +3,7 @@
 
 mod access;
 mod args;
+mod backup;
 mod build;
 mod certificate;
 mod completions;

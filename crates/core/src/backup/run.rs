@@ -1,4 +1,5 @@
-//! A run as a row: what is saved, where to, and how far it has come. What follows from what was seen is decided in `state`.
+//! A run as a row: what is saved, where to, and how far it has come. What follows from what was seen is decided in `state`. Tests
+//! at the end of the file.
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,20 @@ impl RunState {
     }
 }
 
+/// Text that is no state of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a run is waiting, dumping, storing, verifying, good or failed")]
+pub struct RunStateError;
+
+impl std::str::FromStr for RunState {
+    type Err = RunStateError;
+
+    fn from_str(text: &str) -> Result<Self, RunStateError> {
+        let all = [Self::Waiting, Self::Dumping, Self::Storing, Self::Verifying, Self::Good, Self::Failed];
+        all.into_iter().find(|state| state.as_str() == text).ok_or(RunStateError)
+    }
+}
+
 impl std::fmt::Display for RunState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
@@ -130,4 +145,29 @@ pub struct RunFilter {
     pub target: Option<TargetName>,
     /// In this state.
     pub state: Option<RunState>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_waits_until_it_has_begun() {
+        let dumping = State::Dumping { since: Timestamp::from_millis(0) };
+        assert_eq!(RunState::of(&dumping, false), RunState::Waiting);
+        assert_eq!(RunState::of(&dumping, true), RunState::Dumping);
+    }
+
+    #[test]
+    fn states_have_one_text() {
+        for text in ["waiting", "dumping", "storing", "verifying", "good", "failed"] {
+            let state: RunState = text.parse().expect("is one");
+            assert_eq!(
+                (state.to_string().as_str(), state.is_over()),
+                (text, matches!(text, "good" | "failed"))
+            );
+            assert_eq!(serde_json::to_value(state).expect("is JSON"), text);
+        }
+        assert_eq!("Good".parse::<RunState>(), Err(RunStateError));
+    }
 }

@@ -1,0 +1,83 @@
+//! `havre backup`: where backups lie, what ran, and what is missing. Tests at the end of the files.
+
+mod cancel;
+mod create;
+mod kit;
+mod list;
+mod status;
+mod target;
+
+use clap::Subcommand;
+use havre_core::backup::What;
+use havre_core::name::{DatabaseName, TargetName};
+
+use crate::exit::{CliError, Exit};
+use crate::invocation::Invocation;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Places where backups go; set and removed on the server's own machine only
+    #[command(subcommand)]
+    Target(TargetCommand),
+    /// Print the recovery kit of a target: what restores without Havre; once, on the server's own machine
+    Kit(kit::Options),
+    /// Back something up now, and wait for its end
+    Run(create::Options),
+    /// List runs
+    List(list::Options),
+    /// Stop runs
+    Cancel(cancel::Options),
+    /// Show copies, their ages, and what is missing
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TargetCommand {
+    /// Set one; its credential comes from standard input
+    Set(target::set::Options),
+    /// List them, without credentials
+    List,
+    /// Forget one; its repository is left as it is
+    Remove(target::remove::Options),
+}
+
+pub(crate) async fn run(invocation: &Invocation, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Target(TargetCommand::Set(options)) => target::set::run(invocation, options).await,
+        Command::Target(TargetCommand::List) => target::list::run(invocation).await,
+        Command::Target(TargetCommand::Remove(options)) => target::remove::run(invocation, options).await,
+        Command::Kit(options) => kit::run(invocation, options).await,
+        Command::Run(options) => create::run(invocation, options).await,
+        Command::List(options) => list::run(invocation, options).await,
+        Command::Cancel(options) => cancel::run(invocation, options).await,
+        Command::Status => status::run(invocation).await,
+    }
+}
+
+/// What is meant.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Named {
+    /// Database of the environment; left out, everything that is saved
+    database: Option<DatabaseName>,
+    /// The platform itself: what Havre needs to come back
+    #[arg(long, conflicts_with = "database")]
+    platform: bool,
+}
+
+impl Named {
+    /// Nothing for everything.
+    fn what(&self, invocation: &Invocation) -> Result<Option<What>, CliError> {
+        if self.platform {
+            return Ok(Some(What::Platform));
+        }
+        let Some(database) = &self.database else { return Ok(None) };
+        let scope = invocation.scope()?;
+        let (project, environment) = (scope.project, scope.environment);
+        Ok(Some(What::Database { project, environment, database: database.into() }))
+    }
+}
+
+/// Path of a target in the API; `rest` is empty or begins with a slash.
+fn target_path(name: &TargetName, rest: &str) -> String {
+    format!("/v1/backup-targets/{name}{rest}")
+}
