@@ -6,6 +6,7 @@
 
 mod copy;
 mod drill;
+pub mod give;
 mod new;
 mod schedule;
 
