@@ -148,6 +148,9 @@ impl Folders {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make the folder {}", folder.display()))?;
         }
+        // Copies of the store lie there while they are read.
+        std::fs::set_permissions(&folders.backups, std::fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("make the folder {} private", folders.backups.display()))?;
         Ok(folders)
     }
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
 use crate::store::Store;
@@ -33,7 +33,8 @@ fn copy(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| {
         StoreError::File { doing: "make a copy of the store at", path: path.to_owned(), source }
     })?;
-    let mut copied = Connection::open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut copied = Connection::open_with_flags(path, flags)?;
     {
         // All pages in one step: in between nobody else's write can make it begin again.
         let backup = Backup::new(connection, &mut copied)?;

@@ -502,3 +502,62 @@ fn requests_refuse_what_they_do_not_know() {
         json!({ "version": 2, "generation": 1, "probe_key": "", "routes": [], "services": {} }),
     );
 }
+
+#[test]
+fn backups() {
+    use havre_api::backup::{
+        BackupKit, BackupKitQuery, BackupRunList, BackupRunQuery, BackupStatus, BackupTargetList,
+        CreateBackupRunsRequest, RemoveBackupTargetQuery, SetBackupTargetRequest,
+    };
+    let folder = json!({ "kind": "folder", "path": "/mnt/two" });
+    let bucket = json!({
+        "kind": "s3", "endpoint": "https://s3.example", "bucket": "backups", "region": "r", "prefix": "a/b", "path_style": true,
+    });
+    let sftp = json!({
+        "kind": "sftp", "host": "nas.example", "port": 22, "user": "u", "path": "/srv",
+        "host_key": "SHA256:wK2iATqZPfxfJugRs59aalW5UaXK7OZyChj0reLiQk4",
+    });
+    let hex = |digit: &str| digit.repeat(64);
+    let target = |location: &Value, state: Value| {
+        json!({
+            "name": "two", "location": location, "address": "a", "medium": "m", "is_offsite": true, "repository": hex("b"),
+            "has_credential": true, "state": state, "kit_shown_at": AT, "created_at": AT,
+        })
+    };
+    golden::<BackupTargetList>(json!({ "targets": [
+        target(&folder, json!({ "state": "waiting" })),
+        target(&bucket, json!({ "state": "ready" })),
+        target(&sftp, json!({ "state": "failed", "reason": "r" })),
+    ] }));
+    golden::<SetBackupTargetRequest>(
+        json!({ "location": bucket, "medium": "m", "is_offsite": true, "credential": "a\nb" }),
+    );
+    golden::<BackupKit>(json!({ "target": "two", "page": "p" }));
+    let what =
+        json!({ "kind": "database", "project": "shop", "environment": "production", "database": "db" });
+    let content = json!({ "bytes": 1, "sha256": format!("sha256:{}", hex("a")) });
+    let manifest = json!({
+        "content": content, "form": 1, "repository": hex("b"), "rows": { "public.users": 2 }, "snapshot": hex("1"),
+        "source_version": "PostgreSQL 16.14", "started_at": AT, "verified_at": AT, "what": what,
+    });
+    golden::<BackupRunList>(json!({ "runs": [{
+        "id": "u1", "what": what, "name": "database shop/production/db", "target": "two",
+        "state": { "state": "good", "at": AT, "manifest": manifest }, "status": "good", "is_final": true, "failure": "",
+        "asked_by": { "kind": "token", "name": "ci" }, "produced_bytes": 1, "added_bytes": 2, "snapshot": hex("1"),
+        "manifest": manifest, "cancel_requested": false, "created_at": AT, "begun_at": AT, "ended_at": AT, "forgotten_at": null,
+    }] }));
+    let copy = |standing: &str| json!({ "target": "two", "medium": "m", "is_offsite": true, "standing": standing, "age_ms": 1, "run": "u1", "next_at": AT });
+    let keep = json!({
+        "last": 1, "hourly": 2, "daily": 3, "weekly": 4, "monthly": 5, "yearly": 6, "zone": "UTC",
+    });
+    golden::<BackupStatus>(json!({ "is_met": false, "gaps": ["g"], "accounts": [{
+        "what": { "kind": "platform" }, "name": "platform",
+        "policy": { "every": "1h", "keep": keep, "drill": "7d", "targets": ["two"] },
+        "copies": [copy("current"), copy("stale"), copy("missing")], "rpo_target_ms": 1, "rpo_measured_ms": 2, "gaps": [],
+    }] }));
+    refused::<SetBackupTargetRequest>(json!({ "location": folder, "medium": "m" }));
+    refused::<CreateBackupRunsRequest>(json!({ "target": "two" }));
+    refused::<BackupRunQuery>(json!({}));
+    refused::<BackupKitQuery>(json!({}));
+    refused::<RemoveBackupTargetQuery>(json!({}));
+}

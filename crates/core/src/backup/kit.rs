@@ -114,6 +114,11 @@ pub fn page(kit: &Kit) -> Secret {
     line("To look at the whole repository for damage: restic check --read-data --no-lock");
     line("");
     line(
+        "The file platform.tar is the state of Havre itself. Secrets in it are sealed with the master key of the server",
+    );
+    line("(/etc/havre/master.key), which is in no backup: keep a copy of it, apart from this page.");
+    line("");
+    line(
         "Never write with restic while Havre uses the repository: no backup, forget, prune, unlock or repair. Havre",
     );
     line("takes no locks, and a prune beside it destroys backups.");

@@ -2,6 +2,7 @@
 //! HTTP API, with users at work meanwhile. One file for each subject. `script/e2e` makes Docker and the image ready.
 //! Files named `edge_…` look at the edge; most of them run it alone.
 
+mod backup;
 mod build_secret;
 mod canary;
 mod command;

@@ -13,7 +13,7 @@ use havre_core::time::Timestamp;
 use crate::error::EngineError;
 use crate::event::EngineEvent;
 use crate::fake::FakeEngine;
-use crate::fake::script::Script;
+use crate::fake::script::{Program, Script};
 use crate::fake::world::{Container, Image, Planned};
 use crate::image::BuiltImage;
 use crate::log::LogSource;
@@ -185,6 +185,20 @@ impl FakeEngine {
     /// When there is no such task of ours.
     pub fn set_healthcheck(&self, name: &str, health: Healthcheck) {
         self.change(|world| world.set_healthcheck(name, health)).expect("the test names a task of ours");
+    }
+
+    /// What a program inside a running task does from now on, by the first word of its command.
+    ///
+    /// # Panics
+    /// When there is no such task of ours.
+    pub fn set_program(&self, name: &str, word: &str, program: Program) {
+        let set = self.change(|world| {
+            let programs = &mut world.get_ours(name)?.script.programs;
+            programs.retain(|(other, _)| other != word);
+            programs.push((word.to_owned(), program));
+            Ok::<(), EngineError>(())
+        });
+        set.expect("the test names a task of ours");
     }
 
     /// A task writes a line.

@@ -4,7 +4,7 @@
 use havre_backup::{Repository, Snapshot};
 use havre_core::backup::plan::{PRUNE_EVERY, is_prune_due};
 use havre_core::backup::retention::{Candidate, plan_retention};
-use havre_core::backup::run::{BackupRun, RunFilter, RunState};
+use havre_core::backup::run::{RunFilter, RunState};
 use havre_core::backup::{SnapshotId, What};
 use havre_core::event::Actor;
 use havre_core::id::BackupRunId;
@@ -14,8 +14,8 @@ use super::run::{gone, tag};
 use crate::deployment::chain;
 use crate::world::World;
 
-/// Failed runs whose snapshots are looked for.
-const FAILED_MAX: u32 = 1000;
+/// Runs that are looked at for snapshots that should not be there.
+const LOOKED_AT: u32 = 1000;
 
 /// Keeps what is to be kept of one thing in one repository. What went wrong, in words; the next good run does it again.
 pub(super) async fn tidy(
@@ -25,31 +25,40 @@ pub(super) async fn tidy(
     repository: &dyn Repository,
 ) -> Result<(), String> {
     let listed = repository.list().await.map_err(|error| chain(&error))?;
-    remove_orphans(world, target, repository, &listed).await?;
+    remove_orphans(world, what, target, repository, &listed).await?;
     retain(world, what, target, repository, &listed).await?;
     prune(world, target, repository).await
 }
 
-/// Removes snapshots of runs that failed: Havre may have been killed before it could. Only what has the id of such a run and its instant
-/// as well is one: where an older state of Havre was restored, ids come again.
+/// Removes what rows say should not be there: snapshots of runs that failed, and of runs that the policy has let go; Havre may have been killed
+/// before it could. Of a run that failed is only what has its id and its instant as well: where an older state of Havre was restored, ids
+/// come again.
 async fn remove_orphans(
     world: &World,
+    what: &What,
     target: &TargetName,
     repository: &dyn Repository,
     listed: &[Snapshot],
 ) -> Result<(), String> {
-    let filter = RunFilter { what: None, target: Some(target.clone()), state: Some(RunState::Failed) };
-    let failed = world.store.read(move |view| view.list_backup_runs(&filter, FAILED_MAX)).await;
-    let failed = failed.map_err(|error| chain(&error))?;
-    // One that was good once is not touched: part of it may still be of use.
-    let is_of = |run: &BackupRun, snapshot: &Snapshot| {
-        run.manifest.is_none() && run.begun_at == Some(snapshot.at) && snapshot.tags.contains(&tag(run.id))
+    let filter = |what, state| RunFilter { what, target: Some(target.clone()), state: Some(state) };
+    let (failed, good) = (filter(None, RunState::Failed), filter(Some(what.clone()), RunState::Good));
+    let read = world.store.read(move |view| {
+        Ok((view.list_backup_runs(&failed, LOOKED_AT)?, view.list_backup_runs(&good, LOOKED_AT)?))
+    });
+    let (failed, good) = read.await.map_err(|error| chain(&error))?;
+    let has_failed = |snapshot: &Snapshot| {
+        // One that was good once is not touched: part of it may still be of use.
+        failed
+            .iter()
+            .filter(|run| run.manifest.is_none())
+            .any(|run| run.begun_at == Some(snapshot.at) && snapshot.tags.contains(&tag(run.id)))
     };
-    let orphans: Vec<SnapshotId> = listed
-        .iter()
-        .filter(|snapshot| failed.iter().any(|run| is_of(run, snapshot)))
-        .map(|snapshot| snapshot.id.clone())
-        .collect();
+    let was_let_go = |snapshot: &Snapshot| {
+        let mut gone = good.iter().filter(|run| run.forgotten_at.is_some());
+        gone.any(|run| run.snapshot.as_ref() == Some(&snapshot.id))
+    };
+    let orphans = listed.iter().filter(|snapshot| has_failed(snapshot) || was_let_go(snapshot));
+    let orphans: Vec<SnapshotId> = orphans.map(|snapshot| snapshot.id.clone()).collect();
     if orphans.is_empty() {
         return Ok(());
     }
@@ -94,7 +103,6 @@ async fn retain(
     if forget.is_empty() {
         return Ok(());
     }
-    repository.forget(&forget).await.map_err(|error| chain(&error))?;
     let runs: Vec<BackupRunId> = rows
         .iter()
         .filter(|row| row.manifest.as_ref().is_some_and(|manifest| forget.contains(&manifest.snapshot)))
@@ -104,7 +112,9 @@ async fn retain(
     let mark = world
         .store
         .write(world.now(), Actor::Havre, move |tx| tx.mark_snapshots_forgotten(&what, &target, &runs));
-    mark.await.map_err(|error| chain(&error))
+    // First the rows: what they say is gone is removed after the next good run where Havre is killed in between.
+    mark.await.map_err(|error| chain(&error))?;
+    repository.forget(&forget).await.map_err(|error| chain(&error))
 }
 
 async fn prune(world: &World, target: &TargetName, repository: &dyn Repository) -> Result<(), String> {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod backup;
+mod backup_restart;
 mod build;
 mod certificate;
 mod database;

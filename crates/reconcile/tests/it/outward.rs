@@ -1,19 +1,53 @@
-//! What control talks to outside of this machine and never reaches in tests: CDNs, forges, Docker Hub.
+//! What control talks to outside of this machine and never reaches in tests: CDNs, forges, Docker Hub, repositories of backups.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use havre_backup::fake::FakeRepository;
+use havre_backup::{Repository, RepositoryError};
+use havre_core::backup::target::OpenTarget;
 use havre_core::registry::Credentials;
 use havre_core::registry::limit::PullLimit;
 use havre_core::secret::Secret;
 use havre_core::site::purge::PurgeSpec;
 use havre_forge::call::Call;
+use havre_reconcile::backup::repositories::Repositories;
 use havre_reconcile::forge::{ForgeAnswer, Forges};
 use havre_reconcile::outward::CallError;
 use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::registry::{LimitError, PullLimits};
+
+/// Places of repositories: an empty one each, until somebody makes a repository there.
+#[derive(Debug, Default)]
+pub(crate) struct FakePlaces(Mutex<BTreeMap<String, FakeRepository>>);
+
+impl FakePlaces {
+    /// What lies at a place, for whoever has no password.
+    pub(crate) fn at(&self, place: &str) -> FakeRepository {
+        self.0.lock().unwrap().entry(place.to_owned()).or_default().clone()
+    }
+
+    /// An empty place instead, as a mount point is whose disk is not there; what lay there before.
+    pub(crate) fn unplug(&self, place: &str) -> FakeRepository {
+        let before = self.at(place);
+        self.put(place, FakeRepository::default());
+        before
+    }
+
+    pub(crate) fn put(&self, place: &str, repository: FakeRepository) {
+        self.0.lock().unwrap().insert(place.to_owned(), repository);
+    }
+}
+
+impl Repositories for FakePlaces {
+    fn at(&self, target: &OpenTarget) -> Result<Arc<dyn Repository>, RepositoryError> {
+        let password = target.password.expose_text().unwrap_or_default();
+        let found = Self::at(self, &target.location.to_string());
+        Ok(Arc::new(found.with_password(password)))
+    }
+}
 
 /// A CDN: what it was told, and how often it fails before it listens.
 #[derive(Debug, Default)]

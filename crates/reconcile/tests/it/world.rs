@@ -33,13 +33,13 @@ use havre_engine::fake::script::Script;
 use havre_engine::log::LogSource;
 use havre_reconcile::clock::ManualClock;
 use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
-use havre_reconcile::world::{Seams, Settings, World, edge_network};
+use havre_reconcile::world::{PlatformFiles, Seams, Settings, World, edge_network};
 use havre_reconcile::{build, route, service};
 use havre_source::fake::FakeSource;
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
 
-use crate::outward::{FakeCdn, FakeForge, FakeHub};
+use crate::outward::{FakeCdn, FakeForge, FakeHub, FakePlaces};
 
 /// What outlives a control process: the disk, the engine, the edge, the clock.
 #[derive(Debug, Clone)]
@@ -55,6 +55,7 @@ pub(crate) struct Outside {
     pub(crate) forge: Arc<FakeForge>,
     pub(crate) hub: Arc<FakeHub>,
     pub(crate) source: Arc<FakeSource>,
+    pub(crate) places: Arc<FakePlaces>,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
 }
@@ -110,9 +111,10 @@ impl Outside {
             forge: Arc::default(),
             hub: Arc::default(),
             source: Arc::default(),
+            places: Arc::default(),
             command_exit: Arc::default(),
         };
-        for folder in ["sites", "logs", "job-logs", "builds"] {
+        for folder in ["sites", "logs", "job-logs", "builds", "backup"] {
             std::fs::create_dir(outside.path(folder)).unwrap();
         }
         outside
@@ -153,6 +155,7 @@ impl Outside {
             forges: Arc::clone(&self.forge) as _,
             limits: Arc::clone(&self.hub) as _,
             source: Arc::clone(&self.source) as _,
+            repositories: Arc::clone(&self.places) as _,
         };
         let settings = Settings {
             edge_network: edge_network("10.213.0.0/16", "10.213.0.1".parse().unwrap()),
@@ -165,6 +168,11 @@ impl Outside {
             public_addresses: vec!["203.0.113.7".parse().unwrap()],
             remote_private,
             public_url: Some("https://havre.example.org".parse().unwrap()),
+            backup_dir: self.path("backup"),
+            platform: PlatformFiles {
+                config: vec![self.path("havred.toml")],
+                never: self.path("master.key"),
+            },
         };
         Control { world: World::new(store, seams, settings), outside: self.clone() }
     }

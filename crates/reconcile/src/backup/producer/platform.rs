@@ -64,8 +64,8 @@ pub(super) async fn produce(
     let files = world.settings.platform.clone();
     let written = tokio::task::spawn_blocking(move || {
         // Owned here, so that the file is there as long as somebody reads it.
-        let copy = copy;
-        write(&copy.0, &files, Pieces { sender, held: Vec::with_capacity(PIECE) })
+        let held = copy;
+        write(&held.0, &files, Pieces { sender, held: Vec::with_capacity(PIECE) })
     });
     while let Some(piece) = pieces.recv().await {
         sink.take(&piece).await?;
