@@ -51,7 +51,7 @@ pub(crate) async fn prepare(control: &Control) {
     set_target(control).await;
 }
 
-async fn set_target(control: &Control) {
+pub(crate) async fn set_target(control: &Control) {
     let spec: TargetSpec = serde_json::from_value(json!({
         "name": "disk", "location": {"kind": "folder", "path": PLACE}, "medium": "two", "is_offsite": false,
     }))
