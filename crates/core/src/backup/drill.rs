@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 
 /// Most memory of a drill, whatever its database has: it runs beside it.
 pub const MEMORY_MAX: ByteSize = ByteSize::mebibytes(1024);
+/// Images want one. It keeps nobody out, and has nobody to keep out: whoever is inside is let in by the socket, and nobody else gets there.
+const PASSWORD: &str = "nobody-reaches-it";
 /// Longest wait for its server to answer.
 pub const PREPARE_MAX: Span = Span::seconds(900);
 /// Pause before a drill that Havre interrupted itself is tried again.
@@ -238,13 +240,13 @@ pub fn drill_place(drill: &Drill) -> Place {
 }
 
 /// Describes the container of a drill: without any network, so that nothing of what it holds can leave it and nobody can take it for the
-/// database. Therefore it lets everybody in who is inside.
+/// database.
 pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
     let spec = DatabaseSpec { memory: drill.spec.memory.min(MEMORY_MAX), ..drill.spec.clone() };
     let env: BTreeMap<EnvKey, String> = [
         ("POSTGRES_USER", crate::database::role::SUPERUSER.to_owned()),
         ("POSTGRES_DB", spec.name.to_string()),
-        ("POSTGRES_HOST_AUTH_METHOD", "trust".to_owned()),
+        ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
         ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
     ]
     .into_iter()
