@@ -26,6 +26,7 @@ pub mod registry;
 pub mod release;
 pub mod remote;
 pub mod repository;
+pub mod restore;
 pub mod route_change;
 pub mod route_table;
 pub mod secret;

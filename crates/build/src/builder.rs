@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use havre_core::artifact::{Artifact, ImageRef};
-use havre_core::build::admission::Room;
 use havre_core::id::{BuildId, ServiceId};
 use havre_core::name::BuildSecretName;
 use havre_core::quantity::ByteSize;
@@ -18,6 +17,7 @@ use havre_core::secret::Secret;
 use havre_core::service::Place;
 use havre_core::service::spec::ServiceSpec;
 use havre_core::time::Timestamp;
+use havre_decide::build::admission::Room;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

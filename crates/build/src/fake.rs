@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use havre_core::artifact::{Artifact, Digest};
-use havre_core::build::admission::Room;
 use havre_core::id::BuildId;
 use havre_core::quantity::ByteSize;
 use havre_core::service::spec::Work;
 use havre_core::time::Timestamp;
+use havre_decide::build::admission::Room;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;

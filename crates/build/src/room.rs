@@ -1,10 +1,10 @@
 //! How much room the machine has, as the kernel says. What it means for builds is decided in
-//! `havre_core::build::admission`. Tests at the end of the file.
+//! `havre_decide::build::admission`. Tests at the end of the file.
 
 use std::path::Path;
 
-use havre_core::build::admission::{Disk, Room};
 use havre_core::quantity::ByteSize;
+use havre_decide::build::admission::{Disk, Room};
 
 /// Looks at memory, and at the disks of these folders.
 pub(crate) fn observe(folders: &[&Path]) -> Room {

@@ -7,7 +7,7 @@ use crate::invocation::{Global, Invocation};
 use crate::{
     access, backup, build, certificate, completions, context, database, deployment, dns_provider, dockerfile,
     edge, environment, event, issuer, job, pipeline, preview, project, registry, release, remote, repository,
-    secret, service, ssh_key, task, version, webhook,
+    restore, secret, service, ssh_key, task, version, webhook,
 };
 
 /// Runs a team's production on servers they own.
@@ -79,6 +79,8 @@ enum Command {
     /// Backups: where they lie, what ran, and what is missing
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Bring a database back: as a new one beside it, or as the bytes of a snapshot
+    Restore(restore::Args),
     /// The repository of the project: what is in it, and which branches are protected
     #[command(subcommand)]
     Repository(RepositoryCommand),
@@ -381,6 +383,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         Command::Job(command) => run_job(&invocation, command).await,
         Command::Db(command) => database::command::run(&invocation, command).await,
         Command::Backup(command) => backup::run(&invocation, command).await,
+        Command::Restore(args) => restore::run(&invocation, args).await,
         Command::Certificate(command) => run_certificate(&invocation, command).await,
         Command::Issuer(command) => run_issuer(&invocation, command).await,
         Command::DnsProvider(command) => run_dns_provider(&invocation, command).await,

@@ -28,6 +28,7 @@ mod registry;
 mod release;
 mod remote;
 mod repository;
+mod restore;
 mod secret;
 mod service;
 mod ssh_key;

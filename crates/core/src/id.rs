@@ -88,6 +88,10 @@ ids! {
     JobRunId "job run" "j";
     /// One managed database.
     DatabaseId "database" "m";
+    /// One restore of a snapshot into a new database.
+    RestoreId "restore" "v";
+    /// One restore that is tried and thrown away.
+    DrillId "drill" "x";
     /// One run that tries to save something.
     BackupRunId "backup run" "u";
     /// One copy into a database: of another one, or of a dump.

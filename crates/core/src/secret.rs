@@ -5,7 +5,6 @@
 
 pub mod dotenv;
 pub mod event;
-pub mod redact;
 pub mod reference;
 pub mod value;
 pub mod variables;

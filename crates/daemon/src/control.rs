@@ -32,6 +32,7 @@ use crate::config::{BuildConfig, Config, ControlConfig};
 use crate::git::Gateway;
 use crate::intake::Intake;
 use crate::repositories::Places;
+use crate::snapshots::Snapshots;
 use crate::streams::EngineStreams;
 use crate::{entropy, key, node, signals};
 
@@ -68,6 +69,7 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
         streams: Arc::clone(&streams) as _,
         intake: Arc::new(Intake::open(&folders.builds).context("prepare the folder of uploads")?),
         git: Arc::new(Gateway::new(source)),
+        snapshots: Arc::new(Snapshots::new(world.clone())),
         build_log_dir: folders.builds.clone(),
         node,
         limits: havre_web::Limits::default(),

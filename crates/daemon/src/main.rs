@@ -11,6 +11,7 @@ mod key;
 mod node;
 mod repositories;
 mod signals;
+mod snapshots;
 mod ssh;
 mod streams;
 mod supervise;

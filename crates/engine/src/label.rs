@@ -38,7 +38,9 @@ pub const DATABASE: &str = "dev.havre.database";
 pub const DATABASE_TASK: &str = "dev.havre.database-task";
 /// Number of a database of a test, where the purpose is one.
 pub const TEST_DATABASE: &str = "dev.havre.test-database";
-/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test`, `test-database` or `database`.
+/// Id of the drill, where the purpose is one.
+pub const DRILL: &str = "dev.havre.drill";
+/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test`, `test-database`, `database` or `drill`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image; on a container, where the purpose is a test or a database of one, that of the test.
 pub const BUILD: &str = "dev.havre.build";
@@ -50,6 +52,7 @@ const PURPOSE_JOB: &str = "job";
 const PURPOSE_TEST: &str = "test";
 const PURPOSE_TEST_DATABASE: &str = "test-database";
 const PURPOSE_DATABASE: &str = "database";
+const PURPOSE_DRILL: &str = "drill";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -123,6 +126,7 @@ pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> Has
             (DATABASE, database.to_string()),
             (DATABASE_TASK, task.to_string()),
         ],
+        Purpose::Drill { drill } => vec![(PURPOSE, PURPOSE_DRILL.to_owned()), (DRILL, drill.to_string())],
     };
     let place = [
         (PROJECT, task.place.project.to_string()),
@@ -150,15 +154,19 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
         PURPOSE_DATABASE => {
             Purpose::Database { database: parse(labels, DATABASE)?, task: parse(labels, DATABASE_TASK)? }
         }
+        PURPOSE_DRILL => Purpose::Drill { drill: parse(labels, DRILL)? },
         _ => return None,
     };
     let release = match purpose {
         // Text of an id is never that of row 0.
-        Purpose::Test { .. } | Purpose::TestDatabase { .. } | Purpose::Database { .. } => NO_RELEASE,
+        Purpose::Test { .. }
+        | Purpose::TestDatabase { .. }
+        | Purpose::Database { .. }
+        | Purpose::Drill { .. } => NO_RELEASE,
         _ => parse(labels, RELEASE)?,
     };
     let service = match purpose {
-        Purpose::TestDatabase { .. } | Purpose::Database { .. } => NO_SERVICE,
+        Purpose::TestDatabase { .. } | Purpose::Database { .. } | Purpose::Drill { .. } => NO_SERVICE,
         _ => parse(labels, SERVICE_ID)?,
     };
     Some(TaskLabels { purpose, service, release, environment: parse(labels, ENVIRONMENT_ID)? })
@@ -257,5 +265,21 @@ mod tests {
         for wrong in ["", "a b", "a\n", "A", &"a".repeat(65)] {
             assert!(wrong.parse::<Installation>().is_err(), "{wrong:?} must not parse");
         }
+    }
+
+    #[test]
+    fn a_drill_is_known_by_its_number() {
+        let labels: HashMap<String, String> = [
+            (PURPOSE, PURPOSE_DRILL),
+            (DRILL, "x3"),
+            (SERVICE_ID, "s0"),
+            (RELEASE, "r0"),
+            (ENVIRONMENT_ID, "e1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let found = parse_labels(&labels).expect("is a task of ours");
+        assert_eq!(found.purpose, Purpose::Drill { drill: havre_core::id::DrillId::new(3) });
+        assert_eq!((found.service, found.release), (NO_SERVICE, NO_RELEASE));
     }
 }

@@ -103,7 +103,7 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     async fn remove_image(&self, id: &Digest) -> Result<(), EngineError>;
 
     /// Makes and starts one task: private network of its environment first (a test has none, it is where steps of a Dockerfile
-    /// run), then `havre-edge` with the address of the specification. An existing one is started if it never ran and left alone otherwise: an exited task stays exited.
+    /// run; a drill has no network at all), then `havre-edge` with the address of the specification. An existing one is started if it never ran and left alone otherwise: an exited task stays exited.
     ///
     /// # Errors
     /// [`EngineError::NotFound`] when the image, a network or a volume is missing; [`EngineError::Conflict`] when the name is

@@ -10,7 +10,7 @@ use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use crate::schema;
 use crate::service::read_or;
-use havre_core::backup::policy::{BackupPolicy, DRILL_MIN, EVERY_MAX, EVERY_MIN};
+use havre_core::backup::policy::{BackupPolicy, DRILL_MIN, EVERY_MAX, EVERY_MIN, assertion_problems};
 use havre_core::backup::retention::Keep;
 use havre_core::database::spec::Kind;
 use havre_core::name::TargetName;
@@ -37,8 +37,23 @@ pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind)
         Some(drill) => Some(reader.span(&drill, DRILL_MIN..=EVERY_MAX)?),
         None => None,
     };
+    let assertions = read_assertions(reader, &fields);
     let targets = read_targets(reader, &fields);
-    Some(BackupPolicy { every, keep, drill, targets })
+    Some(BackupPolicy { every, keep, drill, assertions, targets })
+}
+
+/// Statements that must be true of a copy. What they mean only a server knows, so only their form is looked at.
+fn read_assertions(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
+    let expected = "a list of SQL statements, such as [\"select count(*) > 0 from users\"]";
+    let Some(value) = fields.find("assert") else { return Vec::new() };
+    let entries = reader.list(&value, expected).unwrap_or_default();
+    let texts = entries.iter().filter_map(|entry| reader.text(entry, expected).map(str::to_owned));
+    let assertions: Vec<String> = texts.collect();
+    for problem in assertion_problems(&assertions) {
+        let message = format!("`{}`: {problem}", value.path);
+        reader.report(Code::WrongValue, value.at(), message, expected);
+    }
+    assertions
 }
 
 fn read_keep(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Keep> {

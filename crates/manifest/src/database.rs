@@ -14,9 +14,9 @@ use crate::{Found, Kind, Services, backup, named, schema};
 use havre_core::build::test::TestSpec;
 use havre_core::database::setting::{self, SettingName, SettingValue};
 use havre_core::database::spec::{CPUS, DATABASES_MAX, DatabaseSpec, Kind as Server, Persistence};
-use havre_core::database::variable;
 use havre_core::name::{DatabaseName, ServiceName};
 use havre_core::quantity::ByteSize;
+use havre_decide::database::variable;
 
 /// Every database, by name: absent where one has problems that leave no whole specification, so that these cause no more.
 pub(super) type Databases = BTreeMap<DatabaseName, Option<DatabaseSpec>>;

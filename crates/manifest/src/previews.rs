@@ -12,13 +12,13 @@ use crate::read::{Reader, Value};
 use crate::service::{read_memory, read_or};
 use crate::{Found, Services, law, resolve, schema, source};
 use havre_core::name::{EnvKey, EnvironmentName, ServiceName};
-use havre_core::preview::host::HostTemplate;
 use havre_core::preview::{MAX, MAX_MOST, Policy, PullNumber, TTL, TTL_MAX, TTL_MIN};
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::route::settings::RouteSettings;
 use havre_core::route::settings::text::{HeaderName, HeaderValue};
 use havre_core::service::spec::{ServiceSpec, Work, defaults};
 use havre_core::source::BranchName;
+use havre_decide::preview::host::HostTemplate;
 
 /// Keeps search engines away: two addresses with one text help nobody.
 const ROBOTS: (&str, &str) = ("x-robots-tag", "noindex");

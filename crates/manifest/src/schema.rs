@@ -414,7 +414,7 @@ pub const DATABASE: Keys = Keys {
 /// `backup` of a database.
 pub const BACKUP: Keys = Keys {
     table: "databases.<name>.backup",
-    known: &["every", "keep", "drill", "targets"],
+    known: &["every", "keep", "drill", "assert", "targets"],
     later: &["wal"],
     meant: &[
         ("schedule", "every"),
@@ -423,6 +423,8 @@ pub const BACKUP: Keys = Keys {
         ("target", "targets"),
         ("to", "targets"),
         ("restore_drill", "drill"),
+        ("assertions", "assert"),
+        ("checks", "assert"),
         ("pitr", "wal"),
     ],
 };

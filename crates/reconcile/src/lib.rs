@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod public;
 pub mod purge;
 pub mod registry;
+pub mod restore;
 pub mod route;
 pub mod runner;
 pub mod service;

@@ -87,7 +87,8 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
             | Purpose::Job { .. }
             | Purpose::Test { .. }
             | Purpose::TestDatabase { .. }
-            | Purpose::Database { .. } => None,
+            | Purpose::Database { .. }
+            | Purpose::Drill { .. } => None,
         })
         .collect()
 }
@@ -102,7 +103,8 @@ fn jobs(engine: &[EngineTask], id: ServiceId) -> Vec<JobRunId> {
             | Purpose::ReleaseCommand { .. }
             | Purpose::Test { .. }
             | Purpose::TestDatabase { .. }
-            | Purpose::Database { .. } => None,
+            | Purpose::Database { .. }
+            | Purpose::Drill { .. } => None,
         })
         .collect();
     runs.sort();

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::world::World;
 use crate::{
-    backup, build, certificate, copy, database, forge, image, job, pipeline, purge, registry, route, service,
-    site,
+    backup, build, certificate, copy, database, forge, image, job, pipeline, purge, registry, restore, route,
+    service, site,
 };
 
 /// Everything is looked at again this often, whatever was or was not heard.
@@ -49,6 +49,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let backups = tokio::spawn(backup::run(world.clone(), stop.clone()));
     // Likewise: a large database takes hours.
     let copies = tokio::spawn(copy::run(world.clone(), stop.clone()));
+    // Likewise: a snapshot takes its time to go into a server.
+    let restores = tokio::spawn(restore::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -86,6 +88,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         ("databases", databases),
         ("backups", backups),
         ("copies", copies),
+        ("restores", restores),
         ("registries", registries),
     ] {
         if let Err(error) = ended.await {

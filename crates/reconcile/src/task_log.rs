@@ -5,8 +5,8 @@ use std::path::Path;
 
 use futures_util::StreamExt;
 use havre_core::id::{ReleaseId, TaskId};
-use havre_core::secret::redact::Redactor;
 use havre_core::task::Task;
+use havre_decide::secret::redact::Redactor;
 
 use havre_engine::log::LogSource;
 

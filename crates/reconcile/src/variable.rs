@@ -1,6 +1,6 @@
 //! What is added to the environment of a task beside the specification of its release: secrets, and how its databases are reached.
 //! The one place that decides to look them up; which variables follow is derived in `havre_core::secret::variables` and
-//! `havre_core::database::variable`. Also what keeps them out of logs. Tests: `tests/it/secret.rs`, `tests/it/database.rs`.
+//! `havre_decide::database::variable`. Also what keeps them out of logs. Tests: `tests/it/secret.rs`, `tests/it/database.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use havre_core::id::ReleaseId;
 use havre_core::name::{EnvKey, ProjectName};
 use havre_core::release::Release;
 use havre_core::secret::Secret;
-use havre_core::secret::redact::Redactor;
 use havre_core::secret::variables::{Variables, derive_variables, secrets_of};
 use havre_core::service::{Place, Service};
 use havre_core::task::spec::TaskSpec;
+use havre_decide::secret::redact::Redactor;
 use havre_store::{Store, StoreError, View};
 
 use crate::database::variable as database;

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 
 use havre_acme::{Authority, Dns};
 use havre_build::builder::Builder;
-use havre_core::build::admission::Floors;
 use havre_core::id::TaskId;
 use havre_core::pipeline::status::PublicUrl;
 use havre_core::task::spec::EDGE_NETWORK;
 use havre_core::time::Timestamp;
+use havre_decide::build::admission::Floors;
 use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::network::NetworkSpec;
@@ -112,6 +112,8 @@ pub struct World {
     pub backups_wake: Arc<Notify>,
     /// Wakes the loop of copies from inside.
     pub copies_wake: Arc<Notify>,
+    /// Wakes the loop of restores and drills from inside.
+    pub restores_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
@@ -119,6 +121,7 @@ pub struct World {
     pub(crate) databases: Arc<crate::database::Desk>,
     pub(crate) backups: Arc<crate::backup::Desk>,
     pub(crate) copies: Arc<crate::copy::Desk>,
+    pub(crate) restores: Arc<crate::restore::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) build_queue: Arc<crate::build::Queue>,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
@@ -152,12 +155,14 @@ impl World {
             databases_wake: Arc::default(),
             backups_wake: Arc::default(),
             copies_wake: Arc::default(),
+            restores_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
             jobs: Arc::default(),
             databases: Arc::default(),
             backups: Arc::default(),
             copies: Arc::default(),
+            restores: Arc::default(),
             building: Arc::default(),
             build_queue: Arc::default(),
             checking_out: Arc::default(),
@@ -179,6 +184,7 @@ impl World {
         self.wake.notify_one();
         self.jobs_wake.notify_one();
         self.databases_wake.notify_one();
+        self.restores_wake.notify_one();
     }
 
     /// All our tasks as the engine last listed them; asks it when something may have changed since.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use havre_core::backup::target::name_some;
 use havre_core::backup::{RepositoryId, What};
-use havre_core::id::{BackupRunId, CopyId, JobRunId};
+use havre_core::id::{BackupRunId, CopyId, DrillId, JobRunId};
 use havre_core::name::{EnvKey, JobName, ServiceName, TargetName};
 use havre_core::secret::value::SecretVersion;
 use havre_core::service::Place;
@@ -273,6 +273,20 @@ pub enum StoreError {
         known: RepositoryId,
         /// What was found.
         found: RepositoryId,
+    },
+    /// Each of them is a server that loads.
+    #[error("{most} restores are under way already, and that is the most there may be")]
+    TooManyRestores {
+        /// How many.
+        most: usize,
+    },
+    /// One drill of each thing at a time.
+    #[error("{drill}, a drill of {what}, is not over")]
+    DrillRunning {
+        /// What it tries.
+        what: What,
+        /// Which.
+        drill: DrillId,
     },
     /// A site has no tasks to scale.
     #[error("{place} is a site: it has no tasks to scale")]

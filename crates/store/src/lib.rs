@@ -46,11 +46,13 @@ mod lock;
 mod migration;
 mod open;
 mod row;
+mod signature;
 mod store;
 mod thread;
 mod view;
 mod waiting;
 
+pub use backup::{NewDrill, NewRestore};
 pub use build_secret::BuildSecretRow;
 pub use certificate::Material;
 pub use comment::{CommentRow, CommentSaying};

@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 16, name: "secret", sql: include_str!("../migrations/0016_secret.sql") },
     Migration { number: 17, name: "database", sql: include_str!("../migrations/0017_database.sql") },
     Migration { number: 18, name: "backup", sql: include_str!("../migrations/0018_backup.sql") },
+    Migration { number: 19, name: "drill", sql: include_str!("../migrations/0019_drill.sql") },
     Migration { number: 20, name: "copy", sql: include_str!("../migrations/0020_copy.sql") },
     Migration { number: 21, name: "comment", sql: include_str!("../migrations/0021_comment.sql") },
     Migration {

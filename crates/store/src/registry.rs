@@ -1,14 +1,14 @@
 //! Registries: sealed credentials by host, and what is known of how many pulls are left. When a registry is asked is decided in
-//! `havre_core::registry::limit`. Tests: `tests/it/registry.rs`.
+//! `havre_decide::registry::limit`. Tests: `tests/it/registry.rs`.
 
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::event::{EventKind, Subject};
 use havre_core::id::ServiceId;
 use havre_core::quantity::Span;
 use havre_core::registry::event::Event;
-use havre_core::registry::limit::{PullLimit, is_news};
 use havre_core::registry::{Credentials, RegistryHost, RegistryUser};
 use havre_core::time::Timestamp;
+use havre_decide::registry::limit::{PullLimit, is_news};
 use rusqlite::Row;
 
 use crate::error::StoreError;

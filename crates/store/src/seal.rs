@@ -155,6 +155,11 @@ impl MasterKey {
         Ok(Self::new(*bytes))
     }
 
+    /// The key itself, to derive others from it.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.key
+    }
+
     pub(crate) fn id(&self) -> [u8; ID] {
         self.id
     }
@@ -247,11 +252,11 @@ pub(crate) fn fill(bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }

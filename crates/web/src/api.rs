@@ -10,8 +10,8 @@ use crate::access::gate::{Door, Endpoint, Permission, guard};
 use crate::state::AppState;
 use crate::{
     access, backup, build, certificate, copy, database, deployment, dns_provider, edge, environment, event,
-    git, issuer, job, node, pipeline, preview, project, registry, release, remote, repository, secret,
-    service, ssh_key, task, webhook,
+    git, issuer, job, node, pipeline, preview, project, registry, release, remote, repository, restore,
+    secret, service, ssh_key, task, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -132,6 +132,7 @@ fn endpoints() -> Vec<Endpoint> {
     endpoints.extend(source_endpoints());
     endpoints.extend(repository_endpoints());
     endpoints.extend(backup_endpoints());
+    endpoints.extend(restore_endpoints());
     endpoints
 }
 
@@ -213,6 +214,23 @@ fn backup_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(backup::run::create::create)),
         Endpoint::quick(Change, routes!(backup::run::cancel::cancel)),
         Endpoint::quick(Read, routes!(backup::status::status)),
+    ]
+}
+
+/// What comes back, and what was tried.
+fn restore_endpoints() -> Vec<Endpoint> {
+    use Permission::{Change, Command, Read};
+    vec![
+        Endpoint::quick(Read, routes!(restore::points::points)),
+        Endpoint::quick(Read, routes!(restore::list::list)),
+        Endpoint::quick(Read, routes!(restore::get::get)),
+        Endpoint::quick(Change, routes!(restore::create::create)),
+        // Everything that is in a database: for whoever may also look into it.
+        Endpoint::long(Command, routes!(restore::dump::dump)),
+        Endpoint::quick(Read, routes!(restore::drill::list::list)),
+        Endpoint::quick(Read, routes!(restore::drill::get::get)),
+        Endpoint::quick(Read, routes!(restore::drill::report::report)),
+        Endpoint::quick(Change, routes!(restore::drill::create::create)),
     ]
 }
 

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, WebSocketUpgrade};
 use havre_core::artifact::Digest;
-use havre_core::id::{BackupRunId, BuildId, CertificateId, CopyId, DeploymentId, JobRunId, PipelineId};
+use havre_core::id::{
+    BackupRunId, BuildId, CertificateId, CopyId, DeploymentId, DrillId, JobRunId, PipelineId, RestoreId,
+};
 use havre_core::name::{
     BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
     SshKeyName, TargetName, TokenName,
@@ -234,6 +236,10 @@ one_segment! {
     BackupRunPath(BackupRunId) "backup_run";
     /// Id in the path of a copy.
     CopyPath(CopyId) "copy";
+    /// Id in the path of a restore.
+    RestorePath(RestoreId) "restore";
+    /// Id in the path of a drill.
+    DrillPath(DrillId) "drill";
 }
 
 struct Segments(RawPathParams);

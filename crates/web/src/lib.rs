@@ -27,6 +27,7 @@ pub mod registry;
 pub mod release;
 pub mod remote;
 pub mod repository;
+pub mod restore;
 pub mod secret;
 pub mod serve;
 pub mod service;

@@ -17,6 +17,7 @@ use crate::edge::board::Board;
 use crate::edge::memory::Tables;
 use crate::error::{Code, Refusal};
 use crate::git::gateway::GitGateway;
+use crate::restore::streams::SnapshotStreams;
 use crate::task::streams::TaskStreams;
 
 /// What the daemon knows of engine and loops, as data.
@@ -85,6 +86,8 @@ pub struct Wiring {
     pub intake: Arc<dyn ContextIntake>,
     /// Answers git.
     pub git: Arc<dyn GitGateway>,
+    /// Gives snapshots out.
+    pub snapshots: Arc<dyn SnapshotStreams>,
     /// Folder of build logs: `<build>.log` (`b4.log`), one `BuildLogLine` on each line, written by the build loop.
     pub build_log_dir: PathBuf,
     /// Engine and loops.

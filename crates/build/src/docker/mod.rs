@@ -18,11 +18,11 @@ use async_trait::async_trait;
 use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use havre_core::artifact::{Artifact, Digest};
-use havre_core::build::admission::Room;
-use havre_core::build::limit::{self, Blame, Resource, exit_code};
 use havre_core::quantity::ByteSize;
 use havre_core::secret::Secret;
 use havre_core::service::spec::{DockerfileSource, ImageSource, SiteSource, Work};
+use havre_decide::build::admission::Room;
+use havre_decide::build::limit::{self, Blame, Resource, exit_code};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

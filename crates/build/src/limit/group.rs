@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use havre_core::build::limit::{Counters, Limits, Sample};
 use havre_core::quantity::ByteSize;
+use havre_decide::build::limit::{Counters, Limits, Sample};
 
 /// Where Docker puts the steps of builds when it makes groups by itself.
 const SHARED: &str = "docker/buildkit";

@@ -1,5 +1,5 @@
 //! Keeps builds from hurting their neighbours: limits on the groups of processes in which BuildKit runs its steps, and the
-//! kernel's counters of what they ran into. What follows from the counters is decided in `havre_core::build::limit`.
+//! kernel's counters of what they ran into. What follows from the counters is decided in `havre_decide::build::limit`.
 //!
 //! Docker knows no limits for a build by BuildKit: of what its `/build` takes, neither memory nor the parent of the group
 //! reaches it. So they are set from outside, by whoever may write to the groups: control itself where it runs as root, else the
@@ -11,7 +11,7 @@ mod watch;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use havre_core::build::limit::Limits;
+use havre_decide::build::limit::Limits;
 
 use group::Groups;
 pub(crate) use watch::Watch;

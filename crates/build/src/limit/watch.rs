@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use havre_core::build::limit::{Blame, Resource, Tally};
+use havre_decide::build::limit::{Blame, Resource, Tally};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -99,8 +99,8 @@ impl Eye {
 mod tests {
     use std::fs;
 
-    use havre_core::build::limit::Limits;
     use havre_core::quantity::ByteSize;
+    use havre_decide::build::limit::Limits;
 
     use super::*;
 

@@ -2,8 +2,10 @@
 
 mod cancel;
 mod create;
+mod drill;
 mod kit;
 mod list;
+mod report;
 mod status;
 mod target;
 
@@ -27,6 +29,10 @@ pub(crate) enum Command {
     List(list::Options),
     /// Stop runs
     Cancel(cancel::Options),
+    /// Try now whether the newest backup of a database restores, and wait for its end
+    Drill(drill::Options),
+    /// List drills, or show what one found
+    Report(report::Options),
     /// Show copies, their ages, and what is missing
     Status,
 }
@@ -50,6 +56,8 @@ pub(crate) async fn run(invocation: &Invocation, command: Command) -> Result<Exi
         Command::Run(options) => create::run(invocation, options).await,
         Command::List(options) => list::run(invocation, options).await,
         Command::Cancel(options) => cancel::run(invocation, options).await,
+        Command::Drill(options) => drill::run(invocation, options).await,
+        Command::Report(options) => report::run(invocation, options).await,
         Command::Status => status::run(invocation).await,
     }
 }

@@ -2,6 +2,7 @@
 //! What must be retried is decided by the commands. Tests: `tests/it/reach.rs`.
 
 mod connect;
+mod download;
 mod lines;
 pub(crate) mod path;
 mod session;

@@ -2,7 +2,7 @@
 
 use havre_api::registry::{PullsLeft, RegistryList};
 use havre_core::quantity::Span;
-use havre_core::registry::limit::PullLimit;
+use havre_decide::registry::limit::PullLimit;
 
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;

@@ -6,6 +6,7 @@ mod follow;
 mod job;
 mod promote;
 mod reach;
+mod restore;
 mod session;
 mod ssh_key;
 mod stack;

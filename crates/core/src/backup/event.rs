@@ -1,13 +1,14 @@
-//! What happened to targets and runs of backups. Never a password, never a credential.
+//! What happened to targets and runs of backups, to restores and to drills. Never a password, never a credential.
 
 use serde::{Deserialize, Serialize};
 
 use crate::backup::age::Alarm;
 use crate::backup::location::Location;
+use crate::backup::proof;
 use crate::backup::state::{Failure, Stage};
 use crate::backup::{Content, RepositoryId, SnapshotId, What};
-use crate::id::BackupRunId;
-use crate::name::{MediumName, TargetName};
+use crate::id::{BackupRunId, DrillId, RestoreId};
+use crate::name::{DatabaseName, MediumName, TargetName};
 
 /// A past-tense fact; its subject is the installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +128,84 @@ pub enum Event {
         /// The runs that had made them.
         runs: Vec<BackupRunId>,
     },
+    /// A restore into a new database was asked for.
+    RestoreCreated {
+        /// Which.
+        restore: RestoreId,
+        /// What was saved.
+        what: What,
+        /// The new database, in the same environment.
+        database: DatabaseName,
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+    /// A restore entered a part of its work.
+    RestoreAdvanced {
+        /// Which.
+        restore: RestoreId,
+        /// The part.
+        stage: proof::Stage,
+    },
+    /// A new database is what was saved.
+    RestoreReady {
+        /// Which.
+        restore: RestoreId,
+        /// What was saved.
+        what: What,
+        /// The new database.
+        database: DatabaseName,
+    },
+    /// A restore left no database.
+    RestoreFailed {
+        /// Which.
+        restore: RestoreId,
+        /// What was saved.
+        what: What,
+        /// How far it had come.
+        stage: proof::Stage,
+        /// Why.
+        reason: proof::Failure,
+    },
+    /// A drill was asked for.
+    DrillCreated {
+        /// Which.
+        drill: DrillId,
+        /// What was saved.
+        what: What,
+        /// The snapshot it tries.
+        snapshot: SnapshotId,
+    },
+    /// A drill entered a part of its work.
+    DrillAdvanced {
+        /// Which.
+        drill: DrillId,
+        /// The part.
+        stage: proof::Stage,
+    },
+    /// A snapshot restores, and how long that took.
+    DrillPassed {
+        /// Which.
+        drill: DrillId,
+        /// What was saved.
+        what: What,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Until the copy was whole.
+        rto_measured_ms: u64,
+    },
+    /// A snapshot does not restore, or nobody could see whether it does. Somebody has to look.
+    DrillFailed {
+        /// Which.
+        drill: DrillId,
+        /// What was saved.
+        what: What,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// How far it had come.
+        stage: proof::Stage,
+        /// Why.
+        reason: proof::Failure,
+    },
     /// A copy became older than twice what is promised, or there is none although one is promised.
     AlarmRaised {
         /// Of what.
@@ -190,10 +269,55 @@ impl std::fmt::Display for Event {
             Self::SnapshotsForgotten { what, target, runs } => {
                 write!(f, "backups of {what} in {target} removed, as the policy says: {}", runs.len())
             }
+            Self::RestoreCreated { .. }
+            | Self::RestoreAdvanced { .. }
+            | Self::RestoreReady { .. }
+            | Self::RestoreFailed { .. }
+            | Self::DrillCreated { .. }
+            | Self::DrillAdvanced { .. }
+            | Self::DrillPassed { .. }
+            | Self::DrillFailed { .. } => self.fmt_proof(f),
             Self::AlarmRaised { what, target, alarm } => write!(f, "backup of {what} in {target}: {alarm}"),
             Self::AlarmCleared { what, target } => {
                 write!(f, "backup of {what} in {target}: what is promised is there again")
             }
+        }
+    }
+}
+
+impl Event {
+    /// Restores and drills.
+    fn fmt_proof(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::RestoreCreated { restore, what, snapshot, database } => {
+                write!(
+                    f,
+                    "restore {restore} of {what} as {database} asked for: snapshot {}",
+                    snapshot.short()
+                )
+            }
+            Self::RestoreAdvanced { restore, stage } => write!(f, "restore {restore} is {stage}"),
+            Self::RestoreReady { restore, what, database } => {
+                write!(f, "restore {restore} of {what} is ready: {database} is what was saved")
+            }
+            Self::RestoreFailed { restore, what, stage, reason } => {
+                write!(f, "restore {restore} of {what} failed while {stage}: {reason}")
+            }
+            Self::DrillCreated { drill, what, snapshot } => {
+                write!(f, "drill {drill} of {what} asked for: snapshot {}", snapshot.short())
+            }
+            Self::DrillAdvanced { drill, stage } => write!(f, "drill {drill} is {stage}"),
+            Self::DrillPassed { drill, what, snapshot, rto_measured_ms } => write!(
+                f,
+                "drill {drill} of {what} passed: snapshot {} was whole after {rto_measured_ms} ms",
+                snapshot.short()
+            ),
+            Self::DrillFailed { drill, what, snapshot, stage, reason } => write!(
+                f,
+                "drill {drill} of {what} failed while {stage}: snapshot {}: {reason}",
+                snapshot.short()
+            ),
+            _ => Ok(()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
-//! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
 //! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, and how to restore without Havre is `kit`. Where
 //! backups lie is `target`, `location` and `credential`; what is promised is `policy`; a run as a row is `run`. Which snapshots stay is `retention`, how
-//! many copies there are and how old is `account`, what is too old `age`. What is due is decided in `decide`. Tests at the ends of the files.
+//! many copies there are and how old is `account`, what is too old `age`. What is due, and what comes back, is decided in
+//! `decide`. Tests at the ends of the files.
 
 pub mod account;
 pub mod age;
@@ -12,6 +12,7 @@ pub mod kit;
 pub mod location;
 pub mod manifest;
 pub mod policy;
+pub mod proof;
 pub mod retention;
 pub mod run;
 pub mod state;

@@ -14,6 +14,11 @@ use crate::name::TargetName;
 use crate::quantity::Span;
 use crate::time::Timestamp;
 
+/// Longest statement of the user that should be true.
+pub const ASSERTION_MAX: usize = 1000;
+/// Most of them for one database.
+pub const ASSERTIONS_MAX: usize = 50;
+
 /// Shortest time between two runs.
 pub const EVERY_MIN: Span = Span::seconds(15 * 60);
 /// Longest time between two runs, and between two drills.
@@ -34,6 +39,9 @@ pub struct BackupPolicy {
     /// Time between restore drills; absent for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Span>,
+    /// SQL that must be true of a copy that a drill has restored, each in one row with one value.
+    #[serde(default, rename = "assert", skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<String>,
     /// Where to; empty for every target there is.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<TargetName>,
@@ -46,6 +54,7 @@ impl BackupPolicy {
             every: Span::seconds(86_400),
             keep: Keep { daily: 7, weekly: 4, monthly: 6, ..Keep::default() },
             drill: None,
+            assertions: Vec::new(),
             targets: BTreeSet::new(),
         }
     }
@@ -56,6 +65,7 @@ impl BackupPolicy {
             every: Span::seconds(3600),
             keep: Keep { hourly: 24, daily: 7, weekly: 4, ..Keep::default() },
             drill: None,
+            assertions: Vec::new(),
             targets: BTreeSet::new(),
         }
     }
@@ -82,6 +92,8 @@ impl BackupPolicy {
         if self.drill.is_some_and(|drill| drill < DRILL_MIN || drill > EVERY_MAX) {
             problems.push(format!("`drill` is from {DRILL_MIN} to {EVERY_MAX}"));
         }
+        problems
+            .extend(assertion_problems(&self.assertions).into_iter().map(|text| format!("`assert`: {text}")));
         problems
     }
 
@@ -127,6 +139,26 @@ pub fn what_of(database: &Database) -> What {
         environment: database.environment_name.clone(),
         database: (&database.spec.name).into(),
     }
+}
+
+/// What is wrong with statements of the user, for people; empty when nothing is. What they mean is asked of a server only.
+pub fn assertion_problems(assertions: &[String]) -> Vec<String> {
+    let mut problems = Vec::new();
+    if assertions.len() > ASSERTIONS_MAX {
+        problems.push(format!("{} statements are too many: at most {ASSERTIONS_MAX}", assertions.len()));
+    }
+    for sql in assertions {
+        if sql.trim().is_empty() {
+            problems.push("a statement is empty".to_owned());
+        }
+        if sql.len() > ASSERTION_MAX {
+            problems.push(format!("a statement is longer than {ASSERTION_MAX} bytes"));
+        }
+        if sql.contains('\0') {
+            problems.push("a statement holds a zero byte".to_owned());
+        }
+    }
+    problems
 }
 
 #[cfg(test)]

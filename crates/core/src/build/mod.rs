@@ -1,10 +1,8 @@
 //! A build: one attempt to turn an uploaded context into an artifact, or to find out whether the tests of a service pass.
 
-pub mod admission;
 pub mod base;
 pub mod event;
 pub mod ignore;
-pub mod limit;
 pub mod pattern;
 pub mod report;
 pub mod test;

@@ -8,7 +8,6 @@ pub mod spec;
 pub mod state;
 pub mod task;
 pub mod tuning;
-pub mod variable;
 
 use serde::{Deserialize, Serialize};
 

@@ -149,6 +149,18 @@ pub fn postgres_make(database: &DatabaseName, role: &RoleName, password: &Secret
     Some(Secret::from(sql))
 }
 
+/// SQL that makes everybody be there whom a dump may name as an owner, without letting any of them in: the group, and roles of services.
+pub fn postgres_owners(roles: &[RoleName]) -> String {
+    let mut sql = format!("{UNSEEN}DO $havre$\nBEGIN\n");
+    for name in std::iter::once(GROUP.to_owned()).chain(roles.iter().map(RoleName::to_string)) {
+        sql.push_str(&format!(
+            "IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{name}') THEN CREATE ROLE \"{name}\" NOLOGIN; END IF;\n"
+        ));
+    }
+    sql.push_str("END\n$havre$;\n");
+    sql
+}
+
 /// SQL that takes a role away: it may not connect any more, and connections it has end. The role itself stays, for what may still name it.
 pub fn postgres_lock(role: &RoleName) -> String {
     format!(
@@ -247,6 +259,13 @@ mod tests {
         ALTER SCHEMA public OWNER TO "app";
         COMMIT;
         "#);
+        let owners = postgres_owners(&[role("api_b")]);
+        assert_eq!(owners.matches("CREATE ROLE").count(), 2);
+        assert!(
+            owners.contains("CREATE ROLE \"app\" NOLOGIN")
+                && owners.contains("CREATE ROLE \"api_b\" NOLOGIN")
+        );
+        assert!(!owners.contains("PASSWORD"));
         let login = Login { role: role("api_a"), digest: SecretDigest::new([0xab; 32]) };
         assert_eq!(
             redis_make(&login),

@@ -3,7 +3,6 @@
 //! Policy is never read from the pull request itself. Tests at the ends of the files.
 
 pub mod event;
-pub mod host;
 
 use std::fmt;
 use std::str::FromStr;

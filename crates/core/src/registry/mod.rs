@@ -1,10 +1,9 @@
 //! Container registries: which one an image reference names, and what proves there who pulls. What their limits mean is decided
-//! in [`limit`]; what is known of one registry only is in [`hub`]. Opens no connection. Tests at the end of the file, and
+//! in `decide`; what is known of one registry only is in [`hub`]. Opens no connection. Tests at the end of the file, and
 //! `tests/it/registry.rs`.
 
 pub mod event;
 pub mod hub;
-pub mod limit;
 
 use std::fmt;
 use std::str::FromStr;

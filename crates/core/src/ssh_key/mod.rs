@@ -2,9 +2,7 @@
 //! The server's own sshd carries the bytes and has the key proved; where a key may push to is asked at control. Opens no file and no
 //! connection. Tests at the end of each file.
 
-pub mod authorized;
 pub mod public;
-pub mod request;
 
 use std::fmt;
 use std::str::FromStr;

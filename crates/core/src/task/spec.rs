@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Digest;
 use crate::build::Build;
 use crate::build::test::TestSpec;
-use crate::id::{BuildId, DatabaseId, DeploymentId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId};
+use crate::id::{
+    BuildId, DatabaseId, DeploymentId, DrillId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId,
+};
 use crate::job::JobRun;
 use crate::name::{AbsolutePath, EnvKey};
 use crate::quantity::{ByteSize, Cpus, Span};
@@ -21,7 +23,7 @@ use crate::task::Task;
 /// Name of the node-local bridge over which the edge reaches tasks.
 pub const EDGE_NETWORK: &str = "havre-edge";
 
-/// What a task runs that belongs to no release: a test, a database. No release has this id.
+/// What a task runs that belongs to no release: a test, a database, a drill. No release has this id.
 pub const NO_RELEASE: ReleaseId = ReleaseId::new(0);
 
 /// One container, completely described.
@@ -32,11 +34,11 @@ pub struct TaskSpec {
     pub name: String,
     /// Where it belongs.
     pub place: Place,
-    /// Whose task it is, [`NO_SERVICE`](crate::database::task::NO_SERVICE) for a database.
+    /// Whose task it is, [`NO_SERVICE`](crate::database::task::NO_SERVICE) for a database and for a drill.
     pub service: ServiceId,
     /// Its environment, for the network.
     pub environment: EnvironmentId,
-    /// What it runs, [`NO_RELEASE`] for a test and for a database.
+    /// What it runs, [`NO_RELEASE`] for a test, for a database and for a drill.
     pub release: ReleaseId,
     /// Why it exists.
     pub purpose: Purpose,
@@ -85,10 +87,17 @@ impl TaskSpec {
         }
     }
 
+    /// Whether it has no network at all: a drill holds what somebody entrusted to a database, and nobody should meet it.
+    pub const fn is_alone(&self) -> bool {
+        matches!(self.purpose, Purpose::Drill { .. })
+    }
+
     /// Engine's name of the private network it joins first. Tests of a commit never meet the tasks and databases of an environment: `None` for
-    /// one without databases, which runs where steps of a Dockerfile run, and a network of its own for one that has some.
+    /// one without databases, which runs where steps of a Dockerfile run, and a network of its own for one that has some. `None` also for what
+    /// [is alone](Self::is_alone).
     pub fn private_network(&self) -> Option<String> {
         match self.purpose {
+            Purpose::Drill { .. } => None,
             Purpose::Test { build } => self.has_databases.then(|| test_network(build)),
             Purpose::TestDatabase { build, .. } => Some(test_network(build)),
             Purpose::Task { .. }
@@ -102,7 +111,7 @@ impl TaskSpec {
     /// Room for memory its processes share, where that is more than the engine gives by itself.
     pub fn shared_memory(&self) -> Option<ByteSize> {
         match self.purpose {
-            Purpose::Database { .. } | Purpose::TestDatabase { .. } => {
+            Purpose::Database { .. } | Purpose::TestDatabase { .. } | Purpose::Drill { .. } => {
                 Some(crate::database::tuning::shared_memory(self.memory))
             }
             Purpose::Task { .. }
@@ -158,6 +167,11 @@ pub enum Purpose {
         database: DatabaseId,
         /// Number of the task, from 1.
         task: u32,
+    },
+    /// The server into which a snapshot is restored to see whether it can be.
+    Drill {
+        /// The drill.
+        drill: DrillId,
     },
 }
 

@@ -3,4 +3,3 @@
 mod promotion;
 mod registry;
 mod sample;
-mod secret;

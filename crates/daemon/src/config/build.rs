@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use havre_build::docker::CA_MAX;
 use havre_build::room::machine_memory;
-use havre_core::build::admission::{DiskFloor, Floors};
-use havre_core::build::limit::Limits;
 use havre_core::quantity::ByteSize;
 use havre_core::secret::Secret;
+use havre_decide::build::admission::{DiskFloor, Floors};
+use havre_decide::build::limit::Limits;
 use serde::Deserialize;
 
 /// Where the machine does not say how much memory it has.

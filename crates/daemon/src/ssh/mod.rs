@@ -12,9 +12,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use havre_core::id::SshKeyId;
-use havre_core::ssh_key::authorized::{ForcedCommand, line};
-use havre_core::ssh_key::request::{Conversation, parse};
 use havre_core::ssh_key::{Fingerprint, ProgramPath};
+use havre_decide::ssh_key::authorized::{ForcedCommand, line};
+use havre_decide::ssh_key::request::{Conversation, parse};
 
 use crate::config::{ControlConfig, DEFAULT_PATH};
 

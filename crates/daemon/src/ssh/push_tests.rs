@@ -10,6 +10,7 @@ use havre_core::time::Timestamp;
 use havre_engine::fake::FakeEngine;
 use havre_source::fake::FakeSource;
 use havre_store::{NewSshKey, OpenOptions, Store};
+use havre_web::restore::streams::{SnapshotError, SnapshotStream, SnapshotStreams};
 use havre_web::{AppState, Limits, NodeView, Wiring};
 use tokio::io::DuplexStream;
 use tokio::net::UnixListener;
@@ -26,6 +27,20 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHSAsFcEf8C7BtEOomyh7xzrbbHmifW5g7nso3ohMIua ada@laptop";
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Nobody asks for snapshots here.
+struct NoSnapshots;
+
+#[async_trait::async_trait]
+impl SnapshotStreams for NoSnapshots {
+    async fn open(
+        &self,
+        _target: havre_core::name::TargetName,
+        _snapshot: havre_core::backup::SnapshotId,
+    ) -> Result<SnapshotStream, SnapshotError> {
+        Err(SnapshotError("there is none".to_owned()))
+    }
+}
 
 struct Control {
     store: Store,
@@ -62,6 +77,7 @@ impl Control {
             streams: Arc::new(EngineStreams::new(store.clone(), engine, (at("tasks"), at("jobs")))),
             intake: Arc::new(Intake::open(&at("builds")).unwrap()),
             git: Arc::new(Gateway::new(Arc::clone(&source) as _)),
+            snapshots: Arc::new(NoSnapshots),
             build_log_dir: at("builds"),
             node,
             limits: Limits::default(),

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use havre_api::task::{LogEntry, LogQuery, LogStream};
 use havre_core::id::{ReleaseId, ServiceId, TaskId};
-use havre_core::secret::redact::Redactor;
+use havre_decide::secret::redact::Redactor;
 use havre_engine::log::{LogLine, LogQuery as EngineQuery, LogSource};
 use havre_engine::task::EngineTask;
 use havre_reconcile::variable;

@@ -64,7 +64,8 @@ impl EngineStreams {
                 | Purpose::Job { .. }
                 | Purpose::Test { .. }
                 | Purpose::TestDatabase { .. }
-                | Purpose::Database { .. } => None,
+                | Purpose::Database { .. }
+                | Purpose::Drill { .. } => None,
             })
             .collect())
     }

@@ -25,6 +25,7 @@ mod promote;
 mod push;
 mod push_ssh;
 mod registry;
+mod restore;
 mod rollback;
 mod scale;
 mod secret;

@@ -3,3 +3,4 @@
 pub mod check;
 pub mod plan;
 pub mod throw_away;
+pub mod variable;

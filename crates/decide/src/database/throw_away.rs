@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::database::plan::Health;
+use crate::database::variable::{Link, variables};
 use havre_core::artifact::Digest;
 use havre_core::build::Build;
 use havre_core::build::test::TestSpec;
@@ -12,7 +13,6 @@ use havre_core::database::role::{Login, RoleName};
 use havre_core::database::spec::{DatabaseSpec, Kind, PIDS, Persistence};
 use havre_core::database::task::{NO_SERVICE, Superuser, env, secrets, stop_signal};
 use havre_core::database::tuning;
-use havre_core::database::variable::{Link, variables};
 use havre_core::id::BuildId;
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::route::settings::auth::SecretDigest;

@@ -8,6 +8,7 @@ mod image;
 mod job;
 mod laws;
 mod sample;
+mod secret;
 mod service;
 mod settings;
 mod sim;

@@ -24,14 +24,22 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// Docker's own network, in which it runs the steps of a Dockerfile as well.
 const DOCKERS_OWN: &str = "bridge";
+/// No network: only the loopback of the container itself.
+const NO_NETWORK: &str = "none";
 
-/// The container of `task`, first of all in the private network that Docker calls `network`; in Docker's own where there is none.
+/// The container of `task`, first of all in the private network that Docker calls `network`; in Docker's own where there is none, and in
+/// none at all where it is to be alone.
 pub(super) fn derive_container(
     installation: &Installation,
     task: &TaskSpec,
     network: Option<&str>,
 ) -> ContainerCreateBody {
     let stop_seconds = task.stop_grace.as_millis().div_ceil(1000);
+    let mode = match network {
+        Some(network) => network,
+        None if task.is_alone() => NO_NETWORK,
+        None => DOCKERS_OWN,
+    };
     ContainerCreateBody {
         image: Some(task.image.to_string()),
         cmd: task.command.as_ref().map(|command| command.words().to_vec()),
@@ -40,7 +48,7 @@ pub(super) fn derive_container(
         // Ours is sent by `stop_task`; these are for `docker stop` and for Docker's own shutdown.
         stop_signal: Some(task.stop_signal.as_str().to_owned()),
         stop_timeout: Some(i64::try_from(stop_seconds).unwrap_or(i64::MAX)),
-        host_config: Some(derive_host(task, network.unwrap_or(DOCKERS_OWN))),
+        host_config: Some(derive_host(task, mode)),
         networking_config: network.map(|network| derive_private_network(task, network)),
         ..ContainerCreateBody::default()
     }
@@ -107,7 +115,8 @@ fn derive_private_network(task: &TaskSpec, network: &str) -> NetworkingConfig {
         Purpose::ReleaseCommand { .. }
         | Purpose::OneOff { .. }
         | Purpose::Job { .. }
-        | Purpose::Test { .. } => None,
+        | Purpose::Test { .. }
+        | Purpose::Drill { .. } => None,
     };
     let endpoint = EndpointSettings { aliases, ..EndpointSettings::default() };
     let endpoints = HashMap::from([(network.to_owned(), endpoint)]);

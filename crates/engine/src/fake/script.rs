@@ -18,7 +18,7 @@ pub struct Script {
     /// Result of the image's own health check while it runs.
     pub healthcheck: Healthcheck,
     /// What `exec` of a program does, by the first word of its command; any other ends with 127. Where the name has further words, those
-    /// have to be among the words of the command, and the name with the most of them counts.
+    /// have to stand in arguments of the command; the name with the most of them counts, and of two the first.
     pub programs: Vec<(String, Program)>,
 }
 

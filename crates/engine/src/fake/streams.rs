@@ -76,7 +76,7 @@ fn find_program(script: &Script, argv: &Argv) -> Program {
     for (name, program) in &script.programs {
         let mut words = name.split(' ');
         let is_named = words.next() == Some(argv.words()[0].as_str())
-            && words.all(|word| argv.words().iter().any(|other| other == word));
+            && words.all(|word| argv.words().iter().skip(1).any(|other| other.contains(word)));
         let count = name.split(' ').count();
         if is_named && found.is_none_or(|(most, _)| count > most) {
             found = Some((count, program));
@@ -86,6 +86,11 @@ fn find_program(script: &Script, argv: &Argv) -> Program {
         Some((_, program)) => program.clone(),
         None => Program { output: Vec::new(), echoes: false, reads: false, code: 127 },
     }
+}
+
+/// Reads what nobody needs, so that whoever writes it is not held up.
+async fn swallow(mut input: mpsc::Receiver<Bytes>) {
+    while input.recv().await.is_some() {}
 }
 
 /// A process run by `exec`.
@@ -98,7 +103,10 @@ pub(super) fn run(fake: &FakeEngine, script: &Script, argv: &Argv) -> ExecSessio
     let (echo, mut read) = match (program.echoes, program.reads) {
         (true, _) => (Some(received), None),
         (false, true) => (None, Some(received)),
-        (false, false) => (None, None),
+        (false, false) => {
+            tokio::spawn(swallow(received));
+            (None, None)
+        }
     };
     let echoed = stream::unfold(echo, |received| async move {
         let mut received = received?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use havre_core::artifact::Digest;
 use havre_core::database::task::NO_SERVICE;
-use havre_core::id::{BuildId, ServiceId, TaskId};
+use havre_core::id::{BuildId, DrillId, ServiceId, TaskId};
 use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::{NO_RELEASE, Purpose, test_network};
 use havre_core::task::{EngineState, Healthcheck};
@@ -241,6 +241,17 @@ pub(crate) async fn what_is_missing_is_named<W: World>(world: &W) {
     let absent = EngineError::not_found("task", &spec.name);
     assert_eq!(engine.logs(&spec.name, LogQuery::default()).await.map(drop), Err(absent.clone()));
     assert_eq!(engine.exec(&spec.name, &shell("true")).await.map(drop), Err(absent));
+}
+
+pub(crate) async fn a_drill_meets_no_network_at_all<W: World>(world: &W) {
+    let mut spec = task(world, "db", Act::Runs).await;
+    spec.purpose = Purpose::Drill { drill: DrillId::new(3) };
+    (spec.release, spec.service) = (NO_RELEASE, NO_SERVICE);
+    // No network of ours is there, and none is needed.
+    world.engine().ensure_task(&spec).await.expect("a task");
+    let found = find(world, &spec.name).await.expect("it is there");
+    assert_eq!((found.purpose, found.service, found.release), (spec.purpose, NO_SERVICE, NO_RELEASE));
+    assert!(found.addresses.is_empty(), "{found:?}");
 }
 
 pub(crate) async fn a_test_meets_no_network_of_ours<W: World>(world: &W) {

@@ -62,6 +62,7 @@ contract! {
     networks_are_checked
     volumes_belong_to_one_service
     what_is_missing_is_named
+    a_drill_meets_no_network_at_all
     a_test_meets_no_network_of_ours
     a_test_with_databases_meets_them_on_a_network_of_its_own
     a_name_taken_by_another_task_is_a_conflict

@@ -73,13 +73,15 @@ fn postgres_is_backed_up_when_nothing_is_said() {
 fn a_policy_says_how_often_what_stays_and_where() {
     let found = policy(
         "engine = \"postgres\"\nbackup = { every = \"6h\", keep = { last = 3, daily = 7, timezone = \"Europe/Paris\" }, \
-         drill = \"7d\", targets = [\"disk-two\"] }",
+         drill = \"7d\", assert = [\"select true\"], targets = [\"disk-two\"] }",
     );
     let found = serde_json::to_value(found).expect("is JSON");
     let keep = serde_json::json!({
         "last": 3, "hourly": 0, "daily": 7, "weekly": 0, "monthly": 0, "yearly": 0, "zone": "Europe/Paris",
     });
-    let expected = serde_json::json!({ "every": "6h", "keep": keep, "drill": "7d", "targets": ["disk-two"] });
+    let expected = serde_json::json!({
+        "every": "6h", "keep": keep, "drill": "7d", "assert": ["select true"], "targets": ["disk-two"],
+    });
     assert_eq!(found, expected);
 }
 
@@ -116,6 +118,8 @@ fn what_is_wrong_has_a_way_out() {
             "Europe/Paris",
         ),
         ("engine = \"postgres\"\nbackup = { drill = \"1m\" }", "must be between 1h and 366d"),
+        ("engine = \"postgres\"\nbackup = { assert = \"select true\" }", "expected a list of SQL statements"),
+        ("engine = \"postgres\"\nbackup = { assert = [\" \"] }", "a statement is empty"),
         ("engine = \"postgres\"\nbackup = { targets = [] }", "names no target"),
         ("engine = \"postgres\"\nbackup = { targets = [\"a\", \"a\"] }", "a is named twice"),
         ("engine = \"postgres\"\nbackup = { targets = [\"A\"] }", "is not a valid backup target name"),

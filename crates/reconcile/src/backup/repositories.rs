@@ -23,13 +23,13 @@ pub trait Repositories: Send + Sync + std::fmt::Debug {
 
 /// A repository that answers to its password, and is the one it must be.
 #[derive(Debug, Clone)]
-pub(super) struct Opened {
-    pub(super) repository: Arc<dyn Repository>,
-    pub(super) id: RepositoryId,
+pub(crate) struct Opened {
+    pub(crate) repository: Arc<dyn Repository>,
+    pub(crate) id: RepositoryId,
 }
 
 /// Opens the repository of a target, and records whether it can be used. Why it cannot, in words.
-pub(super) async fn open(world: &World, name: &TargetName) -> Result<Opened, String> {
+pub(crate) async fn open(world: &World, name: &TargetName) -> Result<Opened, String> {
     let target = name.clone();
     let reason = match try_open(world, name).await {
         Ok(opened) => {

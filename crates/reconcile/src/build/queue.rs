@@ -1,15 +1,15 @@
 //! Builds whose turn it is wait here until there is room for them. Whether there is, and for how long it is waited for, is decided in
-//! `havre_core::build::admission`. Tests: `tests/it/build.rs`.
+//! `havre_decide::build::admission`. Tests: `tests/it/build.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use havre_core::build::admission::{Admission, LOOK_AGAIN, admit as decide};
 use havre_core::build::{Build, State};
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
 use havre_core::time::Timestamp;
+use havre_decide::build::admission::{Admission, LOOK_AGAIN, admit as decide};
 use havre_store::StoreError;
 
 use crate::build::{discard_context, set_state};

@@ -1,12 +1,12 @@
-//! Variables of databases for tasks of services that use them. What they are is decided in `havre_core::database::variable`.
+//! Variables of databases for tasks of services that use them. What they are is decided in `havre_decide::database::variable`.
 //! Tests: `tests/it/database.rs`.
 
 use std::collections::BTreeMap;
 
-use havre_core::database::variable::{Link, password_name, variables};
 use havre_core::id::EnvironmentId;
 use havre_core::name::{DatabaseName, EnvKey, ServiceName};
 use havre_core::secret::Secret;
+use havre_decide::database::variable::{Link, password_name, variables};
 use havre_store::{StoreError, View};
 
 /// A database that does not let a service in, and why, for people.

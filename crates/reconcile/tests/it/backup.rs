@@ -51,7 +51,7 @@ pub(crate) async fn prepare(control: &Control) {
     set_target(control).await;
 }
 
-async fn set_target(control: &Control) {
+pub(crate) async fn set_target(control: &Control) {
     let spec: TargetSpec = serde_json::from_value(json!({
         "name": "disk", "location": {"kind": "folder", "path": PLACE}, "medium": "two", "is_offsite": false,
     }))
@@ -303,7 +303,7 @@ async fn one_that_is_cancelled_on_its_way_ends_and_holds_nothing() {
     let control = Outside::new().control();
     prepare(&control).await;
     // Gives no end: its output goes on as long as its input does, and that is closed only with the session.
-    let hangs = Program { output: Vec::new(), echoes: true, code: 0 };
+    let hangs = Program { output: Vec::new(), echoes: true, reads: false, code: 0 };
     control.outside.engine.set_program(TASK, "psql", hangs);
     backup::activate(&control.world).await.unwrap();
     for _ in 0..200 {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use havre_core::build::admission::{Disk, DiskFloor, Floors, Room};
 use havre_core::build::{Build, State};
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::secret::Secret;
 use havre_core::service::spec::{DockerfileSource, ImageSource, TaskWork};
+use havre_decide::build::admission::{Disk, DiskFloor, Floors, Room};
 
 use havre_reconcile::image;
 

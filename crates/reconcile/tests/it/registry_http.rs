@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use havre_core::quantity::Span;
-use havre_core::registry::limit::PullLimit;
 use havre_core::registry::{Credentials, RegistryHost};
+use havre_decide::registry::limit::PullLimit;
 use havre_reconcile::registry::{HttpPullLimits, PullLimits};
 use tokio_rustls::rustls::RootCertStore;
 

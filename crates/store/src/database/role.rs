@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use havre_core::database::event::Fact;
 use havre_core::database::role::{Login, RoleName};
-use havre_core::database::variable::Link;
 use havre_core::database::{Database, Role, RoleState};
 use havre_core::id::DatabaseId;
 use havre_core::name::ServiceName;
 use havre_core::secret::Secret;
+use havre_decide::database::variable::Link;
 use rusqlite::Row;
 
 use super::digest;

@@ -2,8 +2,8 @@
 
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::quantity::Span;
-use havre_core::registry::limit::PullLimit;
 use havre_core::registry::{Credentials, RegistryHost, parse_password};
+use havre_decide::registry::limit::PullLimit;
 use havre_store::StoreError;
 
 use crate::world::{World, at};

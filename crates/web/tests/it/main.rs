@@ -25,6 +25,7 @@ mod refusal;
 mod registry;
 mod remote;
 mod repository;
+mod restore;
 mod secret;
 mod serve;
 mod service;

@@ -2,8 +2,8 @@
 
 use havre_core::quantity::Span;
 use havre_core::registry::RegistryHost;
-use havre_core::registry::limit::PullLimit;
 use havre_core::time::Timestamp;
+use havre_decide::registry::limit::PullLimit;
 use serde_json::{Value, json};
 
 use crate::world::{START, World};

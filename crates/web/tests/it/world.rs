@@ -26,6 +26,7 @@ use havre_core::time::Timestamp;
 use havre_store::{NewRelease, OpenOptions, Store, Tx};
 use havre_web::build::intake::{ContextIntake, ContextUpload, IntakeError, ReceivedContext};
 use havre_web::git::gateway::GitGateway;
+use havre_web::restore::streams::{SnapshotError, SnapshotStream, SnapshotStreams};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
 use havre_web::{AppState, Limits, NodeView, Wiring};
 use http::{Request, Response, StatusCode};
@@ -50,6 +51,7 @@ pub(crate) struct World {
     pub(crate) intake: Arc<FakeIntake>,
     pub(crate) streams: Arc<FakeStreams>,
     pub(crate) git: Arc<FakeGit>,
+    pub(crate) snapshots: Arc<FakeSnapshots>,
     pub(crate) node: watch::Sender<NodeView>,
     pub(crate) stop: CancellationToken,
     pub(crate) folder: tempfile::TempDir,
@@ -79,6 +81,7 @@ impl World {
         let intake = Arc::new(FakeIntake { folder: folder.path().to_owned(), ..FakeIntake::default() });
         let streams = Arc::new(FakeStreams::default());
         let git = Arc::new(FakeGit::default());
+        let snapshots = Arc::new(FakeSnapshots::default());
         let (node, node_seen) = watch::channel(NodeView::default());
         let stop = CancellationToken::new();
         let entropy = Mutex::new(0_u8);
@@ -93,6 +96,7 @@ impl World {
             streams: Arc::clone(&streams) as Arc<dyn TaskStreams>,
             intake: Arc::clone(&intake) as Arc<dyn ContextIntake>,
             git: Arc::clone(&git) as Arc<dyn GitGateway>,
+            snapshots: Arc::clone(&snapshots) as Arc<dyn SnapshotStreams>,
             build_log_dir: folder.path().to_owned(),
             node: node_seen,
             limits,
@@ -111,6 +115,7 @@ impl World {
             intake,
             streams,
             git,
+            snapshots,
             node,
             stop,
             folder,
@@ -392,6 +397,25 @@ impl ReceivedContext for FakeUpload {
         }
         std::fs::rename(&self.path, self.path.with_file_name(format!("{build}.tar"))).expect("a rename");
         Ok(())
+    }
+}
+
+/// Gives out what a test has planted, in these parts; without any, nothing can be read.
+#[derive(Default)]
+pub(crate) struct FakeSnapshots {
+    pub(crate) parts: Mutex<Option<Vec<Result<Bytes, SnapshotError>>>>,
+}
+
+#[async_trait]
+impl SnapshotStreams for FakeSnapshots {
+    async fn open(
+        &self,
+        _target: havre_core::name::TargetName,
+        _snapshot: havre_core::backup::SnapshotId,
+    ) -> Result<SnapshotStream, SnapshotError> {
+        let planted = self.parts.lock().expect("no holder panics").take();
+        let parts = planted.ok_or_else(|| SnapshotError("its disk is gone".to_owned()))?;
+        Ok(futures_util::stream::iter(parts).boxed())
     }
 }
 

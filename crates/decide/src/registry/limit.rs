@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use crate::artifact::Digest;
-use crate::quantity::Span;
-use crate::time::Timestamp;
+use havre_core::artifact::Digest;
+use havre_core::quantity::Span;
+use havre_core::time::Timestamp;
 
 /// A registry is asked at most this often how many pulls are left.
 pub const ASK_EVERY: Span = Span::seconds(6 * 3600);

@@ -1,7 +1,7 @@
 //! What a client of SSH asks for, read into a closed type: git's two conversations with a repository of a project, in exactly git's
 //! quoting, and nothing else. Nothing of it is ever given to a shell. Tests at the end of the file.
 
-use crate::name::ProjectName;
+use havre_core::name::ProjectName;
 
 /// Longest command that is read, in bytes.
 const TEXT_MAX: usize = 512;

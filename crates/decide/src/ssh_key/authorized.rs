@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::{ProgramPath, PublicKey};
-use crate::id::SshKeyId;
+use havre_core::id::SshKeyId;
+use havre_core::ssh_key::{ProgramPath, PublicKey};
 
 /// What sshd runs in place of what a client asks for, but for the key's id.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::database::role::RoleName;
-use crate::database::spec::Kind;
-use crate::name::{DatabaseName, EnvKey};
-use crate::secret::Secret;
+use havre_core::database::role::RoleName;
+use havre_core::database::spec::Kind;
+use havre_core::name::{DatabaseName, EnvKey};
+use havre_core::secret::Secret;
 
 /// A database a service uses, and how it gets in.
 #[derive(Debug, Clone)]

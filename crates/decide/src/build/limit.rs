@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::quantity::ByteSize;
-use crate::time::Timestamp;
+use havre_core::quantity::ByteSize;
+use havre_core::time::Timestamp;
 
 /// So long a build may run into a limit again and again before it is ended: a program that copes with less has its chance.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::name::{AbsolutePath, HostName};
-use crate::preview::PullNumber;
-use crate::service::spec::RouteSpec;
-use crate::source::BranchName;
+use havre_core::name::{AbsolutePath, HostName};
+use havre_core::preview::PullNumber;
+use havre_core::service::spec::RouteSpec;
+use havre_core::source::BranchName;
 
 /// Stands for the number of the pull request.
 const NUMBER: &str = "{number}";

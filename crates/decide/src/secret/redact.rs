@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::name::EnvKey;
-use crate::secret::Secret;
+use havre_core::name::EnvKey;
+use havre_core::secret::Secret;
 
 /// Shortest piece that is replaced, in bytes.
 pub const VALUE_MIN: usize = 8;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use havre_core::name::EnvKey;
 use havre_core::secret::Secret;
 use havre_core::secret::dotenv::parse;
-use havre_core::secret::redact::Redactor;
 use havre_core::secret::variables::{derive_variables, secrets_of};
 use havre_core::service::spec::TaskWork;
+use havre_decide::secret::redact::Redactor;
 use proptest::prelude::*;
 
 use crate::sample;

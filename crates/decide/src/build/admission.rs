@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::quantity::{ByteSize, QuantityError};
-use crate::time::Timestamp;
+use havre_core::quantity::{ByteSize, QuantityError};
+use havre_core::time::Timestamp;
 
 /// Pause between two looks while there is no room.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(10);

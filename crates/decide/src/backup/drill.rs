@@ -1,0 +1,398 @@
+//! A drill: the newest snapshot is restored into a server that nobody can reach and that is thrown away, compared with what was saved, and
+//! timed. What proves that it is the same is `proof`; what stays of it is a report. Whatever comes out, the server and its volume go before
+//! the drill is over. Tests at the end of the file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
+use havre_core::backup::manifest::Manifest;
+use havre_core::database::spec::{DatabaseSpec, PIDS, STOP_GRACE};
+use havre_core::database::task::{NO_SERVICE, volume_path};
+use havre_core::database::{Image, tuning};
+use havre_core::id::{DrillId, EnvironmentId};
+use havre_core::name::{DatabaseName, EnvKey, EnvironmentName, ProjectName, TargetName};
+use havre_core::quantity::{ByteSize, Span};
+use havre_core::route::settings::auth::SecretDigest;
+use havre_core::secret::variables::Variables;
+use havre_core::service::Place;
+use havre_core::service::spec::StopSignal;
+use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
+use havre_core::time::Timestamp;
+
+/// Most memory of a drill, whatever its database has: it runs beside it.
+pub const MEMORY_MAX: ByteSize = ByteSize::mebibytes(1024);
+/// Images want one. It keeps nobody out, and has nobody to keep out: whoever is inside is let in by the socket, and nobody else gets there.
+const PASSWORD: &str = "nobody-reaches-it";
+/// Longest wait for its server to answer.
+pub const PREPARE_MAX: Span = Span::seconds(900);
+/// Pause before a drill that Havre interrupted itself is tried again.
+pub const TRY_AGAIN: Span = Span::seconds(600);
+
+/// A row: one drill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drill {
+    /// Its id; names its task and its volume.
+    pub id: DrillId,
+    /// The environment of the database.
+    pub environment_id: EnvironmentId,
+    /// Its project, by name.
+    pub project: ProjectName,
+    /// Its environment, by name.
+    pub environment: EnvironmentName,
+    /// The database whose backup it tries.
+    pub database: DatabaseName,
+    /// Where the snapshot lies.
+    pub target: TargetName,
+    /// What the copy must be.
+    pub manifest: Manifest,
+    /// What the server is.
+    pub spec: DatabaseSpec,
+    /// The image the database runs; absent where it runs none, then it is looked for by its name.
+    pub image: Option<Image>,
+    /// What users want to be true of the copy.
+    pub assertions: Vec<String>,
+    /// Whether the policy asked for it, and nobody else.
+    pub is_scheduled: bool,
+    /// Where it stands.
+    pub state: State,
+    /// What came of it, once it is over.
+    pub report: Option<Signed>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// The one text of a report, and what proves that this installation wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The text, see `Report::canonical`.
+    pub text: String,
+    /// HMAC-SHA256 of it under a key of the installation, in hex.
+    pub signature: String,
+}
+
+/// Where a drill stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", deny_unknown_fields)]
+pub enum State {
+    /// It is under way.
+    Working {
+        /// How far.
+        progress: Progress,
+    },
+    /// Its verdict is known; its server and its volume are thrown away.
+    Cleaning {
+        /// Since when.
+        since: Timestamp,
+        /// What it came to.
+        verdict: Verdict,
+    },
+    /// The snapshot restores.
+    Passed {
+        /// When.
+        at: Timestamp,
+    },
+    /// It does not, or nobody could see whether it does.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// How far it had come.
+        stage: Stage,
+        /// Why.
+        reason: Failure,
+    },
+}
+
+/// What a drill came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict", deny_unknown_fields)]
+pub enum Verdict {
+    /// The copy is what was saved.
+    Passed {
+        /// What was found in it.
+        findings: Findings,
+        /// From its beginning until the copy was whole.
+        rto_measured_ms: u64,
+    },
+    /// It is not.
+    Failed {
+        /// How far it had come.
+        stage: Stage,
+        /// Why.
+        reason: Failure,
+    },
+}
+
+impl State {
+    /// As it begins.
+    pub const fn first(now: Timestamp) -> Self {
+        Self::Working { progress: Progress::Preparing { since: now } }
+    }
+
+    /// Whether it is over.
+    pub const fn is_over(&self) -> bool {
+        matches!(self, Self::Passed { .. } | Self::Failed { .. })
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Working { progress } => progress.stage().as_str(),
+            Self::Cleaning { .. } => "cleaning",
+            Self::Passed { .. } => "passed",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Whether it failed for a reason that says nothing about the backup.
+    pub const fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Failed { reason, .. } => reason.is_interruption(),
+            Self::Working { .. } | Self::Cleaning { .. } | Self::Passed { .. } => false,
+        }
+    }
+}
+
+/// What an observation makes of a drill that began at `begun_at`. One with a verdict stays as it is.
+pub fn observe(
+    state: &State,
+    seen: &Observation,
+    manifest: &Manifest,
+    begun_at: Timestamp,
+    now: Timestamp,
+) -> State {
+    let State::Working { progress } = state else { return state.clone() };
+    let verdict = match proof::advance(progress, seen, manifest, now) {
+        Ok(Next::Progress(progress)) => return State::Working { progress },
+        Ok(Next::Proven(findings)) => {
+            let whole_at = match progress {
+                Progress::Preparing { since }
+                | Progress::Loading { since }
+                | Progress::Checking { since, .. } => *since,
+            };
+            let took = whole_at.since(begun_at).as_millis();
+            Verdict::Passed { findings, rto_measured_ms: u64::try_from(took).unwrap_or(u64::MAX) }
+        }
+        Err(reason) => Verdict::Failed { stage: progress.stage(), reason },
+    };
+    State::Cleaning { since: now, verdict }
+}
+
+/// Where a drill stands once nothing is left of its server; `None` while it has no verdict, or has been over before.
+pub fn cleaned(state: &State, now: Timestamp) -> Option<State> {
+    match state {
+        State::Cleaning { verdict: Verdict::Passed { .. }, .. } => Some(State::Passed { at: now }),
+        State::Cleaning { verdict: Verdict::Failed { stage, reason }, .. } => {
+            Some(State::Failed { at: now, stage: *stage, reason: reason.clone() })
+        }
+        State::Working { .. } | State::Passed { .. } | State::Failed { .. } => None,
+    }
+}
+
+/// What is known of the drills of one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// When the newest one was asked for.
+    pub created_at: Timestamp,
+    /// Whether it is over.
+    pub is_over: bool,
+    /// Whether it was interrupted.
+    pub is_interrupted: bool,
+}
+
+/// When the next drill is due by its policy; `None` while one is under way.
+pub fn due_at(every: Span, last: Option<Past>, now: Timestamp) -> Option<Timestamp> {
+    match last {
+        None => Some(now),
+        Some(last) if !last.is_over => None,
+        // A clock that was set back must not hold drills up.
+        Some(last) if last.created_at > now => Some(now),
+        Some(last) if last.is_interrupted => Some(last.created_at.after(TRY_AGAIN.min(every).duration())),
+        Some(last) => Some(last.created_at.after(every.duration())),
+    }
+}
+
+/// Container name of a drill.
+pub fn drill_container(drill: &Drill) -> String {
+    format!("havre-{}-drill-{}-{}-{}", drill.id, drill.database, drill.environment, drill.project)
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches('-')
+        .to_owned()
+}
+
+/// Engine's name of the volume of a drill.
+pub fn drill_volume(id: DrillId) -> String {
+    format!("havre-{id}-data")
+}
+
+/// Where a drill belongs.
+pub fn drill_place(drill: &Drill) -> Place {
+    Place {
+        project: drill.project.clone(),
+        environment: drill.environment.clone(),
+        service: (&drill.database).into(),
+    }
+}
+
+/// Describes the container of a drill: without any network, so that nothing of what it holds can leave it and nobody can take it for the
+/// database.
+pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
+    let spec = DatabaseSpec { memory: drill.spec.memory.min(MEMORY_MAX), ..drill.spec.clone() };
+    let env: BTreeMap<EnvKey, String> = [
+        ("POSTGRES_USER", havre_core::database::role::SUPERUSER.to_owned()),
+        ("POSTGRES_DB", spec.name.to_string()),
+        ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
+        ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.parse().expect("our own names are valid"), value))
+    .collect();
+    TaskSpec {
+        name: drill_container(drill),
+        place: drill_place(drill),
+        service: NO_SERVICE,
+        environment: drill.environment_id,
+        release: NO_RELEASE,
+        purpose: Purpose::Drill { drill: drill.id },
+        image: image.id.clone(),
+        // The digest is for servers that have no other way to keep strangers out.
+        command: Some(tuning::command(&spec, &SecretDigest::new([0; 32]), &[])),
+        env,
+        secrets: Variables::default(),
+        edge_address: None,
+        memory: spec.memory,
+        cpus: spec.cpus,
+        pids: PIDS,
+        volumes: vec![(drill_volume(drill.id), volume_path(spec.engine))],
+        has_databases: false,
+        stop_signal: StopSignal::Sigint,
+        stop_grace: STOP_GRACE,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::super::proof::tests::{AT, content, findings, manifest};
+    use super::*;
+
+    pub(crate) fn drill() -> Drill {
+        let json = serde_json::json!({"name": "db", "engine": "postgres", "version": 15, "memory": "2GB", "cpus": "1"});
+        Drill {
+            id: DrillId::new(3),
+            environment_id: EnvironmentId::new(1),
+            project: "shop".parse().expect("a name"),
+            environment: "production".parse().expect("a name"),
+            database: "db".parse().expect("a name"),
+            target: "disk".parse().expect("a name"),
+            manifest: manifest(),
+            spec: serde_json::from_value(json).expect("is a specification"),
+            image: None,
+            assertions: vec!["select true".to_owned()],
+            is_scheduled: true,
+            state: State::first(AT),
+            report: None,
+            created_at: AT,
+            ended_at: None,
+        }
+    }
+
+    fn later(seconds: u64) -> Timestamp {
+        AT.after(Span::seconds(seconds).duration())
+    }
+
+    #[test]
+    fn a_drill_meets_no_network_and_has_a_volume_of_its_own() {
+        let image = Image { id: "a".repeat(64).parse().expect("a digest"), pull: None };
+        let task = derive_drill(&drill(), &image);
+        assert_eq!(task.name, "havre-x3-drill-db-production-shop");
+        assert_eq!((task.private_network(), task.edge_address), (None, None));
+        assert!(task.is_alone());
+        assert_eq!(task.volumes[0].0, "havre-x3-data");
+        assert_eq!(task.memory, MEMORY_MAX);
+        assert_eq!(task.env.len(), 4);
+        assert_eq!(task.secrets.iter().count(), 0);
+    }
+
+    #[test]
+    fn the_time_is_that_until_the_copy_was_whole() {
+        let mut state = State::first(AT);
+        let mut names = vec![state.name()];
+        for (seconds, seen) in [
+            (5, Observation::Answers),
+            (60, Observation::Loaded { content: content(10, 'a') }),
+            (90, Observation::Checked { findings: findings() }),
+        ] {
+            state = observe(&state, &seen, &manifest(), AT, later(seconds));
+            names.push(state.name());
+        }
+        let State::Cleaning { verdict: Verdict::Passed { rto_measured_ms, .. }, .. } = &state else {
+            panic!("{state:?}")
+        };
+        assert_eq!(*rto_measured_ms, 60_000);
+        state = cleaned(&state, later(95)).expect("has a verdict");
+        names.push(state.name());
+        assert_eq!(names, ["preparing", "loading", "checking", "cleaning", "passed"]);
+        assert_eq!(cleaned(&state, later(99)), None);
+    }
+
+    #[test]
+    fn drills_come_by_their_policy_and_soon_after_an_interruption() {
+        let week = Span::seconds(7 * 86_400);
+        let past = |is_over, is_interrupted| Some(Past { created_at: AT, is_over, is_interrupted });
+        let now = later(60);
+        assert_eq!(due_at(week, None, now), Some(now));
+        assert_eq!(due_at(week, past(false, false), now), None);
+        assert_eq!(due_at(week, past(true, false), now), Some(AT.after(week.duration())));
+        assert_eq!(due_at(week, past(true, true), now), Some(AT.after(TRY_AGAIN.duration())));
+        let before = Timestamp::from_millis(AT.as_millis() - 1);
+        assert_eq!(due_at(week, past(true, false), before), Some(before), "the clock was set back");
+    }
+
+    #[test]
+    fn states_have_one_text() {
+        let failed = State::Failed { at: AT, stage: Stage::Loading, reason: Failure::Interrupted };
+        assert!(failed.is_interrupted());
+        let cleaning = observe(
+            &State::first(AT),
+            &Observation::Broken { reason: Failure::Server { reason: "no image".to_owned() } },
+            &manifest(),
+            AT,
+            AT,
+        );
+        for state in [State::first(AT), State::Passed { at: AT }, failed, cleaning] {
+            let json = serde_json::to_string(&state).expect("is written");
+            assert_eq!(serde_json::from_str::<State>(&json).expect("is read"), state);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_drill_is_over_before_it_is_cleaned(kinds in prop::collection::vec(0_u8..5, 0..10)) {
+            let mut state = State::first(AT);
+            for kind in kinds {
+                let seen = match kind {
+                    0 => Observation::Answers,
+                    1 => Observation::Loaded { content: content(10, 'a') },
+                    2 => Observation::Checked { findings: findings() },
+                    3 => Observation::Interrupted,
+                    _ => Observation::Broken { reason: Failure::Interrupted },
+                };
+                let had_verdict = matches!(state, State::Cleaning { .. });
+                let next = observe(&state, &seen, &manifest(), AT, later(1));
+                prop_assert!(!next.is_over());
+                if had_verdict {
+                    prop_assert_eq!(&next, &state, "a verdict stays");
+                }
+                prop_assert_eq!(cleaned(&next, later(2)).is_some(), matches!(next, State::Cleaning { .. }));
+                state = next;
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! When a copy that was restored is the same as what was saved. One way for restores and drills: a server answers, the whole snapshot went
+//! into it, and what it then holds is what the manifest says. Pure: whoever does it says what was seen, `advance` says how far that is, or
+//! why it is no proof. Tests at the end of the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use havre_core::backup::Content;
+use havre_core::backup::manifest::Manifest;
+use havre_core::time::Timestamp;
+
+pub use havre_core::backup::proof::{Difference, Failure, Stage};
+
+/// Most tables that are named where their rows differ; more are counted.
+pub const DIFFERENCES_MAX: usize = 20;
+
+/// How far a copy has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "step", deny_unknown_fields)]
+pub enum Progress {
+    /// Its server is being made and has not answered yet.
+    Preparing {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The snapshot goes into it.
+    Loading {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// All of it is in, and is compared with what was saved.
+    Checking {
+        /// Since when.
+        since: Timestamp,
+        /// What came out of the repository.
+        loaded: Content,
+    },
+}
+
+impl Progress {
+    /// Which part it is.
+    pub const fn stage(&self) -> Stage {
+        match self {
+            Self::Preparing { .. } => Stage::Preparing,
+            Self::Loading { .. } => Stage::Loading,
+            Self::Checking { .. } => Stage::Checking,
+        }
+    }
+}
+
+/// What was found in a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Findings {
+    /// What users want to be true, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<Assertion>,
+    /// Rows of each table, counted one by one.
+    pub rows: BTreeMap<String, u64>,
+    /// What was said about its structure.
+    #[serde(default)]
+    pub structure: Structure,
+}
+
+/// What became of the check of the structure: that each index finds what its table holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "structure", deny_unknown_fields)]
+pub enum Structure {
+    /// Nobody asked for it.
+    #[default]
+    NotAsked,
+    /// The image has no program for it.
+    NotAvailable,
+    /// It was checked, and it is sound.
+    Sound,
+    /// It was checked, and it is not.
+    Damaged {
+        /// What was said.
+        reason: String,
+    },
+}
+
+/// Something that should be true, and what the answer was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assertion {
+    /// The answer, shortened; `t` where it is true.
+    pub answer: String,
+    /// It is true: exactly one row with one value, which is `true`.
+    pub holds: bool,
+    /// The SQL.
+    pub sql: String,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// The server takes connections.
+    Answers,
+    /// The loader ended with 0, after it had been given everything.
+    Loaded {
+        /// What came out of the repository.
+        content: Content,
+    },
+    /// All checks were made.
+    Checked {
+        /// What they found.
+        findings: Findings,
+    },
+    /// It cannot go on.
+    Broken {
+        /// Why.
+        reason: Failure,
+    },
+    /// Havre was started and found it unfinished.
+    Interrupted,
+}
+
+impl Observation {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Answers => "a server that answers",
+            Self::Loaded { .. } => "the end of the loader",
+            Self::Checked { .. } => "the result of the checks",
+            Self::Broken { .. } => "a failure",
+            Self::Interrupted => "an interruption",
+        }
+    }
+}
+
+/// What follows from an observation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It goes on.
+    Progress(Progress),
+    /// It is the same.
+    Proven(Findings),
+}
+
+/// The next step of a copy, or why it proves nothing.
+///
+/// # Errors
+/// What was seen rules out that this copy is what the manifest describes.
+pub fn advance(
+    progress: &Progress,
+    seen: &Observation,
+    manifest: &Manifest,
+    now: Timestamp,
+) -> Result<Next, Failure> {
+    match (progress, seen) {
+        (_, Observation::Broken { reason }) => Err(reason.clone()),
+        // Part of the bytes may be in already, and nobody knows which.
+        (Progress::Loading { .. }, Observation::Interrupted) => Err(Failure::Interrupted),
+        // Waiting for a server and counting can begin again.
+        (Progress::Preparing { .. } | Progress::Checking { .. }, Observation::Interrupted) => {
+            Ok(Next::Progress(progress.clone()))
+        }
+        (Progress::Preparing { .. }, Observation::Answers) => {
+            Ok(Next::Progress(Progress::Loading { since: now }))
+        }
+        (Progress::Loading { .. }, Observation::Loaded { content }) => {
+            if *content != manifest.content {
+                let expected = manifest.content.clone();
+                return Err(Failure::StreamDiffers { expected, found: content.clone() });
+            }
+            Ok(Next::Progress(Progress::Checking { since: now, loaded: content.clone() }))
+        }
+        (Progress::Checking { .. }, Observation::Checked { findings }) => {
+            judge(findings, manifest)?;
+            Ok(Next::Proven(findings.clone()))
+        }
+        (_, Observation::Answers | Observation::Loaded { .. } | Observation::Checked { .. }) => {
+            Err(Failure::OutOfOrder { seen: seen.word().to_owned() })
+        }
+    }
+}
+
+/// Whether what was found is what was saved, sound, and true.
+fn judge(findings: &Findings, manifest: &Manifest) -> Result<(), Failure> {
+    let all = compare_rows(&manifest.rows, &findings.rows);
+    if !all.is_empty() {
+        let count = all.len() as u64;
+        return Err(Failure::RowsDiffer {
+            count,
+            differences: all.into_iter().take(DIFFERENCES_MAX).collect(),
+        });
+    }
+    if let Structure::Damaged { reason } = &findings.structure {
+        return Err(Failure::Structure { reason: reason.clone() });
+    }
+    match findings.assertions.iter().find(|assertion| !assertion.holds) {
+        Some(Assertion { sql, answer, .. }) => {
+            Err(Failure::Assertion { sql: sql.clone(), answer: answer.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Tables that differ, by name. Where nobody counted when it was saved, nothing can be compared, and nothing is said to differ.
+pub fn compare_rows(saved: &BTreeMap<String, u64>, restored: &BTreeMap<String, u64>) -> Vec<Difference> {
+    if saved.is_empty() {
+        return Vec::new();
+    }
+    let tables: BTreeSet<&String> = saved.keys().chain(restored.keys()).collect();
+    tables
+        .into_iter()
+        .filter(|table| saved.get(*table) != restored.get(*table))
+        .map(|table| Difference {
+            table: table.clone(),
+            saved: saved.get(table).copied(),
+            restored: restored.get(table).copied(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use havre_core::backup::What;
+    use havre_core::backup::state::About;
+
+    pub(crate) const AT: Timestamp = Timestamp::from_millis(1_763_978_400_000);
+
+    pub(crate) fn content(bytes: u64, digit: char) -> Content {
+        Content { bytes, sha256: digit.to_string().repeat(64).parse().expect("is a digest") }
+    }
+
+    fn rows(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+        pairs.iter().map(|(table, count)| ((*table).to_owned(), *count)).collect()
+    }
+
+    pub(crate) fn manifest() -> Manifest {
+        let about = About {
+            what: What::Database {
+                project: "shop".parse().expect("a name"),
+                environment: "production".parse().expect("a name"),
+                database: "db".parse().expect("a name"),
+            },
+            source_version: "PostgreSQL 15.14".to_owned(),
+            rows: rows(&[("public.orders", 7), ("public.users", 2)]),
+            repository: "b".repeat(64).parse().expect("an id"),
+            started_at: AT,
+        };
+        Manifest::new(&about, &content(10, 'a'), &"1".repeat(64).parse().expect("an id"), AT)
+    }
+
+    pub(crate) fn findings() -> Findings {
+        Findings { rows: manifest().rows, structure: Structure::Sound, assertions: Vec::new() }
+    }
+
+    fn run(seen: &[Observation]) -> Result<Next, Failure> {
+        let mut next = Next::Progress(Progress::Preparing { since: AT });
+        for one in seen {
+            let Next::Progress(progress) = &next else { return Ok(next) };
+            next = advance(progress, one, &manifest(), AT)?;
+        }
+        Ok(next)
+    }
+
+    #[test]
+    fn there_is_one_way() {
+        let (loaded, checked) = (
+            Observation::Loaded { content: content(10, 'a') },
+            Observation::Checked { findings: findings() },
+        );
+        let proven = run(&[Observation::Answers, loaded.clone(), checked.clone()]);
+        assert_eq!(proven, Ok(Next::Proven(findings())));
+        for wrong in [
+            vec![loaded.clone()],
+            vec![checked.clone()],
+            vec![Observation::Answers, checked.clone()],
+            vec![Observation::Answers, Observation::Answers],
+            vec![Observation::Answers, loaded.clone(), loaded.clone()],
+        ] {
+            assert!(matches!(run(&wrong), Err(Failure::OutOfOrder { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_load_is_lost_by_an_interruption() {
+        let loaded = Observation::Loaded { content: content(10, 'a') };
+        assert!(matches!(run(&[Observation::Interrupted]), Ok(Next::Progress(Progress::Preparing { .. }))));
+        assert_eq!(run(&[Observation::Answers, Observation::Interrupted]), Err(Failure::Interrupted));
+        let checking = run(&[Observation::Answers, loaded, Observation::Interrupted]);
+        assert!(matches!(checking, Ok(Next::Progress(Progress::Checking { .. }))), "{checking:?}");
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let mut found = findings();
+        found.rows = rows(&[("public.orders", 6), ("public.more", 1)]);
+        let seen = [
+            Observation::Answers,
+            Observation::Loaded { content: content(10, 'a') },
+            Observation::Checked { findings: found },
+        ];
+        assert_eq!(
+            run(&seen).expect_err("differs").to_string(),
+            "3 tables are not as they were saved: public.more has 1 rows and was not saved; \
+             public.orders had 7 rows and has 6; public.users had 2 rows and is missing"
+        );
+        let truncated = [Observation::Answers, Observation::Loaded { content: content(9, 'a') }];
+        assert!(matches!(run(&truncated), Err(Failure::StreamDiffers { .. })));
+        assert_eq!(compare_rows(&BTreeMap::new(), &rows(&[("public.a", 1)])), [], "nobody counted");
+    }
+
+    #[test]
+    fn damage_and_what_is_not_true_fail() {
+        let check = |findings: Findings| {
+            run(&[
+                Observation::Answers,
+                Observation::Loaded { content: content(10, 'a') },
+                Observation::Checked { findings },
+            ])
+        };
+        let damaged = Structure::Damaged { reason: "index users_pkey".to_owned() };
+        let damaged = check(Findings { structure: damaged, ..findings() });
+        assert!(matches!(damaged, Err(Failure::Structure { .. })), "{damaged:?}");
+        let assertion = |holds, answer: &str| Assertion {
+            sql: "select count(*) > 0 from users".to_owned(),
+            holds,
+            answer: answer.to_owned(),
+        };
+        let wrong =
+            check(Findings { assertions: vec![assertion(true, "t"), assertion(false, "f")], ..findings() });
+        assert_eq!(
+            wrong.expect_err("is not true").to_string(),
+            "`select count(*) > 0 from users` is not true: the answer is f"
+        );
+        assert!(check(Findings { assertions: vec![assertion(true, "t")], ..findings() }).is_ok());
+    }
+
+    fn observations() -> impl Strategy<Value = Vec<Observation>> {
+        let content = (9_u64..12, prop::sample::select(vec!['a', 'b']));
+        let content = content.prop_map(|(bytes, digit)| content_of(bytes, digit));
+        let counts = prop::collection::btree_map("public\\.(orders|users)", 1_u64..9, 0..3);
+        let one = prop_oneof![
+            3 => Just(Observation::Answers),
+            3 => Just(Observation::Loaded { content: content_of(10, 'a') }),
+            1 => content.prop_map(|content| Observation::Loaded { content }),
+            3 => Just(Observation::Checked { findings: findings() }),
+            1 => (counts, any::<bool>(), any::<bool>()).prop_map(|(rows, is_sound, holds)| {
+                let structure = match is_sound {
+                    true => Structure::Sound,
+                    false => Structure::Damaged { reason: "an index".to_owned() },
+                };
+                let assertion = Assertion { sql: "select true".to_owned(), holds, answer: String::new() };
+                Observation::Checked { findings: Findings { rows, structure, assertions: vec![assertion] } }
+            }),
+            1 => Just(Observation::Broken { reason: Failure::Loader { reason: "code 1".to_owned() } }),
+            1 => Just(Observation::Interrupted),
+        ];
+        prop::collection::vec(one, 0..8)
+    }
+
+    fn content_of(bytes: u64, digit: char) -> Content {
+        content(bytes, digit)
+    }
+
+    proptest! {
+        #[test]
+        fn no_history_with_a_disagreement_is_a_proof(seen in observations()) {
+            if let Ok(Next::Proven(found)) = run(&seen) {
+                prop_assert_eq!(&found.rows, &manifest().rows);
+                prop_assert!(!matches!(found.structure, Structure::Damaged { .. }));
+                prop_assert!(found.assertions.iter().all(|assertion| assertion.holds));
+                let kept = seen.iter().filter(|one| !matches!(one, Observation::Interrupted)).take(3);
+                let kept: Vec<&Observation> = kept.collect();
+                prop_assert!(matches!(
+                    kept.as_slice(),
+                    [Observation::Answers, Observation::Loaded { .. }, Observation::Checked { .. }]
+                ));
+                let Some(Observation::Loaded { content: loaded }) = kept.get(1) else { unreachable!() };
+                prop_assert_eq!(loaded, &manifest().content);
+            }
+        }
+    }
+}

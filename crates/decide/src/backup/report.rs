@@ -1,0 +1,120 @@
+//! The report of a drill: what stays of it for somebody who was not there. One report has one text, and that text is signed by the
+//! installation that wrote it. Tests at the end of the file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::backup::drill::{Drill, State, Verdict};
+use havre_core::backup::manifest::Manifest;
+use havre_core::id::DrillId;
+use havre_core::name::TargetName;
+use havre_core::time::Timestamp;
+
+/// Version of the form below. A reader refuses what it does not know.
+const FORM: u32 = 1;
+
+/// What a drill found. Its fields are declared in the order of the alphabet, which is their order in the text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// When it began.
+    pub began_at: Timestamp,
+    /// The drill.
+    pub drill: DrillId,
+    /// When nothing was left of its server.
+    pub ended_at: Timestamp,
+    /// Version of this form.
+    pub form: u32,
+    /// What the copy had to be.
+    pub manifest: Manifest,
+    /// Which server it was restored into, such as `postgres 15`.
+    pub server: String,
+    /// Where the snapshot lies.
+    pub target: TargetName,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// Text that is not a report this version reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a report: {reason}")]
+pub struct ReportError {
+    reason: String,
+}
+
+impl Report {
+    /// Of a drill that is cleaned up at `now`; `None` while it has no verdict.
+    pub fn new(drill: &Drill, now: Timestamp) -> Option<Self> {
+        let State::Cleaning { verdict, .. } = &drill.state else { return None };
+        Some(Self {
+            began_at: drill.created_at,
+            drill: drill.id,
+            ended_at: now,
+            form: FORM,
+            manifest: drill.manifest.clone(),
+            server: format!("{} {}", drill.spec.engine, drill.spec.version),
+            target: drill.target.clone(),
+            verdict: verdict.clone(),
+        })
+    }
+
+    /// The one text of this report: JSON without spaces, fields in a fixed order. What is signed are these bytes.
+    pub fn canonical(&self) -> String {
+        serde_json::to_string(self).expect("all keys are texts and no value can fail to be written")
+    }
+
+    /// Reads a report back.
+    ///
+    /// # Errors
+    /// The text has another form, or says the same in another way than [`Report::canonical`] does.
+    pub fn parse(text: &str) -> Result<Self, ReportError> {
+        let fail = |reason: String| ReportError { reason };
+        let report: Self = serde_json::from_str(text).map_err(|error| fail(error.to_string()))?;
+        if report.form != FORM {
+            return Err(fail(format!("its form is {}, this version reads {FORM}", report.form)));
+        }
+        if report.canonical() != text {
+            return Err(fail("it is not written in the one way reports are written".to_owned()));
+        }
+        Ok(report)
+    }
+
+    /// Whether the snapshot restores.
+    pub const fn has_passed(&self) -> bool {
+        matches!(self.verdict, Verdict::Passed { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::drill::tests::drill;
+    use super::super::proof::tests::{AT, findings};
+    use super::*;
+
+    fn report() -> Report {
+        let mut drill = drill();
+        assert_eq!(Report::new(&drill, AT), None, "it has no verdict");
+        let verdict = Verdict::Passed { findings: findings(), rto_measured_ms: 60_000 };
+        drill.state = State::Cleaning { since: AT, verdict };
+        Report::new(&drill, AT).expect("has a verdict")
+    }
+
+    #[test]
+    fn one_report_has_one_text() {
+        let text = report().canonical();
+        let manifest = report().manifest.canonical();
+        let expected = format!(
+            r#"{{"began_at":"2025-11-24T10:00:00.000Z","drill":"x3","ended_at":"2025-11-24T10:00:00.000Z","form":1,"manifest":{manifest},"server":"postgres 15","target":"disk","verdict":{{"verdict":"passed","findings":{{"rows":{{"public.orders":7,"public.users":2}},"structure":{{"structure":"sound"}}}},"rto_measured_ms":60000}}}}"#
+        );
+        assert_eq!(text, expected);
+        assert_eq!(Report::parse(&text), Ok(report()));
+        assert!(report().has_passed());
+    }
+
+    #[test]
+    fn another_text_is_refused() {
+        let text = report().canonical();
+        assert!(Report::parse(&text.replace("\"form\":1,\"manifest\"", "\"form\":2,\"manifest\"")).is_err());
+        assert!(Report::parse(&text.replace(":60000", ": 60000")).is_err());
+        assert!(Report::parse(&text[1..]).is_err());
+    }
+}

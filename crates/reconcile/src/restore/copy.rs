@@ -1,0 +1,295 @@
+//! Copies: a snapshot goes into a server, and what is then in there is looked at. All of it by programs inside the task of the server, so that
+//! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_decide::backup::load`.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use havre_backup::{Dump, RepositoryError, Tally};
+use havre_core::backup::manifest::Manifest;
+use havre_core::backup::{Content, What};
+use havre_core::database::role::{RoleName, SUPERUSER, postgres_owners};
+use havre_core::name::{DatabaseName, EnvKey, TargetName};
+use havre_core::service::spec::Argv;
+use havre_decide::backup::load;
+use havre_decide::backup::producer::{postgres_count, postgres_session, reason};
+use havre_decide::backup::proof::{Failure, Findings, Observation};
+use havre_engine::error::EngineError;
+use havre_engine::exec::{ExecOutput, ExecSession, ExecSpec};
+use havre_engine::log::LogSource;
+use havre_store::{StoreError, View};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::backup::repositories;
+use crate::deployment::chain;
+use crate::world::World;
+
+/// Longest time a snapshot may take to go in: indexes of a large table are made in silence, so silence says nothing.
+const LOAD_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest time all checks together may take.
+const CHECK_MAX: Duration = Duration::from_secs(6 * 3600);
+/// Longest wait for a server to say whether it takes connections, or to take an owner in.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest output that is read: a line for each of a thousand tables has room.
+const OUTPUT_MAX: usize = 1024 * 1024;
+/// Bytes that are kept of what a loader says: their end says why it stopped.
+const SAID_MAX: usize = 4096;
+
+/// A server of PostgreSQL in a task, and the database in it.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    /// Name of the container.
+    pub(super) container: String,
+    /// Name of the database.
+    pub(super) database: DatabaseName,
+}
+
+/// What a program said.
+struct Said {
+    code: i64,
+    output: String,
+    errors: String,
+}
+
+/// Whether the server takes connections; why not, in words.
+pub(super) async fn probe(world: &World, server: &Server) -> Result<(), String> {
+    // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
+    let words = ["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", server.database.as_str()];
+    let asked = talk(world, server, words.map(str::to_owned).into(), None, BTreeMap::new());
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(said)) if said.code == 0 => Ok(()),
+        Ok(Ok(said)) => Err(load::first_line(&said.output, said.code)),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err("its client does not end".to_owned()),
+    }
+}
+
+/// Puts a snapshot into a server. `None` where Havre stops before that has ended: then nobody knows what is in.
+pub(super) async fn load(
+    world: &World,
+    server: &Server,
+    (target, manifest): (&TargetName, &Manifest),
+    stop: &CancellationToken,
+) -> Option<Observation> {
+    let late = |reason| Failure::Loader { reason };
+    let loaded = bounded(LOAD_MAX, try_load(world, server, target, manifest), late);
+    tokio::select! {
+        () = stop.cancelled() => None,
+        loaded = loaded => Some(match loaded {
+            Ok(content) => Observation::Loaded { content },
+            Err(reason) => Observation::Broken { reason },
+        }),
+    }
+}
+
+/// Counts the rows of a server; of one that is thrown away also its structure, and what users want to be true.
+pub(super) async fn check(
+    world: &World,
+    server: &Server,
+    assertions: Option<&[String]>,
+    stop: &CancellationToken,
+) -> Option<Observation> {
+    let late = |reason| Failure::Unreadable { reason };
+    let found = bounded(CHECK_MAX, try_check(world, server, assertions), late);
+    tokio::select! {
+        () = stop.cancelled() => None,
+        found = found => Some(match found {
+            Ok(findings) => Observation::Checked { findings },
+            Err(reason) => Observation::Broken { reason },
+        }),
+    }
+}
+
+async fn bounded<T>(
+    most: Duration,
+    work: impl Future<Output = Result<T, Failure>>,
+    late: impl FnOnce(String) -> Failure,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(most, work).await {
+        Ok(result) => result,
+        Err(_) => Err(late(format!("it did not end within {} hours", most.as_secs() / 3600))),
+    }
+}
+
+async fn try_load(
+    world: &World,
+    server: &Server,
+    target: &TargetName,
+    manifest: &Manifest,
+) -> Result<Content, Failure> {
+    let failed = |error: RepositoryError| Failure::Repository { reason: chain(&error) };
+    let opened = repositories::open(world, target).await;
+    let opened = opened.map_err(|reason| Failure::Repository { reason })?;
+    if opened.id != manifest.repository {
+        let reason = "another repository lies there than the one the manifest names".to_owned();
+        return Err(Failure::Repository { reason });
+    }
+    make_owners(world, server, &manifest.what).await?;
+    let cancel = CancellationToken::new();
+    // Whoever gives this up does not read the rest of it.
+    let _gives_up = cancel.clone().drop_guard();
+    let mut dump = opened.repository.dump(&manifest.snapshot, &cancel).await.map_err(failed)?;
+    let Some(first) = dump.next().await.map_err(failed)? else {
+        return Err(Failure::Repository { reason: "the snapshot is empty".to_owned() });
+    };
+    let Some(words) = load::loader(load::format(&first), &server.database) else {
+        let reason = "the snapshot is not an archive of pg_dump".to_owned();
+        return Err(Failure::Unsupported { reason });
+    };
+    let program = words[0].clone();
+    let session = exec(world, server, words, BTreeMap::new()).await.map_err(|error| loader(&error))?;
+    feed(session, &program, first, dump).await
+}
+
+fn loader(error: &EngineError) -> Failure {
+    Failure::Loader { reason: chain(error) }
+}
+
+/// Whoever owns something in the snapshot is there, and nobody of them gets in.
+async fn make_owners(world: &World, server: &Server, what: &What) -> Result<(), Failure> {
+    let what = what.clone();
+    let roles = world.store.read(move |view| roles(view, &what)).await;
+    let roles = roles.map_err(|error| Failure::Unreadable { reason: chain(&error) })?;
+    let (words, input) = (postgres_session(&server.database), postgres_owners(&roles));
+    let asked = talk(world, server, words, Some(input), BTreeMap::new());
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(said)) if said.code == 0 => Ok(()),
+        Ok(Ok(said)) => Err(Failure::Loader { reason: reason("psql", said.code, &said.errors) }),
+        Ok(Err(error)) => Err(loader(&error)),
+        Err(_) => Err(Failure::Loader { reason: "psql did not end".to_owned() }),
+    }
+}
+
+/// Roles of the database that was saved, as far as it is there.
+fn roles(view: &View<'_>, what: &What) -> Result<Vec<RoleName>, StoreError> {
+    let What::Database { project, environment, database } = what else { return Ok(Vec::new()) };
+    let Ok(name) = database.as_str().parse::<DatabaseName>() else { return Ok(Vec::new()) };
+    let Some(row) = view.find_database(project, environment, &name)? else { return Ok(Vec::new()) };
+    Ok(view.list_database_roles(row.id)?.into_iter().map(|role| role.name).collect())
+}
+
+/// Why a snapshot did not go in to its end.
+enum Stopped {
+    /// The repository could not give the rest out.
+    Source(RepositoryError),
+    /// The loader takes no more; its exit code says why.
+    Gone,
+}
+
+/// Gives a snapshot to a loader, and waits for its end. What counts is what was given.
+async fn feed(session: ExecSession, program: &str, first: Bytes, dump: Dump) -> Result<Content, Failure> {
+    let ExecSession { input, output, exit_code, .. } = session;
+    let (given, said) = tokio::join!(give(input, first, dump), listen(output, SAID_MAX));
+    // The cause before what followed from it: a loader that got half of a snapshot fails as well.
+    if let Err(Stopped::Source(error)) = &given {
+        return Err(Failure::Repository { reason: chain(error) });
+    }
+    let (_, errors) = said.map_err(|error| loader(&error))?;
+    let code = exit_code.await.map_err(|error| loader(&error))?;
+    match given {
+        Ok(content) if code == 0 => Ok(content),
+        _ if code == 0 => {
+            Err(Failure::Loader { reason: format!("{program} ended before it had been given everything") })
+        }
+        _ => Err(Failure::Loader { reason: reason(program, code, &errors) }),
+    }
+}
+
+async fn give(input: mpsc::Sender<Bytes>, first: Bytes, mut dump: Dump) -> Result<Content, Stopped> {
+    let mut tally = Tally::default();
+    let mut next = Some(first);
+    while let Some(bytes) = next {
+        tally.add(&bytes);
+        input.send(bytes).await.map_err(|_| Stopped::Gone)?;
+        next = dump.next().await.map_err(Stopped::Source)?;
+    }
+    // The end of the input is said only once the repository has said that it was all.
+    drop(input);
+    Ok(tally.content())
+}
+
+/// Reads a program to its end: its output up to a limit, and the end of its errors.
+async fn listen(
+    mut output: BoxStream<'static, Result<ExecOutput, EngineError>>,
+    most: usize,
+) -> Result<(String, String), EngineError> {
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    while let Some(piece) = output.next().await {
+        let piece = piece?;
+        match piece.stream {
+            LogSource::Stdout => {
+                let room = most.saturating_sub(out.len()).min(piece.bytes.len());
+                out.extend_from_slice(&piece.bytes[..room]);
+            }
+            LogSource::Stderr => {
+                errors.extend_from_slice(&piece.bytes);
+                let surplus = errors.len().saturating_sub(SAID_MAX);
+                errors.drain(..surplus);
+            }
+        }
+    }
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok((text(out), text(errors)))
+}
+
+async fn try_check(
+    world: &World,
+    server: &Server,
+    assertions: Option<&[String]>,
+) -> Result<Findings, Failure> {
+    let name = &server.database;
+    let unreadable = |error: EngineError| Failure::Unreadable { reason: chain(&error) };
+    let (words, input) = (postgres_session(name), postgres_count());
+    let said = talk(world, server, words, Some(input), BTreeMap::new()).await.map_err(unreadable)?;
+    if said.code != 0 {
+        return Err(Failure::Unreadable { reason: reason("psql", said.code, &said.errors) });
+    }
+    let mut findings = Findings { rows: load::parse_rows(&said.output)?, ..Findings::default() };
+    let Some(assertions) = assertions else { return Ok(findings) };
+    for sql in assertions {
+        let options: EnvKey = "PGOPTIONS".parse().expect("is a name");
+        let env = BTreeMap::from([(options, load::assertion_options())]);
+        let said = talk(world, server, load::assertion(name, sql), None, env).await.map_err(unreadable)?;
+        let text = if said.code == 0 { &said.output } else { &said.errors };
+        findings.assertions.push(load::judge_assertion(sql, said.code, text));
+    }
+    // The last one: it makes an extension.
+    let words = load::structure(name);
+    let said = talk(world, server, words, None, BTreeMap::new()).await.map_err(unreadable)?;
+    let text = if said.output.trim().is_empty() { &said.errors } else { &said.output };
+    findings.structure = load::judge_structure(said.code, text);
+    Ok(findings)
+}
+
+/// Runs a program inside the task, tells it something, and reads all it says.
+async fn talk(
+    world: &World,
+    server: &Server,
+    words: Vec<String>,
+    input: Option<String>,
+    env: BTreeMap<EnvKey, String>,
+) -> Result<Said, EngineError> {
+    let session = exec(world, server, words, env).await?;
+    let ExecSession { input: to, output, exit_code, .. } = session;
+    if let Some(text) = input {
+        // One that has ended already reads nothing; its exit code says why.
+        let _ = to.send(Bytes::from(text)).await;
+    }
+    drop(to);
+    let (output, errors) = listen(output, OUTPUT_MAX).await?;
+    Ok(Said { code: exit_code.await?, output, errors })
+}
+
+async fn exec(
+    world: &World,
+    server: &Server,
+    words: Vec<String>,
+    env: BTreeMap<EnvKey, String>,
+) -> Result<ExecSession, EngineError> {
+    let argv = Argv::try_from(words).expect("our own commands are commands, and statements are short");
+    world.engine.exec(&server.container, &ExecSpec { argv, env, terminal: None }).await
+}

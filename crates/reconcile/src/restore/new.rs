@@ -1,0 +1,90 @@
+//! One restore: waits for its new database, fills it, and looks at what came of it. Each part is recorded before the next one begins; what
+//! follows from what was seen is `havre_decide::backup::restore`.
+
+use havre_core::database::Database;
+use havre_core::database::state::State as Server;
+use havre_core::database::task::database_container;
+use havre_core::event::Actor;
+use havre_core::id::RestoreId;
+use havre_core::time::Timestamp;
+use havre_decide::backup::proof::{Failure, Observation, Progress};
+use havre_decide::backup::restore::{PREPARE_MAX, Restore, State, observe};
+use havre_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use super::copy;
+use crate::world::World;
+
+/// Moves a restore on as far as it goes now.
+pub(super) async fn advance(
+    world: &World,
+    id: RestoreId,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut restore = world.store.read(move |view| view.get_restore(id)).await?;
+    // A load that was begun by a Havre that has ended is nobody's.
+    let mut has_begun = false;
+    loop {
+        let State::Working { progress } = &restore.state else { return Ok(()) };
+        let Some(seen) = step(world, &restore, progress, has_begun, stop).await? else { return Ok(()) };
+        let (from, to) =
+            (restore.state.clone(), observe(&restore.state, &seen, &restore.manifest, world.now()));
+        if let State::Failed { stage, reason, .. } = &to {
+            tracing::warn!(restore = %id, %stage, %reason, "a restore failed; what was made of its database goes");
+        }
+        restore.state = to.clone();
+        has_begun = true;
+        let write =
+            world.store.write(world.now(), Actor::Havre, move |tx| tx.set_restore_state(id, &from, &to));
+        write.await?;
+    }
+}
+
+/// What is seen now; nothing while there is something to wait for, or where Havre stops.
+async fn step(
+    world: &World,
+    restore: &Restore,
+    progress: &Progress,
+    has_begun: bool,
+    stop: &CancellationToken,
+) -> Result<Option<Observation>, StoreError> {
+    let database = match find(world, restore).await? {
+        Ok(database) => database,
+        Err(reason) => return Ok(Some(Observation::Broken { reason })),
+    };
+    let server = copy::Server {
+        container: database_container(&database.place(), database.id, database.task),
+        database: database.spec.name.clone(),
+    };
+    Ok(match progress {
+        Progress::Preparing { since } => prepared(&database, *since, world.now()),
+        Progress::Loading { .. } if !has_begun => Some(Observation::Interrupted),
+        Progress::Loading { .. } => {
+            copy::load(world, &server, (&restore.target, &restore.manifest), stop).await
+        }
+        Progress::Checking { .. } => copy::check(world, &server, None, stop).await,
+    })
+}
+
+/// The new database; or why there is none any more.
+async fn find(world: &World, restore: &Restore) -> Result<Result<Database, Failure>, StoreError> {
+    let gone = || Failure::Server { reason: "somebody has destroyed it meanwhile".to_owned() };
+    let id = restore.database;
+    match world.store.read(move |view| view.get_database(id)).await {
+        Ok(database) if database.state.is_destroying() => Ok(Err(gone())),
+        Ok(database) => Ok(Ok(database)),
+        Err(StoreError::NotFound { .. }) => Ok(Err(gone())),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the state of the new database says.
+fn prepared(database: &Database, since: Timestamp, now: Timestamp) -> Option<Observation> {
+    let broken = |reason: String| Some(Observation::Broken { reason: Failure::Server { reason } });
+    match &database.state {
+        Server::Ready { .. } => Some(Observation::Answers),
+        Server::Failed { reason, .. } => broken(reason.to_string()),
+        _ if now.since(since) >= PREPARE_MAX => broken("it did not answer in time".to_owned()),
+        _ => None,
+    }
+}

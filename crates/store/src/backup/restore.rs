@@ -1,0 +1,177 @@
+//! Restores: each makes a database that nobody has yet. What follows from what was seen is decided in `havre_decide::backup::restore`.
+//! Tests: `tests/it/restore.rs`.
+
+use havre_core::backup::What;
+use havre_core::backup::event::Event;
+use havre_core::backup::manifest::Manifest;
+use havre_core::database::spec::DatabaseSpec;
+use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
+use havre_core::name::{DatabaseName, TargetName};
+use havre_decide::backup::restore::{Point, Restore, State};
+use rusqlite::Row;
+
+use crate::error::StoreError;
+use crate::row::{self, Origin};
+use crate::view::{Tx, View};
+
+/// Restores that are kept of each database besides those that are not over: the newest ones.
+const KEEP: u32 = 100;
+/// Most that are not over: each of them is a server that loads.
+const OPEN_MAX: usize = 8;
+
+const SELECT: &str = "SELECT id, project, environment, source, name, database, target, manifest, state, created_at, ended_at FROM restores";
+
+fn read(row: &Row<'_>) -> Result<Restore, StoreError> {
+    let origin = Origin::of("restores", row)?;
+    Ok(Restore {
+        id: RestoreId::new(origin.id),
+        project: origin.text(row, "project")?,
+        environment: origin.text(row, "environment")?,
+        source: origin.text(row, "source")?,
+        name: origin.text(row, "name")?,
+        database: DatabaseId::new(row.get("database")?),
+        target: origin.text(row, "target")?,
+        manifest: origin.json(row, "manifest")?,
+        state: origin.json(row, "state")?,
+        created_at: row::instant(row, "created_at")?,
+        ended_at: row::instant_or_none(row, "ended_at")?,
+    })
+}
+
+/// A restore that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRestore {
+    /// The environment the new database belongs to.
+    pub environment: EnvironmentId,
+    /// The database that was saved.
+    pub source: DatabaseName,
+    /// The new database, under its own name.
+    pub spec: DatabaseSpec,
+    /// Where the snapshot lies.
+    pub target: TargetName,
+    /// What the new database must be.
+    pub manifest: Manifest,
+}
+
+impl View<'_> {
+    /// One restore.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn get_restore(&self, id: RestoreId) -> Result<Restore, StoreError> {
+        row::find(self.connection, &format!("{SELECT} WHERE id = ?1"), [id.row()], read)?
+            .ok_or_else(|| StoreError::not_found("restore", id))
+    }
+
+    /// Restores that are not over, oldest first.
+    pub fn list_open_restores(&self) -> Result<Vec<Restore>, StoreError> {
+        row::list(self.connection, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY id"), [], read)
+    }
+
+    /// Every point to which this can be brought back, newest first; of one instant, by name of the target.
+    pub fn list_points(&self, what: &What) -> Result<Vec<Point>, StoreError> {
+        let mut points = Vec::new();
+        for target in self.list_backup_targets()? {
+            for run in self.list_good_backup_runs(what, &target.spec.name)? {
+                let Some(manifest) = run.manifest else { continue };
+                points.push(Point { run: run.id, target: run.target, manifest });
+            }
+        }
+        points.sort_by(|a, b| b.manifest.started_at.cmp(&a.manifest.started_at));
+        Ok(points)
+    }
+
+    /// At most `limit` restores of what has this key, newest first.
+    pub fn list_restores(&self, what_key: &str, limit: u32) -> Result<Vec<Restore>, StoreError> {
+        let sql = format!("{SELECT} WHERE what_key = ?1 ORDER BY id DESC LIMIT ?2");
+        row::list(self.connection, &sql, (what_key, limit), read)
+    }
+}
+
+impl Tx<'_> {
+    /// Records a restore, and makes the database it goes into.
+    ///
+    /// # Errors
+    /// `NameTaken` where a database or a service has that name: nothing is ever restored into what is there. `TooManyRestores`;
+    /// `NoMasterKey`.
+    pub fn create_restore(&mut self, new: &NewRestore) -> Result<Restore, StoreError> {
+        let name = &new.spec.name;
+        if self.find_environment_database(new.environment, name)?.is_some() {
+            return Err(StoreError::NameTaken { kind: "database", name: name.to_string() });
+        }
+        if self.list_open_restores()?.len() >= OPEN_MAX {
+            return Err(StoreError::TooManyRestores { most: OPEN_MAX });
+        }
+        let (database, _) = self.apply_database(new.environment, &new.spec)?;
+        let what = &new.manifest.what;
+        row::run(
+            self.connection,
+            "INSERT INTO restores (what_key, project, environment, source, name, database, target, manifest, state, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            (
+                what.key(),
+                database.project.as_str(),
+                database.environment_name.as_str(),
+                new.source.as_str(),
+                name.as_str(),
+                database.id.row(),
+                new.target.as_str(),
+                new.manifest.canonical(),
+                row::to_json("a state", &State::first(self.at))?,
+                self.at.as_millis(),
+            ),
+        )?;
+        let id = RestoreId::new(self.connection.last_insert_rowid());
+        self.tell_backup(Event::RestoreCreated {
+            restore: id,
+            what: what.clone(),
+            database: name.clone(),
+            snapshot: new.manifest.snapshot.clone(),
+        })?;
+        self.get_restore(id)
+    }
+
+    /// Replaces the state `from` by `to`; nothing happens when they are the same. With one that failed goes what was made of its database.
+    ///
+    /// # Errors
+    /// `Conflict` when the restore is not in `from` any more.
+    pub fn set_restore_state(&mut self, id: RestoreId, from: &State, to: &State) -> Result<(), StoreError> {
+        let restore = self.get_restore(id)?;
+        if restore.state != *from {
+            let (expected, found) = (from.name(), restore.state.name());
+            return Err(StoreError::Conflict { id: id.to_string(), expected, found });
+        }
+        if restore.state == *to {
+            return Ok(());
+        }
+        row::run(
+            self.connection,
+            "UPDATE restores SET state = ?2, ended_at = ?3 WHERE id = ?1",
+            (id.row(), row::to_json("a state", to)?, to.is_over().then_some(self.at.as_millis())),
+        )?;
+        let what = restore.manifest.what.clone();
+        let event = match to {
+            State::Working { progress } => Event::RestoreAdvanced { restore: id, stage: progress.stage() },
+            State::Ready { .. } => Event::RestoreReady { restore: id, what, database: restore.name.clone() },
+            State::Failed { stage, reason, .. } => {
+                Event::RestoreFailed { restore: id, what, stage: *stage, reason: reason.clone() }
+            }
+        };
+        self.tell_backup(event)?;
+        if let State::Failed { .. } = to {
+            match self.request_database_destroy(restore.database, self.at) {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if to.is_over() { self.prune_restores(&restore) } else { Ok(()) }
+    }
+
+    /// Keeps the newest ones. No event: what they were was told.
+    fn prune_restores(&mut self, ended: &Restore) -> Result<(), StoreError> {
+        let sql = "DELETE FROM restores WHERE what_key = ?1 AND ended_at IS NOT NULL AND id NOT IN \
+            (SELECT id FROM restores WHERE what_key = ?1 ORDER BY id DESC LIMIT ?2)";
+        row::run(self.connection, sql, (ended.manifest.what.key(), KEEP))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Restores and drills: asked for and looked at here; done by the loop. Nothing here writes into a database that is there. Tests:
+//! `tests/it/restore.rs`.
+
+pub mod create;
+pub mod drill;
+pub mod dump;
+pub mod get;
+pub mod list;
+pub mod points;
+pub mod streams;
+
+use havre_api::restore::RestorePoint;
+use havre_core::backup::What;
+use havre_core::time::Timestamp;
+use havre_decide::backup::drill::{Drill, State as DrillState, Verdict};
+use havre_decide::backup::report::Report;
+use havre_decide::backup::restore::{ChoiceError, Point, Restore, State, Wanted, choose};
+use havre_store::View;
+
+use crate::error::{Code, Refusal};
+use crate::extract::DatabasePath;
+use crate::lookup;
+
+/// What is saved of a database with these names, whether it is there or not.
+pub(crate) fn what(path: &DatabasePath) -> What {
+    What::Database {
+        project: path.project.clone(),
+        environment: path.environment.clone(),
+        database: (&path.database).into(),
+    }
+}
+
+/// Points in time of a database, newest first. One that is gone has those that are left; one that never was is refused.
+pub(crate) fn find_points(view: &View<'_>, path: &DatabasePath) -> Result<Vec<Point>, Refusal> {
+    let points = view.list_points(&what(path))?;
+    if points.is_empty() {
+        lookup::database(view, path)?;
+    }
+    Ok(points)
+}
+
+/// Which point a request means.
+pub(crate) fn wanted(snapshot: Option<String>, at: Option<Timestamp>) -> Result<Wanted, Refusal> {
+    match (snapshot, at) {
+        (Some(_), Some(_)) => {
+            Err(Refusal::new(Code::QueryInvalid, "say a snapshot or an instant, not both of them"))
+        }
+        (Some(snapshot), None) => Ok(Wanted::Snapshot(snapshot)),
+        (None, Some(at)) => Ok(Wanted::At(at)),
+        (None, None) => Ok(Wanted::Newest),
+    }
+}
+
+/// The point that is wanted.
+pub(crate) fn chosen(points: &[Point], wanted: &Wanted, path: &DatabasePath) -> Result<Point, Refusal> {
+    choose(points, wanted).cloned().map_err(|error| {
+        let text = format!("{}: {error}", path.database);
+        match error {
+            ChoiceError::Malformed | ChoiceError::Ambiguous(_) => Refusal::new(Code::QueryInvalid, text),
+            ChoiceError::None => Refusal::new(Code::SnapshotNotFound, text)
+                .hint(format!("`havre backup run {}` makes one now", path.database)),
+            ChoiceError::TooYoung { .. } | ChoiceError::NoSnapshot(_) => {
+                Refusal::new(Code::SnapshotNotFound, text)
+                    .hint(format!("`havre restore list {}` shows what there is", path.database))
+            }
+        }
+    })
+}
+
+/// The wire form of a point.
+pub(crate) fn wire_point(point: &Point) -> RestorePoint {
+    let manifest = &point.manifest;
+    RestorePoint {
+        at: manifest.started_at,
+        snapshot: manifest.snapshot.clone(),
+        target: point.target.clone(),
+        run: point.run,
+        bytes: manifest.content.bytes,
+        sha256: manifest.content.sha256.hex().to_owned(),
+        tables: manifest.rows.len() as u64,
+        rows: manifest.rows.values().sum(),
+        source_version: manifest.source_version.clone(),
+        verified_at: manifest.verified_at,
+    }
+}
+
+/// The wire form of a restore.
+pub(crate) fn wire_restore(row: Restore) -> havre_api::restore::Restore {
+    let failure = match &row.state {
+        State::Failed { reason, .. } => reason.to_string(),
+        State::Working { .. } | State::Ready { .. } => String::new(),
+    };
+    havre_api::restore::Restore {
+        id: row.id,
+        project: row.project,
+        environment: row.environment,
+        source: row.source,
+        database: row.name,
+        target: row.target,
+        snapshot: row.manifest.snapshot,
+        at: row.manifest.started_at,
+        status: row.state.name().to_owned(),
+        is_final: row.state.is_over(),
+        state: row.state,
+        failure,
+        created_at: row.created_at,
+        ended_at: row.ended_at,
+    }
+}
+
+/// The wire form of a drill.
+pub(crate) fn wire_drill(row: Drill) -> havre_api::restore::Drill {
+    let failure = match &row.state {
+        DrillState::Failed { reason, .. } => reason.to_string(),
+        DrillState::Cleaning { verdict: Verdict::Failed { reason, .. }, .. } => reason.to_string(),
+        DrillState::Working { .. } | DrillState::Cleaning { .. } | DrillState::Passed { .. } => String::new(),
+    };
+    let report = row.report.as_ref().and_then(|signed| Report::parse(&signed.text).ok());
+    let rto_measured_ms = report.and_then(|report| match report.verdict {
+        Verdict::Passed { rto_measured_ms, .. } => Some(rto_measured_ms),
+        Verdict::Failed { .. } => None,
+    });
+    havre_api::restore::Drill {
+        id: row.id,
+        project: row.project,
+        environment: row.environment,
+        database: row.database,
+        target: row.target,
+        snapshot: row.manifest.snapshot,
+        at: row.manifest.started_at,
+        status: row.state.name().to_owned(),
+        is_final: row.state.is_over(),
+        state: row.state,
+        failure,
+        rto_measured_ms,
+        is_scheduled: row.is_scheduled,
+        created_at: row.created_at,
+        ended_at: row.ended_at,
+    }
+}
