@@ -218,7 +218,7 @@ mod tests {
             if self.0.is_empty() {
                 return Err(io::Error::other("the disk is gone"));
             }
-            self.0.read(buffer)
+            Read::read(&mut self.0, buffer)
         }
     }
 

@@ -213,4 +213,11 @@ mod tests {
         let back: BackupPolicy = serde_json::from_value(json).expect("is a policy");
         assert_eq!(back, BackupPolicy::of_postgres());
     }
+
+    #[test]
+    fn statements_have_bounds() {
+        assert_eq!(assertion_problems(&["select true".to_owned()]), Vec::<String>::new());
+        assert_eq!(assertion_problems(&[" ".to_owned(), "x".repeat(1001), "a\0".to_owned()]).len(), 3);
+        assert_eq!(assertion_problems(&vec!["select true".to_owned(); 51]).len(), 1);
+    }
 }

@@ -3,36 +3,47 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
+use havre_api::job::JobLogEntry;
+use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
+use havre_core::copy::DumpFormat;
 use havre_core::event::Actor;
+use havre_core::id::{CopyId, DatabaseId, JobRunId, ServiceId};
 use havre_core::pipeline::push::Verdict;
+use havre_core::secret::Secret;
 use havre_core::source::{CommitId, RefName};
 use havre_core::time::Timestamp;
-use havre_engine::fake::FakeEngine;
 use havre_source::fake::FakeSource;
 use havre_store::{NewSshKey, OpenOptions, Store};
 use havre_web::restore::streams::{SnapshotError, SnapshotStream, SnapshotStreams};
+use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
 use havre_web::{AppState, Limits, NodeView, Wiring};
 use tokio::io::DuplexStream;
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::git::Gateway;
 use crate::intake::Intake;
-use crate::streams::EngineStreams;
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHSAsFcEf8C7BtEOomyh7xzrbbHmifW5g7nso3ohMIua ada@laptop";
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Nobody asks for snapshots here.
-struct NoSnapshots;
+/// Nobody asks for tasks and snapshots here.
+struct Nothing;
+
+fn nothing<T>() -> Result<T, TaskStreamError> {
+    Err(TaskStreamError::NotRunning("there is none".to_owned()))
+}
 
 #[async_trait::async_trait]
-impl SnapshotStreams for NoSnapshots {
+impl SnapshotStreams for Nothing {
     async fn open(
         &self,
         _target: havre_core::name::TargetName,
@@ -41,6 +52,61 @@ impl SnapshotStreams for NoSnapshots {
         Err(SnapshotError("there is none".to_owned()))
     }
 }
+
+#[async_trait::async_trait]
+impl TaskStreams for Nothing {
+    async fn logs(&self, _service: ServiceId, _query: LogQuery) -> Lines<LogEntry> {
+        nothing()
+    }
+
+    async fn exec(&self, _service: ServiceId, _request: ExecRequest) -> Result<ExecSession, TaskStreamError> {
+        nothing()
+    }
+
+    async fn job_log(&self, _run: JobRunId, _follow: bool) -> Lines<JobLogEntry> {
+        nothing()
+    }
+
+    async fn database_logs(
+        &self,
+        _database: DatabaseId,
+        _tail: u32,
+        _follow: bool,
+    ) -> Lines<DatabaseLogEntry> {
+        nothing()
+    }
+
+    async fn console(
+        &self,
+        _database: DatabaseId,
+        _request: ConsoleRequest,
+    ) -> Result<ExecSession, TaskStreamError> {
+        nothing()
+    }
+
+    async fn dump(&self, _database: DatabaseId, _format: DumpFormat) -> Lines<Bytes> {
+        nothing()
+    }
+
+    async fn query(&self, _database: DatabaseId, _sql: Secret) -> Lines<Bytes> {
+        nothing()
+    }
+
+    async fn import(
+        &self,
+        _copy: CopyId,
+        _pieces: mpsc::Receiver<Option<Bytes>>,
+    ) -> Result<(), TaskStreamError> {
+        nothing()
+    }
+
+    async fn run(&self, _service: ServiceId, _request: RunRequest) -> Result<ExecSession, TaskStreamError> {
+        nothing()
+    }
+}
+
+/// What a stream of the seam is.
+type Lines<T> = Result<BoxStream<'static, Result<T, TaskStreamError>>, TaskStreamError>;
 
 struct Control {
     store: Store,
@@ -68,16 +134,15 @@ impl Control {
         let source = Arc::new(FakeSource::new());
         let (_, node) = watch::channel(NodeView::default());
         let stop = CancellationToken::new();
-        let engine = Arc::new(FakeEngine::new());
         std::fs::create_dir(at("builds")).unwrap();
         let state = AppState::new(Wiring {
             store: store.clone(),
             clock: Arc::new(Timestamp::default),
             entropy: Arc::new(|| [7_u8; 32]),
-            streams: Arc::new(EngineStreams::new(store.clone(), engine, (at("tasks"), at("jobs")))),
+            streams: Arc::new(Nothing),
             intake: Arc::new(Intake::open(&at("builds")).unwrap()),
             git: Arc::new(Gateway::new(Arc::clone(&source) as _)),
-            snapshots: Arc::new(NoSnapshots),
+            snapshots: Arc::new(Nothing),
             build_log_dir: at("builds"),
             node,
             limits: Limits::default(),

@@ -365,14 +365,16 @@ pub(crate) mod tests {
         fn no_history_with_a_disagreement_is_a_proof(seen in observations()) {
             if let Ok(Next::Proven(found)) = run(&seen) {
                 prop_assert_eq!(&found.rows, &manifest().rows);
-                prop_assert!(!matches!(found.structure, Structure::Damaged { .. }));
+                let is_damaged = matches!(found.structure, Structure::Damaged { .. });
+                prop_assert!(!is_damaged);
                 prop_assert!(found.assertions.iter().all(|assertion| assertion.holds));
                 let kept = seen.iter().filter(|one| !matches!(one, Observation::Interrupted)).take(3);
                 let kept: Vec<&Observation> = kept.collect();
-                prop_assert!(matches!(
+                let is_in_order = matches!(
                     kept.as_slice(),
                     [Observation::Answers, Observation::Loaded { .. }, Observation::Checked { .. }]
-                ));
+                );
+                prop_assert!(is_in_order);
                 let Some(Observation::Loaded { content: loaded }) = kept.get(1) else { unreachable!() };
                 prop_assert_eq!(loaded, &manifest().content);
             }
