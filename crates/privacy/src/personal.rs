@@ -326,7 +326,7 @@ fn is_card(text: &str) -> bool {
             (_, digit) => 2 * digit - 9,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -182,7 +182,7 @@ impl Tx<'_> {
         }
         if (database.spec.engine, database.spec.version) != (spec.engine, spec.version) {
             let (is, wanted) = (server(&database.spec), server(spec));
-            return Err(StoreError::OtherServer { place: database.place(), is, wanted });
+            return Err(StoreError::OtherServer { place: Box::new(database.place()), is, wanted });
         }
         if database.spec == *spec {
             return Ok((database, Applied::Unchanged));

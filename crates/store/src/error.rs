@@ -162,7 +162,7 @@ pub enum StoreError {
     )]
     OtherServer {
         /// Which database.
-        place: Place,
+        place: Box<Place>,
         /// What it is.
         is: String,
         /// What was asked for.
@@ -204,7 +204,7 @@ pub enum StoreError {
     #[error("{run}, a backup of {what} to {target}, is not over")]
     BackupRunning {
         /// What it saves.
-        what: What,
+        what: Box<What>,
         /// Where to.
         target: TargetName,
         /// Which.
@@ -284,7 +284,7 @@ pub enum StoreError {
     #[error("{drill}, a drill of {what}, is not over")]
     DrillRunning {
         /// What it tries.
-        what: What,
+        what: Box<What>,
         /// Which.
         drill: DrillId,
     },

@@ -20,7 +20,7 @@ use crate::invocation::Invocation;
 pub(crate) enum Command {
     /// Places where backups go; set and removed on the server's own machine only
     #[command(subcommand)]
-    Target(TargetCommand),
+    Target(Box<TargetCommand>),
     /// Print the recovery kit of a target: what restores without Havre; once, on the server's own machine
     Kit(kit::Options),
     /// Back something up now, and wait for its end
@@ -40,7 +40,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TargetCommand {
     /// Set one; its credential comes from standard input
-    Set(target::set::Options),
+    Set(Box<target::set::Options>),
     /// List them, without credentials
     List,
     /// Forget one; its repository is left as it is
@@ -49,9 +49,7 @@ pub(crate) enum TargetCommand {
 
 pub(crate) async fn run(invocation: &Invocation, command: Command) -> Result<Exit, CliError> {
     match command {
-        Command::Target(TargetCommand::Set(options)) => target::set::run(invocation, options).await,
-        Command::Target(TargetCommand::List) => target::list::run(invocation).await,
-        Command::Target(TargetCommand::Remove(options)) => target::remove::run(invocation, options).await,
+        Command::Target(command) => run_target(invocation, *command).await,
         Command::Kit(options) => kit::run(invocation, options).await,
         Command::Run(options) => create::run(invocation, options).await,
         Command::List(options) => list::run(invocation, options).await,
@@ -59,6 +57,14 @@ pub(crate) async fn run(invocation: &Invocation, command: Command) -> Result<Exi
         Command::Drill(options) => drill::run(invocation, options).await,
         Command::Report(options) => report::run(invocation, options).await,
         Command::Status => status::run(invocation).await,
+    }
+}
+
+async fn run_target(invocation: &Invocation, command: TargetCommand) -> Result<Exit, CliError> {
+    match command {
+        TargetCommand::Set(options) => target::set::run(invocation, *options).await,
+        TargetCommand::List => target::list::run(invocation).await,
+        TargetCommand::Remove(options) => target::remove::run(invocation, options).await,
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
 }
 
 fn read(path: &std::path::Path) -> Result<String, CliError> {
-    let failed = |error: std::io::Error| CliError::io(&format!("read {}", path.display()), &error);
+    let failed = |error: std::io::Error| CliError::io(format!("read {}", path.display()), &error);
     let mut text = String::new();
     let read = if path.as_os_str() == "-" {
         std::io::stdin().lock().take(FILE_MAX + 1).read_to_string(&mut text)

@@ -353,5 +353,5 @@ fn roles_to_settle(seen: &Seen) -> Vec<Step> {
 pub fn not_started(seen: &Seen, message: String, is_permanent: bool, now: Timestamp) -> Option<State> {
     let State::Starting { since, .. } = seen.database.state else { return None };
     let gives_up = is_permanent || now.since(since) >= START_TIMEOUT.duration();
-    gives_up.then(|| State::Failed { at: now, reason: FailureReason::NotStarted { message } })
+    gives_up.then_some(State::Failed { at: now, reason: FailureReason::NotStarted { message } })
 }

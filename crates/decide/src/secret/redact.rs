@@ -149,7 +149,7 @@ fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
             && let Ok(json) = serde_json::to_string(text)
         {
             // Without its quotes.
-            forms.insert(json[1..json.len() - 1].as_bytes().to_vec());
+            forms.insert(json.as_bytes()[1..json.len() - 1].to_vec());
         }
     }
     // A log comes in lines.

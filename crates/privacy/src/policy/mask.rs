@@ -110,7 +110,7 @@ pub(super) fn read_column(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<
 fn read_days(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<u16> {
     let span: Span = reader.parsed(value, "whole days in quotes, such as \"30d\"")?;
     let days = u16::try_from(span.as_millis() / DAY_MS).unwrap_or(0);
-    if !(1..=365).contains(&days) || span.as_millis() % DAY_MS != 0 {
+    if !(1..=365).contains(&days) || !span.as_millis().is_multiple_of(DAY_MS) {
         let message = format!("`{}` must be whole days between 1d and 365d", value.path);
         reader.report(Code::WrongValue, value.at(), message, "");
         return None;

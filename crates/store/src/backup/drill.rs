@@ -119,7 +119,7 @@ impl Tx<'_> {
         let what = &new.manifest.what;
         let sql = format!("{SELECT} WHERE what_key = ?1 AND ended_at IS NULL");
         if let Some(open) = row::find(self.connection, &sql, [what.key()], read)? {
-            return Err(StoreError::DrillRunning { what: what.clone(), drill: open.id });
+            return Err(StoreError::DrillRunning { what: Box::new(what.clone()), drill: open.id });
         }
         let image = match &new.image {
             Some(image) => Some(row::to_json("an image", image)?),

@@ -77,7 +77,7 @@ impl View<'_> {
                 points.push(Point { run: run.id, target: run.target, manifest });
             }
         }
-        points.sort_by(|a, b| b.manifest.started_at.cmp(&a.manifest.started_at));
+        points.sort_by_key(|point| std::cmp::Reverse(point.manifest.started_at));
         Ok(points)
     }
 

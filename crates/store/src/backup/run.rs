@@ -132,7 +132,7 @@ impl Tx<'_> {
         self.get_backup_target(target)?;
         if let Some(run) = self.find_unfinished_backup_run(what, target)? {
             return Err(StoreError::BackupRunning {
-                what: what.clone(),
+                what: Box::new(what.clone()),
                 target: target.clone(),
                 run: run.id,
             });

@@ -70,7 +70,7 @@ async fn numbers(world: &World) -> Vec<u64> {
     open(world).await.iter().map(|row| row.number.into()).collect()
 }
 
-async fn told(world: &World, seconds: i64, row: &CommentRow, text: &str, is_end: bool, id: u64) {
+async fn told(world: &World, seconds: i64, row: &CommentRow, (text, is_end): (&str, bool), id: u64) {
     let (row, saying) = (row.clone(), CommentSaying::of(text, is_end));
     world.write(seconds, move |tx| tx.comment_told(&row, &saying, Some(CommentId(id)))).await;
 }
@@ -119,11 +119,11 @@ async fn what_was_told_is_remembered_until_nothing_can_follow() {
     put(&world, 7, 'a').await;
     let first = open(&world).await.remove(0);
     assert_eq!((first.id, first.memory.told.as_ref(), first.told_at), (None, None, None));
-    told(&world, 2, &first, "one", false, 345).await;
+    told(&world, 2, &first, ("one", false), 345).await;
     let second = open(&world).await.remove(0);
     assert_eq!((second.id, second.told_at), (Some(CommentId(345)), Some(at(2))));
     assert_eq!(second.memory.told, Some(CommentSaying::of("one", false).digest));
-    told(&world, 3, &first, "two", false, 346).await;
+    told(&world, 3, &first, ("two", false), 346).await;
     assert_eq!(open(&world).await[0], second, "a call that was made before says nothing");
 
     failed(&world, 4, &second, "two", Some(at(10))).await;
@@ -139,7 +139,7 @@ async fn what_was_told_is_remembered_until_nothing_can_follow() {
     set_state(&world, 7, closed()).await;
     let world = world.reopen();
     let fifth = open(&world).await.remove(0);
-    told(&world, 12, &fifth, "gone", true, 345).await;
+    told(&world, 12, &fifth, ("gone", true), 345).await;
     assert_eq!(numbers(&world).await, NONE, "nothing can follow");
     let last = world.store.read(|view| view.find_last_comment(&project())).await.unwrap().unwrap();
     assert_eq!((last.id, last.reason), (Some(CommentId(345)), None));
@@ -158,7 +158,7 @@ async fn one_that_is_opened_again_while_its_end_is_told_goes_on() {
     set_state(&world, 7, closed()).await;
     let row = open(&world).await.remove(0);
     put(&world, 7, 'c').await;
-    told(&world, 3, &row, "gone", true, 345).await;
+    told(&world, 3, &row, ("gone", true), 345).await;
     assert_eq!(numbers(&world).await, [7]);
 }
 
@@ -167,7 +167,7 @@ async fn one_that_is_gone_loses_its_number() {
     let world = World::new();
     set_remote(&world, GITHUB, false).await;
     put(&world, 7, 'a').await;
-    told(&world, 2, &open(&world).await[0], "one", false, 345).await;
+    told(&world, 2, &open(&world).await[0], ("one", false), 345).await;
     let row = open(&world).await.remove(0);
     world
         .write(3, move |tx| {

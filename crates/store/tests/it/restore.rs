@@ -54,7 +54,7 @@ async fn a_restore_makes_a_database_and_keeps_its_manifest() {
     let database = world.store.read(move |view| view.get_database(id)).await.unwrap();
     assert_eq!(database.spec.name.as_str(), "db-restored-1");
     let open = world.store.read(|view| view.list_open_restores()).await.unwrap();
-    assert_eq!(open, [made.clone()]);
+    assert_eq!(open, std::slice::from_ref(&made));
 
     let ready =
         State::Ready { at: at(3), findings: Findings { rows: manifest().rows, ..Findings::default() } };

@@ -31,7 +31,7 @@ pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<BackupS
         let mut accounts = vec![take(view, What::Platform, Some(&platform), &targets, now)?];
         let mut databases = view.list_databases()?;
         databases.retain(|row| row.environment_name.pull().is_none() && !row.state.is_destroying());
-        databases.sort_by(|a, b| a.place().to_string().cmp(&b.place().to_string()));
+        databases.sort_by_cached_key(|row| row.place().to_string());
         for row in &databases {
             let promised = policy::of_database(row);
             accounts.push(take(view, policy::what_of(row), promised, &targets, now)?);

@@ -102,7 +102,12 @@ fn compare(row: &Database, spec: &DatabaseSpec) -> Result<Vec<FieldChange>, Refu
     }
     if (row.spec.engine, row.spec.version) != (spec.engine, spec.version) {
         let server = |spec: &DatabaseSpec| format!("{} {}", spec.engine, spec.version);
-        return Err(StoreError::OtherServer { place, is: server(&row.spec), wanted: server(spec) }.into());
+        return Err(StoreError::OtherServer {
+            place: Box::new(place),
+            is: server(&row.spec),
+            wanted: server(spec),
+        }
+        .into());
     }
     let json = |spec: &DatabaseSpec| match serde_json::to_value(spec) {
         Ok(Value::Object(keys)) => keys,

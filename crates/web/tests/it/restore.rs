@@ -22,21 +22,21 @@ const CONTENT: &[u8] = b"PGDMP and the rest";
 fn manifest(hours: i64, digit: char, version: &str) -> Manifest {
     let at = Timestamp::from_millis(START - hours * 3_600_000);
     let about = About {
-        what: "database/dropit/production/db".parse().unwrap(),
+        what: "database/dropit/production/db".parse().expect("is one"),
         source_version: version.to_owned(),
         rows: BTreeMap::from([("public.users".to_owned(), 2), ("public.orders".to_owned(), 5)]),
-        repository: "b".repeat(64).parse().unwrap(),
+        repository: "b".repeat(64).parse().expect("is one"),
         started_at: at,
     };
-    let content = Content { bytes: CONTENT.len() as u64, sha256: "a".repeat(64).parse().unwrap() };
-    Manifest::new(&about, &content, &digit.to_string().repeat(64).parse().unwrap(), at)
+    let content = Content { bytes: CONTENT.len() as u64, sha256: "a".repeat(64).parse().expect("is one") };
+    Manifest::new(&about, &content, &digit.to_string().repeat(64).parse().expect("is one"), at)
 }
 
 /// A good run, as the loop records it.
 async fn save(world: &World, manifest: Manifest) {
     world
         .write(move |tx| {
-            let target = "disk-two".parse().unwrap();
+            let target = "disk-two".parse().expect("is one");
             let run = tx.create_backup_run(&manifest.what, &target)?;
             let run = tx.begin_backup_run(run.id)?;
             let good = State::Good { at: manifest.verified_at, manifest: Box::new(manifest) };

@@ -60,7 +60,11 @@ pub(crate) async fn create(
                 let open = tx.find_unfinished_backup_run(&what, &target)?;
                 let run = match open {
                     Some(open) => {
-                        busy = Some(StoreError::BackupRunning { what: what.clone(), target, run: open.id });
+                        busy = Some(StoreError::BackupRunning {
+                            what: Box::new(what.clone()),
+                            target,
+                            run: open.id,
+                        });
                         open
                     }
                     None => {
