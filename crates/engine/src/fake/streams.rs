@@ -70,22 +70,38 @@ impl FakeEngine {
     }
 }
 
-/// The program a command means: of those whose words it has, the one that names the most of them.
+/// The program a command means: of those whose words it has, the one that names the most of them; a word that is an argument says more
+/// than one that is part of an argument.
 fn find_program(script: &Script, argv: &Argv) -> Program {
     let mut found: Option<(usize, &Program)> = None;
     for (name, program) in &script.programs {
-        let mut words = name.split(' ');
-        let is_named = words.next() == Some(argv.words()[0].as_str())
-            && words.all(|word| argv.words().iter().skip(1).any(|other| other.contains(word)));
-        let count = name.split(' ').count();
-        if is_named && found.is_none_or(|(most, _)| count > most) {
-            found = Some((count, program));
+        let Some(score) = fit(name, argv) else { continue };
+        if found.is_none_or(|(most, _)| score > most) {
+            found = Some((score, program));
         }
     }
     match found {
         Some((_, program)) => program.clone(),
         None => Program { output: Vec::new(), echoes: false, reads: false, code: 127 },
     }
+}
+
+/// How well a name fits a command; `None` where it does not.
+fn fit(name: &str, argv: &Argv) -> Option<usize> {
+    let (program, arguments) = argv.words().split_first()?;
+    let mut words = name.split(' ');
+    if words.next() != Some(program.as_str()) {
+        return None;
+    }
+    let mut score = 1;
+    for word in words {
+        score += match arguments.iter().find(|argument| argument.contains(word)) {
+            None => return None,
+            Some(_) if arguments.iter().any(|argument| argument == word) => 2,
+            Some(_) => 1,
+        };
+    }
+    Some(score)
 }
 
 /// Reads what nobody needs, so that whoever writes it is not held up.

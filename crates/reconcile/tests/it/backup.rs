@@ -200,7 +200,7 @@ async fn a_disk_that_is_not_there_is_said_and_no_repository_is_made_on_its_mount
     let control = outside.control();
     later(&control, 3600).await;
     let last = runs(&control).await.remove(0);
-    assert!(failure(&last).ends_with("there is no repository at memory; is its disk mounted?"), "{last:?}");
+    assert!(failure(&last).ends_with("is this the right place, and its disk mounted?"), "{last:?}");
     assert_eq!(target(&control).await.state.name(), "failed");
     let count = runs(&control).await.len();
     for _ in 0..5 {

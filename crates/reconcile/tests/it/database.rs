@@ -69,13 +69,16 @@ pub(crate) async fn rounds(control: &Control) {
         (last, control.outside.engine.done().len())
     };
     control.world.engine_changed();
+    let mut quiet = 0;
     for _ in 0..60 {
         let before = seen().await;
         if let Err(error) = database::activate(&control.world).await {
             println!("activate: {error:?}");
         }
         control.background().await;
-        if before == seen().await {
+        // One round may only have asked a server, and the next one act on what it said.
+        quiet = if before == seen().await { quiet + 1 } else { 0 };
+        if quiet == 2 {
             return;
         }
     }
