@@ -198,9 +198,11 @@ fn memory_for_slow_clients_has_a_bound() {
         greedy.push(client);
     }
     let mut client = rig.connect();
-    eventually("the memory is lent out", || client.ask(&get("/")).0.starts_with("HTTP/1.1 503 "));
-    let (head, _) = client.ask(&get("/"));
-    assert!(head.contains("\r\nHavre-Error: busy\r\n"), "{head}");
+    // How much is lent goes up and down a little with what the kernel takes, so one and the same answer is looked at.
+    eventually("the memory is lent out", || {
+        let (head, _) = client.ask(&get("/"));
+        head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nHavre-Error: busy\r\n")
+    });
     drop(greedy);
     eventually("there is room again", || client.ask(&get("/")).0.starts_with("HTTP/1.1 200 "));
 }

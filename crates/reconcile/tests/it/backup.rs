@@ -320,10 +320,10 @@ async fn one_that_is_cancelled_on_its_way_ends_and_holds_nothing() {
         .store
         .write(control.world.now(), Actor::Local, move |tx| tx.request_backup_cancel(run.id));
     write.await.unwrap();
-    program(&control, "psql", SESSION, 0);
     rounds(&control).await;
     let found = of_db(&control).await.remove(0);
     assert_eq!(failure(&found), "dumping: it was cancelled");
+    program(&control, "psql", SESSION, 0);
     // Nobody wants it back at once.
     later(&control, 120).await;
     assert_eq!(of_db(&control).await.len(), 1);

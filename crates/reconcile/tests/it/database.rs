@@ -162,6 +162,9 @@ async fn a_deployment_waits_for_it_and_says_so() {
     let control = outside.control();
     let service = control.apply(user()).await;
     control.build(service).await;
+    while control.deployments(service).await.is_empty() {
+        control.activate().await;
+    }
     control.reach(service, "preparing").await;
     control.activate().await;
     let deployment = control.last_deployment(service).await.id;

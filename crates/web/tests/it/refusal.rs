@@ -74,7 +74,7 @@ async fn bodies() {
         ("{".to_owned(), "the request body is wrong: EOF while parsing an object at line 1 column 1".to_owned()),
         (String::new(), "the request body is wrong: missing field `services` at line 1 column 2".to_owned()),
         (json!({ "services": [], "dryrun": true }).to_string(),
-            "the request body is wrong: unknown field `dryrun`, expected one of `services`, `dry_run`, `prune` at line \
+            "the request body is wrong: unknown field `dryrun`, expected one of `services`, `databases`, `dry_run`, `prune` at line \
              1 column 9".to_owned()),
         (json!({ "services": [misspelt] }).to_string(), "unknown field `spaa`".to_owned()),
         (json!({ "services": [host] }).to_string(), "`*.example` is not a valid host".to_owned()),
