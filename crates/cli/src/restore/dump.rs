@@ -29,7 +29,7 @@ pub(super) async fn run(
         return Err(CliError::usage("a snapshot is no text for a terminal").hint("name a file, or a pipe"));
     }
     let target = query(
-        &path(&scope, database, "/dump"),
+        &path(&scope, database, "/snapshot"),
         &[
             ("snapshot", options.snapshot.as_ref().map(|text| text as _)),
             ("at", options.at.as_ref().map(|at| at as _)),

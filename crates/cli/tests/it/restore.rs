@@ -49,7 +49,7 @@ async fn bytes_are_a_file_only_when_all_of_them_are_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("db.dump");
     let to = path.to_str().expect("is text").to_owned();
-    let dump = format!("GET {ENVIRONMENT}/databases/db/dump");
+    let dump = format!("GET {ENVIRONMENT}/databases/db/snapshot");
     let ask = ["restore", "db", "--to", &to, "--project", "shop"];
     fake.answer(&dump, 503, json!({ "code": "unavailable", "message": "its disk is gone", "hint": "" }));
     let (code, _, stderr) = fake.run(&ask).end().await;

@@ -68,7 +68,7 @@ fn container(database: &Database) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_gets_in_by_its_variables_and_what_it_wrote_outlives_the_server() {
     need(POSTGRES);
-    let world = World::start().await;
+    let world = World::start_sealed().await;
     apply(&world).await;
     world.deploy_well(&worker(&["db"])).await;
     let before = ready(&world, 1).await;
@@ -96,7 +96,7 @@ async fn a_service_gets_in_by_its_variables_and_what_it_wrote_outlives_the_serve
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_environment_reaches_it_neither_by_name_nor_by_address() {
     need(POSTGRES);
-    let world = World::start().await;
+    let world = World::start_sealed().await;
     apply(&world).await;
     let database = ready(&world, 1).await;
     let request = json!({ "services": [worker(&[])] });
@@ -117,7 +117,7 @@ async fn another_environment_reaches_it_neither_by_name_nor_by_address() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_killed_while_it_is_made_makes_it_once() {
     need(POSTGRES);
-    let mut world = World::start().await;
+    let mut world = World::start_sealed().await;
     apply(&world).await;
     // At the latest when its server starts for the first time.
     let starts = |world: &World| {

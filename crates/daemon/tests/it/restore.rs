@@ -130,7 +130,7 @@ async fn what_was_saved_comes_back_beside_what_is_there() {
     assert_eq!(sql(&old, "db", "SELECT count(*) FROM notes"), "10", "the old one was not touched");
 
     // The bytes, whole: what pg_restore lists.
-    let dump = world.api.call(Method::GET, &format!("{ENVIRONMENT}/databases/db/dump"), Vec::new()).await;
+    let dump = world.api.call(Method::GET, &format!("{ENVIRONMENT}/databases/db/snapshot"), Vec::new()).await;
     let (status, bytes) = dump.expect("all of it comes");
     assert_eq!((status, bytes.len() as u64), (StatusCode::OK, points.points[0].bytes));
     assert!(bytes.starts_with(b"PGDMP"));

@@ -65,7 +65,7 @@ fn files_with(folder: &Path, planted: &[u8]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_value_restarts_without_a_build_and_lies_nowhere_on_disk() {
-    let world = World::start().await;
+    let world = World::start_sealed().await;
     let failed = world.deploy(&secretive()).await;
     assert_eq!(failed.state.name(), "failed");
     assert!(failed.failure.contains("`havre secret set APP_VERSION --env production`"), "{}", failed.failure);
@@ -101,7 +101,7 @@ async fn a_new_value_restarts_without_a_build_and_lies_nowhere_on_disk() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_cannot_be_opened_is_never_an_empty_one() {
-    let world = World::start().await;
+    let world = World::start_sealed().await;
     set(&world, FIRST).await;
     let store = world.config.with_file_name("data").join("store.sqlite");
     let store = rusqlite::Connection::open(store).expect("the store is there");

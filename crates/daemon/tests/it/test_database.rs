@@ -55,7 +55,7 @@ fn left(world: &World) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_test_has_a_database_of_its_own_and_nothing_of_it_stays() {
     need(POSTGRES);
-    let world = World::start().await;
+    let world = World::start_sealed().await;
     let repository = repository(&world).await;
     let script = "psql -qc 'CREATE TABLE notes (text text)'; psql -qc \\\"INSERT INTO notes VALUES ('seen')\\\"; \
         test $(psql -Atc 'SELECT session_user, text FROM notes') = 'app_a|seen'; \
@@ -78,7 +78,7 @@ async fn a_test_has_a_database_of_its_own_and_nothing_of_it_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_killed_while_a_test_has_a_database_leaves_nothing() {
     need(POSTGRES);
-    let mut world = World::start().await;
+    let mut world = World::start_sealed().await;
     let repository = repository(&world).await;
     repository.write("havre.toml", &manifest("psql -Atc 'SELECT 1'; sleep 4"));
     repository.write("Dockerfile", &dockerfile());

@@ -1,4 +1,4 @@
-//! `GET .../databases/{database}/dump`: the bytes of a snapshot. Their number is said first, and the last of them come only after all were the
+//! `GET .../databases/{database}/snapshot`: the bytes of a snapshot. Their number is said first, and the last of them come only after all were the
 //! right ones, so that whoever gets less knows it. Tests: `tests/it/restore.rs`.
 
 use std::io;
@@ -27,8 +27,8 @@ const SNAPSHOT: &str = "havre-snapshot";
 const PARTS: usize = 4;
 
 /// Give the bytes of a snapshot out: an archive that `pg_restore` reads. An answer that is shorter than it says is none.
-#[utoipa::path(get, path = "/v1/projects/{project}/environments/{environment}/databases/{database}/dump",
-    tag = "restore", operation_id = "dump_database",
+#[utoipa::path(get, path = "/v1/projects/{project}/environments/{environment}/databases/{database}/snapshot",
+    tag = "restore", operation_id = "get_snapshot",
     params(("project" = String, Path, example = "dropit"), ("environment" = String, Path, example = "production"),
         ("database" = String, Path, example = "db"), DumpQuery),
     responses(
