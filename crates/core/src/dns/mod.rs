@@ -1,5 +1,5 @@
 //! What servers of the domain name system say, as data, and what follows from it: does a name point here ([`pointing`]), may
-//! this issuer sign for it ([`caa`]), at which provider are its records ([`provider`]). Asking is done in `havre-acme`.
+//! this issuer sign for it (`caa`), at which provider are its records ([`provider`]). Asking is done in `havre-acme`.
 //! Tests are in the files below.
 
 pub mod pointing;

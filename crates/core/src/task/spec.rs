@@ -30,7 +30,7 @@ pub const NO_RELEASE: ReleaseId = ReleaseId::new(0);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// Name of the container, see [`task_container`], [`command_container`], [`job_container`], [`test_container`] and
-    /// [`test_database_container`](crate::database::throw_away::test_database_container).
+    /// `test_database_container` of `decide`.
     pub name: String,
     /// Where it belongs.
     pub place: Place,

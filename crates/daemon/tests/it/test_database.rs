@@ -11,23 +11,24 @@ use crate::world::{World, until};
 /// Made by `script/lib/database-images.sh` where no registry gives it.
 const POSTGRES: &str = "postgres:15";
 
-/// A worker out of the image of the database, so that it has `psql`; its test is this script.
-fn manifest(script: &str) -> String {
+/// A worker out of the image of the database, so that it has `psql`; its test is this script. Worlds count builds from 1, each for itself, and
+/// tests run beside each other, so each has names of its own.
+fn manifest(name: &str, script: &str) -> String {
     let text = r#"project = "e2e"
 
-[services.app]
+[services.NAME]
 dockerfile = "Dockerfile"
 command = ["sleep", "infinity"]
 memory = "256MB"
 stop_grace = "5s"
 
-[services.app.test]
+[services.NAME.test]
 command = ["bash", "-euc", "SCRIPT"]
-databases = ["db"]
+databases = ["NAME-db"]
 memory = "256MB"
 timeout = "2m"
 
-[databases.db]
+[databases.NAME-db]
 engine = "postgres"
 version = 15
 memory = "256MB"
@@ -35,7 +36,7 @@ memory = "256MB"
 [environments.production]
 branch = "main"
 "#;
-    text.replace("SCRIPT", script)
+    text.replace("SCRIPT", script).replace("NAME", name)
 }
 
 /// Never the layers of an earlier run.
@@ -47,7 +48,9 @@ fn dockerfile() -> String {
 /// Containers and networks of tests that are there.
 fn left(world: &World) -> Vec<String> {
     let containers = world.containers().into_iter();
-    let of_tests = containers.filter(|name| name.contains("-test-app-") || name.contains("-database-"));
+    let of_tests = containers.filter(|name| {
+        name.contains("-test-notes-") || name.contains("-test-slow-") || name.contains("-database-")
+    });
     let networks = networks(&world.installation).expect("Docker answers").into_iter();
     of_tests.chain(networks.filter(|name| name.ends_with("-test"))).collect()
 }
@@ -58,9 +61,9 @@ async fn a_test_has_a_database_of_its_own_and_nothing_of_it_stays() {
     let world = World::start_sealed().await;
     let repository = repository(&world).await;
     let script = "psql -qc 'CREATE TABLE notes (text text)'; psql -qc \\\"INSERT INTO notes VALUES ('seen')\\\"; \
-        test $(psql -Atc 'SELECT session_user, text FROM notes') = 'app_a|seen'; \
+        test $(psql -Atc 'SELECT session_user, text FROM notes') = 'notes_a|seen'; \
         test $(psql $DATABASE_URL -Atc 'SHOW fsync') = off";
-    repository.write("havre.toml", &manifest(script));
+    repository.write("havre.toml", &manifest("notes", script));
     repository.write("Dockerfile", &dockerfile());
     repository.commit("A test that writes");
     let (is_well, told) = repository.push(&["main"]).await;
@@ -68,7 +71,7 @@ async fn a_test_has_a_database_of_its_own_and_nothing_of_it_stays() {
     assert_eq!(left(&world), [] as [&str; 0]);
 
     // The next one meets an empty one.
-    repository.write("havre.toml", &manifest("psql -Atc 'SELECT text FROM notes'"));
+    repository.write("havre.toml", &manifest("notes", "psql -Atc 'SELECT text FROM notes'"));
     repository.commit("A test that reads");
     let (_, told) = repository.push(&["main"]).await;
     assert!(told.contains("i2: FAILED (test)") && told.contains("\"notes\" does not exist"), "{told}");
@@ -80,7 +83,7 @@ async fn control_killed_while_a_test_has_a_database_leaves_nothing() {
     need(POSTGRES);
     let mut world = World::start_sealed().await;
     let repository = repository(&world).await;
-    repository.write("havre.toml", &manifest("psql -Atc 'SELECT 1'; sleep 4"));
+    repository.write("havre.toml", &manifest("slow", "psql -Atc 'SELECT 1'; sleep 4"));
     repository.write("Dockerfile", &dockerfile());
     repository.commit("A slow test");
     let mut pushing = repository.begin_push(&["main"]);
