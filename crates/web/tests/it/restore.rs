@@ -146,7 +146,7 @@ async fn a_database_that_is_gone_comes_back() {
 #[tokio::test]
 async fn bytes_come_out_whole_or_not_at_all() {
     let world = saved().await;
-    let (status, body) = world.get(&of_db("dump")).await;
+    let (status, body) = world.get(&of_db("snapshot")).await;
     assert_eq!((status, &body["code"]), (503, &json!("unavailable")), "{body}");
 
     let plant = |parts: Vec<Result<Bytes, SnapshotError>>| {
@@ -154,7 +154,7 @@ async fn bytes_come_out_whole_or_not_at_all() {
     };
     let (first, last) = CONTENT.split_at(5);
     plant(vec![Ok(Bytes::from_static(first)), Ok(Bytes::from_static(last))]);
-    let response = send(&world.local, "GET", &of_db("dump"), &[], Body::empty()).await;
+    let response = send(&world.local, "GET", &of_db("snapshot"), &[], Body::empty()).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-length"], "18");
     assert_eq!(response.headers()["havre-sha256"], "a".repeat(64));
