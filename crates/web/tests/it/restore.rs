@@ -168,7 +168,7 @@ async fn bytes_come_out_whole_or_not_at_all() {
         Ok(Bytes::from_static(last)),
         Err(SnapshotError("18 bytes went in, but others come out".to_owned())),
     ]);
-    let response = send(&world.local, "GET", &of_db("dump?snapshot=11111111"), &[], Body::empty()).await;
+    let response = send(&world.local, "GET", &of_db("snapshot?snapshot=11111111"), &[], Body::empty()).await;
     assert_eq!(response.headers()["havre-snapshot"], "1".repeat(64));
     let error = axum::body::to_bytes(response.into_body(), 100).await.unwrap_err();
     assert!(!error.to_string().is_empty());
