@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use havre_core::name::EnvKey;
 use havre_core::secret::Secret;
 
@@ -11,9 +14,6 @@ use havre_core::secret::Secret;
 pub const VALUE_MIN: usize = 8;
 /// Shortest line of a value over several lines that is replaced by itself: shorter ones are words of any text.
 const LINE_MIN: usize = 16;
-
-const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const FOR_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// What is replaced, and by what.
 #[derive(Clone)]
@@ -139,8 +139,8 @@ fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
             continue;
         }
         forms.insert(whole.to_vec());
-        for alphabet in [STANDARD, FOR_URLS] {
-            forms.extend(base64_forms(whole, alphabet));
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            forms.extend(base64_forms(whole, engine));
         }
         for (is_upper, space) in [(true, "%20"), (false, "%20"), (true, "+"), (false, "+")] {
             forms.insert(percent(whole, is_upper, space));
@@ -159,31 +159,19 @@ fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
 }
 
 /// The whole encoding, and the part that is the same wherever the value stands in a longer text that is encoded.
-fn base64_forms(value: &[u8], alphabet: &[u8; 64]) -> Vec<Vec<u8>> {
-    let whole = base64(value, alphabet);
+fn base64_forms(value: &[u8], engine: &GeneralPurpose) -> Vec<Vec<u8>> {
+    let whole = engine.encode(value).into_bytes();
     let mut padded = whole.clone();
     padded.resize(whole.len().next_multiple_of(4), b'=');
     let mut forms = vec![whole, padded];
     for before in 0..3 {
         let text = [&[0; 2][..before], value].concat();
-        let encoded = base64(&text, alphabet);
+        let encoded = engine.encode(&text).into_bytes();
         // Each character is 6 bits; those that also hold bits of neighbours say nothing.
         let (start, end) = ((8 * before).div_ceil(6), 8 * text.len() / 6);
         forms.push(encoded[start..end].to_vec());
     }
     forms
-}
-
-/// Without padding.
-fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let at = |index: usize| chunk.get(index).copied().unwrap_or(0);
-        let (one, two, three) = (at(0), at(1), at(2));
-        let sextets = [one >> 2, ((one & 3) << 4) | (two >> 4), ((two & 15) << 2) | (three >> 6), three & 63];
-        text.extend(sextets.iter().take(chunk.len() + 1).map(|sextet| alphabet[usize::from(*sextet)]));
-    }
-    text
 }
 
 /// As in a URL: everything but what RFC 3986 calls unreserved.
@@ -236,9 +224,9 @@ mod tests {
     fn encoded_within_a_longer_text() {
         let redactor = redactor(&[("A", "planted-secret-value")]);
         for before in ["", "a", "ab", "user:", "longer user:"] {
-            for alphabet in [STANDARD, FOR_URLS] {
+            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
                 let text = format!("{before}planted-secret-value and more");
-                let encoded = String::from_utf8(base64(text.as_bytes(), alphabet)).expect("is ASCII");
+                let encoded = engine.encode(&text);
                 let hidden = redactor.text(encoded);
                 assert!(hidden.contains("[secret A]"), "{before}: {hidden}");
             }
