@@ -3,7 +3,6 @@
 
 use havre_api::restore::{CreateRestoreRequest, CreateRestoreResponse, Restore};
 use havre_core::name::DatabaseName;
-use havre_decide::backup::restore::State;
 use hyper::Method;
 
 use super::Options;
@@ -110,12 +109,9 @@ fn ended(found: &Restore, json: bool) -> Result<Exit, CliError> {
         .map_or_else(String::new, |at| format!(" in {}", time::length(at.since(found.created_at))));
     let name = &found.database;
     output::say(&format!("{name} is what {} was at {}{took}", found.source, found.at));
-    let is_postgres = !matches!(&found.state, State::Ready { findings, .. } if findings.keys.is_some());
-    if is_postgres {
-        output::say(&format!("look into it with `havre db psql {name}`"));
-    }
     output::say(&format!(
-        "services use it once havre.toml has [databases.{name}] and `uses = [\"{name}\"]`, and they are deployed"
+        "look into it with `havre db console {name}`; services use it once havre.toml has [databases.{name}] and \
+         `uses = [\"{name}\"]`, and they are deployed"
     ));
     Ok(Exit::Ok)
 }
