@@ -161,11 +161,8 @@ async fn a_drill_proves_the_keys_and_finds_what_was_damaged() {
 
     // A backup cannot know; whoever reads it as a server would, does.
     let flip = "printf XXXX | dd of=\"$2\" bs=1 seek=5000 conv=notrunc status=none";
-    for (number, (what, said)) in
-        [(flip, "its structure is damaged: "), ("truncate -s 5000 \"$2\"", "its structure is damaged: ")]
-            .into_iter()
-            .enumerate()
-    {
+    let cut = "truncate -s 5000 \"$2\"";
+    for (number, what) in [flip, cut].into_iter().enumerate() {
         sabotage(&server, what);
         let what = json!({ "kind": "database", "project": "e2e", "environment": "production", "database": "sessions" });
         let _: BackupRunList =
@@ -173,7 +170,7 @@ async fn a_drill_proves_the_keys_and_finds_what_was_damaged() {
         good(&world, number + 1).await;
         let failed = drilled(&world).await;
         assert_eq!(failed.status, "failed");
-        assert!(failed.failure.contains(said), "{}", failed.failure);
+        assert!(failed.failure.contains("its structure is damaged: "), "{}", failed.failure);
         assert_eq!(left(&world), "");
     }
     let failed = restored(&world).await;
