@@ -391,7 +391,7 @@ pub(crate) mod tests {
     #[test]
     fn keys_are_those_of_the_snapshot_but_for_what_ends_by_itself() {
         let proven = keys_of(203, 1, &[("db0", 201), ("db3", 1)]);
-        let Ok(Next::Proven(found)) = proven else { panic!("{proven:?}") };
+        let Ok(Next::Proven(found)) = &proven else { panic!("{proven:?}") };
         assert_eq!(found.keys, Some(Keys { expiring: 1, saved: 203 }), "it stays in the report");
         assert_eq!(
             keys_of(203, 1, &[("db0", 201)]).expect_err("one too few").to_string(),

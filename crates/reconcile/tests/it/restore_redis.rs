@@ -142,9 +142,9 @@ async fn the_next_server_reads_the_snapshot_and_is_then_what_it_shall_be() {
     assert_eq!(first, second, "it reads a snapshot only where it keeps nothing else");
 
     let restore = get(&control, id).await;
-    let State::Ready { findings, .. } = restore.state else { panic!("{:?}", restore.state) };
+    let State::Ready { findings, .. } = &restore.state else { panic!("{:?}", restore.state) };
     assert_eq!(findings.keys, Some(Keys { expiring: 1, saved: 3 }));
-    assert_eq!((findings.rows["db0"], findings.structure), (2, Structure::Sound));
+    assert_eq!((findings.rows["db0"], &findings.structure), (2, &Structure::Sound));
     assert!(engine.volume_overlaps().is_empty());
     assert_eq!(
         commands(&control)[before..],
