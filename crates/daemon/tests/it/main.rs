@@ -26,6 +26,7 @@ mod push;
 mod push_ssh;
 mod registry;
 mod restore;
+mod restore_redis;
 mod rollback;
 mod scale;
 mod secret;

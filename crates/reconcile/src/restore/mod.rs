@@ -8,6 +8,7 @@ mod copy;
 mod drill;
 pub mod give;
 mod new;
+mod redis;
 mod schedule;
 
 use std::collections::BTreeSet;
