@@ -10,6 +10,7 @@ mod copy;
 mod crash;
 mod database;
 mod deploy;
+mod deploy_key;
 mod destroy;
 mod edge_descriptors;
 mod edge_hand_over;

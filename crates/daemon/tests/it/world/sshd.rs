@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{World, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_havred");
-const SSHD: &str = "/usr/sbin/sshd";
+pub(super) const SSHD: &str = "/usr/sbin/sshd";
 
 /// A server of SSH for one installation; ended when dropped.
 pub(crate) struct Sshd {
@@ -122,24 +122,24 @@ fn configuration(folder: &Path, port: u16, user: &str, config: &Path) -> String 
     )
 }
 
-fn make_key(path: &Path) {
+pub(super) fn make_key(path: &Path) {
     run(Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "ada@laptop", "-f"])
         .arg(path));
 }
 
-fn run(command: &mut Command) -> Output {
+pub(super) fn run(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).output().expect("it runs");
     assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
     output
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Free a moment ago.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("an address").port()
 }
