@@ -1,8 +1,7 @@
 //! The real repository: the format of restic, written by `rustic_core`, in a folder of this machine, in a bucket, or in a folder of another
-//! machine. `rustic_core` is
-//! named here and nowhere else; its version is pinned, since its interface changes with most releases. What it does not do is done
-//! here: its `archive` hides the failures of what it reads, it takes no locks, and its API is synchronous. What the kinds do not
-//! share is a `Storage` each.
+//! machine. `rustic_core` is named here and nowhere else; its version is pinned, since its interface changes with most releases. What it
+//! does not do is done here: its `archive` hides the failures of what it reads, it takes no locks, and its API is synchronous. What the
+//! kinds do not share is a `Storage` each.
 
 mod bucket;
 mod folder;

@@ -84,7 +84,8 @@ impl OverSftp {
             FileType::Config => {
                 let path = self.client.path("config");
                 let config = self.runtime.block_on(self.client.read(&path, None))?;
-                config.iter().map(|content| Ok((Id::default(), size(content.len() as u64)?))).collect()
+                let Some(content) = config else { return Ok(Vec::new()) };
+                Ok(vec![(Id::default(), size(content.len() as u64)?)])
             }
             FileType::Pack => self.packs(),
             FileType::Key | FileType::Snapshot | FileType::Index => {
