@@ -546,7 +546,7 @@ mod tests {
             assert!((1..=PIECE_BYTES).contains(&piece.len()));
             whole.extend_from_slice(&piece);
         }
-        assert!(whole == content.concat());
+        assert!(whole == content.iter().flat_map(|one| one.to_vec()).collect::<Vec<u8>>());
         assert_eq!(pieces(&[]).count(), 0);
     }
 
