@@ -3,6 +3,7 @@
 //! Files named `edge_…` look at the edge; most of them run it alone.
 
 mod backup;
+mod backup_sftp;
 mod build_secret;
 mod canary;
 mod command;
