@@ -173,7 +173,8 @@ mod tests {
 
     use super::*;
 
-    const OID: &str = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
+    /// Of `hello`, as `git lfs` 3.3.0 writes it.
+    const OID: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
     fn pointer(digit: char, size: u64) -> Pointer {
         Pointer { oid: digit.to_string().repeat(64).parse().expect("is a digest"), size }
