@@ -245,12 +245,12 @@ mod tests {
             ("a".to_owned(), pointer('2', 7)),
             ("c".to_owned(), pointer('1', 5)),
         ];
-        let chosen = choose(&pointers.into()).expect("is well");
+        let chosen = choose(&BTreeMap::from(pointers)).expect("is well");
         let seen: Vec<(&str, u64)> =
             chosen.iter().map(|one| (one.path.as_str(), one.pointer.size())).collect();
         assert_eq!(seen, [("b", 5), ("a", 7)]);
         let pointers = [("b".to_owned(), pointer('1', 5)), ("c".to_owned(), pointer('1', 6))];
-        let error = choose(&pointers.into()).expect_err("one of them is wrong");
+        let error = choose(&BTreeMap::from(pointers)).expect_err("one of them is wrong");
         assert_eq!(error, ChooseError::Sizes { one: "b".to_owned(), other: "c".to_owned() });
     }
 
