@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use havre_core::name::RelativePath;
 use havre_core::pipeline::Pipeline;
 use havre_core::source::RemoteUrl;
 use havre_core::source::lfs::{POINTER_MAX, is_pointer};
-use havre_decide::source::lfs::pointer::choose;
+use havre_decide::source::lfs::pointer::{add_up, choose};
 use havre_decide::source::lfs::{BATCH_MAX, Download, LfsError, Pointer, Wanted};
 use havre_source::context::folder_of;
 use havre_source::source::READ_OBJECTS_MAX;
@@ -37,6 +38,8 @@ pub(super) struct Contents<'a> {
     modules: Vec<Module>,
     client: LfsClient,
     folder: PathBuf,
+    /// Bytes of all of them so far.
+    bytes: AtomicU64,
     cancel: &'a CancellationToken,
 }
 
@@ -61,7 +64,7 @@ impl<'a> Contents<'a> {
         let origin = find_origin(world, pipeline).await?;
         let client = LfsClient::new(world.settings.remote_private);
         let folder = checkout::folder(world).join(format!("lfs-{}", pipeline.id));
-        Ok(Self { world, pipeline, origin, modules, client, folder, cancel })
+        Ok(Self { world, pipeline, origin, modules, client, folder, bytes: AtomicU64::new(0), cancel })
     }
 
     /// The plan with contents in place of pointers, which are fetched where they are not here yet. `context` is its folder in the commit.
@@ -129,6 +132,9 @@ impl<'a> Contents<'a> {
                 missing.push(one);
             }
         }
+        let all = add_up(self.bytes.load(Ordering::Relaxed), &missing);
+        let all = all.map_err(|error| CheckoutError::Commit(error.to_string()))?;
+        self.bytes.store(all, Ordering::Relaxed);
         for (server, wanted) in self.by_server(context, missing)? {
             for some in wanted.chunks(BATCH_MAX) {
                 self.fetch(&server, some).await?;

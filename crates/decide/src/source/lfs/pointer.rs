@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use havre_core::artifact::Digest;
+use havre_core::quantity::ByteSize;
 use havre_core::source::lfs::POINTER_MAX;
 
 /// Most contents of one context.
 pub const OBJECTS_MAX: usize = 2000;
+
+/// Most bytes of what one pipeline fetches for all its contexts.
+pub const BYTES_MAX: ByteSize = ByteSize::mebibytes(4096);
 
 const VERSION: &str = "version https://git-lfs.github.com/spec/v1\n";
 
@@ -135,6 +139,12 @@ pub enum ChooseError {
         /// How many.
         count: usize,
     },
+    /// More than a pipeline may fetch.
+    #[error(
+        "with this one, the contexts of the commit would hold more than {} of Git LFS; leave some out with a .dockerignore",
+        BYTES_MAX
+    )]
+    TooLarge,
     /// One content cannot have two sizes.
     #[error(
         "the pointers {one} and {other} of Git LFS name the same content with two sizes: at least one of them is wrong"
@@ -165,6 +175,16 @@ pub fn choose(pointers: &BTreeMap<String, Pointer>) -> Result<Vec<Wanted>, Choos
     let wanted =
         |(path, pointer): (&String, &Pointer)| Wanted { pointer: pointer.clone(), path: path.clone() };
     Ok(chosen.into_values().map(wanted).collect())
+}
+
+/// Bytes that a pipeline has fetched once it has these as well.
+///
+/// # Errors
+/// [`ChooseError::TooLarge`].
+pub fn add_up(fetched: u64, wanted: &[Wanted]) -> Result<u64, ChooseError> {
+    let sizes = wanted.iter().map(|one| one.pointer.size);
+    let all = sizes.fold(fetched, u64::saturating_add);
+    if all > BYTES_MAX.as_bytes() { Err(ChooseError::TooLarge) } else { Ok(all) }
 }
 
 #[cfg(test)]
@@ -262,6 +282,16 @@ mod tests {
         };
         assert_eq!(choose(&many(OBJECTS_MAX)).map(|chosen| chosen.len()), Ok(OBJECTS_MAX));
         assert_eq!(choose(&many(OBJECTS_MAX + 1)), Err(ChooseError::TooMany { count: OBJECTS_MAX + 1 }));
+    }
+
+    #[test]
+    fn a_pipeline_fetches_so_much_and_no_more() {
+        let wanted = |size: u64| Wanted { pointer: pointer('1', size), path: "a".to_owned() };
+        let most = BYTES_MAX.as_bytes();
+        assert_eq!(add_up(5, &[wanted(1), wanted(2)]), Ok(8));
+        assert_eq!(add_up(most - 3, &[wanted(1), wanted(2)]), Ok(most));
+        assert_eq!(add_up(most - 2, &[wanted(1), wanted(2)]), Err(ChooseError::TooLarge));
+        assert_eq!(add_up(1, &[wanted(u64::MAX)]), Err(ChooseError::TooLarge));
     }
 
     proptest::proptest! {
