@@ -95,9 +95,9 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// Where a content lies once it is here.
+    /// Where a content lies once it is here. Pointers that differ in the size alone have two places: for one of them nothing is right.
     fn place(&self, pointer: &Pointer) -> PathBuf {
-        self.folder.join(pointer.oid().hex())
+        self.folder.join(format!("{}-{}", pointer.oid().hex(), pointer.size()))
     }
 
     /// The pointers in a plan, by path.

@@ -236,6 +236,26 @@ async fn pointers_that_are_none_or_too_large_are_refused_before_anything_is_aske
 }
 
 #[tokio::test]
+async fn a_content_of_another_service_is_no_shortcut() {
+    let (outside, lfs) = (Outside::new(), FakeLfs::start().await);
+    let control = control(&outside, &lfs, "shop").await;
+    let pointer = lfs.keep(CONTENT).to_string();
+    let worker = "[services.worker]\ndockerfile = \"worker/Dockerfile\"\ncontext = \"worker\"\n";
+    let more = [
+        ("havre.toml", manifest(worker)),
+        (".dockerignore", FakeFile::text("worker\n")),
+        ("worker/Dockerfile", dockerfile()),
+        ("worker/z.bin", FakeFile::text(&pointer.replace("size 13", "size 12"))),
+    ];
+    push(&outside, &pointer, &more);
+    let reason = refused(&control).await;
+    assert!(
+        reason.contains("z.bin is kept with Git LFS") && reason.contains("more than the 12 bytes"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn contents_of_a_submodule_come_from_its_own_repository() {
     let (outside, lfs) = (Outside::new(), FakeLfs::start().await);
     let control = control(&outside, &lfs, "shop").await;
