@@ -203,7 +203,7 @@ DOCKERFILE
   } | from_debian "$name" "$HAVRE_TRIXIE_IMAGE"
 }
 
-# Four versions older than the one it is named after, and all there is: it knows the same plugin `application`.
+# Much older than the one it is named after, and all there is: its plugin `application` makes the same folders.
 build_gradle_image() {
   { java_line openjdk-21-jdk-headless gradle
     printf 'RUN gradle --version\nCMD ["gradle"]\n'
