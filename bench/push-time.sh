@@ -34,7 +34,7 @@ push() {
 # Milliseconds from the start of a service's build in the newest pipeline to its end.
 built_in() {
   local id
-  id=$("$bin/havre" ci status "i$pushed" --json | jq -r --arg name "$1" '.parts[] | select(.service == $name) | .build')
+  id=$("$bin/havre" ci status "i$pushed" --json | jq -r --arg name "$1" '.parts[] | select(.service == $name and (.is_test | not)) | .build')
   "$bin/havre" events --limit 10000 --json | jq -rs --arg id "$id" '
     def ms: (.[0:19] + "Z" | fromdate) * 1000 + (.[20:23] | tonumber);
     [.[] | select(.kind.room == "build" and .kind.build == $id)] as $all

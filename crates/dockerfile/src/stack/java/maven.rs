@@ -142,21 +142,23 @@ fn product(folder: &Folder<'_>, poms: [&str; 2]) -> Result<Product, StackError> 
             "package it as jar, or write a Dockerfile",
         ));
     }
-    if let Some(product) = poms.into_iter().find_map(framework) {
-        return Ok(product);
-    }
-    let main = poms.into_iter().find_map(|pom| CLASSES.iter().find_map(|name| resolved(pom, name)));
-    match main {
-        Some(main) if is_dotted(&main) => Ok(Product::Classes(main)),
-        Some(main) => Err(folder.unclear(
+    for pom in poms {
+        if let Some(product) = framework(pom) {
+            return Ok(product);
+        }
+        let Some(main) = CLASSES.iter().find_map(|name| resolved(pom, name)) else { continue };
+        if is_dotted(&main) {
+            return Ok(Product::Classes(main));
+        }
+        return Err(folder.unclear(
             format!("`{}` in pom.xml is no name of a class", shown(&main)),
             "name the class to start with its package, such as `org.example.Main`",
-        )),
-        None => Err(folder.unclear(
-            "pom.xml does not name the class to start",
-            "add the property <exec.mainClass>, or <mainClass> of the maven-jar-plugin",
-        )),
+        ));
     }
+    Err(folder.unclear(
+        "pom.xml does not name the class to start",
+        "add the property <exec.mainClass>, or <mainClass> of the maven-jar-plugin",
+    ))
 }
 
 fn framework(pom: &str) -> Option<Product> {

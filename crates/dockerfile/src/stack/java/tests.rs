@@ -90,7 +90,9 @@ fn modules_of_maven() {
 
 #[test]
 fn one_of_several_programs_in_modules_of_maven() {
-    let shop = "<project><properties><java.version>17</java.version></properties><modules><module>apps</module></modules></project>";
+    // What the whole names for others is no word on a module that says how it starts.
+    let shop = "<project><properties><java.version>17</java.version></properties>\
+        <artifactId>spring-boot-maven-plugin</artifactId><modules><module>apps</module></modules></project>";
     let apps = "<project><modules><module>web</module><module>admin</module></modules></project>";
     let files = [
         ("shop/pom.xml", shop),
@@ -171,7 +173,8 @@ fn gradle() {
 
 #[test]
 fn projects_of_a_gradle_build() {
-    let settings = "rootProject.name = 'shop'\n// include 'old'\nincludeBuild 'plugins'\ninclude(\n  \":core\",\n  \":apps:web\"\n)\ninclude 'docs', 'a b'\n";
+    let settings = "rootProject.name = 'shop'\n// include 'old'\nincludeBuild 'plugins'\n\
+        include(\n  \":core\",\n  \":apps:web\"\n)\ninclude 'docs', 'a b'\n";
     let whole =
         "plugins { id 'org.springframework.boot' version '3.4.1' apply false }\nsourceCompatibility = 17\n";
     let web = "plugins {\n  id 'application'\n}\nmainClassName = 'org.example.Main'\n";
