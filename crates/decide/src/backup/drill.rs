@@ -2,22 +2,21 @@
 //! timed. What proves that it is the same is `proof`; what stays of it is a report. Whatever comes out, the server and its volume go before
 //! the drill is over. Tests at the end of the file.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
+use crate::database::tuning;
 use havre_core::backup::manifest::Manifest;
+use havre_core::database::Image;
 use havre_core::database::spec::{DatabaseSpec, PIDS, STOP_GRACE};
-use havre_core::database::task::{NO_SERVICE, volume_path};
-use havre_core::database::{Image, tuning};
+use havre_core::database::task::{NO_SERVICE, Superuser, env, secrets, stop_signal, volume_path};
 use havre_core::id::{DrillId, EnvironmentId};
-use havre_core::name::{DatabaseName, EnvKey, EnvironmentName, ProjectName, TargetName};
+use havre_core::name::{DatabaseName, EnvironmentName, ProjectName, TargetName};
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::route::settings::auth::SecretDigest;
+use havre_core::secret::Secret;
 use havre_core::secret::variables::Variables;
 use havre_core::service::Place;
-use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 use havre_core::time::Timestamp;
 
@@ -243,15 +242,12 @@ pub fn drill_place(drill: &Drill) -> Place {
 /// database.
 pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
     let spec = DatabaseSpec { memory: drill.spec.memory.min(MEMORY_MAX), ..drill.spec.clone() };
-    let env: BTreeMap<EnvKey, String> = [
-        ("POSTGRES_USER", havre_core::database::role::SUPERUSER.to_owned()),
-        ("POSTGRES_DB", spec.name.to_string()),
-        ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
-        ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.parse().expect("our own names are valid"), value))
-    .collect();
+    // The digest is for servers that have no other way to keep strangers out.
+    let superuser = Superuser { password: Secret::from(PASSWORD), digest: SecretDigest::new([0; 32]) };
+    let command = tuning::command(&spec, &superuser.digest, &[]);
+    let mut env = env(&spec);
+    let told = secrets(&spec, &superuser);
+    env.extend(told.iter().filter_map(|(name, value)| Some((name.clone(), value.expose_text()?.to_owned()))));
     TaskSpec {
         name: drill_container(drill),
         place: drill_place(drill),
@@ -260,8 +256,7 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
         release: NO_RELEASE,
         purpose: Purpose::Drill { drill: drill.id },
         image: image.id.clone(),
-        // The digest is for servers that have no other way to keep strangers out.
-        command: Some(tuning::command(&spec, &SecretDigest::new([0; 32]), &[])),
+        command: Some(command),
         env,
         secrets: Variables::default(),
         edge_address: None,
@@ -270,7 +265,7 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
         pids: PIDS,
         volumes: vec![(drill_volume(drill.id), volume_path(spec.engine))],
         has_databases: false,
-        stop_signal: StopSignal::Sigint,
+        stop_signal: stop_signal(spec.engine),
         stop_grace: STOP_GRACE,
     }
 }
@@ -318,6 +313,12 @@ pub(crate) mod tests {
         assert_eq!(task.memory, MEMORY_MAX);
         assert_eq!(task.env.len(), 4);
         assert_eq!(task.secrets.iter().count(), 0);
+        let json = serde_json::json!({"name": "db", "engine": "mariadb", "version": 11, "memory": "512MB", "cpus": "1"});
+        let spec = serde_json::from_value(json).expect("is a specification");
+        let task = derive_drill(&Drill { spec, ..drill() }, &image);
+        let names: Vec<&str> = task.env.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["MARIADB_DATABASE", "MARIADB_ROOT_HOST", "MARIADB_ROOT_PASSWORD", "MYSQL_PWD"]);
+        assert!(task.is_alone());
     }
 
     #[test]

@@ -207,22 +207,22 @@ pub fn derive_spec(
     source_version: &str,
     name: &DatabaseName,
 ) -> Result<DatabaseSpec, SpecError> {
-    let saved = major(source_version).ok_or_else(|| {
+    let (engine, saved) = server(source_version).ok_or_else(|| {
         SpecError(format!(
-            "a snapshot of `{}` cannot be restored yet: only those of PostgreSQL can",
+            "a snapshot of `{}` cannot be restored yet: only those of PostgreSQL and MariaDB can",
             source_version.escape_debug()
         ))
     })?;
     let spec = match source {
-        Some(spec) if spec.engine == Kind::Postgres && spec.version >= saved => {
+        Some(spec) if spec.engine == engine && spec.version >= saved => {
             DatabaseSpec { name: name.clone(), backup: None, ..spec.clone() }
         }
         Some(_) | None => DatabaseSpec {
             name: name.clone(),
-            engine: Kind::Postgres,
+            engine,
             version: saved,
             image: None,
-            memory: Kind::Postgres.memory_default(),
+            memory: engine.memory_default(),
             cpus: CPUS,
             persistence: Persistence::default(),
             settings: std::collections::BTreeMap::new(),
@@ -235,11 +235,16 @@ pub fn derive_spec(
     }
 }
 
-/// The major version in `PostgreSQL 16.14`.
-fn major(source_version: &str) -> Option<u8> {
-    let number = source_version.strip_prefix("PostgreSQL ")?;
+/// The server and the major version in `PostgreSQL 16.14` or `MariaDB 10.11.19`.
+fn server(source_version: &str) -> Option<(Kind, u8)> {
+    let (name, number) = source_version.split_once(' ')?;
+    let engine = match name {
+        "PostgreSQL" => Kind::Postgres,
+        "MariaDB" => Kind::Mariadb,
+        _ => return None,
+    };
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+    Some((engine, digits.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -299,7 +304,15 @@ mod tests {
         assert_eq!((newer.version, newer.memory), (17, Kind::Postgres.memory_default()));
         let gone = derive_spec(None, "PostgreSQL 15.1", &name("x")).expect("fits");
         assert_eq!((gone.version, gone.image), (15, None));
-        for wrong in ["Redis 7.2", "PostgreSQL", "", "PostgreSQL 9.6"] {
+        let of_other = derive_spec(Some(&source), "MariaDB 10.11.19-MariaDB", &name("x")).expect("fits");
+        assert_eq!((of_other.engine, of_other.version, of_other.image), (Kind::Mariadb, 10, None));
+        let maria: DatabaseSpec = serde_json::from_value(
+            serde_json::json!({"name": "db", "engine": "mariadb", "version": 11, "memory": "1GB", "cpus": "2"}),
+        )
+        .expect("is a specification");
+        let newer = derive_spec(Some(&maria), "MariaDB 10.11.19", &name("x")).expect("fits");
+        assert_eq!((newer.version, newer.memory), (11, maria.memory));
+        for wrong in ["MariaDB ?", "MySQL 8.4", "Redis 7.2", "PostgreSQL", "", "PostgreSQL 9.6"] {
             assert!(derive_spec(None, wrong, &name("x")).is_err(), "{wrong:?}");
         }
     }
