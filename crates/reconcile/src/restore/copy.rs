@@ -12,11 +12,15 @@ use havre_backup::{Dump, RepositoryError, Tally};
 use havre_core::backup::manifest::Manifest;
 use havre_core::backup::{Content, What};
 use havre_core::database::role::{RoleName, SUPERUSER, postgres_owners};
+use havre_core::database::spec::Kind;
 use havre_core::name::{DatabaseName, EnvKey, TargetName};
 use havre_core::service::spec::Argv;
+use havre_decide::backup::ledger::Owners;
 use havre_decide::backup::load;
+use havre_decide::backup::mariadb as saved;
 use havre_decide::backup::producer::{postgres_count, postgres_session, reason};
-use havre_decide::backup::proof::{Failure, Findings, Observation};
+use havre_decide::backup::proof::{Assertion, Failure, Findings, Observation, Structure};
+use havre_decide::database::mariadb;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecOutput, ExecSession, ExecSpec};
 use havre_engine::log::LogSource;
@@ -39,13 +43,25 @@ const OUTPUT_MAX: usize = 1024 * 1024;
 /// Bytes that are kept of what a loader says: their end says why it stopped.
 const SAID_MAX: usize = 4096;
 
-/// A server of PostgreSQL in a task, and the database in it.
+/// A server of PostgreSQL or MariaDB in a task, and the database in it.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     /// Name of the container.
     pub(super) container: String,
     /// Name of the database.
     pub(super) database: DatabaseName,
+    /// Which server it is.
+    pub(super) engine: Kind,
+}
+
+impl Server {
+    /// What a program said on standard error, as far as it may be told.
+    fn plain(&self, errors: &str) -> String {
+        match self.engine {
+            Kind::Mariadb => mariadb::error(errors),
+            Kind::Postgres | Kind::Redis | Kind::Valkey => errors.to_owned(),
+        }
+    }
 }
 
 /// What a program said.
@@ -57,11 +73,17 @@ struct Said {
 
 /// Whether the server takes connections; why not, in words.
 pub(super) async fn probe(world: &World, server: &Server) -> Result<(), String> {
+    let is_mariadb = server.engine == Kind::Mariadb;
     // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
     let words = ["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", server.database.as_str()];
-    let asked = talk(world, server, words.map(str::to_owned).into(), None, BTreeMap::new());
+    let (words, input) = match is_mariadb {
+        true => (mariadb::session(None), Some(mariadb::ASK.to_owned())),
+        false => (words.map(str::to_owned).into(), None),
+    };
+    let asked = talk(world, server, words, input, BTreeMap::new());
     match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(said)) if said.code == 0 => Ok(()),
+        Ok(Ok(said)) if said.code == 0 && (!is_mariadb || said.output.trim() == "0") => Ok(()),
+        Ok(Ok(said)) if is_mariadb => Err(load::first_line(&server.plain(&said.errors), said.code)),
         Ok(Ok(said)) => Err(load::first_line(&said.output, said.code)),
         Ok(Err(error)) => Err(chain(&error)),
         Err(_) => Err("its client does not end".to_owned()),
@@ -128,7 +150,9 @@ async fn try_load(
         let reason = "another repository lies there than the one the manifest names".to_owned();
         return Err(Failure::Repository { reason });
     }
-    make_owners(world, server, &manifest.what).await?;
+    if server.engine == Kind::Postgres {
+        make_owners(world, server, &manifest.what).await?;
+    }
     let cancel = CancellationToken::new();
     // Whoever gives this up does not read the rest of it.
     let _gives_up = cancel.clone().drop_guard();
@@ -136,13 +160,13 @@ async fn try_load(
     let Some(first) = dump.next().await.map_err(failed)? else {
         return Err(Failure::Repository { reason: "the snapshot is empty".to_owned() });
     };
-    let Some(words) = load::loader(load::format(&first), &server.database) else {
-        let reason = "the snapshot is not an archive of pg_dump".to_owned();
+    let Some(words) = load::loader(load::format(&first), server.engine, &server.database) else {
+        let reason = format!("the snapshot is nothing that a server of {} reads", server.engine);
         return Err(Failure::Unsupported { reason });
     };
     let program = words[0].clone();
     let session = exec(world, server, words, BTreeMap::new()).await.map_err(|error| loader(&error))?;
-    feed(session, &program, first, dump).await
+    feed(session, &program, (first, dump), Guests { world, server, owners: Owners::default() }).await
 }
 
 fn loader(error: &EngineError) -> Failure {
@@ -154,13 +178,19 @@ async fn make_owners(world: &World, server: &Server, what: &What) -> Result<(), 
     let what = what.clone();
     let roles = world.store.read(move |view| roles(view, &what)).await;
     let roles = roles.map_err(|error| Failure::Unreadable { reason: chain(&error) })?;
-    let (words, input) = (postgres_session(&server.database), postgres_owners(&roles));
-    let asked = talk(world, server, words, Some(input), BTreeMap::new());
+    make_owner(world, server, postgres_session(&server.database), postgres_owners(&roles)).await
+}
+
+/// Says to a session who shall be there.
+async fn make_owner(world: &World, server: &Server, words: Vec<String>, sql: String) -> Result<(), Failure> {
+    let program = words[0].clone();
+    let asked = talk(world, server, words, Some(sql), BTreeMap::new());
+    let failed = |reason| Err(Failure::Loader { reason });
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(said)) if said.code == 0 => Ok(()),
-        Ok(Ok(said)) => Err(Failure::Loader { reason: reason("psql", said.code, &said.errors) }),
+        Ok(Ok(said)) => failed(reason(&program, said.code, &server.plain(&said.errors))),
         Ok(Err(error)) => Err(loader(&error)),
-        Err(_) => Err(Failure::Loader { reason: "psql did not end".to_owned() }),
+        Err(_) => failed(format!("{program} did not end")),
     }
 }
 
@@ -172,8 +202,30 @@ fn roles(view: &View<'_>, what: &What) -> Result<Vec<RoleName>, StoreError> {
     Ok(view.list_database_roles(row.id)?.into_iter().map(|role| role.name).collect())
 }
 
+/// Makes whoever made something in a dump of MariaDB be there before the dump says so: a view of a view is not made without them.
+struct Guests<'a> {
+    world: &'a World,
+    server: &'a Server,
+    owners: Owners,
+}
+
+impl Guests<'_> {
+    async fn welcome(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.server.engine != Kind::Mariadb {
+            return Ok(());
+        }
+        for role in self.owners.read(bytes) {
+            let sql = mariadb::owner(&self.server.database, &role);
+            make_owner(self.world, self.server, mariadb::session(None), sql).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Why a snapshot did not go in to its end.
 enum Stopped {
+    /// Somebody it names could not be made.
+    Owner(Failure),
     /// The repository could not give the rest out.
     Source(RepositoryError),
     /// The loader takes no more; its exit code says why.
@@ -181,12 +233,20 @@ enum Stopped {
 }
 
 /// Gives a snapshot to a loader, and waits for its end. What counts is what was given.
-async fn feed(session: ExecSession, program: &str, first: Bytes, dump: Dump) -> Result<Content, Failure> {
+async fn feed(
+    session: ExecSession,
+    program: &str,
+    (first, dump): (Bytes, Dump),
+    guests: Guests<'_>,
+) -> Result<Content, Failure> {
     let ExecSession { input, output, exit_code, .. } = session;
-    let (given, said) = tokio::join!(give(input, first, dump), listen(output, SAID_MAX));
+    let server = guests.server;
+    let (given, said) = tokio::join!(give(input, first, dump, guests), listen(output, SAID_MAX));
     // The cause before what followed from it: a loader that got half of a snapshot fails as well.
-    if let Err(Stopped::Source(error)) = &given {
-        return Err(Failure::Repository { reason: chain(error) });
+    match &given {
+        Err(Stopped::Source(error)) => return Err(Failure::Repository { reason: chain(error) }),
+        Err(Stopped::Owner(failure)) => return Err(failure.clone()),
+        Ok(_) | Err(Stopped::Gone) => {}
     }
     let (_, errors) = said.map_err(|error| loader(&error))?;
     let code = exit_code.await.map_err(|error| loader(&error))?;
@@ -195,15 +255,21 @@ async fn feed(session: ExecSession, program: &str, first: Bytes, dump: Dump) -> 
         _ if code == 0 => {
             Err(Failure::Loader { reason: format!("{program} ended before it had been given everything") })
         }
-        _ => Err(Failure::Loader { reason: reason(program, code, &errors) }),
+        _ => Err(Failure::Loader { reason: reason(program, code, &server.plain(&errors)) }),
     }
 }
 
-async fn give(input: mpsc::Sender<Bytes>, first: Bytes, mut dump: Dump) -> Result<Content, Stopped> {
+async fn give(
+    input: mpsc::Sender<Bytes>,
+    first: Bytes,
+    mut dump: Dump,
+    mut guests: Guests<'_>,
+) -> Result<Content, Stopped> {
     let mut tally = Tally::default();
     let mut next = Some(first);
     while let Some(bytes) = next {
         tally.add(&bytes);
+        guests.welcome(&bytes).await.map_err(Stopped::Owner)?;
         input.send(bytes).await.map_err(|_| Stopped::Gone)?;
         next = dump.next().await.map_err(Stopped::Source)?;
     }
@@ -243,26 +309,55 @@ async fn try_check(
 ) -> Result<Findings, Failure> {
     let name = &server.database;
     let unreadable = |error: EngineError| Failure::Unreadable { reason: chain(&error) };
-    let (words, input) = (postgres_session(name), postgres_count());
+    let (words, input) = match server.engine {
+        Kind::Mariadb => (mariadb::session(Some(name)), saved::count(name)),
+        Kind::Postgres | Kind::Redis | Kind::Valkey => (postgres_session(name), postgres_count()),
+    };
+    let program = words[0].clone();
     let said = talk(world, server, words, Some(input), BTreeMap::new()).await.map_err(unreadable)?;
     if said.code != 0 {
-        return Err(Failure::Unreadable { reason: reason("psql", said.code, &said.errors) });
+        let reason = reason(&program, said.code, &server.plain(&said.errors));
+        return Err(Failure::Unreadable { reason });
     }
     let mut findings = Findings { rows: load::parse_rows(&said.output)?, ..Findings::default() };
     let Some(assertions) = assertions else { return Ok(findings) };
     for sql in assertions {
-        let options: EnvKey = "PGOPTIONS".parse().expect("is a name");
-        let env = BTreeMap::from([(options, load::assertion_options())]);
-        let said = talk(world, server, load::assertion(name, sql), None, env).await.map_err(unreadable)?;
-        let text = if said.code == 0 { &said.output } else { &said.errors };
-        findings.assertions.push(load::judge_assertion(sql, said.code, text));
+        findings.assertions.push(ask(world, server, sql).await.map_err(unreadable)?);
     }
-    // The last one: it makes an extension.
-    let words = load::structure(name);
-    let said = talk(world, server, words, None, BTreeMap::new()).await.map_err(unreadable)?;
-    let text = if said.output.trim().is_empty() { &said.errors } else { &said.output };
-    findings.structure = load::judge_structure(said.code, text);
+    findings.structure = look(world, server).await.map_err(unreadable)?;
     Ok(findings)
+}
+
+/// Whether something is true that users want to be true.
+async fn ask(world: &World, server: &Server, sql: &str) -> Result<Assertion, EngineError> {
+    let name = &server.database;
+    let said = match server.engine {
+        Kind::Mariadb => {
+            let input = Some(saved::assertion(sql));
+            talk(world, server, mariadb::session(Some(name)), input, BTreeMap::new()).await?
+        }
+        Kind::Postgres | Kind::Redis | Kind::Valkey => {
+            let options: EnvKey = "PGOPTIONS".parse().expect("is a name");
+            let env = BTreeMap::from([(options, load::assertion_options())]);
+            talk(world, server, load::assertion(name, sql), None, env).await?
+        }
+    };
+    let text = if said.code == 0 { said.output } else { server.plain(&said.errors) };
+    Ok(load::judge_assertion(server.engine, sql, said.code, &text))
+}
+
+/// Whether the structure is sound. The last look: that of PostgreSQL makes an extension.
+async fn look(world: &World, server: &Server) -> Result<Structure, EngineError> {
+    let words = match server.engine {
+        Kind::Mariadb => saved::structure(&server.database),
+        Kind::Postgres | Kind::Redis | Kind::Valkey => load::structure(&server.database),
+    };
+    let said = talk(world, server, words, None, BTreeMap::new()).await?;
+    let text = if said.output.trim().is_empty() { &said.errors } else { &said.output };
+    Ok(match server.engine {
+        Kind::Mariadb => saved::judge_structure(said.code, text),
+        Kind::Postgres | Kind::Redis | Kind::Valkey => load::judge_structure(said.code, text),
+    })
 }
 
 /// Runs a program inside the task, tells it something, and reads all it says.

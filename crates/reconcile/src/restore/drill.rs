@@ -52,7 +52,11 @@ async fn step(
     has_begun: bool,
     stop: &CancellationToken,
 ) -> Result<Option<Observation>, String> {
-    let server = copy::Server { container: drill_container(drill), database: drill.spec.name.clone() };
+    let server = copy::Server {
+        container: drill_container(drill),
+        database: drill.spec.name.clone(),
+        engine: drill.spec.engine,
+    };
     Ok(match progress {
         Progress::Preparing { since } => {
             let why = match prepare(world, drill, &server).await {

@@ -55,6 +55,7 @@ async fn step(
     let server = copy::Server {
         container: database_container(&database.place(), database.id, database.task),
         database: database.spec.name.clone(),
+        engine: database.spec.engine,
     };
     Ok(match progress {
         Progress::Preparing { since } => prepared(&database, *since, world.now()),

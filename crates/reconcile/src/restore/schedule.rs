@@ -32,9 +32,10 @@ fn record(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
 fn look(view: &View<'_>, now: Timestamp) -> Result<(Vec<NewDrill>, Option<Timestamp>), StoreError> {
     let (mut due, mut next): (Vec<NewDrill>, Option<Timestamp>) = (Vec::new(), None);
     for database in view.list_databases()? {
-        // Of what else there is no drill yet.
-        if database.spec.engine != Kind::Postgres {
-            continue;
+        match database.spec.engine {
+            Kind::Postgres | Kind::Mariadb => {}
+            // Of what else there is no drill yet.
+            Kind::Redis | Kind::Valkey => continue,
         }
         let Some(every) = of_database(&database).and_then(|policy| policy.drill) else { continue };
         let last = view.find_last_drill(&what_of(&database).key())?;
