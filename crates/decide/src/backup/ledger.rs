@@ -90,6 +90,13 @@ impl Ledger {
 
     fn end_rows(&mut self) {
         if let At::Rows { table, count, .. } = std::mem::replace(&mut self.at, At::Line) {
+            self.add(table, count);
+        }
+    }
+
+    /// Of more tables than are counted one is kept, which says so.
+    fn add(&mut self, table: String, count: u64) {
+        if self.rows.len() <= TABLES_MAX {
             *self.rows.entry(table).or_default() += count;
         }
     }
@@ -117,7 +124,7 @@ impl Ledger {
             At::Line if self.line == b"DELIMITER ;;" => self.at = At::Body,
             At::Line => {
                 if let Some(table) = parse_create(&self.line) {
-                    self.rows.entry(table).or_default();
+                    self.add(table, 0);
                 }
             }
             At::Body if self.line == b"DELIMITER ;" => self.at = At::Line,
