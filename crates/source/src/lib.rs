@@ -17,5 +17,5 @@ pub mod tree;
 
 pub use context::{PackPlan, PackSummary, plan_context};
 pub use error::SourceError;
-pub use source::{Commit, Remote, Source};
+pub use source::{Commit, Remote, Source, SshAccess};
 pub use tree::Tree;

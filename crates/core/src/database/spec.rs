@@ -86,6 +86,14 @@ impl Kind {
         matches!(self, Self::Redis | Self::Valkey)
     }
 
+    /// Whether statements of SQL can be asked of it.
+    pub const fn speaks_sql(self) -> bool {
+        match self {
+            Self::Postgres | Self::Mariadb => true,
+            Self::Redis | Self::Valkey => false,
+        }
+    }
+
     /// Least memory.
     pub const fn memory_min(self) -> ByteSize {
         match self {
@@ -202,6 +210,9 @@ impl DatabaseSpec {
         if self.engine == Kind::Mariadb && matches!(self.name.as_str(), "mysql" | "sys") {
             problems.push(format!("{} is a database that every MariaDB server has by itself", self.name));
         }
+        if !self.engine.speaks_sql() && self.backup.iter().any(|policy| !policy.assertions.is_empty()) {
+            problems.push(format!("backup: `assert` is SQL, which {} does not speak", self.engine));
+        }
         for name in self.settings.keys().filter(|name| !name.is_of(self.engine)) {
             problems.push(format!("`{name}` is not a setting of {} that may be set", self.engine));
         }
@@ -249,6 +260,12 @@ mod tests {
                 "`maxmemory-policy` is not a setting of postgres that may be set",
             ]
         );
+        let assertions = vec!["select true".to_owned()];
+        let asked = BackupPolicy { assertions, ..BackupPolicy::of_postgres() };
+        let mariadb = DatabaseSpec { backup: Some(asked.clone()), ..spec("mariadb", 11) };
+        assert_eq!(mariadb.problems(), Vec::<String>::new());
+        let redis = DatabaseSpec { backup: Some(asked), ..spec("redis", 7) };
+        assert_eq!(redis.problems(), ["backup: `assert` is SQL, which redis does not speak"]);
     }
 
     #[test]

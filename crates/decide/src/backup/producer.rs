@@ -44,7 +44,7 @@ pub fn file_name(what: &What, kind: Option<Kind>) -> String {
     format!("{name}.{end}")
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
@@ -161,7 +161,7 @@ fn postgres_version(text: &str) -> String {
     format!("PostgreSQL {number}")
 }
 
-const fn redis_client(kind: Kind) -> &'static str {
+pub(super) const fn redis_client(kind: Kind) -> &'static str {
     match kind {
         Kind::Postgres | Kind::Mariadb | Kind::Redis => "redis-cli",
         Kind::Valkey => "valkey-cli",

@@ -209,7 +209,7 @@ pub fn derive_spec(
 ) -> Result<DatabaseSpec, SpecError> {
     let (engine, saved) = server(source_version).ok_or_else(|| {
         SpecError(format!(
-            "a snapshot of `{}` cannot be restored yet: only those of PostgreSQL and MariaDB can",
+            "a snapshot of `{}` cannot be restored: only those of PostgreSQL, MariaDB, Redis and Valkey can",
             source_version.escape_debug()
         ))
     })?;
@@ -235,24 +235,31 @@ pub fn derive_spec(
     }
 }
 
-/// The server and the major version in `PostgreSQL 16.14` or `MariaDB 10.11.19`.
+/// The server and the major version in `PostgreSQL 16.14` or `MariaDB 10.11.19`. Of a Redis or Valkey that did not say its version the newest
+/// one is taken: it reads what older ones wrote.
 fn server(source_version: &str) -> Option<(Kind, u8)> {
     let (name, number) = source_version.split_once(' ')?;
-    let engine = match name {
-        "PostgreSQL" => Kind::Postgres,
-        "MariaDB" => Kind::Mariadb,
+    let (kind, reads_older) = match name {
+        "PostgreSQL" => (Kind::Postgres, false),
+        "MariaDB" => (Kind::Mariadb, false),
+        "Redis" => (Kind::Redis, true),
+        "Valkey" => (Kind::Valkey, true),
         _ => return None,
     };
+    if number == "?" && reads_older {
+        return Some((kind, *kind.versions().last()?));
+    }
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-    Some((engine, digits.parse().ok()?))
+    Some((kind, digits.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::proof::tests::{AT, content, findings, manifest};
+    use super::super::proof::tests::{AT, findings, loaded, manifest};
     use super::*;
+    use havre_core::backup::policy::BackupPolicy;
 
     fn name(text: &str) -> DatabaseName {
         text.parse().expect("is a name")
@@ -312,8 +319,30 @@ mod tests {
         .expect("is a specification");
         let newer = derive_spec(Some(&maria), "MariaDB 10.11.19", &name("x")).expect("fits");
         assert_eq!((newer.version, newer.memory), (11, maria.memory));
-        for wrong in ["MariaDB ?", "MySQL 8.4", "Redis 7.2", "PostgreSQL", "", "PostgreSQL 9.6"] {
+        for wrong in [
+            "MariaDB ?",
+            "MariaDB 5.5.68",
+            "MySQL 8.4",
+            "PostgreSQL",
+            "",
+            "PostgreSQL 9.6",
+            "PostgreSQL ?",
+            "Redis 6.2.1",
+            "Redis",
+        ] {
             assert!(derive_spec(None, wrong, &name("x")).is_err(), "{wrong:?}");
+        }
+        let redis = derive_spec(Some(&source), "Redis 7.0.15", &name("x")).expect("fits");
+        assert_eq!(
+            (redis.engine, redis.version, redis.memory),
+            (Kind::Redis, 7, Kind::Redis.memory_default())
+        );
+        let json = serde_json::json!({"name": "db", "engine": "valkey", "version": 8, "memory": "1GB", "cpus": "1",
+            "persistence": "rdb", "backup": BackupPolicy::of_postgres()});
+        let source: DatabaseSpec = serde_json::from_value(json).expect("is a specification");
+        for version in ["Valkey 8.0.1", "Valkey ?"] {
+            let new = derive_spec(Some(&source), version, &name("x")).expect("fits");
+            assert_eq!(new, DatabaseSpec { name: name("x"), backup: None, ..source.clone() });
         }
     }
 
@@ -321,11 +350,7 @@ mod tests {
     fn a_restore_from_its_beginning_to_its_end() {
         let mut state = State::first(AT);
         let mut names = vec![state.name()];
-        for seen in [
-            Observation::Answers,
-            Observation::Loaded { content: content(10, 'a') },
-            Observation::Checked { findings: findings() },
-        ] {
+        for seen in [Observation::Answers, loaded(10), Observation::Checked { findings: findings() }] {
             state = observe(&state, &seen, &manifest(), AT);
             names.push(state.name());
         }
@@ -344,7 +369,7 @@ mod tests {
             let later = AT.after(std::time::Duration::from_secs(1));
             for seen in [
                 Observation::Answers,
-                Observation::Loaded { content: content(bytes, 'a') },
+                loaded(bytes),
                 Observation::Checked { findings: findings() },
                 Observation::Interrupted,
                 Observation::Broken { reason: Failure::Interrupted },

@@ -159,6 +159,7 @@ fn what_is_wrong_has_a_way_out() {
         ("engine = \"mariadb\"\npersistence = \"rdb\"", "mariadb always keeps everything"),
         ("engine = \"mariadb\"\nsettings = { event_scheduler = \"ON\" }", "is not a setting of mariadb"),
         ("engine = \"redis\"\n[databases.sys]\nengine = \"mariadb\"", "every MariaDB server has by itself"),
+        ("engine = \"redis\"\nbackup = { assert = [\"select true\"] }", "is SQL, which redis does not speak"),
         ("engine = \"redis\"\n[databases.api]\nengine = \"redis\"", "each needs a name of its own"),
         ("engine = \"redis\"\n[databases.postgres]\nengine = \"postgres\"", "has by itself"),
         (

@@ -13,6 +13,7 @@ use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
 use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
+use havre_decide::backup::keys::filling;
 use havre_decide::database::plan::{Next, Plan, Seen, Step, not_started};
 use havre_decide::database::tuning;
 use havre_decide::secret::redact::Redactor;
@@ -115,12 +116,16 @@ impl Executor<'_> {
             VolumeSpec { name: database_volume(database.id), service: NO_SERVICE, place: database.place() };
         world.engine.ensure_volume(&volume).await?;
         let row = database.clone();
-        let (superuser, logins) = world
-            .store
-            .read(move |view| Ok((view.get_database_superuser(&row)?, view.list_database_logins(row.id)?)))
-            .await?;
+        let read = world.store.read(move |view| {
+            let is_filled = view.list_databases_being_filled()?.contains(&row.id);
+            let spec = if is_filled { filling(&row.spec) } else { row.spec.clone() };
+            let (superuser, logins) =
+                (view.get_database_superuser(&row)?, view.list_database_logins(row.id)?);
+            Ok((Database { spec, ..row }, superuser, logins))
+        });
+        let (database, superuser, logins) = read.await?;
         let command = tuning::command(&database.spec, &superuser.digest, &logins);
-        let spec = derive_database(database, &image, &superuser, command);
+        let spec = derive_database(&database, &image, &superuser, command);
         let started = world.engine.ensure_task(&spec).await;
         world.engine_view.forget();
         Ok(started?)

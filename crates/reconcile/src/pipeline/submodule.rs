@@ -141,5 +141,5 @@ async fn find_remote(
     })?;
     let is_for_it = origin.url.as_ref().is_some_and(|remote| may_have_token(remote, &url));
     let token = if is_for_it { origin.token.clone() } else { None };
-    Ok(Remote { url, token, addresses })
+    Ok(Remote { url, token, addresses, ssh: None })
 }

@@ -1,5 +1,6 @@
 //! Copies: a snapshot goes into a server, and what is then in there is looked at. All of it by programs inside the task of the server, so that
-//! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_decide::backup::load`.
+//! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_decide::backup::load`. What
+//! is particular to each server is in `postgres`, `mariadb` and `redis`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,26 +10,26 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use havre_backup::{Dump, RepositoryError, Tally};
+use havre_core::backup::Content;
 use havre_core::backup::manifest::Manifest;
-use havre_core::backup::{Content, What};
-use havre_core::database::role::{RoleName, SUPERUSER, postgres_owners};
-use havre_core::database::spec::Kind;
-use havre_core::name::{DatabaseName, EnvKey, TargetName};
+use havre_core::database::spec::{DatabaseSpec, Kind};
+use havre_core::name::{EnvKey, TargetName};
 use havre_core::service::spec::Argv;
-use havre_decide::backup::ledger::Owners;
 use havre_decide::backup::load;
-use havre_decide::backup::mariadb as saved;
-use havre_decide::backup::producer::{postgres_count, postgres_session, reason};
-use havre_decide::backup::proof::{Assertion, Failure, Findings, Observation, Structure};
-use havre_decide::database::mariadb;
+use havre_decide::backup::producer::reason;
+use havre_decide::backup::proof::{Failure, Findings, Keys, Observation};
+use havre_decide::database::mariadb::error;
+use havre_decide::database::plan::Health;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecOutput, ExecSession, ExecSpec};
 use havre_engine::log::LogSource;
-use havre_store::{StoreError, View};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::mariadb::Guests;
+use super::{mariadb, postgres, redis};
 use crate::backup::repositories;
+use crate::database::client;
 use crate::deployment::chain;
 use crate::world::World;
 
@@ -36,57 +37,62 @@ use crate::world::World;
 const LOAD_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest time all checks together may take.
 const CHECK_MAX: Duration = Duration::from_secs(6 * 3600);
-/// Longest wait for a server to say whether it takes connections, or to take an owner in.
+/// Longest wait for a server to take an owner in.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest output that is read: a line for each of a thousand tables has room.
 const OUTPUT_MAX: usize = 1024 * 1024;
 /// Bytes that are kept of what a loader says: their end says why it stopped.
 const SAID_MAX: usize = 4096;
 
-/// A server of PostgreSQL or MariaDB in a task, and the database in it.
+/// A server in a task, and the database in it.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     /// Name of the container.
     pub(super) container: String,
-    /// Name of the database.
-    pub(super) database: DatabaseName,
-    /// Which server it is.
-    pub(super) engine: Kind,
+    /// What it is, or shall be once it is filled.
+    pub(super) spec: DatabaseSpec,
 }
 
 impl Server {
     /// What a program said on standard error, as far as it may be told.
     fn plain(&self, errors: &str) -> String {
-        match self.engine {
-            Kind::Mariadb => mariadb::error(errors),
+        match self.spec.engine {
+            // It may repeat a part of a statement.
+            Kind::Mariadb => error(errors),
             Kind::Postgres | Kind::Redis | Kind::Valkey => errors.to_owned(),
         }
     }
+
+    /// Why a program did not do what it was told.
+    pub(super) fn reason(&self, program: &str, code: i64, errors: &str) -> String {
+        reason(program, code, &self.plain(errors))
+    }
+}
+
+/// A snapshot that is given out.
+pub(super) struct Source<'a> {
+    /// What it must be.
+    pub(super) manifest: &'a Manifest,
+    /// Its first bytes, which say what it is.
+    pub(super) first: Bytes,
+    /// The rest.
+    pub(super) dump: Dump,
 }
 
 /// What a program said.
-struct Said {
-    code: i64,
-    output: String,
-    errors: String,
+pub(super) struct Said {
+    pub(super) code: i64,
+    pub(super) output: String,
+    pub(super) errors: String,
 }
 
 /// Whether the server takes connections; why not, in words.
 pub(super) async fn probe(world: &World, server: &Server) -> Result<(), String> {
-    let is_mariadb = server.engine == Kind::Mariadb;
-    // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
-    let words = ["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", server.database.as_str()];
-    let (words, input) = match is_mariadb {
-        true => (mariadb::session(None), Some(mariadb::ASK.to_owned())),
-        false => (words.map(str::to_owned).into(), None),
-    };
-    let asked = talk(world, server, words, input, BTreeMap::new());
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(said)) if said.code == 0 && (!is_mariadb || said.output.trim() == "0") => Ok(()),
-        Ok(Ok(said)) if is_mariadb => Err(load::first_line(&server.plain(&said.errors), said.code)),
-        Ok(Ok(said)) => Err(load::first_line(&said.output, said.code)),
-        Ok(Err(error)) => Err(chain(&error)),
-        Err(_) => Err("its client does not end".to_owned()),
+    let asked = client::Server { container: server.container.clone(), spec: &server.spec };
+    match client::ask(world, &asked).await {
+        Health::Answers => Ok(()),
+        Health::Silent { message } => Err(message),
+        Health::NotAsked => Err("has not been asked yet".to_owned()),
     }
 }
 
@@ -102,13 +108,14 @@ pub(super) async fn load(
     tokio::select! {
         () = stop.cancelled() => None,
         loaded = loaded => Some(match loaded {
-            Ok(content) => Observation::Loaded { content },
+            Ok((content, keys)) => Observation::Loaded { content, keys },
             Err(reason) => Observation::Broken { reason },
         }),
     }
 }
 
-/// Counts the rows of a server; of one that is thrown away also its structure, and what users want to be true.
+/// Counts the rows of a server; of one that is thrown away also its structure, and what users want to be true. One that stays is made what
+/// it shall be.
 pub(super) async fn check(
     world: &World,
     server: &Server,
@@ -142,16 +149,13 @@ async fn try_load(
     server: &Server,
     target: &TargetName,
     manifest: &Manifest,
-) -> Result<Content, Failure> {
+) -> Result<(Content, Option<Keys>), Failure> {
     let failed = |error: RepositoryError| Failure::Repository { reason: chain(&error) };
     let opened = repositories::open(world, target).await;
     let opened = opened.map_err(|reason| Failure::Repository { reason })?;
     if opened.id != manifest.repository {
         let reason = "another repository lies there than the one the manifest names".to_owned();
         return Err(Failure::Repository { reason });
-    }
-    if server.engine == Kind::Postgres {
-        make_owners(world, server, &manifest.what).await?;
     }
     let cancel = CancellationToken::new();
     // Whoever gives this up does not read the rest of it.
@@ -160,65 +164,44 @@ async fn try_load(
     let Some(first) = dump.next().await.map_err(failed)? else {
         return Err(Failure::Repository { reason: "the snapshot is empty".to_owned() });
     };
-    let Some(words) = load::loader(load::format(&first), server.engine, &server.database) else {
-        let reason = format!("the snapshot is nothing that a server of {} reads", server.engine);
-        return Err(Failure::Unsupported { reason });
-    };
-    let program = words[0].clone();
-    let session = exec(world, server, words, BTreeMap::new()).await.map_err(|error| loader(&error))?;
-    feed(session, &program, (first, dump), Guests { world, server, owners: Owners::default() }).await
+    let source = Source { manifest, first, dump };
+    match server.spec.engine {
+        Kind::Postgres => Ok((postgres::fill(world, server, source).await?, None)),
+        Kind::Mariadb => Ok((mariadb::fill(world, server, source).await?, None)),
+        Kind::Redis | Kind::Valkey => {
+            let (content, keys) = redis::fill(world, server, source).await?;
+            Ok((content, Some(keys)))
+        }
+    }
 }
 
-fn loader(error: &EngineError) -> Failure {
+pub(super) fn loader(error: &EngineError) -> Failure {
     Failure::Loader { reason: chain(error) }
 }
 
-/// Whoever owns something in the snapshot is there, and nobody of them gets in.
-async fn make_owners(world: &World, server: &Server, what: &What) -> Result<(), Failure> {
-    let what = what.clone();
-    let roles = world.store.read(move |view| roles(view, &what)).await;
-    let roles = roles.map_err(|error| Failure::Unreadable { reason: chain(&error) })?;
-    make_owner(world, server, postgres_session(&server.database), postgres_owners(&roles)).await
+/// The command that reads a snapshot that begins like this into the database of a server.
+pub(super) fn loader_words(server: &Server, first: &[u8]) -> Result<Vec<String>, Failure> {
+    let Server { spec, .. } = server;
+    load::loader(load::format(first), spec.engine, &spec.name).ok_or_else(|| Failure::Unsupported {
+        reason: format!("the snapshot is nothing that a server of {} reads", spec.engine),
+    })
 }
 
 /// Says to a session who shall be there.
-async fn make_owner(world: &World, server: &Server, words: Vec<String>, sql: String) -> Result<(), Failure> {
+pub(super) async fn make_owner(
+    world: &World,
+    server: &Server,
+    words: Vec<String>,
+    sql: String,
+) -> Result<(), Failure> {
     let program = words[0].clone();
     let asked = talk(world, server, words, Some(sql), BTreeMap::new());
     let failed = |reason| Err(Failure::Loader { reason });
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(said)) if said.code == 0 => Ok(()),
-        Ok(Ok(said)) => failed(reason(&program, said.code, &server.plain(&said.errors))),
+        Ok(Ok(said)) => failed(server.reason(&program, said.code, &said.errors)),
         Ok(Err(error)) => Err(loader(&error)),
         Err(_) => failed(format!("{program} did not end")),
-    }
-}
-
-/// Roles of the database that was saved, as far as it is there.
-fn roles(view: &View<'_>, what: &What) -> Result<Vec<RoleName>, StoreError> {
-    let What::Database { project, environment, database } = what else { return Ok(Vec::new()) };
-    let Ok(name) = database.as_str().parse::<DatabaseName>() else { return Ok(Vec::new()) };
-    let Some(row) = view.find_database(project, environment, &name)? else { return Ok(Vec::new()) };
-    Ok(view.list_database_roles(row.id)?.into_iter().map(|role| role.name).collect())
-}
-
-/// Makes whoever made something in a dump of MariaDB be there before the dump says so: a view of a view is not made without them.
-struct Guests<'a> {
-    world: &'a World,
-    server: &'a Server,
-    owners: Owners,
-}
-
-impl Guests<'_> {
-    async fn welcome(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if self.server.engine != Kind::Mariadb {
-            return Ok(());
-        }
-        for role in self.owners.read(bytes) {
-            let sql = mariadb::owner(&self.server.database, &role);
-            make_owner(self.world, self.server, mariadb::session(None), sql).await?;
-        }
-        Ok(())
     }
 }
 
@@ -232,15 +215,15 @@ enum Stopped {
     Gone,
 }
 
-/// Gives a snapshot to a loader, and waits for its end. What counts is what was given.
-async fn feed(
+/// Gives a snapshot to a loader, and waits for its end. What counts is what was given. Guests are let in before what names them.
+pub(super) async fn feed(
+    server: &Server,
     session: ExecSession,
     program: &str,
     (first, dump): (Bytes, Dump),
-    guests: Guests<'_>,
+    guests: Option<Guests<'_>>,
 ) -> Result<Content, Failure> {
     let ExecSession { input, output, exit_code, .. } = session;
-    let server = guests.server;
     let (given, said) = tokio::join!(give(input, first, dump, guests), listen(output, SAID_MAX));
     // The cause before what followed from it: a loader that got half of a snapshot fails as well.
     match &given {
@@ -255,7 +238,7 @@ async fn feed(
         _ if code == 0 => {
             Err(Failure::Loader { reason: format!("{program} ended before it had been given everything") })
         }
-        _ => Err(Failure::Loader { reason: reason(program, code, &server.plain(&errors)) }),
+        _ => Err(Failure::Loader { reason: server.reason(program, code, &errors) }),
     }
 }
 
@@ -263,13 +246,15 @@ async fn give(
     input: mpsc::Sender<Bytes>,
     first: Bytes,
     mut dump: Dump,
-    mut guests: Guests<'_>,
+    mut guests: Option<Guests<'_>>,
 ) -> Result<Content, Stopped> {
     let mut tally = Tally::default();
     let mut next = Some(first);
     while let Some(bytes) = next {
         tally.add(&bytes);
-        guests.welcome(&bytes).await.map_err(Stopped::Owner)?;
+        if let Some(guests) = &mut guests {
+            guests.welcome(&bytes).await.map_err(Stopped::Owner)?;
+        }
         input.send(bytes).await.map_err(|_| Stopped::Gone)?;
         next = dump.next().await.map_err(Stopped::Source)?;
     }
@@ -307,61 +292,45 @@ async fn try_check(
     server: &Server,
     assertions: Option<&[String]>,
 ) -> Result<Findings, Failure> {
-    let name = &server.database;
-    let unreadable = |error: EngineError| Failure::Unreadable { reason: chain(&error) };
-    let (words, input) = match server.engine {
-        Kind::Mariadb => (mariadb::session(Some(name)), saved::count(name)),
-        Kind::Postgres | Kind::Redis | Kind::Valkey => (postgres_session(name), postgres_count()),
-    };
+    match (server.spec.engine, assertions) {
+        (Kind::Postgres, _) => postgres::look(world, server, assertions).await,
+        (Kind::Mariadb, _) => mariadb::look(world, server, assertions).await,
+        (Kind::Redis | Kind::Valkey, Some([])) => redis::count(world, server).await,
+        (Kind::Redis | Kind::Valkey, Some(_)) => {
+            let reason = format!("`assert` is SQL, which {} does not speak", server.spec.engine);
+            Err(Failure::Unsupported { reason })
+        }
+        (Kind::Redis | Kind::Valkey, None) => {
+            // Counted first: what it shall be may let go of keys.
+            let findings = redis::count(world, server).await?;
+            redis::settle(world, server).await?;
+            Ok(findings)
+        }
+    }
+}
+
+/// Rows of each table, as a session says them that is told to count.
+pub(super) async fn count(
+    world: &World,
+    server: &Server,
+    words: Vec<String>,
+    sql: String,
+) -> Result<Findings, Failure> {
     let program = words[0].clone();
-    let said = talk(world, server, words, Some(input), BTreeMap::new()).await.map_err(unreadable)?;
+    let said = talk(world, server, words, Some(sql), BTreeMap::new()).await;
+    let said = said.map_err(|error| unreadable(&error))?;
     if said.code != 0 {
-        let reason = reason(&program, said.code, &server.plain(&said.errors));
-        return Err(Failure::Unreadable { reason });
+        return Err(Failure::Unreadable { reason: server.reason(&program, said.code, &said.errors) });
     }
-    let mut findings = Findings { rows: load::parse_rows(&said.output)?, ..Findings::default() };
-    let Some(assertions) = assertions else { return Ok(findings) };
-    for sql in assertions {
-        findings.assertions.push(ask(world, server, sql).await.map_err(unreadable)?);
-    }
-    findings.structure = look(world, server).await.map_err(unreadable)?;
-    Ok(findings)
+    Ok(Findings { rows: load::parse_rows(&said.output)?, ..Findings::default() })
 }
 
-/// Whether something is true that users want to be true.
-async fn ask(world: &World, server: &Server, sql: &str) -> Result<Assertion, EngineError> {
-    let name = &server.database;
-    let said = match server.engine {
-        Kind::Mariadb => {
-            let input = Some(saved::assertion(sql));
-            talk(world, server, mariadb::session(Some(name)), input, BTreeMap::new()).await?
-        }
-        Kind::Postgres | Kind::Redis | Kind::Valkey => {
-            let options: EnvKey = "PGOPTIONS".parse().expect("is a name");
-            let env = BTreeMap::from([(options, load::assertion_options())]);
-            talk(world, server, load::assertion(name, sql), None, env).await?
-        }
-    };
-    let text = if said.code == 0 { said.output } else { server.plain(&said.errors) };
-    Ok(load::judge_assertion(server.engine, sql, said.code, &text))
-}
-
-/// Whether the structure is sound. The last look: that of PostgreSQL makes an extension.
-async fn look(world: &World, server: &Server) -> Result<Structure, EngineError> {
-    let words = match server.engine {
-        Kind::Mariadb => saved::structure(&server.database),
-        Kind::Postgres | Kind::Redis | Kind::Valkey => load::structure(&server.database),
-    };
-    let said = talk(world, server, words, None, BTreeMap::new()).await?;
-    let text = if said.output.trim().is_empty() { &said.errors } else { &said.output };
-    Ok(match server.engine {
-        Kind::Mariadb => saved::judge_structure(said.code, text),
-        Kind::Postgres | Kind::Redis | Kind::Valkey => load::judge_structure(said.code, text),
-    })
+pub(super) fn unreadable(error: &EngineError) -> Failure {
+    Failure::Unreadable { reason: chain(error) }
 }
 
 /// Runs a program inside the task, tells it something, and reads all it says.
-async fn talk(
+pub(super) async fn talk(
     world: &World,
     server: &Server,
     words: Vec<String>,
@@ -379,7 +348,7 @@ async fn talk(
     Ok(Said { code: exit_code.await?, output, errors })
 }
 
-async fn exec(
+pub(super) async fn exec(
     world: &World,
     server: &Server,
     words: Vec<String>,

@@ -7,7 +7,10 @@
 mod copy;
 mod drill;
 pub mod give;
+mod mariadb;
 mod new;
+mod postgres;
+mod redis;
 mod schedule;
 
 use std::collections::BTreeSet;

@@ -36,6 +36,7 @@ mod registry_http;
 mod repack;
 mod restart;
 mod restore;
+mod restore_redis;
 mod runner;
 mod secret;
 mod site;

@@ -1,12 +1,15 @@
 //! Restores: each makes a database that nobody has yet. What follows from what was seen is decided in `havre_decide::backup::restore`.
 //! Tests: `tests/it/restore.rs`.
 
+use std::collections::BTreeSet;
+
 use havre_core::backup::What;
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
 use havre_core::database::spec::DatabaseSpec;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
 use havre_core::name::{DatabaseName, TargetName};
+use havre_decide::backup::proof::Progress;
 use havre_decide::backup::restore::{Point, Restore, State};
 use rusqlite::Row;
 
@@ -66,6 +69,11 @@ impl View<'_> {
     /// Restores that are not over, oldest first.
     pub fn list_open_restores(&self) -> Result<Vec<Restore>, StoreError> {
         row::list(self.connection, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY id"), [], read)
+    }
+
+    /// Databases that are filled now: nobody is let in, and their servers keep nothing yet.
+    pub fn list_databases_being_filled(&self) -> Result<BTreeSet<DatabaseId>, StoreError> {
+        Ok(self.list_open_restores()?.into_iter().map(|restore| restore.database).collect())
     }
 
     /// Every point to which this can be brought back, newest first; of one instant, by name of the target.
@@ -131,10 +139,11 @@ impl Tx<'_> {
         self.get_restore(id)
     }
 
-    /// Replaces the state `from` by `to`; nothing happens when they are the same. With one that failed goes what was made of its database.
+    /// Replaces the state `from` by `to`; nothing happens when they are the same. With one that failed goes what was made of its database;
+    /// one whose snapshot is read at the next start gets one.
     ///
     /// # Errors
-    /// `Conflict` when the restore is not in `from` any more.
+    /// `Conflict` when the restore is not in `from` any more; `NotFound` where a server should start whose database is gone.
     pub fn set_restore_state(&mut self, id: RestoreId, from: &State, to: &State) -> Result<(), StoreError> {
         let restore = self.get_restore(id)?;
         if restore.state != *from {
@@ -158,11 +167,15 @@ impl Tx<'_> {
             }
         };
         self.tell_backup(event)?;
-        if let State::Failed { .. } = to {
-            match self.request_database_destroy(restore.database, self.at) {
+        match to {
+            State::Failed { .. } => match self.request_database_destroy(restore.database, self.at) {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
+            },
+            State::Working { progress: Progress::Starting { .. } } => {
+                self.renew_database_task(restore.database)?;
             }
+            State::Working { .. } | State::Ready { .. } => {}
         }
         if to.is_over() { self.prune_restores(&restore) } else { Ok(()) }
     }
