@@ -561,6 +561,7 @@ impl Source for FakeSource {
                     PackKind::Folder => archive.folder(entry).await?,
                     PackKind::Link { .. } => archive.link(entry, &content).await?,
                     PackKind::Object { .. } | PackKind::Bytes(_) => archive.file(entry, &content).await?,
+                    PackKind::Local(file) => archive.local(entry, file).await?,
                 }
             }
             archive.finish().await
@@ -590,7 +591,7 @@ impl FakeSource {
     /// Content of an entry of an archive.
     fn content(&self, repository: &ProjectName, entry: &PackEntry) -> Result<Vec<u8>, SourceError> {
         match &entry.kind {
-            PackKind::Folder => Ok(Vec::new()),
+            PackKind::Folder | PackKind::Local(_) => Ok(Vec::new()),
             PackKind::Bytes(bytes) => Ok(bytes.clone()),
             PackKind::Object { object, .. } | PackKind::Link { object, .. } => {
                 self.look(repository, |found| found.blob(repository, object).cloned())

@@ -7,6 +7,7 @@ mod checkout;
 mod context;
 mod fetch;
 mod judge;
+mod lfs;
 pub(crate) mod read;
 mod repack;
 mod specs;
