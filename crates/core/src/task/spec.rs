@@ -112,7 +112,7 @@ impl TaskSpec {
     pub fn shared_memory(&self) -> Option<ByteSize> {
         match self.purpose {
             Purpose::Database { .. } | Purpose::TestDatabase { .. } | Purpose::Drill { .. } => {
-                Some(crate::database::tuning::shared_memory(self.memory))
+                Some(crate::database::task::shared_memory(self.memory))
             }
             Purpose::Task { .. }
             | Purpose::ReleaseCommand { .. }

@@ -22,6 +22,7 @@ mod failure;
 mod fake_forge;
 mod hook;
 mod job;
+mod mariadb;
 mod preview;
 mod promote;
 mod push;

@@ -12,6 +12,7 @@ use havre_core::event::Actor;
 use havre_core::id::BackupRunId;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
+use havre_decide::backup::ledger::Ledger;
 use havre_decide::backup::producer::reason;
 use havre_decide::secret::redact::{Redactor, Stream};
 use havre_engine::exec::ExecSession;
@@ -43,12 +44,25 @@ pub(super) struct Sink<'a> {
     writer: DuplexStream,
     tally: Tally,
     head: Vec<u8>,
+    /// Counts what passes, where that is a dump of MariaDB.
+    ledger: Option<Ledger>,
     told_at: Timestamp,
 }
 
 impl<'a> Sink<'a> {
     pub(super) fn new(world: &'a World, run: BackupRunId, writer: DuplexStream) -> Self {
-        Self { world, run, writer, tally: Tally::default(), head: Vec::new(), told_at: world.now() }
+        let (tally, head) = (Tally::default(), Vec::new());
+        Self { world, run, writer, tally, head, ledger: None, told_at: world.now() }
+    }
+
+    /// Counts in a dump of MariaDB from here on.
+    pub(super) fn count(&mut self) {
+        self.ledger = Some(Ledger::default());
+    }
+
+    /// What was counted so far.
+    pub(super) fn take_ledger(&mut self) -> Ledger {
+        self.ledger.take().unwrap_or_default()
     }
 
     /// Hands bytes on, after whatever came before has room.
@@ -56,6 +70,9 @@ impl<'a> Sink<'a> {
         self.tally.add(bytes);
         let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.read(bytes);
+        }
         self.writer.write_all(bytes).await.map_err(|_| Unread)?;
         self.tell().await;
         Ok(())

@@ -2,18 +2,20 @@
 //! `havre_core::database`.
 
 use havre_core::database::role::RoleName;
-use havre_core::database::spec::{Kind as Server, STOP_GRACE};
+use havre_core::database::spec::STOP_GRACE;
 use havre_core::database::state::State;
-use havre_core::database::task::{NO_SERVICE, database_container, database_volume, derive_database};
+use havre_core::database::task::{
+    NO_SERVICE, database_container, database_volume, derive_database, stop_signal,
+};
 use havre_core::database::{Database, Image, RoleState};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
-use havre_core::service::spec::StopSignal;
 use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
 use havre_decide::backup::keys::filling;
 use havre_decide::database::plan::{Next, Plan, Seen, Step, not_started};
+use havre_decide::database::tuning;
 use havre_decide::secret::redact::Redactor;
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
@@ -122,7 +124,8 @@ impl Executor<'_> {
             Ok((Database { spec, ..row }, superuser, logins))
         });
         let (database, superuser, logins) = read.await?;
-        let spec = derive_database(&database, &image, &superuser, &logins);
+        let command = tuning::command(&database.spec, &superuser.digest, &logins);
+        let spec = derive_database(&database, &image, &superuser, command);
         let started = world.engine.ensure_task(&spec).await;
         world.engine_view.forget();
         Ok(started?)
@@ -160,10 +163,7 @@ impl Executor<'_> {
 
     /// Returns once the task has ended.
     async fn stop_task(&self, task: u32) -> Result<(), Fault> {
-        let signal = match self.seen.database.spec.engine {
-            Server::Postgres => StopSignal::Sigint,
-            Server::Redis | Server::Valkey => StopSignal::Sigterm,
-        };
+        let signal = stop_signal(self.seen.database.spec.engine);
         let stopped = self.world.engine.stop_task(&self.container(task), signal, STOP_GRACE.duration()).await;
         self.world.engine_view.forget();
         Ok(stopped?)

@@ -7,7 +7,9 @@
 mod copy;
 mod drill;
 pub mod give;
+mod mariadb;
 mod new;
+mod postgres;
 mod redis;
 mod schedule;
 

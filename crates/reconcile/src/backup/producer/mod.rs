@@ -1,6 +1,7 @@
 //! Producers: what gives the bytes of each thing that is saved, and says honestly how it ended. A program's verdict is its exit code,
 //! asked for after its last byte. What is said to servers of databases is made in `havre_decide::backup::producer`.
 
+mod mariadb;
 mod platform;
 mod postgres;
 mod redis;
@@ -8,6 +9,7 @@ mod redis;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use havre_core::backup::state::Exit;
 use havre_core::backup::{Content, What};
@@ -94,7 +96,7 @@ pub(super) async fn find(world: &World, what: &What) -> Result<Result<Subject, S
         return Ok(Err(format!("there is no {what} any more")));
     };
     let mut redactor = Redactor::default();
-    redactor.add(&key("POSTGRES_PASSWORD"), &password);
+    redactor.add(&key("DATABASE_PASSWORD"), &password);
     Ok(Ok(Subject::Database { database: Box::new(database), redactor }))
 }
 
@@ -125,6 +127,7 @@ pub(super) async fn produce(
             let server = Server { world, database, target, redactor };
             match database.spec.engine {
                 Kind::Postgres => postgres::produce(&server, sink).await,
+                Kind::Mariadb => mariadb::produce(&server, sink).await,
                 Kind::Redis | Kind::Valkey => redis::produce(&server, sink).await,
             }
         }
@@ -137,6 +140,7 @@ pub(super) async fn clean_up(world: &World, subject: &Subject, target: &TargetNa
     let server = Server { world, database, target, redactor };
     let done = match database.spec.engine {
         Kind::Postgres => postgres::clean_up(&server).await,
+        Kind::Mariadb => mariadb::clean_up(&server).await,
         Kind::Redis | Kind::Valkey => redis::clean_up(&server).await,
     };
     if let Err(error) = done {
@@ -175,9 +179,23 @@ impl Server<'_> {
 
     /// Runs a program that says little, within `patience`.
     async fn ask(&self, words: Vec<String>, patience: Duration) -> Result<Answer, EngineError> {
+        self.tell(words, String::new(), patience).await
+    }
+
+    /// Runs a program that is told something and says little, within `patience`.
+    async fn tell(
+        &self,
+        words: Vec<String>,
+        told: String,
+        patience: Duration,
+    ) -> Result<Answer, EngineError> {
         let program = words.first().cloned().unwrap_or_default();
         let talk = async {
             let ExecSession { input, mut output, exit_code, .. } = self.exec(words).await?;
+            if !told.is_empty() {
+                // One that has ended reads nothing; its exit code says why.
+                let _ = input.send(Bytes::from(told)).await;
+            }
             drop(input);
             let (mut said, mut errors) = (Vec::new(), Tail::new(self.redactor));
             while let Some(piece) = output.next().await {
