@@ -43,6 +43,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "test_database",
         sql: include_str!("../migrations/0022_test_database.sql"),
     },
+    Migration { number: 27, name: "swap", sql: include_str!("../migrations/0027_swap.sql") },
 ];
 
 struct Applied {

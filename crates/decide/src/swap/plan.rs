@@ -66,6 +66,8 @@ pub struct Seen {
     pub users: Vec<User>,
     /// The deployments that are waited for.
     pub deployments: Vec<(DeploymentId, DeploymentState)>,
+    /// What was said last about why it does not go on.
+    pub said: String,
 }
 
 /// What to do for one swap now.
@@ -163,7 +165,7 @@ fn at_servers(seen: &Seen, since: Timestamp, wanted: Step, now: Timestamp) -> Pl
         Side::Between(why) => Some(why.clone()),
     });
     if now.since(since) > RENAME_MAX.duration() {
-        let message = waits.unwrap_or_else(|| "the log of havred says why".to_owned());
+        let message = waits.unwrap_or_else(|| seen.said.clone());
         return next(Next::Undo(Outcome::Failed { reason: FailureReason::NotRenamed { message } }));
     }
     match waits {
@@ -274,8 +276,8 @@ mod tests {
             cancel_requested: false,
             created_at: at(0),
         };
-        let (users, deployments) = (Vec::new(), Vec::new());
-        Seen { swap, front: Side::Ready, back: Some(Side::Ready), part: None, users, deployments }
+        let (users, deployments, said) = (Vec::new(), Vec::new(), String::new());
+        Seen { swap, front: Side::Ready, back: Some(Side::Ready), part: None, users, deployments, said }
     }
 
     fn upgrade() -> Wish {
