@@ -95,6 +95,28 @@ impl View<'_> {
         }
     }
 
+    /// Refuses a swap that something under way would break, or that would break it.
+    ///
+    /// # Errors
+    /// As [`Tx::request_swap`].
+    pub fn check_swap(&self, new: &NewSwap) -> Result<(), StoreError> {
+        let front = self.get_database(new.front)?;
+        self.check_idle(&front)?;
+        self.check_settled(&front)?;
+        match &new.with {
+            Swapping::Upgrade { target, .. } => self.get_backup_target(target).map(|_| ()),
+            Swapping::With(id) => {
+                let back = self.get_database(*id)?;
+                self.check_idle(&back)?;
+                let users: Vec<ServiceName> = self.list_database_users(&back)?.into_iter().collect();
+                match users.is_empty() {
+                    true => Ok(()),
+                    false => Err(StoreError::DatabaseInUse { place: back.place(), users }),
+                }
+            }
+        }
+    }
+
     /// Nothing is under way that a swap of this database would break, or that would break it.
     fn check_idle(&self, database: &Database) -> Result<(), StoreError> {
         if database.state.is_destroying() {
@@ -163,25 +185,17 @@ impl Tx<'_> {
     /// # Errors
     /// `SwapRefused`, `SwapRunning`, `BackupRunning`, `RotationRunning`, `DatabaseInUse` where services use the other one, `BeingDestroyed`.
     pub fn request_swap(&mut self, new: &NewSwap) -> Result<Swap, StoreError> {
+        self.check_swap(new)?;
         let front = self.get_database(new.front)?;
-        self.check_idle(&front)?;
-        self.check_settled(&front)?;
         let taken = self.taken_names(front.environment)?;
         let is_taken = |name: &DatabaseName| taken.contains(&ServiceName::from(name));
         let name = front.spec.name.clone();
         let (back, other, wish) = match &new.with {
             Swapping::With(id) => {
                 let back = self.get_database(*id)?;
-                self.check_idle(&back)?;
-                let users = self.list_database_users(&back)?;
-                if !users.is_empty() {
-                    let users = users.into_iter().collect();
-                    return Err(StoreError::DatabaseInUse { place: back.place(), users });
-                }
                 (Some(back.id), back.spec.name, Wish::Exchange)
             }
             Swapping::Upgrade { version, target } => {
-                self.get_backup_target(target)?;
                 let wish = Wish::Upgrade { version: *version, target: target.clone() };
                 (None, upgrade_name(&name, *version, is_taken), wish)
             }
