@@ -148,9 +148,12 @@ async fn connection(client: &Client, id: TunnelId, stream: TcpStream) -> Result<
         loop {
             match receiver.next().await? {
                 Arrival::Started | Arrival::Stderr(_) => {}
-                // A program that has gone reads nothing more.
-                Arrival::Stdout(bytes) if write.write_all(&bytes).await.is_err() => return Ok(()),
-                Arrival::Stdout(_) => {}
+                Arrival::Stdout(bytes) => {
+                    if write.write_all(&bytes).await.is_err() {
+                        // A program that has gone reads nothing more.
+                        return Ok(());
+                    }
+                }
                 Arrival::Exit(_) => return Ok(()),
             }
         }
