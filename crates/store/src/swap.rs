@@ -109,9 +109,15 @@ impl View<'_> {
                 let back = self.get_database(*id)?;
                 self.check_idle(&back)?;
                 let users: Vec<ServiceName> = self.list_database_users(&back)?.into_iter().collect();
-                match users.is_empty() {
+                if !users.is_empty() {
+                    return Err(StoreError::DatabaseInUse { place: back.place(), users });
+                }
+                // Those that are left would be taken for ones that let services in.
+                match self.list_database_roles(back.id)?.is_empty() {
                     true => Ok(()),
-                    false => Err(StoreError::DatabaseInUse { place: back.place(), users }),
+                    false => {
+                        Err(refused(&back, "services that used it are still being locked out".to_owned()))
+                    }
                 }
             }
         }

@@ -363,7 +363,7 @@ impl From<StoreError> for Refusal {
             StoreError::JobRunning { run, .. } => Self::new(Code::JobRunning, text)
                 .hint(format!("wait until it has ended, or `havre job cancel {run}`")),
             StoreError::OtherServer { .. } => Self::new(Code::OtherKind, text)
-                .hint("give the new one another name, and move the data from one to the other"),
+                .hint("`havre db upgrade NAME --to VERSION` makes a newer version of it; another server needs another name"),
             StoreError::DatabaseInUse { .. } => Self::new(Code::DatabaseInUse, text)
                 .hint("take it out of their `uses` and deploy them, or destroy them first"),
             StoreError::RotationRunning { .. } => Self::new(Code::RotationRunning, text)

@@ -84,7 +84,7 @@ async fn client(image: &'static str, words: Vec<String>) -> Result<String, Strin
 }
 
 fn psql(url: &str, text: &str) -> Vec<String> {
-    ["psql", url, "-X", "-A", "-t", "-c", text].map(str::to_owned).into()
+    ["psql", url, "-X", "-q", "-A", "-t", "-c", text].map(str::to_owned).into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +142,7 @@ async fn a_program_of_this_machine_gets_into_redis() {
     let server = container(&world, spec).await;
     let tunnel = Tunnel::open(&world, "tunnelled-cache").await;
     let words = |more: &[&str]| {
-        let all = [&["redis-cli", "-u", tunnel.url.as_str(), "--no-auth-warning"], more].concat();
+        let all = [["redis-cli", "-u", tunnel.url.as_str(), "--no-auth-warning"].as_slice(), more].concat();
         all.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(client(REDIS, words(&["SET", "note", "kept"])).await.expect("it gets in"), "OK");
