@@ -55,7 +55,8 @@ pub enum TunnelError {
     Unknown(TunnelId),
     /// Too many connections at once.
     #[error(
-        "{CONNECTIONS_MAX} connections go through this tunnel already, and that is the most there may be"
+        "{} connections go through this tunnel already, and that is the most there may be",
+        CONNECTIONS_MAX
     )]
     TooMany,
 }

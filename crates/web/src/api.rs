@@ -59,6 +59,7 @@ pub fn openapi() -> String {
         havre_api::error::StreamEnd,
         havre_api::task::SessionClient,
         havre_api::task::SessionServer,
+        havre_api::tunnel::TunnelGrant,
     )),
     modifiers(&BearerToken),
     security(("token" = [])),

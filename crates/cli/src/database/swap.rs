@@ -67,10 +67,12 @@ pub(super) async fn begin(
             &format!("services of {}/production lose {database} for a while", scope.project),
         )?;
     }
+    let is_warned = std::mem::replace(&mut request.dry_run, how.dry_run);
     request.confirm = Some(database.to_string());
-    request.dry_run = how.dry_run;
     let answer: SwapResponse = client.call(Method::POST, &target, &request).await?;
-    output::warn(&answer.warnings);
+    if !is_warned {
+        output::warn(&answer.warnings);
+    }
     let Some(swap) = &answer.swap else {
         if json {
             output::json(&answer)?;

@@ -122,8 +122,8 @@ fn target(view: &View<'_>, front: &Database, named: Option<TargetName>) -> Resul
         return Ok(name);
     }
     let policy = policy::of_database(front).cloned().unwrap_or_else(BackupPolicy::of_postgres);
-    let names = view.list_backup_targets()?.into_iter().map(|target| target.spec.name);
-    names.into_iter().find(|name| policy.goes_to(name)).ok_or_else(|| {
+    let mut names = view.list_backup_targets()?.into_iter().map(|target| target.spec.name);
+    names.find(|name| policy.goes_to(name)).ok_or_else(|| {
         Refusal::new(Code::NoBackupTarget, "an upgrade needs a backup, and there is no backup target for it")
             .hint("set one on the server with `havre backup target set NAME --folder PATH --medium MEDIUM`")
     })
