@@ -54,7 +54,9 @@ pub fn check(plan: &Plan, seen: &Seen) -> Vec<Violation> {
             _ => {}
         }
     }
-    if seen.is_held && (plan.steps.contains(&Step::StartTask) || matches!(plan.next, Some(Next::Begin { .. }))) {
+    if seen.is_held
+        && (plan.steps.contains(&Step::StartTask) || matches!(plan.next, Some(Next::Begin { .. })))
+    {
         violations.push(Violation::Held);
     }
     match &plan.next {
