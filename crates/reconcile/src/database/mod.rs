@@ -131,6 +131,7 @@ struct Subject {
     roles: Vec<havre_core::database::Role>,
     users: BTreeSet<havre_core::name::ServiceName>,
     in_use: BTreeSet<havre_core::database::role::RoleName>,
+    is_held: bool,
 }
 
 /// One round; when to look again if nothing happens before.
@@ -171,6 +172,7 @@ fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
             roles: view.list_database_roles(database.id)?,
             users,
             in_use: view.list_roles_in_use(&database)?,
+            is_held: view.find_open_swap(database.id)?.is_some_and(|swap| swap.state.holds_servers()),
             database,
         });
     }
@@ -198,6 +200,7 @@ fn see(subject: &Subject, engine: &[EngineTask]) -> Seen {
         roles: subject.roles.clone(),
         users: subject.users.clone(),
         in_use: subject.in_use.clone(),
+        is_held: subject.is_held,
     }
 }
 

@@ -44,6 +44,8 @@ mod runner;
 mod secret;
 mod site;
 mod submodule;
+mod swap;
 mod switch;
 mod test_database;
+mod tunnel;
 mod world;

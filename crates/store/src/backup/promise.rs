@@ -26,8 +26,8 @@ struct Saved {
     policy: BackupPolicy,
     /// Since when there is something to save.
     since: Timestamp,
-    /// Whether there ever was something in it.
-    is_made: bool,
+    /// Whether it can be saved: there was something in it once, and no swap is giving it another name.
+    is_ready: bool,
 }
 
 impl View<'_> {
@@ -37,7 +37,7 @@ impl View<'_> {
             what: What::Platform,
             policy: BackupPolicy::of_platform(),
             since: Timestamp::from_millis(i64::MIN),
-            is_made: true,
+            is_ready: true,
         };
         let mut saved = vec![platform];
         for database in self.list_databases()? {
@@ -46,7 +46,7 @@ impl View<'_> {
                 what: what_of(&database),
                 policy: policy.clone(),
                 since: database.created_at,
-                is_made: database.ready_at.is_some(),
+                is_ready: database.ready_at.is_some() && self.find_open_swap(database.id)?.is_none(),
             });
         }
         Ok(saved)
@@ -56,7 +56,7 @@ impl View<'_> {
     pub fn list_backup_duties(&self) -> Result<Vec<Duty>, StoreError> {
         let targets = self.list_backup_targets()?;
         let mut duties = Vec::new();
-        for saved in self.list_saved()?.into_iter().filter(|saved| saved.is_made) {
+        for saved in self.list_saved()?.into_iter().filter(|saved| saved.is_ready) {
             for target in goes_to(&saved.policy, &targets) {
                 let (good_at, trouble) = self.past(&saved.what, target)?;
                 let (what, target, every) = (saved.what.clone(), target.clone(), saved.policy.every);

@@ -303,6 +303,8 @@ fn start_ids_at(store: &Path, first: i64) {
         "job_runs",
         "databases",
         "drills",
+        "swaps",
+        "tunnels",
     ] {
         let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
         store.execute(sql, (table, first)).expect("ids can start elsewhere");

@@ -65,6 +65,21 @@ fn a_change_stops_it_before_the_next_task_begins() {
 }
 
 #[test]
+fn one_whose_name_is_exchanged_stops_and_stays_stopped() {
+    let held = |state, task, health| {
+        let mut held = seen(state, task, health);
+        held.is_held = true;
+        plan(&held, at(700)).to_string()
+    };
+    assert_eq!(held(ready(), RUNNING, Health::Answers), "→ stopping\n");
+    assert_eq!(held(starting(), EngineState::Absent, Health::NotAsked), "→ stopping\n");
+    let stopped = json!({"state": "stopped", "since": at(6), "why": {"code": "changed"}, "failures": 0});
+    assert_eq!(held(stopped, EngineState::Absent, Health::NotAsked), "… waits for its new name\n");
+    let failed = json!({"state": "failed", "at": at(1), "reason": {"code": "never_ready", "message": "x"}});
+    assert_eq!(held(failed, EngineState::Absent, Health::NotAsked), "… waits for its new name\n");
+}
+
+#[test]
 fn another_task_on_its_volume_goes_first() {
     let mut two = seen(starting(), EngineState::Absent, Health::NotAsked);
     two.others = vec![1];
