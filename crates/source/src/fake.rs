@@ -488,10 +488,8 @@ impl Source for FakeSource {
         _addresses: &[IpAddr],
     ) -> Result<Vec<PublicKey>, SourceError> {
         let mut inner = self.lock();
-        match inner.failures.pop_front() {
-            Some(error) => Err(error),
-            None => Ok(inner.host_keys.clone()),
-        }
+        let failure = inner.failures.pop_front();
+        failure.map_or_else(|| Ok(inner.host_keys.clone()), Err)
     }
 
     async fn repack(
