@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::backup::policy;
 use crate::database::role::{Login, SUPERUSER};
 use crate::database::spec::{DatabaseSpec, Kind, PIDS, STOP_GRACE};
 use crate::database::{Database, Image, tuning};
@@ -61,7 +62,9 @@ pub fn derive_database(
     superuser: &Superuser,
     logins: &[Login],
 ) -> TaskSpec {
-    let (spec, place) = (&database.spec, database.place());
+    // Nobody collects the WAL of a preview, so it hands none out.
+    let backup = policy::of_database(database).cloned();
+    let (spec, place) = (&DatabaseSpec { backup, ..database.spec.clone() }, database.place());
     TaskSpec {
         name: database_container(&place, database.id, database.task),
         place,

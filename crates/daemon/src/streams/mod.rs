@@ -65,7 +65,8 @@ impl EngineStreams {
                 | Purpose::Test { .. }
                 | Purpose::TestDatabase { .. }
                 | Purpose::Database { .. }
-                | Purpose::Drill { .. } => None,
+                | Purpose::Drill { .. }
+                | Purpose::Recovery { .. } => None,
             })
             .collect())
     }

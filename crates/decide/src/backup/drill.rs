@@ -242,7 +242,7 @@ pub fn drill_place(drill: &Drill) -> Place {
 /// Describes the container of a drill: without any network, so that nothing of what it holds can leave it and nobody can take it for the
 /// database.
 pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
-    let spec = DatabaseSpec { memory: drill.spec.memory.min(MEMORY_MAX), ..drill.spec.clone() };
+    let spec = DatabaseSpec { memory: drill.spec.memory.min(MEMORY_MAX), backup: None, ..drill.spec.clone() };
     let env: BTreeMap<EnvKey, String> = [
         ("POSTGRES_USER", havre_core::database::role::SUPERUSER.to_owned()),
         ("POSTGRES_DB", spec.name.to_string()),

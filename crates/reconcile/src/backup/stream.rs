@@ -12,6 +12,7 @@ use havre_core::event::Actor;
 use havre_core::id::BackupRunId;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
+use havre_decide::backup::base::BaseWatch;
 use havre_decide::backup::producer::reason;
 use havre_decide::secret::redact::{Redactor, Stream};
 use havre_engine::exec::ExecSession;
@@ -44,11 +45,14 @@ pub(super) struct Sink<'a> {
     tally: Tally,
     head: Vec<u8>,
     told_at: Timestamp,
+    /// On a base backup, which says itself where it lies in the WAL.
+    pub(super) base: Option<BaseWatch>,
 }
 
 impl<'a> Sink<'a> {
     pub(super) fn new(world: &'a World, run: BackupRunId, writer: DuplexStream) -> Self {
-        Self { world, run, writer, tally: Tally::default(), head: Vec::new(), told_at: world.now() }
+        let (tally, head) = (Tally::default(), Vec::new());
+        Self { world, run, writer, tally, head, told_at: world.now(), base: None }
     }
 
     /// Hands bytes on, after whatever came before has room.
@@ -56,6 +60,9 @@ impl<'a> Sink<'a> {
         self.tally.add(bytes);
         let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
+        if let Some(base) = &mut self.base {
+            base.push(bytes);
+        }
         self.writer.write_all(bytes).await.map_err(|_| Unread)?;
         self.tell().await;
         Ok(())

@@ -131,6 +131,7 @@ struct Subject {
     roles: Vec<havre_core::database::Role>,
     users: BTreeSet<havre_core::name::ServiceName>,
     in_use: BTreeSet<havre_core::database::role::RoleName>,
+    is_held: bool,
 }
 
 /// One round; when to look again if nothing happens before.
@@ -165,6 +166,7 @@ fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
             roles: view.list_database_roles(database.id)?,
             users: view.list_database_users(&database)?,
             in_use: view.list_roles_in_use(&database)?,
+            is_held: view.is_volume_held(database.id)?,
             database,
         });
     }
@@ -192,6 +194,7 @@ fn see(subject: &Subject, engine: &[EngineTask]) -> Seen {
         roles: subject.roles.clone(),
         users: subject.users.clone(),
         in_use: subject.in_use.clone(),
+        is_held: subject.is_held,
     }
 }
 

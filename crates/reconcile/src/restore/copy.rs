@@ -41,18 +41,18 @@ const SAID_MAX: usize = 4096;
 
 /// A server of PostgreSQL in a task, and the database in it.
 #[derive(Debug, Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Name of the container.
-    pub(super) container: String,
+    pub(crate) container: String,
     /// Name of the database.
-    pub(super) database: DatabaseName,
+    pub(crate) database: DatabaseName,
 }
 
 /// What a program said.
-struct Said {
-    code: i64,
-    output: String,
-    errors: String,
+pub(crate) struct Said {
+    pub(crate) code: i64,
+    pub(crate) output: String,
+    pub(crate) errors: String,
 }
 
 /// Whether the server takes connections; why not, in words.
@@ -181,7 +181,12 @@ enum Stopped {
 }
 
 /// Gives a snapshot to a loader, and waits for its end. What counts is what was given.
-async fn feed(session: ExecSession, program: &str, first: Bytes, dump: Dump) -> Result<Content, Failure> {
+pub(super) async fn feed(
+    session: ExecSession,
+    program: &str,
+    first: Bytes,
+    dump: Dump,
+) -> Result<Content, Failure> {
     let ExecSession { input, output, exit_code, .. } = session;
     let (given, said) = tokio::join!(give(input, first, dump), listen(output, SAID_MAX));
     // The cause before what followed from it: a loader that got half of a snapshot fails as well.
@@ -266,7 +271,7 @@ async fn try_check(
 }
 
 /// Runs a program inside the task, tells it something, and reads all it says.
-async fn talk(
+pub(crate) async fn talk(
     world: &World,
     server: &Server,
     words: Vec<String>,
@@ -284,7 +289,7 @@ async fn talk(
     Ok(Said { code: exit_code.await?, output, errors })
 }
 
-async fn exec(
+pub(crate) async fn exec(
     world: &World,
     server: &Server,
     words: Vec<String>,

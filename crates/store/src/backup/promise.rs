@@ -10,7 +10,9 @@ use havre_core::backup::run::{BackupRun, RunFilter};
 use havre_core::backup::state::{Failure, State};
 use havre_core::backup::target::BackupTarget;
 use havre_core::name::TargetName;
+use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
+use havre_decide::backup::line::{base_of, base_policy};
 use havre_decide::backup::plan::{Duty, Trouble};
 
 use crate::error::StoreError;
@@ -31,7 +33,7 @@ struct Saved {
 }
 
 impl View<'_> {
-    /// Everything that has a policy: the platform, and databases. What is on its way out has none.
+    /// Everything that has a policy: the platform, databases, and base backups of those whose WAL is kept. What is on its way out has none.
     fn list_saved(&self) -> Result<Vec<Saved>, StoreError> {
         let platform = Saved {
             what: What::Platform,
@@ -42,12 +44,13 @@ impl View<'_> {
         let mut saved = vec![platform];
         for database in self.list_databases()? {
             let Some(policy) = of_database(&database) else { continue };
-            saved.push(Saved {
-                what: what_of(&database),
-                policy: policy.clone(),
-                since: database.created_at,
-                is_made: database.ready_at.is_some(),
-            });
+            let (since, is_made) = (database.created_at, database.ready_at.is_some());
+            if let Some(policy) = base_policy(policy).filter(|_| database.spec.keeps_wal()) {
+                // Before its server has started with that, it hands no WAL out.
+                let is_made = is_made && database.started_revision == database.revision;
+                saved.push(Saved { what: base_of(&database), policy, since, is_made });
+            }
+            saved.push(Saved { what: what_of(&database), policy: policy.clone(), since, is_made });
         }
         Ok(saved)
     }
@@ -58,7 +61,10 @@ impl View<'_> {
         let mut duties = Vec::new();
         for saved in self.list_saved()?.into_iter().filter(|saved| saved.is_made) {
             for target in goes_to(&saved.policy, &targets) {
-                let (good_at, trouble) = self.past(&saved.what, target)?;
+                let (mut good_at, trouble) = self.past(&saved.what, target)?;
+                if matches!(saved.what, What::Base { .. }) && self.is_line_broken(&saved.what, target)? {
+                    good_at = None;
+                }
                 let (what, target, every) = (saved.what.clone(), target.clone(), saved.policy.every);
                 duties.push(Duty { what, target, every, good_at, trouble });
             }
@@ -94,6 +100,12 @@ impl View<'_> {
     /// Which snapshots of this stay, as its policy says; nothing where it has none any more: then all of them do.
     pub fn find_backup_keep(&self, what: &What) -> Result<Option<Keep>, StoreError> {
         Ok(self.list_saved()?.into_iter().find(|saved| saved.what == *what).map(|saved| saved.policy.keep))
+    }
+
+    /// How far back every second is promised of what is called so where it is saved; nothing where it is no base backup, or nothing is promised.
+    pub fn find_base_window(&self, what: &What) -> Result<Option<Span>, StoreError> {
+        let saved = self.list_saved()?.into_iter().find(|saved| saved.what == *what);
+        Ok(saved.and_then(|saved| saved.policy.point_in_time).filter(|_| matches!(what, What::Base { .. })))
     }
 
     fn past(

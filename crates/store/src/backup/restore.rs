@@ -5,8 +5,10 @@ use havre_core::backup::What;
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
 use havre_core::database::spec::DatabaseSpec;
+use havre_core::database::state::State as Server;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
 use havre_core::name::{DatabaseName, TargetName};
+use havre_decide::backup::line::Recovery;
 use havre_decide::backup::restore::{Point, Restore, State};
 use rusqlite::Row;
 
@@ -19,10 +21,12 @@ const KEEP: u32 = 100;
 /// Most that are not over: each of them is a server that loads.
 const OPEN_MAX: usize = 8;
 
-const SELECT: &str = "SELECT id, project, environment, source, name, database, target, manifest, state, created_at, ended_at FROM restores";
+const SELECT: &str = "SELECT id, project, environment, source, name, database, target, manifest, recovery, state, created_at, ended_at \
+    FROM restores";
 
 fn read(row: &Row<'_>) -> Result<Restore, StoreError> {
     let origin = Origin::of("restores", row)?;
+    let has_recovery = row.get::<_, Option<String>>("recovery")?.is_some();
     Ok(Restore {
         id: RestoreId::new(origin.id),
         project: origin.text(row, "project")?,
@@ -32,6 +36,7 @@ fn read(row: &Row<'_>) -> Result<Restore, StoreError> {
         database: DatabaseId::new(row.get("database")?),
         target: origin.text(row, "target")?,
         manifest: origin.json(row, "manifest")?,
+        recovery: if has_recovery { Some(origin.json(row, "recovery")?) } else { None },
         state: origin.json(row, "state")?,
         created_at: row::instant(row, "created_at")?,
         ended_at: row::instant_or_none(row, "ended_at")?,
@@ -51,6 +56,8 @@ pub struct NewRestore {
     pub target: TargetName,
     /// What the new database must be.
     pub manifest: Manifest,
+    /// How it comes to its second; absent where a dump comes back.
+    pub recovery: Option<Recovery>,
 }
 
 impl View<'_> {
@@ -66,6 +73,12 @@ impl View<'_> {
     /// Restores that are not over, oldest first.
     pub fn list_open_restores(&self) -> Result<Vec<Restore>, StoreError> {
         row::list(self.connection, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY id"), [], read)
+    }
+
+    /// Whether a restore writes on the volume of a database, so that its server has to wait.
+    pub fn is_volume_held(&self, database: DatabaseId) -> Result<bool, StoreError> {
+        let open = self.list_open_restores()?;
+        Ok(open.iter().any(|restore| restore.database == database && restore.holds_volume()))
     }
 
     /// Every point to which this can be brought back, newest first; of one instant, by name of the target.
@@ -104,10 +117,17 @@ impl Tx<'_> {
         }
         let (database, _) = self.apply_database(new.environment, &new.spec)?;
         let what = &new.manifest.what;
+        let recovery = match &new.recovery {
+            Some(recovery) => {
+                self.take_image(new, database.id)?;
+                Some(row::to_json("a recovery", recovery)?)
+            }
+            None => None,
+        };
         row::run(
             self.connection,
-            "INSERT INTO restores (what_key, project, environment, source, name, database, target, manifest, state, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO restores (what_key, project, environment, source, name, database, target, manifest, state, created_at, recovery) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             (
                 what.key(),
                 database.project.as_str(),
@@ -119,6 +139,7 @@ impl Tx<'_> {
                 new.manifest.canonical(),
                 row::to_json("a state", &State::first(self.at))?,
                 self.at.as_millis(),
+                recovery,
             ),
         )?;
         let id = RestoreId::new(self.connection.last_insert_rowid());
@@ -129,6 +150,30 @@ impl Tx<'_> {
             snapshot: new.manifest.snapshot.clone(),
         })?;
         self.get_restore(id)
+    }
+
+    /// Files are read by the very server that wrote them: another build of the same version may sort its texts otherwise.
+    fn take_image(&mut self, new: &NewRestore, database: DatabaseId) -> Result<(), StoreError> {
+        let Some(source) = self.find_environment_database(new.environment, &new.source)? else {
+            return Ok(());
+        };
+        match source.image {
+            Some(image) if source.spec.reference() == new.spec.reference() => {
+                self.set_database_image(database, &image)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Its volume is free now: the server of the new database starts, and its time to answer begins.
+    fn release_volume(&mut self, restore: &Restore) -> Result<(), StoreError> {
+        let database = match self.get_database(restore.database) {
+            Ok(database) if !database.state.is_destroying() => database,
+            Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let to = Server::Starting { since: self.at, failures: 0 };
+        self.set_database_state(database.id, &database.state, to)
     }
 
     /// Replaces the state `from` by `to`; nothing happens when they are the same. With one that failed goes what was made of its database.
@@ -158,6 +203,10 @@ impl Tx<'_> {
             }
         };
         self.tell_backup(event)?;
+        let after = Restore { state: to.clone(), ..restore.clone() };
+        if restore.holds_volume() && !after.holds_volume() && !to.is_over() {
+            self.release_volume(&restore)?;
+        }
         if let State::Failed { .. } = to {
             match self.request_database_destroy(restore.database, self.at) {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}

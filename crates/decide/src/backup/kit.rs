@@ -1,9 +1,9 @@
 //! The recovery kit: one page to print, with which somebody restores without Havre and without this machine. It is made when a repository
 //! is, and shown once. Whoever has it can read every backup, so it is a secret as a whole. Tests at the end of the file.
 
-use crate::backup::RepositoryId;
-use crate::secret::Secret;
-use crate::time::Timestamp;
+use havre_core::backup::RepositoryId;
+use havre_core::secret::Secret;
+use havre_core::time::Timestamp;
 
 /// Bytes of chance in a password. As many as the keys of the repository itself have.
 pub const PASSWORD_BYTES: usize = 32;
