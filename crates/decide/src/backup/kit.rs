@@ -65,6 +65,23 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// How to bring a PostgreSQL back to a second by programs that every PostgreSQL has.
+const SECOND: &str = "\
+To bring a PostgreSQL back to a second, where its WAL was kept: you need PostgreSQL of the same version, a user other than root, the newest
+snapshot of a file ...-base.tar from before that second, and every snapshot of ...-wal.tar of the same database from that base until after
+that second (their tags from/... and to/... name the first and the last segment of each; more of them do no harm).
+
+    mkdir -m 0700 data wal
+    restic dump --no-lock BASE /FILE-base.tar | tar -x -f - -C data
+    restic dump --no-lock ID /FILE-wal.tar | tar -x -f - -C wal          (the same for each ID)
+    touch data/recovery.signal
+    postgres -D data -c listen_addresses= -c unix_socket_directories=$PWD -c hot_standby=off -c archive_mode=off \\
+      -c \"restore_command=cp $PWD/wal/%f %p\" -c recovery_target_timeline=current -c recovery_target_action=promote \\
+      -c \"recovery_target_time=2026-11-24 10:00:00+00\"
+
+Once `psql -h $PWD -U postgres -l` answers, it is there. `pg_verifybackup -n data`, before recovery.signal is made, compares its files.
+";
+
 /// The page.
 pub fn page(kit: &Kit) -> Secret {
     let location = quoted(&kit.location);
@@ -113,6 +130,7 @@ pub fn page(kit: &Kit) -> Secret {
     line("");
     line("To look at the whole repository for damage: restic check --read-data --no-lock");
     line("");
+    line(SECOND);
     line(
         "The file platform.tar is the state of Havre itself. Secrets in it are sealed with the master key of the server",
     );

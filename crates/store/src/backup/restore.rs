@@ -8,7 +8,7 @@ use havre_core::database::spec::DatabaseSpec;
 use havre_core::database::state::State as Server;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
 use havre_core::name::{DatabaseName, TargetName};
-use havre_decide::backup::line::Recovery;
+use havre_decide::backup::line::{Recovery, saved_in};
 use havre_decide::backup::restore::{Point, Restore, State};
 use rusqlite::Row;
 
@@ -116,7 +116,7 @@ impl Tx<'_> {
             return Err(StoreError::TooManyRestores { most: OPEN_MAX });
         }
         let (database, _) = self.apply_database(new.environment, &new.spec)?;
-        let what = &new.manifest.what;
+        let what = saved_in(&new.manifest.what);
         let recovery = match &new.recovery {
             Some(recovery) => {
                 self.take_image(new, database.id)?;
@@ -145,7 +145,7 @@ impl Tx<'_> {
         let id = RestoreId::new(self.connection.last_insert_rowid());
         self.tell_backup(Event::RestoreCreated {
             restore: id,
-            what: what.clone(),
+            what,
             database: name.clone(),
             snapshot: new.manifest.snapshot.clone(),
         })?;
@@ -194,7 +194,7 @@ impl Tx<'_> {
             "UPDATE restores SET state = ?2, ended_at = ?3 WHERE id = ?1",
             (id.row(), row::to_json("a state", to)?, to.is_over().then_some(self.at.as_millis())),
         )?;
-        let what = restore.manifest.what.clone();
+        let what = saved_in(&restore.manifest.what);
         let event = match to {
             State::Working { progress } => Event::RestoreAdvanced { restore: id, stage: progress.stage() },
             State::Ready { .. } => Event::RestoreReady { restore: id, what, database: restore.name.clone() },
@@ -220,7 +220,7 @@ impl Tx<'_> {
     fn prune_restores(&mut self, ended: &Restore) -> Result<(), StoreError> {
         let sql = "DELETE FROM restores WHERE what_key = ?1 AND ended_at IS NOT NULL AND id NOT IN \
             (SELECT id FROM restores WHERE what_key = ?1 ORDER BY id DESC LIMIT ?2)";
-        row::run(self.connection, sql, (ended.manifest.what.key(), KEEP))?;
+        row::run(self.connection, sql, (saved_in(&ended.manifest.what).key(), KEEP))?;
         Ok(())
     }
 }

@@ -39,5 +39,6 @@ mod task;
 mod test_network;
 mod token;
 mod waiting;
+mod wal;
 mod webhook;
 mod world;
