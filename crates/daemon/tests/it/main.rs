@@ -20,6 +20,7 @@ mod failure;
 mod fake_forge;
 mod hook;
 mod job;
+mod point_in_time;
 mod preview;
 mod promote;
 mod push;
