@@ -12,7 +12,7 @@ use havre_core::time::Timestamp;
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
-use crate::world::docker::{docker, need};
+use crate::world::docker::{docker, label, need};
 use crate::world::{ENVIRONMENT, World, until};
 
 /// Made by `script/lib/database-images.sh` where no registry gives it.
@@ -118,9 +118,9 @@ async fn a_database_comes_back_to_a_second_and_not_later() {
         sql(&new, name, "INSERT INTO markers (n) VALUES (99)");
     }
     assert_eq!(sql(&old, "kept", "SELECT max(n) FROM markers"), "12", "the old one was not touched");
-    let ours =
-        docker(&["ps", "-a", "--filter", "label=dev.havre.purpose=recovery", "--format", "{{.Names}}"]);
-    assert_eq!(ours.expect("a list"), "", "nothing is left of the helpers");
+    let (ours, purpose) = (label(&world.installation), "label=dev.havre.purpose=recovery");
+    let left = docker(&["ps", "-a", "--filter", &ours, "--filter", purpose, "--format", "{{.Names}}"]);
+    assert_eq!(left.expect("a list"), "", "nothing is left of the helpers");
 
     // What has not happened yet is not there, and what there is is said.
     let path = format!("{ENVIRONMENT}/databases/kept/restores");

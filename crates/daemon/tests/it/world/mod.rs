@@ -292,9 +292,18 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
 fn start_ids_at(store: &Path, first: i64) {
     let store = rusqlite::Connection::open(store).expect("the store is there");
     store.busy_timeout(Duration::from_secs(5)).expect("a timeout");
-    for table in
-        ["environments", "services", "releases", "builds", "tasks", "deployments", "job_runs", "databases", "drills"]
-    {
+    for table in [
+        "environments",
+        "services",
+        "releases",
+        "builds",
+        "tasks",
+        "deployments",
+        "job_runs",
+        "databases",
+        "drills",
+        "restores",
+    ] {
         let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
         store.execute(sql, (table, first)).expect("ids can start elsewhere");
     }
