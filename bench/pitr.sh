@@ -109,7 +109,7 @@ as_postgres "$tools/pg_verifybackup" -n "$stock/data" > /dev/null || die "pg_ver
 as_postgres touch "$stock/data/recovery.signal"
 as_postgres "$tools/postgres" -D "$stock/data" -c listen_addresses= -c "unix_socket_directories=$stock" -c hot_standby=off -c archive_mode=off \
   -c "restore_command=cp $stock/wal/%f %p" -c recovery_target_timeline=current -c recovery_target_action=promote \
-  -c "recovery_target_time=$when" > "$home/stock.log" 2>&1 &
+  -c "recovery_target_time=$(sed "s/T/ /; s/Z/+00/" <<< "$when")" > "$home/stock.log" 2>&1 &
 server=$!
 ask_stock() { as_postgres psql -X -A -t -h "$stock" -U postgres -d db -c "$1"; }
 wait_until 120 ask_stock 'SELECT 1' > /dev/null 2>&1 || { tail -n 5 "$home/stock.log" >&2; die "stock PostgreSQL did not come up"; }

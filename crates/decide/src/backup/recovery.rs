@@ -91,7 +91,8 @@ pub fn derive(restore: &Restore, part: Part, database: &Database, image: &Image,
 /// line that was chosen does.
 fn recover(spec: &DatabaseSpec, at: Timestamp) -> Vec<String> {
     let usual = tuning::command(spec, &SecretDigest::new([0; 32]), &[]);
-    let target = format!("recovery_target_time={at}");
+    // While its settings are read, the server knows no `Z` for a time zone yet.
+    let target = format!("recovery_target_time={}", at.to_string().replace('T', " ").replace('Z', "+00"));
     let restore = format!("restore_command=cp {FOLDER}/%f %p");
     let more = [
         "listen_addresses=",
@@ -204,7 +205,7 @@ mod tests {
         for setting in [
             "listen_addresses=",
             "archive_mode=off",
-            "recovery_target_time=2025-11-24T10:00:00.000Z",
+            "recovery_target_time=2025-11-24 10:00:00.000+00",
             "recovery_target_timeline=current",
             "restore_command=cp /var/lib/postgresql/havre-restore/%f %p",
         ] {

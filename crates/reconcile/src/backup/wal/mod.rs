@@ -1,8 +1,8 @@
 //! The loop of WAL: what servers have handed out goes to every target of their policy, and leaves their disks once all of them have it. Every
 //! choice is in `havre_decide::backup::spool`. Tests: `tests/it/wal.rs`.
 //!
-//! A database is looked at by one task at a time; databases never wait for each other. Whatever is cut off is seen again: a file leaves a disk
-//! only after the rows say that its snapshots are there.
+//! A database is looked at by one task at a time, and each target takes from it by itself: neither databases nor targets wait for each other.
+//! Whatever is cut off is seen again: a file leaves a disk only after the rows say that its snapshots are there.
 
 mod collect;
 
@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use havre_core::backup::policy::{of_database, what_of};
 use havre_core::backup::target::TargetState;
 use havre_core::database::Database;
@@ -40,6 +39,8 @@ const MARKS_MAX: usize = 500;
 pub(crate) struct Desk {
     /// Databases with a look under way.
     busy: Mutex<BTreeSet<DatabaseId>>,
+    /// Targets that take something of a database now.
+    taking: Mutex<BTreeSet<(DatabaseId, TargetName)>>,
     known: Mutex<BTreeMap<DatabaseId, Known>>,
 }
 
@@ -61,6 +62,18 @@ impl Desk {
 
     fn end(&self, id: DatabaseId) {
         self.busy.lock().expect("no holder panics").remove(&id);
+    }
+
+    fn begin_taking(&self, key: &(DatabaseId, TargetName)) -> bool {
+        self.taking.lock().expect("no holder panics").insert(key.clone())
+    }
+
+    fn end_taking(&self, key: &(DatabaseId, TargetName)) {
+        self.taking.lock().expect("no holder panics").remove(key);
+    }
+
+    fn is_taking(&self, key: &(DatabaseId, TargetName)) -> bool {
+        self.taking.lock().expect("no holder panics").contains(key)
     }
 
     fn known(&self, id: DatabaseId, now: Timestamp) -> Known {
@@ -131,7 +144,7 @@ pub async fn activate(world: &World, stop: &CancellationToken) -> Result<(), Sto
                 async move {
                     tokio::select! {
                         () = stop.cancelled() => Ok(()),
-                        looked = look(&world, &subject) => looked,
+                        looked = look(&world, &subject, &stop) => looked,
                     }
                 }
             });
@@ -166,18 +179,20 @@ fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
 }
 
 /// One look: what lies there goes where it is missing, what everybody has goes, what is wrong is told, and a mark is made.
-async fn look(world: &World, subject: &Subject) -> Result<(), String> {
+async fn look(world: &World, subject: &Subject, stop: &CancellationToken) -> Result<(), String> {
     let (id, server) = (subject.database.id, subject.server());
     let mut known = world.wal.known(id, world.now());
     let spool = collect::list(world, &server).await?;
     let first = spool.iter().filter_map(|file| segment(*file)).min();
     let held = held(world, subject, first).await?;
     let planned = plan(&spool, &held);
-    let mut stores = Vec::new();
     for batch in &planned.store {
-        stores.push(bring(world, subject, &held, &known.marks, batch));
+        let mut there = held.iter().flat_map(|one| &one.stretches);
+        let before =
+            there.find(|stretch| Some(stretch.id) == batch.replaces).and_then(|stretch| stretch.until);
+        let until = before.max(until(&known.marks, batch.first.timeline, batch.last));
+        bring(world, subject, batch, until, stop);
     }
-    join_all(stores).await;
     tell(world, subject, &planned, (&spool, &mut known)).await?;
     let gone: Vec<WalFile> = planned.remove.iter().chain(&planned.lose).copied().collect();
     collect::remove(world, &server, &gone).await?;
@@ -191,11 +206,39 @@ async fn look(world: &World, subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// Brings a batch to its target. What fails is planned again by the next look.
-async fn bring(world: &World, subject: &Subject, held: &[Held], marks: &[Mark], batch: &Batch) {
-    let mut known = held.iter().flat_map(|one| &one.stretches);
-    let before = known.find(|stretch| Some(stretch.id) == batch.replaces).and_then(|stretch| stretch.until);
-    let until = before.max(until(marks, batch.first.timeline, batch.last));
+/// Brings a batch to its target, beside the look: one that takes its time holds no other one up.
+fn bring(
+    world: &World,
+    subject: &Subject,
+    batch: &Batch,
+    until: Option<Timestamp>,
+    stop: &CancellationToken,
+) {
+    let key = (subject.database.id, batch.target.clone());
+    if !world.wal.begin_taking(&key) {
+        return;
+    }
+    let (world, subject, batch, stop) = (world.clone(), subject.clone(), batch.clone(), stop.clone());
+    world.clone().tracker.spawn(async move {
+        // A task of its own, so that a panic is contained.
+        let taken = tokio::spawn({
+            let world = world.clone();
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = take(&world, &subject, &batch, until) => {}
+                }
+            }
+        });
+        if let Err(error) = taken.await {
+            tracing::error!(database = %key.0, backup_target = %key.1, %error, "taking WAL broke off");
+        }
+        world.wal.end_taking(&key);
+    });
+}
+
+/// What fails is planned again by the next look.
+async fn take(world: &World, subject: &Subject, batch: &Batch, until: Option<Timestamp>) {
     let (database, target) = (&subject.database, &batch.target);
     if let Err(error) = collect::store(world, database, &subject.server(), batch, until).await {
         tracing::warn!(database = %database.id, backup_target = %target, %error, "a target did not take WAL; trying again");
@@ -214,7 +257,10 @@ fn segment(file: WalFile) -> Option<u64> {
 }
 
 async fn held(world: &World, subject: &Subject, first: Option<u64>) -> Result<Vec<Held>, String> {
-    let (id, targets) = (subject.database.id, subject.targets.clone());
+    let (id, mut targets) = (subject.database.id, subject.targets.clone());
+    for (target, is_usable) in &mut targets {
+        *is_usable &= !world.wal.is_taking(&(id, target.clone()));
+    }
     let from = first.unwrap_or(u64::MAX);
     let read = world.store.read(move |view| {
         let mut held = Vec::new();
