@@ -96,6 +96,8 @@ fn adapt(spec: &DatabaseSpec) -> DatabaseSpec {
     if spec.engine != Kind::Postgres {
         spec.persistence = Persistence::None;
     }
+    // Nobody saves it, and nobody collects its WAL.
+    spec.backup = None;
     spec
 }
 
