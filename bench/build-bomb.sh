@@ -5,11 +5,28 @@
 #
 #   bench/build-bomb.sh [MEMORY] [PIDS] [RATE] [SECONDS]     default 1GB, 512 processes, 200 requests a second, 20 s for each part
 #
-# Builds share one group of processes on a machine: while this runs, its limits hold for every other build there as well.
+# Builds share one group of processes on a machine: while this runs, its limits hold for every other build there as well. Those that
+# were there before are set again at the end.
 . "$(dirname "$0")/world.sh"
 memory="${1:-1GB}" pids="${2:-512}" rate="${3:-200}" seconds="${4:-20}"
 world_start
 machine
+
+# Swap first: the limit of memory alone must not be above it. Where there was no group yet, there was no limit.
+limits=()
+for file in memory/docker/buildkit/memory.memsw.limit_in_bytes memory/docker/buildkit/memory.limit_in_bytes \
+  pids/docker/buildkit/pids.max docker/buildkit/memory.swap.max docker/buildkit/memory.max docker/buildkit/pids.max; do
+  case $file in memory/*) none=-1 ;; *) none=max ;; esac
+  limits+=("$file $(cat "/sys/fs/cgroup/$file" 2> /dev/null || printf '%s' "$none")")
+done
+finish() {
+  local file value
+  while read -r file value; do
+    [ ! -e "/sys/fs/cgroup/$file" ] || printf '%s' "$value" > "/sys/fs/cgroup/$file" || warn "could not set $file to $value again"
+  done < <(printf '%s\n' "${limits[@]}")
+  world_stop
+}
+trap finish EXIT
 
 # The limits of this run: control reads its configuration when it starts.
 sed -i "s/^\[build\]$/[build]\nmemory = \"$memory\"\npids = $pids/" "$home/havred.toml"
@@ -57,6 +74,7 @@ for kind in memory forks both; do
   bomb "$kind" > "$home/bomb/bomb.js"
   printf 'FROM %s\nUSER root\nCOPY bomb.js /\nRUN : %s && node /bomb.js\n' "$image" "$(date +%s%N)" > "$home/bomb/Dockerfile"
   before=$(tasks) killed=$(oom_kills)
+  newest=$("$bin/havre" events --limit 1 --json | jq .seq)
   (cd "$home/bomb" && "$bin/havre" deploy > "$home/bomb.log" 2>&1) &
   build=$!
   sleep 2
@@ -65,12 +83,11 @@ for kind in memory forks both; do
   kill -0 "$build" 2> /dev/null && { kill "$build"; status=1; say "the build did not end"; }
   wait "$build" 2> /dev/null || true
   if [ "$before" = "$(tasks)" ]; then kept=kept; else kept=REPLACED; status=1; fi
-  ended=$("$bin/havre" events --limit 1000 --json | jq -rs '[.[] | select(.kind.room == "build" and .kind.to.state == "failed")] | last | .kind.to.reason')
+  ended=$("$bin/havre" events --after "$newest" --json | jq -rs '[.[] | select(.kind.room == "build" and .kind.to.state == "failed")] | last | .kind.to.reason')
   ratio=$(awk -v a="$(p99 "$kind")" -v b="$(p99 idle)" 'BEGIN {printf "%.2f", a / b}')
   awk -v r="$ratio" 'BEGIN {exit !(r < 2)}' || status=1
   case $ended in *"havred.toml [build]"*) ;; *) status=1 ;; esac
   printf '%-8s %10s %10s %7s %8s %10s %9s  %s\n' "$kind" "$(p99 idle) ms" "$(p99 "$kind") ms" "$ratio" "$(failed "$kind")" \
     "$(($(oom_kills) - killed))" "$kept" "$ended"
 done
-# The limits of this run are not the machine's: the next build of another installation sets its own.
 exit "$status"

@@ -51,14 +51,26 @@ cargo build --release --locked --quiet -p havre-daemon -p havre-cli -p havre-ben
 # 10,000 descriptors are not enough for thousands of connections on both sides.
 ulimit -n "$(ulimit -Hn)"
 programs=(--havred "$bin/havred" --caddy "$caddy" --traefik "$traefik" --envoy "$envoy")
+# bench ARGUMENT...: in a group of processes of its own, so that a signal ends the peers with it.
+bench() {
+  local status=0
+  setsid "$bin/havre-bench" "$@" &
+  # shellcheck disable=SC2064  # this process, not a later one
+  trap "kill -TERM -- -$! 2> /dev/null" EXIT
+  trap 'exit 143' TERM
+  trap 'exit 130' INT
+  wait $! || status=$?
+  trap - EXIT
+  exit "$status"
+}
 if [ "${1:-}" = memory ]; then
   shift
-  exec "$bin/havre-bench" edge-memory "${programs[@]}" "$@"
+  bench edge-memory "${programs[@]}" "$@"
 fi
 if [ "${1:-}" = routes ]; then
   shift
-  exec "$bin/havre-bench" edge-routes "${programs[@]}" "$@"
+  bench edge-routes "${programs[@]}" "$@"
 fi
 rounds=${1:-5} seconds=${2:-1.5}
 shift $(($# < 2 ? $# : 2))
-exec "$bin/havre-bench" edge "${programs[@]}" --rounds "$rounds" --seconds "$seconds" "$@"
+bench edge "${programs[@]}" --rounds "$rounds" --seconds "$seconds" "$@"

@@ -34,7 +34,7 @@ push() {
 # Milliseconds from the start of a service's build in the newest pipeline to its end.
 built_in() {
   local id
-  id=$("$bin/havre" ci status "i$pushed" --json | jq -r --arg name "$1" '.parts[] | select(.service == $name) | .build')
+  id=$("$bin/havre" ci status "i$pushed" --json | jq -r --arg name "$1" '.parts[] | select(.service == $name and (.is_test | not)) | .build')
   "$bin/havre" events --limit 10000 --json | jq -rs --arg id "$id" '
     def ms: (.[0:19] + "Z" | fromdate) * 1000 + (.[20:23] | tonumber);
     [.[] | select(.kind.room == "build" and .kind.build == $id)] as $all
@@ -44,7 +44,7 @@ built_in() {
 docker_build() {
   local began
   began=$(now)
-  DOCKER_BUILDKIT=1 docker_cli build --quiet --file "$1" --tag "havre-bench/$2" "$tree" > /dev/null 2> "$home/docker.log" ||
+  DOCKER_BUILDKIT=1 docker_cli build --quiet --label dev.havre.bench=$$ --file "$1" --tag "havre-bench/$2" "$tree" > /dev/null 2> "$home/docker.log" ||
     { cat "$home/docker.log" >&2; die "docker build failed"; }
   took=$(($(now) - began))
 }
@@ -95,4 +95,5 @@ printf '| `docker build` of the same Dockerfile and a change of its own | %s |\n
 printf '| ratio of the two, median (min..max) | %s |\n' "$(printf '%s\n' "${ratios[@]}" | sort -n | awk '{v[NR]=$1} END {printf "%.2f (%.2f..%.2f)", v[int((NR+1)/2)], v[1], v[NR]}')"
 printf '| naive Dockerfile of one stage, first build; after a change of one line | %d; %s |\n' "$naive_cold" "$(figures "${naive[@]}")"
 printf '| size of the image: ours; naive | %s; %s |\n' "$(size havre-bench/api)" "$(size havre-bench/naive)"
-docker_cli image rm -f havre-bench/api havre-bench/naive > /dev/null
+# A tag that moved on leaves the image it was at.
+docker_cli image ls -q --filter "label=dev.havre.bench=$$" | sort -u | while read -r id; do docker_cli image rm -f "$id" > /dev/null || true; done

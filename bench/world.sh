@@ -62,6 +62,7 @@ world_stop() {
   local filter="label=dev.havre.installation=$installation" id
   docker_cli ps -aq --filter "$filter" | while read -r id; do docker_cli rm -f "$id" > /dev/null; done
   docker_cli network ls -q --filter "$filter" | while read -r id; do docker_cli network rm "$id" > /dev/null; done
+  docker_cli image ls -q --filter "$filter" | sort -u | while read -r id; do docker_cli image rm -f "$id" > /dev/null || true; done
   rm -rf "$home"
 }
 

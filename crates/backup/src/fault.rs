@@ -21,6 +21,9 @@ pub(crate) enum Fault {
         /// Seconds by which this machine is ahead, negative when it is behind; nothing where the storage did not say its time.
         ahead_seconds: Option<i64>,
     },
+    /// What answers there is another machine than the one that was set. Nothing was sent to it.
+    #[error("{0}")]
+    Stranger(String),
     /// It does not answer, or asks for patience, and did so after every try. Later it may do it.
     #[error("{0}")]
     Away(String),
@@ -34,6 +37,7 @@ impl Fault {
             Self::Refused(reason) => RepositoryError::CredentialsRefused { place, reason },
             Self::NoBucket => RepositoryError::BucketMissing { place },
             Self::Clock { ahead_seconds } => RepositoryError::ClockOff { place, ahead_seconds },
+            Self::Stranger(reason) => RepositoryError::AnotherMachine { place, reason },
             Self::Away(reason) => RepositoryError::Away { place, reason },
         }
     }
@@ -69,6 +73,10 @@ mod tests {
         assert_eq!(
             said(Fault::Clock { ahead_seconds: None }),
             "s3:https://s3.example.org/b refuses requests because the clock of this machine is wrong: nobody knows by how much"
+        );
+        assert_eq!(
+            said(Fault::Stranger("it shows another key".to_owned())),
+            "what answers at s3:https://s3.example.org/b is another machine than the one that was set: it shows another key"
         );
         assert_eq!(said(Fault::NoBucket), "there is no bucket for s3:https://s3.example.org/b");
     }

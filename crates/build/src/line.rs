@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use havre_core::time::Timestamp;
+use havre_decide::secret::redact::Redactor;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuildLine, LINE_MAX, LINES_MAX};
-use crate::redact::Redactor;
+use crate::redact;
 
 const CUT: &str = " … (cut)";
 const FULL: &str = "further lines are left out: the log of this build is full";
@@ -49,7 +50,7 @@ impl LineSink {
         let line = if sent == LINES_MAX {
             BuildLine { at: line.at, step: String::new(), text: FULL.to_owned(), was_cached: None }
         } else {
-            self.redactor.line(line)
+            redact::line(&self.redactor, line)
         };
         let _ = self.cancel.run_until_cancelled(self.log.send(line)).await;
     }

@@ -208,6 +208,9 @@ enum RemoteCommand {
     Set(remote::set::Options),
     /// Show its address, without the token
     Show,
+    /// Show, replace and confirm the deploy key it is fetched with over SSH
+    #[command(subcommand)]
+    Key(remote::key::Command),
     /// Forget it; what was fetched stays
     Remove,
 }
@@ -465,6 +468,7 @@ async fn run_remote(invocation: &Invocation, command: RemoteCommand) -> Result<E
     match command {
         RemoteCommand::Set(options) => remote::set::run(invocation, options).await,
         RemoteCommand::Show => remote::show::run(invocation).await,
+        RemoteCommand::Key(command) => remote::key::run(invocation, command).await,
         RemoteCommand::Remove => remote::remove::run(invocation).await,
     }
 }

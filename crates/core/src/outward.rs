@@ -10,7 +10,7 @@
 //! - Path and query are visible ASCII without quotes, angle brackets, backslash, `^` and backtick; there is no fragment, which is never sent.
 //! - Braces only as `{tag}`, in path or query, where a caller fills something in; never in host or port, so that nothing that is filled in
 //!   decides whom is called.
-//! - At most 1024 bytes.
+//! - At most 1024 bytes, or 8192 where another server made it.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,6 +23,8 @@ use crate::text::text_json;
 pub const TAG: &str = "{tag}";
 /// Longest address, in bytes.
 pub const URL_MAX: usize = 1024;
+/// Longest address that another server has made, in bytes: with credentials of a storage in its query it is a long one.
+pub const LONG_MAX: usize = 8192;
 
 const URL_RULE: &str = "an address such as https://api.example.org/purge/{tag}: at most 1024 visible ASCII characters, a host, \
     a path, neither user nor fragment, no braces but those of {tag}";
@@ -44,6 +46,14 @@ pub struct OutwardUrl {
 }
 
 impl OutwardUrl {
+    /// Reads an address that another server has made: the same grammar, up to [`LONG_MAX`].
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse_long(text: &str) -> Result<Self, OutwardUrlError> {
+        Self::parse(text, LONG_MAX)
+    }
+
     /// Name or address of the host, without brackets.
     pub fn host(&self) -> &str {
         let authority = self.authority();
@@ -86,9 +96,15 @@ impl FromStr for OutwardUrl {
     type Err = OutwardUrlError;
 
     fn from_str(text: &str) -> Result<Self, OutwardUrlError> {
+        Self::parse(text, URL_MAX)
+    }
+}
+
+impl OutwardUrl {
+    fn parse(text: &str, most: usize) -> Result<Self, OutwardUrlError> {
         let wrong = || OutwardUrlError { text: text.chars().take(80).flat_map(char::escape_debug).collect() };
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`#".contains(&byte);
-        if text.len() > URL_MAX || !text.bytes().all(is_plain) || text.replace(TAG, "").contains(['{', '}']) {
+        if text.len() > most || !text.bytes().all(is_plain) || text.replace(TAG, "").contains(['{', '}']) {
             return Err(wrong());
         }
         let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme));
@@ -202,5 +218,18 @@ mod tests {
         );
         let long = "a".repeat(5000).parse::<OutwardUrl>().expect_err("is none");
         assert!(long.to_string().len() < 300, "{long}");
+    }
+
+    #[test]
+    fn what_another_server_made_may_be_longer_and_nothing_else() {
+        let long = format!("https://a.example/{}", "a".repeat(URL_MAX));
+        assert!(long.parse::<OutwardUrl>().is_err());
+        assert_eq!(OutwardUrl::parse_long(&long).expect("is an address").to_string(), long);
+        let too_long = format!("https://a.example/{}", "a".repeat(LONG_MAX));
+        for text in
+            [too_long.as_str(), "https://user@a.example/", "https://A.example/", "https://a.example/#x"]
+        {
+            assert!(OutwardUrl::parse_long(text).is_err(), "{text:.40} must not parse");
+        }
     }
 }

@@ -68,7 +68,7 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
         entropy: Arc::new(entropy::bytes),
         streams: Arc::clone(&streams) as _,
         intake: Arc::new(Intake::open(&folders.builds).context("prepare the folder of uploads")?),
-        git: Arc::new(Gateway::new(source)),
+        git: Arc::new(Gateway::new(source, config.remote_private)),
         snapshots: Arc::new(Snapshots::new(world.clone())),
         build_log_dir: folders.builds.clone(),
         node,

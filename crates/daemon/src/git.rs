@@ -5,6 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::ProjectName;
+use havre_core::source::RemoteUrl;
+use havre_core::ssh_key::PublicKey;
+use havre_reconcile::pipeline::{FetchError, list_host_keys};
 use havre_source::SourceError;
 use havre_source::push::{Command, PushRules};
 use havre_source::source::{Exchange as Request, Protocol, Service, Source};
@@ -19,11 +22,13 @@ const CHUNKS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Gateway {
     source: Arc<dyn Source>,
+    /// Hosts may be asked at addresses that are not public.
+    allow_private: bool,
 }
 
 impl Gateway {
-    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source }
+    pub(crate) fn new(source: Arc<dyn Source>, allow_private: bool) -> Self {
+        Self { source, allow_private }
     }
 
     /// What really moved: git may have refused a part of what the client asked for.
@@ -106,6 +111,12 @@ impl GitGateway for Gateway {
     async fn measure(&self, project: &ProjectName) -> Result<Measured, GitError> {
         let measured = self.source.measure(project).await.map_err(refuse)?;
         Ok(Measured { bytes: measured.bytes, refs: measured.refs as u64 })
+    }
+
+    async fn host_keys(&self, url: &RemoteUrl) -> Result<Vec<PublicKey>, GitError> {
+        // Whatever went wrong is about the host that somebody has named, and for that person to see.
+        let refused = |error: FetchError| GitError::Refused(format!("{:#}", anyhow::Error::new(error)));
+        list_host_keys(self.source.as_ref(), url, self.allow_private).await.map_err(refused)
     }
 }
 

@@ -71,6 +71,11 @@ enum KeyCommand {
 }
 
 fn main() -> ExitCode {
+    // Git starts this program in place of `ssh`, with arguments of its own.
+    if let Some(error) = havre_source::git::ssh::stand_in() {
+        eprintln!("havred: {error}");
+        return ExitCode::FAILURE;
+    }
     let arguments = Arguments::parse();
     init_log();
     let result = config::load(&arguments.config).and_then(|config| match arguments.role {

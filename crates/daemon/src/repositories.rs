@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use havre_backup::bucket::{BucketKeys, BucketLocation};
-use havre_backup::restic::{BucketRepository, FolderRepository, open_bucket};
+use havre_backup::restic::{BucketRepository, FolderRepository, SftpRepository, open_bucket, open_sftp};
+use havre_backup::sftp::SftpLocation;
 use havre_backup::{Repository, RepositoryError};
 use havre_core::backup::credential::s3_keys;
 use havre_core::backup::location::Location;
@@ -32,9 +33,7 @@ fn open_repository(
     match location {
         Location::Folder { path } => Ok(Arc::new(FolderRepository::new(Path::new(path.as_str()), password))),
         Location::S3 { .. } => Ok(Arc::new(open_s3(location, password, credential)?)),
-        Location::Sftp { .. } => {
-            Err(closed(location, "this Havre reaches folders of its machine and buckets only"))
-        }
+        Location::Sftp { .. } => Ok(Arc::new(open_other_machine(location, password, credential)?)),
     }
 }
 
@@ -62,6 +61,25 @@ fn open_s3(
     };
     open_bucket(&location_of, &keys, password, Handle::current())
         .map_err(|error| closed(location, &error.to_string()))
+}
+
+fn open_other_machine(
+    location: &Location,
+    password: Secret,
+    credential: Option<&Secret>,
+) -> Result<SftpRepository, RepositoryError> {
+    let Location::Sftp { host, port, user, path, host_key } = location else {
+        return Err(closed(location, "it is no other machine"));
+    };
+    let key = credential.ok_or_else(|| closed(location, "it was set without its private key"))?;
+    let place = SftpLocation {
+        host: host.clone(),
+        port: *port,
+        user: user.clone(),
+        path: path.clone(),
+        host_key: host_key.clone(),
+    };
+    open_sftp(&place, key, password, Handle::current()).map_err(|error| closed(location, &error.to_string()))
 }
 
 fn closed(location: &Location, reason: &str) -> RepositoryError {

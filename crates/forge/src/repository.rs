@@ -43,7 +43,7 @@ impl Repository {
         if name.is_empty() {
             return Err(AddressError::Path);
         }
-        let origin = url.origin();
+        let origin = origin(url);
         let base = match (forge, before) {
             (Forge::GitHub, None) => format!("{}/repos/{owner}/{name}", github(url)),
             // Groups hold groups, so that the whole path is the name.
@@ -75,7 +75,16 @@ fn github(url: &RemoteUrl) -> String {
     let host = url.host();
     match host == "github.com" || host.ends_with(".ghe.com") {
         true => format!("https://api.{host}"),
-        false => format!("{}/api/v3", url.origin()),
+        false => format!("{}/api/v3", origin(url)),
+    }
+}
+
+/// Where a forge answers over HTTP whose repositories are fetched over SSH: at the usual port of the same host.
+fn origin(url: &RemoteUrl) -> String {
+    match (url.is_ssh(), url.host()) {
+        (false, _) => url.origin().to_owned(),
+        (true, host) if host.contains(':') => format!("https://[{host}]"),
+        (true, host) => format!("https://{host}"),
     }
 }
 
@@ -94,6 +103,9 @@ mod tests {
             (Forge::GitHub, "https://acme.ghe.com/a/b/", "https://api.acme.ghe.com/repos/a/b"),
             (Forge::GitHub, "https://git.acme.org:8443/a/b", "https://git.acme.org:8443/api/v3/repos/a/b"),
             (Forge::GitLab, "https://gitlab.com/a/b/c.git", "https://gitlab.com/api/v4/projects/a%2Fb%2Fc"),
+            (Forge::GitHub, "git@github.com:acme/shop.git", "https://api.github.com/repos/acme/shop"),
+            (Forge::GitLab, "ssh://git@[::1]:2222/a/b.git", "https://[::1]/api/v4/projects/a%2Fb"),
+            (Forge::Gitea, "ssh://git@codeberg.org:22/a/b", "https://codeberg.org/api/v1/repos/a/b"),
             (Forge::Gitea, "https://codeberg.org/a/b.git", "https://codeberg.org/api/v1/repos/a/b"),
             (Forge::Gitea, "http://[::1]:3000/git/a/b.git", "http://[::1]:3000/git/api/v1/repos/a/b"),
             (

@@ -44,6 +44,11 @@ pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind)
         Some(value) => read_window(reader, &value, engine)?,
         None => None,
     };
+    if let Some(value) = fields.find("assert").filter(|_| engine != Kind::Postgres) {
+        let message = format!("`{}` is SQL, which {engine} does not speak", value.path);
+        let hint = "remove it: a drill compares the keys by itself";
+        reader.report(Code::Conflict, value.key_at, message, hint);
+    }
     let assertions = read_assertions(reader, &fields);
     let targets = read_targets(reader, &fields);
     Some(BackupPolicy { every, keep, drill, point_in_time, assertions, targets })

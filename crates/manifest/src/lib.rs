@@ -61,6 +61,7 @@ pub const ENV_BYTES_MAX: usize = 64 * 1024;
 pub struct Manifest {
     project: ProjectName,
     has_submodules: bool,
+    has_lfs: bool,
     /// As they stand in `services` and `sites`, by name.
     services: Vec<ServiceSpec>,
     /// Of services that have some.
@@ -82,6 +83,11 @@ impl Manifest {
     /// Whether the files of submodules belong to what is built.
     pub fn has_submodules(&self) -> bool {
         self.has_submodules
+    }
+
+    /// Whether contents that Git LFS keeps belong to what is built, instead of their pointers.
+    pub fn has_lfs(&self) -> bool {
+        self.has_lfs
     }
 
     /// Every service and site, by name.
@@ -243,7 +249,7 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
             None
         }
     };
-    let has_submodules = read_submodules(reader, root.find("source"));
+    let (has_submodules, has_lfs) = read_source(reader, root.find("source"));
     let mut read = Services::default();
     for (name, value) in named(reader, root.find("services")) {
         let at = value.key_at.clone();
@@ -290,6 +296,7 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
     Some(Manifest {
         project: project?,
         has_submodules,
+        has_lfs,
         services,
         tests,
         paths,
@@ -299,10 +306,13 @@ fn read_document(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Option<Mani
     })
 }
 
-/// `submodules` of `[source]`.
-fn read_submodules(reader: &mut Reader<'_>, source: Option<Value<'_>>) -> bool {
-    let Some(fields) = source.and_then(|source| reader.table(&schema::SOURCE, &source)) else { return false };
-    service::read_or(reader, &fields, "submodules", false, Reader::boolean)
+/// `submodules` and `lfs` of `[source]`.
+fn read_source(reader: &mut Reader<'_>, source: Option<Value<'_>>) -> (bool, bool) {
+    let Some(fields) = source.and_then(|source| reader.table(&schema::SOURCE, &source)) else {
+        return (false, false);
+    };
+    let mut read = |key: &str| service::read_or(reader, &fields, key, false, Reader::boolean);
+    (read("submodules"), read("lfs"))
 }
 
 /// The tables inside a table such as `services`, in the order of the file.

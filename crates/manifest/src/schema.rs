@@ -38,9 +38,14 @@ pub const ROOT: Keys = Keys {
 /// `[source]`.
 pub const SOURCE: Keys = Keys {
     table: "source",
-    known: &["submodules"],
-    later: &["lfs"],
-    meant: &[("submodule", "submodules"), ("recursive", "submodules")],
+    known: &["submodules", "lfs"],
+    later: &[],
+    meant: &[
+        ("submodule", "submodules"),
+        ("recursive", "submodules"),
+        ("git_lfs", "lfs"),
+        ("large_files", "lfs"),
+    ],
 };
 
 /// `[services.<name>]`.

@@ -14,6 +14,7 @@ pub mod execute;
 pub mod forge;
 pub mod image;
 pub mod job;
+pub mod lfs;
 pub mod observe;
 pub mod outward;
 pub mod pipeline;

@@ -1,7 +1,7 @@
-//! One HTTP call to a host outside, for who tells CDNs and forges something or asks Docker Hub: the name is looked up once, addresses inside networks are
-//! refused unless the server allows them, the connection goes to an address that was checked, the certificate must be for the name,
-//! redirects are not followed, and everything has an end. Knows nothing of what is said, keeps nothing. Tests: `tests/it/purge_http.rs`,
-//! `tests/it/forge_http.rs`, `tests/it/registry_http.rs`.
+//! One HTTP call to a host outside, for who tells CDNs and forges something, asks Docker Hub or fetches with Git LFS: the name is looked up once,
+//! addresses inside networks are refused unless the server allows them, the connection goes to an address that was checked, the certificate
+//! must be for the name, redirects are not followed, and everything has an end. Knows nothing of what is said, keeps nothing. Tests:
+//! `tests/it/purge_http.rs`, `tests/it/forge_http.rs`, `tests/it/registry_http.rs`, `tests/it/lfs_http.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use havre_acme::client::address::is_public;
 use havre_core::outward::OutwardUrl;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -55,7 +55,7 @@ pub(crate) struct Request<'a> {
     pub(crate) target: String,
     /// Header lines beside those of every call.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// JSON; none when empty.
+    /// JSON, unless a header line says what it is; none when empty.
     pub(crate) body: String,
 }
 
@@ -66,6 +66,32 @@ pub(crate) struct Response {
     pub(crate) headers: HeaderMap,
     /// At most as much of it as the caller wants.
     pub(crate) body: Vec<u8>,
+}
+
+/// What begins to come. Dropped, it ends the connection.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    /// Both keep the connection open.
+    _sender: SendRequest<Full<Bytes>>,
+    _driver: JoinSet<hyper::Result<()>>,
+}
+
+impl Answer {
+    /// The next bytes of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// The body broke off.
+    pub(crate) async fn next(&mut self) -> hyper::Result<Option<Bytes>> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Calls over the network.
@@ -79,12 +105,14 @@ pub(crate) struct Caller {
     body_max: usize,
     /// Trusted in place of the machine's own.
     roots: Option<Arc<RootCertStore>>,
+    /// Taken for a public address.
+    public: Option<SocketAddr>,
 }
 
 impl Caller {
     /// With the usual limit, and trusting whom the machine trusts.
     pub(crate) fn new(allow_private: bool, setting: Option<&'static str>, body_max: usize) -> Self {
-        Self { allow_private, setting, limit: LIMIT, body_max, roots: None }
+        Self { allow_private, setting, limit: LIMIT, body_max, roots: None, public: None }
     }
 
     /// With another limit for the whole call.
@@ -97,16 +125,41 @@ impl Caller {
         Self { roots: Some(Arc::new(roots)), ..self }
     }
 
+    /// Takes this one address for a public one.
+    pub(crate) fn with_public(self, address: SocketAddr) -> Self {
+        Self { public: Some(address), ..self }
+    }
+
     /// Makes the call.
     pub(crate) async fn call(&self, request: Request<'_>) -> Result<Response, CallError> {
         let url = request.url;
-        match timeout(self.limit, self.run(request)).await {
+        let work = async {
+            let mut answer = self.run(request).await?;
+            let body = read(&mut answer, self.body_max).await;
+            let body = body.map_err(|error| away(url, &chain(&error)))?;
+            Ok(Response { status: answer.status, headers: answer.headers, body })
+        };
+        self.in_time(url, work).await
+    }
+
+    /// Makes the call and answers as soon as the body begins, however long that is; its end is the caller's to set.
+    pub(crate) async fn open(&self, request: Request<'_>) -> Result<Answer, CallError> {
+        let url = request.url;
+        self.in_time(url, self.run(request)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        url: &OutwardUrl,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        match timeout(self.limit, work).await {
             Ok(result) => result,
             Err(_) => Err(away(url, &format!("no answer within {:?}", self.limit))),
         }
     }
 
-    async fn run(&self, request: Request<'_>) -> Result<Response, CallError> {
+    async fn run(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let url = request.url;
         if url.is_plain() && !self.allow_private {
             let message = format!("only https:// may be called{}", self.way_out("http://"));
@@ -134,7 +187,9 @@ impl Caller {
         let found = tokio::net::lookup_host((url.host(), url.port())).await;
         let found = found.map_err(|error| away(url, &format!("its name could not be looked up: {error}")))?;
         let found: Vec<SocketAddr> = found.collect();
-        let is_allowed = |address: &&SocketAddr| self.allow_private || is_public(address.ip());
+        let is_allowed = |address: &&SocketAddr| {
+            self.allow_private || is_public(address.ip()) || self.public == Some(**address)
+        };
         let allowed: Vec<SocketAddr> = found.iter().filter(is_allowed).take(ADDRESSES_MAX).copied().collect();
         if let (true, Some(private)) = (allowed.is_empty(), found.first()) {
             let way_out = self.way_out("others");
@@ -165,8 +220,8 @@ impl Caller {
         Ok(Arc::new(config))
     }
 
-    /// One request and its answer.
-    async fn exchange<S>(&self, stream: S, request: Request<'_>) -> Result<Response, CallError>
+    /// One request and the head of its answer.
+    async fn exchange<S>(&self, stream: S, request: Request<'_>) -> Result<Answer, CallError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -178,10 +233,11 @@ impl Caller {
             .header(HOST, url.authority())
             .header(USER_AGENT, concat!("havre/", env!("CARGO_PKG_VERSION")))
             .header(CONNECTION, "close");
+        let says_what = request.headers.iter().any(|(name, _)| name == CONTENT_TYPE);
         for (name, value) in request.headers {
             built = built.header(name, value);
         }
-        if !request.body.is_empty() {
+        if !request.body.is_empty() && !says_what {
             built = built.header(CONTENT_TYPE, "application/json");
         }
         let built = built.body(Full::new(Bytes::from(request.body)));
@@ -191,22 +247,21 @@ impl Caller {
             .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
             .await
             .map_err(broken)?;
-        // Ends with this call, however that ends: dropping the set ends what is in it.
+        // Ends with the answer, or with this call: dropping the set ends what is in it.
         let mut driver = JoinSet::new();
         driver.spawn(connection);
         let answer = sender.send_request(built).await.map_err(broken)?;
         let (head, body) = answer.into_parts();
-        let body = read(body, self.body_max).await.map_err(broken)?;
-        Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
+        let (status, headers) = (head.status.as_u16(), head.headers);
+        Ok(Answer { status, headers, body, _sender: sender, _driver: driver })
     }
 }
 
 /// The beginning of a body.
-async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, hyper::Error> {
+async fn read(answer: &mut Answer, most: usize) -> hyper::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while bytes.len() < most {
-        let Some(frame) = body.frame().await else { break };
-        let Ok(data) = frame?.into_data() else { continue };
+        let Some(data) = answer.next().await? else { break };
         let room = most - bytes.len();
         bytes.extend_from_slice(&data[..data.len().min(room)]);
     }

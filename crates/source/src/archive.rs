@@ -9,11 +9,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
+use havre_core::source::lfs::is_pointer;
 use havre_core::time::Timestamp;
 use tar::{Builder, EntryType, Header};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
-use crate::context::{LFS_POINTERS_MAX, PackEntry, PackSummary, check_link, is_lfs_pointer};
+use crate::context::{LFS_POINTERS_MAX, LocalFile, PackEntry, PackSummary, check_link};
 use crate::error::{SourceError, show};
 
 /// Bytes sent at once, about.
@@ -67,13 +69,32 @@ impl Archive {
 
     /// Writes a whole small file.
     pub(crate) async fn file(&mut self, entry: &PackEntry, content: &[u8]) -> Result<(), SourceError> {
-        if is_lfs_pointer(content) && self.summary.lfs_pointers.len() < LFS_POINTERS_MAX {
+        if is_pointer(content) && self.summary.lfs_pointers.len() < LFS_POINTERS_MAX {
             self.summary.lfs_pointers.push(entry.path.clone());
         }
         let size = content.len() as u64;
         self.begin_file(entry, size).await?;
         self.content(content).await?;
         self.end_file(size).await
+    }
+
+    /// Writes a file of this machine. Its content is what it is, also where that looks like a pointer.
+    pub(crate) async fn local(&mut self, entry: &PackEntry, file: &LocalFile) -> Result<(), SourceError> {
+        let what = format!("pack {}", show(entry.path.as_bytes()));
+        let failed = |error| SourceError::failed(&what, error);
+        let mut from = tokio::fs::File::open(&file.path).await.map_err(failed)?;
+        self.begin_file(entry, file.size).await?;
+        let (mut left, mut chunk) = (file.size, vec![0; CHUNK]);
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+            let count = from.read(&mut chunk[..wanted]).await.map_err(failed)?;
+            if count == 0 {
+                return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.content(&chunk[..count]).await?;
+            left -= count as u64;
+        }
+        self.end_file(file.size).await
     }
 
     /// Writes what comes before a file of `size` bytes. Exactly so many are then given to [`Archive::content`], and the same

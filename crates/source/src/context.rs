@@ -1,15 +1,17 @@
 //! What of a commit's tree goes into a context, in which order and with which modes, decided before a byte is read. Pure.
 //! The same files as `havre deploy` uploads from a checkout (`cli/src/build/walk.rs`), refused for the same reasons as an
 //! upload (`build/src/context/verify.rs`), but with the path named before anything is built. Does not read contents:
-//! targets of links and pointers of git-lfs are judged by `check_link` and `is_lfs_pointer` when they are. Tests in
+//! targets of links and pointers of git-lfs are judged by `check_link` and `is_pointer` when they are. Tests in
 //! `context_tests.rs`.
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::path::PathBuf;
 
 use havre_core::build::ignore::Ignore;
 use havre_core::name::RelativePath;
 use havre_core::quantity::ByteSize;
+use havre_core::source::lfs::POINTER_MAX;
 use havre_core::time::Timestamp;
 
 use crate::error::{SourceError, show};
@@ -71,6 +73,59 @@ pub enum PackKind {
     },
     /// A file that Havre brings along, such as a Dockerfile it wrote.
     Bytes(Vec<u8>),
+    /// A file of this machine in place of what the commit holds there: the content of a pointer of git-lfs.
+    Local(LocalFile),
+}
+
+/// A file of this machine that is there when the plan is packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+}
+
+impl PackPlan {
+    /// Files that are small enough to be pointers of git-lfs: path in the archive, and blob.
+    pub fn small_files(&self) -> impl Iterator<Item = (&str, &ObjectId)> {
+        self.entries.iter().filter_map(|entry| match &entry.kind {
+            PackKind::Object { object, size } if *size < POINTER_MAX => Some((entry.path.as_str(), object)),
+            PackKind::Object { .. }
+            | PackKind::Folder
+            | PackKind::Link { .. }
+            | PackKind::Bytes(_)
+            | PackKind::Local(_) => None,
+        })
+    }
+
+    /// The same with these files of this machine, by path in the archive, in place of what the commit holds there.
+    ///
+    /// # Errors
+    /// [`SourceError::TooLarge`]: with them it is larger than a context may be.
+    pub fn fill(mut self, files: &BTreeMap<String, LocalFile>) -> Result<Self, SourceError> {
+        let mut bytes = 0_u64;
+        for entry in &mut self.entries {
+            let is_blob = matches!(entry.kind, PackKind::Object { .. });
+            if is_blob && let Some(file) = files.get(&entry.path) {
+                entry.kind = PackKind::Local(file.clone());
+            }
+            bytes = bytes.saturating_add(match &entry.kind {
+                PackKind::Folder | PackKind::Link { .. } => 0,
+                PackKind::Object { size, .. } => *size,
+                PackKind::Bytes(content) => content.len() as u64,
+                PackKind::Local(file) => file.size,
+            });
+        }
+        if bytes > CONTEXT_MAX.as_bytes() {
+            let filled: u64 = files.values().map(|file| file.size).fold(0, u64::saturating_add);
+            return Err(SourceError::too_large(
+                format!("the context with {}, {} of them of Git LFS", megabytes(bytes), megabytes(filled)),
+                format!("{CONTEXT_MAX}; leave some out with a .dockerignore"),
+            ));
+        }
+        Ok(self)
+    }
 }
 
 /// What was packed.
@@ -81,7 +136,7 @@ pub struct PackSummary {
     /// Bytes of the archive.
     pub bytes: u64,
     /// Files that are only pointers of git-lfs, at most [`LFS_POINTERS_MAX`] of them. Whoever asked for the archive refuses it then:
-    /// what they point to was never pushed here.
+    /// what they point to is not here, or [`PackPlan::fill`] would have put it in their place.
     pub lfs_pointers: Vec<String>,
 }
 
@@ -120,7 +175,7 @@ pub fn plan_context(
 }
 
 /// The path as git writes it: nothing for the root, no `.` in between.
-pub(crate) fn folder_of(path: &RelativePath) -> String {
+pub fn folder_of(path: &RelativePath) -> String {
     path.as_str().split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/")
 }
 
@@ -205,7 +260,7 @@ impl<'a> Walk<'a> {
                 }
             }
             PackKind::Link { .. } => self.links += 1,
-            PackKind::Folder | PackKind::Bytes(_) => {}
+            PackKind::Folder | PackKind::Bytes(_) | PackKind::Local(_) => {}
         }
         self.entries.push(PackEntry { path: name.to_owned(), mode, kind });
         Ok(())
@@ -344,15 +399,6 @@ fn stays_inside(path: &str, target: &[u8]) -> bool {
         }
     }
     true
-}
-
-/// Bytes of the largest pointer of git-lfs that is looked for; real ones have about 130.
-pub(crate) const LFS_POINTER_MAX: u64 = 200;
-
-/// Whether a file is only a pointer of git-lfs (its specification, "Pointers").
-pub(crate) fn is_lfs_pointer(content: &[u8]) -> bool {
-    (content.len() as u64) < LFS_POINTER_MAX
-        && content.starts_with(b"version https://git-lfs.github.com/spec/")
 }
 
 #[cfg(test)]

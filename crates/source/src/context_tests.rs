@@ -175,14 +175,35 @@ fn links() {
     assert!(error.starts_with("the link `x` leads to `..`, outside of the context"), "{error}");
 }
 
+/// The file that takes the place of a pointer.
+fn local(size: u64) -> LocalFile {
+    LocalFile { path: "/srv/content".into(), size }
+}
+
 #[test]
-fn pointers_of_git_lfs() {
-    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
-    assert!(is_lfs_pointer(pointer));
-    let mut long = pointer.to_vec();
-    long.resize(200, b'x');
-    assert!(!is_lfs_pointer(&long));
-    assert!(!is_lfs_pointer(b"version 2") && !is_lfs_pointer(b""));
+fn files_of_this_machine_take_the_place_of_blobs() {
+    let entries = vec![entry("a", FILE, 130), entry("b", SCRIPT, 130), entry("c", FILE, POINTER_MAX)];
+    let plan = plan(&tree_of(entries), ".", "").expect("is planned");
+    assert_eq!(plan.small_files().map(|(path, _)| path).collect::<Vec<_>>(), ["a", "b"]);
+    let files = BTreeMap::from([("b".to_owned(), local(7)), ("z".to_owned(), local(9))]);
+    let filled = plan.clone().fill(&files).expect("is small");
+    assert_eq!(filled.entries[0], plan.entries[0]);
+    assert_eq!(filled.entries[1], PackEntry { kind: PackKind::Local(local(7)), ..plan.entries[1].clone() });
+    assert_eq!(filled.entries[1].mode, 0o755);
+    assert_eq!(filled.small_files().map(|(path, _)| path).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(filled.entries.len(), 3);
+}
+
+#[test]
+fn what_is_filled_in_counts() {
+    let most = CONTEXT_MAX.as_bytes();
+    let plan =
+        plan(&tree_of(vec![entry("a", FILE, 130), entry("b", FILE, 130)]), ".", "").expect("is planned");
+    let fill = |size: u64| plan.clone().fill(&BTreeMap::from([("a".to_owned(), local(size))]));
+    assert!(fill(most - 130).is_ok());
+    let error = fill(most - 129).expect_err("is too large").to_string();
+    assert!(error.starts_with("the context with 513MB, 512MB of them of Git LFS is too large"), "{error}");
+    assert!(fill(u64::MAX).is_err());
 }
 
 proptest::proptest! {

@@ -7,6 +7,7 @@ mod receive;
 mod submodule;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -14,7 +15,8 @@ use bytes::Bytes;
 use havre_core::name::{ProjectName, RelativePath};
 use havre_core::preview::PullNumber;
 use havre_core::source::pull::kept_as;
-use havre_core::source::{BranchName, CommitId, Pull, RefName};
+use havre_core::source::{BranchName, CommitId, Pull, RefName, RemoteUrl};
+use havre_core::ssh_key::PublicKey;
 use havre_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,7 @@ use crate::pkt::{self, FLUSH};
 use crate::push::{self, Command, PushRules};
 use crate::source::{
     CHANGED_PATHS_MAX, Commit, Exchange, Exchanged, Measure, Protocol, READ_BYTES_MAX, Remote, Repacked,
-    Service, Source, check_count, check_size, text,
+    Service, Source, SshAccess, check_count, check_size, text,
 };
 use crate::tree::{EntryKind, ObjectId, Tree, TreeEntry};
 
@@ -51,6 +53,8 @@ struct Inner {
     failures: VecDeque<SourceError>,
     repacked: Vec<ProjectName>,
     submodules: Vec<FakeFetch>,
+    host_keys: Vec<PublicKey>,
+    ssh: Vec<SshAccess>,
     is_busy: bool,
 }
 
@@ -151,6 +155,16 @@ impl FakeSource {
         self.lock().is_busy = is_busy;
     }
 
+    /// From now on every host shows these keys.
+    pub fn set_host_keys(&self, keys: Vec<PublicKey>) {
+        self.lock().host_keys = keys;
+    }
+
+    /// What fetches over SSH were made with, in order.
+    pub fn ssh(&self) -> Vec<SshAccess> {
+        self.lock().ssh.clone()
+    }
+
     /// Projects whose repositories were packed anew, in order.
     pub fn repacked(&self) -> Vec<ProjectName> {
         self.lock().repacked.clone()
@@ -191,6 +205,7 @@ impl FakeSource {
         if let Some(error) = inner.failures.pop_front() {
             return Err(error);
         }
+        inner.ssh.extend(remote.ssh.clone());
         let address = remote.url.to_string();
         let last = address.rsplit('/').next().unwrap_or_default();
         let from: Option<ProjectName> = last.strip_suffix(".git").unwrap_or(last).parse().ok();
@@ -467,6 +482,18 @@ impl Source for FakeSource {
         self.bring_submodule(repository, remote, commit)
     }
 
+    async fn list_host_keys(
+        &self,
+        _url: &RemoteUrl,
+        _addresses: &[IpAddr],
+    ) -> Result<Vec<PublicKey>, SourceError> {
+        let mut inner = self.lock();
+        match inner.failures.pop_front() {
+            Some(error) => Err(error),
+            None => Ok(inner.host_keys.clone()),
+        }
+    }
+
     async fn repack(
         &self,
         repository: &ProjectName,
@@ -534,6 +561,7 @@ impl Source for FakeSource {
                     PackKind::Folder => archive.folder(entry).await?,
                     PackKind::Link { .. } => archive.link(entry, &content).await?,
                     PackKind::Object { .. } | PackKind::Bytes(_) => archive.file(entry, &content).await?,
+                    PackKind::Local(file) => archive.local(entry, file).await?,
                 }
             }
             archive.finish().await
@@ -563,7 +591,7 @@ impl FakeSource {
     /// Content of an entry of an archive.
     fn content(&self, repository: &ProjectName, entry: &PackEntry) -> Result<Vec<u8>, SourceError> {
         match &entry.kind {
-            PackKind::Folder => Ok(Vec::new()),
+            PackKind::Folder | PackKind::Local(_) => Ok(Vec::new()),
             PackKind::Bytes(bytes) => Ok(bytes.clone()),
             PackKind::Object { object, .. } | PackKind::Link { object, .. } => {
                 self.look(repository, |found| found.blob(repository, object).cloned())

@@ -15,7 +15,7 @@ pub mod source;
 pub mod tail;
 pub mod tree;
 
-pub use context::{PackPlan, PackSummary, plan_context};
+pub use context::{LocalFile, PackPlan, PackSummary, plan_context};
 pub use error::SourceError;
-pub use source::{Commit, Remote, Source};
+pub use source::{Commit, Remote, Source, SshAccess};
 pub use tree::Tree;

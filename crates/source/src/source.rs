@@ -12,6 +12,7 @@ use havre_core::preview::PullNumber;
 use havre_core::quantity::ByteSize;
 use havre_core::secret::Secret;
 use havre_core::source::{CommitId, Pull, RefName, RemoteUrl};
+use havre_core::ssh_key::PublicKey;
 use havre_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -110,6 +111,17 @@ pub struct Remote {
     pub token: Option<Secret>,
     /// Where its host is. The caller has looked it up and checked it; nothing else is connected to.
     pub addresses: Vec<IpAddr>,
+    /// What a fetch over SSH needs. An address for SSH is refused without it, and no other needs it.
+    pub ssh: Option<SshAccess>,
+}
+
+/// Both sides of a fetch over SSH.
+#[derive(Debug, Clone)]
+pub struct SshAccess {
+    /// Private keys in OpenSSH's form, in the order in which they are offered.
+    pub keys: Vec<Secret>,
+    /// Keys the host may show; with any other, nothing is fetched.
+    pub host_keys: Vec<PublicKey>,
 }
 
 /// How large a repository is.
@@ -258,6 +270,17 @@ pub trait Source: std::fmt::Debug + Send + Sync + 'static {
         commit: &CommitId,
         cancel: CancellationToken,
     ) -> Result<(), SourceError>;
+
+    /// The keys that whoever answers for this address over SSH shows, of the kinds we know. It is shown nothing of ours, and nothing is trusted
+    /// by it: somebody has to compare.
+    ///
+    /// # Errors
+    /// [`SourceError::Failed`] also when there is none.
+    async fn list_host_keys(
+        &self,
+        url: &RemoteUrl,
+        addresses: &[IpAddr],
+    ) -> Result<Vec<PublicKey>, SourceError>;
 
     /// Packs the repository anew, so that it stays small and fast. Changes nothing that anybody can see: no branch, no tag, and no object
     /// that one of them leads to. Objects that none has led to for two weeks may go. Makes way for pushes and fetches into it.

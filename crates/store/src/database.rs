@@ -271,6 +271,18 @@ impl Tx<'_> {
         self.set_database_state(id, from, State::Starting { since: self.at, failures })
     }
 
+    /// The present task of a database gives way to another one of the same specification.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn renew_database_task(&mut self, id: DatabaseId) -> Result<(), StoreError> {
+        let database = self.get_database(id)?;
+        let revision = database.revision + 1;
+        let sql = "UPDATE databases SET revision = ?2 WHERE id = ?1";
+        row::run(self.connection, sql, (id.row(), column(revision)))?;
+        self.tell_database(&database, Fact::Changed { revision })
+    }
+
     /// Remembers what the present task of a database runs.
     pub fn set_database_image(&mut self, id: DatabaseId, image: &Image) -> Result<(), StoreError> {
         let json = row::to_json("an image", image)?;

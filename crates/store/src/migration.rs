@@ -43,6 +43,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "test_database",
         sql: include_str!("../migrations/0022_test_database.sql"),
     },
+    Migration { number: 23, name: "deploy_key", sql: include_str!("../migrations/0023_deploy_key.sql") },
     Migration { number: 24, name: "wal", sql: include_str!("../migrations/0024_wal.sql") },
 ];
 

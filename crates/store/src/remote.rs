@@ -8,6 +8,7 @@ use havre_core::secret::Secret;
 use havre_core::source::forge::{Forge, Telling};
 use havre_core::source::remote::PAUSE_MAX;
 use havre_core::source::{CommitId, RefName, RemoteUrl};
+use havre_core::ssh_key::{Fingerprint, PublicKey};
 use havre_core::time::Timestamp;
 use rusqlite::Row;
 
@@ -25,6 +26,8 @@ pub struct RemoteRow {
     pub url: RemoteUrl,
     /// Whether there is a token for it.
     pub has_token: bool,
+    /// Keys its host may show over SSH, with their SHA-256; none for every other address.
+    pub host_keys: Vec<(PublicKey, Fingerprint)>,
     /// The forge somebody has named.
     pub forge: Option<Forge>,
     /// Whether the forge should be told what became of commits.
@@ -74,7 +77,8 @@ pub struct FetchRow {
 
 /// Without a row number of its own: errors name row 0.
 const SELECT: &str = "SELECT 0, project, url, sealed_token IS NOT NULL AS has_token, forge, is_told, has_comments, \
-    sealed_status_token IS NOT NULL AS has_status_token, quiet_until, created_at FROM remotes";
+    sealed_status_token IS NOT NULL AS has_status_token, quiet_until, created_at, \
+    coalesce(host_keys, '[]') AS host_keys FROM remotes";
 const SELECT_FETCH: &str =
     "SELECT 0, project, reference, wanted, asked_by, asked_at, tries, next_at FROM fetches";
 
@@ -85,6 +89,7 @@ fn read(row: &Row<'_>) -> Result<RemoteRow, StoreError> {
         project: origin.text(row, "project")?,
         url: origin.text(row, "url")?,
         has_token: row.get("has_token")?,
+        host_keys: origin.json(row, "host_keys")?,
         forge: if has_forge { Some(origin.text(row, "forge")?) } else { None },
         is_told: row.get("is_told")?,
         has_comments: row.get("has_comments")?,
@@ -155,7 +160,7 @@ impl View<'_> {
 
 impl Tx<'_> {
     /// Makes this the remote repository of a project. A token that is not given again is forgotten: it was meant for another address.
-    /// So is what was said about its forge, and at another address what was to be told there.
+    /// So is what was said about its forge, and at another address what was to be told there, its deploy keys, and those of its host.
     ///
     /// # Errors
     /// `NoMasterKey`, where there is a token.
@@ -169,7 +174,7 @@ impl Tx<'_> {
             Some(token) => Some(self.master_key()?.seal(token, place(project))?),
             None => None,
         };
-        for table in ["statuses", "comments"] {
+        for table in ["statuses", "comments", "deploy_keys"] {
             let sql = format!(
                 "DELETE FROM {table} WHERE project = ?1 AND NOT EXISTS \
                  (SELECT 1 FROM remotes WHERE project = ?1 AND url = ?2)"
@@ -180,6 +185,7 @@ impl Tx<'_> {
             self.connection,
             "INSERT INTO remotes (project, url, sealed_token, created_at) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (project) DO UPDATE SET url = excluded.url, sealed_token = excluded.sealed_token, \
+             host_keys = CASE WHEN remotes.url = excluded.url THEN remotes.host_keys END, \
              forge = NULL, is_told = 1, has_comments = 1, sealed_status_token = NULL, quiet_until = NULL",
             (project.as_str(), url.as_str(), sealed, self.at.as_millis()),
         )?;
@@ -187,7 +193,8 @@ impl Tx<'_> {
         self.find_remote(project)?.ok_or_else(|| StoreError::not_found("remote repository", project))
     }
 
-    /// Forgets the remote repository of a project, what was to be fetched from it and what was to be told there. What was fetched stays.
+    /// Forgets the remote repository of a project with its keys, what was to be fetched from it and what was to be told there. What was fetched
+    /// stays.
     ///
     /// # Errors
     /// `NotFound`.
@@ -198,6 +205,7 @@ impl Tx<'_> {
         row::run(self.connection, "DELETE FROM fetches WHERE project = ?1", [project.as_str()])?;
         row::run(self.connection, "DELETE FROM statuses WHERE project = ?1", [project.as_str()])?;
         row::run(self.connection, "DELETE FROM comments WHERE project = ?1", [project.as_str()])?;
+        row::run(self.connection, "DELETE FROM deploy_keys WHERE project = ?1", [project.as_str()])?;
         self.tell_source(Event::RemoteRemoved { project: project.clone() })
     }
 

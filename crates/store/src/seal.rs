@@ -216,7 +216,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 16] = [
+pub(crate) const SEALED: [(&str, &str); 17] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -224,6 +224,7 @@ pub(crate) const SEALED: [(&str, &str); 16] = [
     ("dns_providers", "sealed_fields"),
     ("remotes", "sealed_token"),
     ("remotes", "sealed_status_token"),
+    ("deploy_keys", "sealed_key"),
     ("webhooks", "sealed_secret"),
     ("registries", "sealed_password"),
     ("build_secrets", "sealed_value"),

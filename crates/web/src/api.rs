@@ -158,6 +158,8 @@ fn source_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(remote::get::get)),
         Endpoint::quick(Change, routes!(remote::set::set)),
         Endpoint::quick(Change, routes!(remote::remove::remove)),
+        Endpoint::quick(Change, routes!(remote::rotate::rotate)),
+        Endpoint::quick(Change, routes!(remote::confirm::confirm)),
         Endpoint::quick(Read, routes!(database::list::list)),
         Endpoint::quick(Read, routes!(database::get::get)),
         Endpoint::quick(Read, routes!(database::logs::logs)),

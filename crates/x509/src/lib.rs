@@ -1,4 +1,4 @@
-//! Keys and certificates as bytes: making a key, a request, the certificate of a TLS-ALPN challenge, and reading what a
+//! Keys and certificates as bytes: making a key, a request, the certificate of a TLS-ALPN challenge, a deploy key, and reading what a
 //! person or an issuer hands us. Plain functions; randomness for keys is the only thing they take from outside.
 //!
 //! A crate of its own because it isolates rcgen and x509-parser, and because both sides need it: `web` to check an upload,
@@ -7,6 +7,7 @@
 
 pub mod challenge;
 pub mod current;
+pub mod deploy_key;
 pub mod inspect;
 pub mod issuer;
 pub mod key;

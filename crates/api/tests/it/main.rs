@@ -312,9 +312,15 @@ fn previews() {
 fn remotes_and_webhooks() {
     let url = "https://git.example.org/acme/dropit.git";
     let last = json!({ "pipeline": "i7", "told": "success", "told_at": AT, "reason": null, "next_at": null });
-    for (forge, last) in [(json!("gitea"), last), (json!(null), json!(null))] {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHSAsFcEf8C7BtEOomyh7xzrbbHmifW5g7nso3ohMIua";
+    let fingerprint = "SHA256:W8RG7bKgVt4c+DEkLgjyPvgVOvZxS86TB5i/qZ7KmGc";
+    let ssh = json!({
+        "deploy_keys": [{ "public_key": key, "fingerprint": fingerprint, "created_at": AT }],
+        "host_keys": [{ "public_key": key, "fingerprint": fingerprint }],
+    });
+    for (forge, last, ssh) in [(json!("gitea"), last, json!(null)), (json!(null), json!(null), ssh)] {
         golden::<Remote>(json!({
-            "project": "dropit", "url": url, "has_token": true, "created_at": AT,
+            "project": "dropit", "url": url, "has_token": true, "ssh": ssh, "created_at": AT,
             "status": {
                 "is_on": true, "forge": forge, "has_token": false, "obstacle": null, "quiet_until": null,
                 "last": last,
@@ -328,6 +334,12 @@ fn remotes_and_webhooks() {
     golden::<SetRemoteRequest>(json!({ "url": url, "forge": "gitlab", "status_token": "planted" }));
     golden::<SetRemoteRequest>(json!({ "url": url, "no_status": true }));
     golden::<SetRemoteRequest>(json!({ "url": url, "no_comments": true }));
+    golden::<SetRemoteRequest>(
+        json!({ "url": "git@git.example.org:acme/dropit.git", "host_key": fingerprint }),
+    );
+    golden::<SetRemoteRequest>(
+        json!({ "url": "ssh://git@git.example.org/x.git", "accept_new_host_key": true }),
+    );
     golden::<SetRemoteRequest>(json!({ "url": url }));
     golden::<SetRemoteRequest>(json!({ "url": url, "token": "planted" }));
     refused::<SetRemoteRequest>(json!({ "url": url }));

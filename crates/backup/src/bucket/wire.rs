@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,9 +29,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::bucket::Limits;
 use crate::bucket::answer::Answer;
+use crate::dial::{NoWay, dial};
 
-/// Addresses of one name that are tried before giving up.
-const ADDRESSES_MAX: usize = 3;
 /// Most bytes that are held of an answer's head.
 const HEAD_MAX: usize = 64 * 1024;
 /// Bytes of a body that are handed on at once: what shows that something moves.
@@ -181,31 +180,14 @@ impl Wire {
         handshake(stream).await
     }
 
-    /// A connection to an address that was checked. The name is looked up once: it cannot mean another address in between.
     async fn stream(&self) -> Result<TcpStream, Trip> {
-        let found = tokio::net::lookup_host((self.peer.host.as_str(), self.peer.port)).await;
-        let found = found
-            .map_err(|error| Trip::Broken(format!("its name could not be looked up: {}", chain(&error))))?;
-        let found: Vec<SocketAddr> = found.collect();
-        let is_allowed = |address: &&SocketAddr| {
-            (self.peer.may_reach)(address.ip()) && (!self.peer.is_plain || address.ip().is_loopback())
+        let may_reach = |address: IpAddr| {
+            (self.peer.may_reach)(address) && (!self.peer.is_plain || address.is_loopback())
         };
-        let allowed: Vec<SocketAddr> = found.iter().filter(is_allowed).take(ADDRESSES_MAX).copied().collect();
-        if let (true, Some(other)) = (allowed.is_empty(), found.first()) {
-            return Err(Trip::Barred(format!("it is at {}, where nothing may be asked", other.ip())));
-        }
-        let mut last = "its name has no address".to_owned();
-        for address in allowed {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // A request is written in few parts; waiting to join them costs more than it saves.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => last = format!("{}: {error}", address.ip()),
-            }
-        }
-        Err(Trip::Broken(last))
+        dial(&self.peer.host, self.peer.port, may_reach).await.map_err(|no_way| match no_way {
+            NoWay::Barred(reason) => Trip::Barred(reason),
+            NoWay::Broken(reason) => Trip::Broken(reason),
+        })
     }
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, Trip> {

@@ -1,12 +1,13 @@
-//! The real repository: the format of restic, written by `rustic_core`, in a folder of this machine or in a bucket. `rustic_core` is
-//! named here and nowhere else; its version is pinned, since its interface changes with most releases. What it does not do is done
-//! here: its `archive` hides the failures of what it reads, it takes no locks, and its API is synchronous. What the two kinds do not
-//! share is a `Storage` each.
+//! The real repository: the format of restic, written by `rustic_core`, in a folder of this machine, in a bucket, or in a folder of another
+//! machine. `rustic_core` is named here and nowhere else; its version is pinned, since its interface changes with most releases. What it
+//! does not do is done here: its `archive` hides the failures of what it reads, it takes no locks, and its API is synchronous. What the
+//! kinds do not share is a `Storage` each.
 
 mod bucket;
 mod folder;
 mod label;
 mod place;
+mod sftp;
 mod storage;
 mod stream;
 
@@ -28,14 +29,18 @@ use crate::repository::{Entry, Pruned, Repository, Snapshot, Stored};
 use crate::restic::bucket::InBucket;
 use crate::restic::folder::Folder;
 use crate::restic::place::Place;
+use crate::restic::sftp::OverSftp;
 use crate::restic::storage::Storage;
 use crate::restic::stream::{Bridge, Watch, Watched};
+use crate::sftp::{Sftp, SftpError, SftpLocation};
 use crate::source::Source;
 
 /// A repository in a folder: [`ResticRepository::new`].
 pub type FolderRepository = ResticRepository;
 /// A repository in a bucket: [`ResticRepository::in_bucket`].
 pub type BucketRepository = ResticRepository;
+/// A repository in a folder of another machine: [`ResticRepository::over_sftp`].
+pub type SftpRepository = ResticRepository;
 
 /// The repository in this bucket, for whoever has these keys and the password, with the usual limits and trusting whom the machine trusts.
 /// Looks at nothing yet.
@@ -49,6 +54,20 @@ pub fn open_bucket(
     runtime: Handle,
 ) -> Result<BucketRepository, BucketError> {
     Ok(ResticRepository::in_bucket(Bucket::new(location, keys)?, password, runtime))
+}
+
+/// The repository in this folder of another machine, for whoever has this private key and the password, with the usual limits. Looks at
+/// nothing yet.
+///
+/// # Errors
+/// The key cannot be used.
+pub fn open_sftp(
+    location: &SftpLocation,
+    key: &Secret,
+    password: Secret,
+    runtime: Handle,
+) -> Result<SftpRepository, SftpError> {
+    Ok(ResticRepository::over_sftp(Sftp::new(location, key)?, password, runtime))
 }
 
 /// A repository in the format of restic. Clones share the wait for each other; a second one of the same place does not.
@@ -72,6 +91,12 @@ impl ResticRepository {
     /// them.
     pub fn in_bucket(bucket: Bucket, password: Secret, runtime: Handle) -> Self {
         Self::on(Arc::new(InBucket::new(bucket, runtime)), password)
+    }
+
+    /// The repository in this folder of another machine, with this password. Looks at nothing yet. Its calls are made on `runtime`, which
+    /// has to outlive them.
+    pub fn over_sftp(sftp: Sftp, password: Secret, runtime: Handle) -> Self {
+        Self::on(Arc::new(OverSftp::new(sftp, runtime)), password)
     }
 
     fn on(storage: Arc<dyn Storage>, password: Secret) -> Self {

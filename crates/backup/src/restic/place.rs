@@ -229,22 +229,13 @@ impl Place {
         let doing = "store a stream";
         let Open { backend, inner } = self.opened()?;
         let fail = |error: Box<RusticError>| self.said(doing, &backend, &error);
-        if !self.is_tidy.load(Ordering::SeqCst) {
-            let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            // What a crash has left between the two halves; who is in between now is known.
-            let left: Vec<FileId> = inner
-                .get_all_snapshots()
-                .map_err(fail)?
-                .iter()
-                .filter(|one| label::is_pending(one) && !self.is_under_way(one))
-                .map(|one| one.id)
-                .collect();
-            inner.delete_snapshots(&left).map_err(fail)?;
-            self.is_tidy.store(true, Ordering::SeqCst);
+        // Said before it is done: what somebody leaves meanwhile is looked for again.
+        if !self.is_tidy.swap(true, Ordering::SeqCst) {
+            self.tidy(&backend, &inner).map_err(|error| self.untidy(error))?;
         }
         let inner = inner.to_indexed_ids().map_err(fail)?;
         let file = label::describe(entry, [PENDING.to_owned()]);
-        let saved = archive(&inner, entry, file, 0, reader).map_err(fail)?;
+        let saved = archive(&inner, entry, file, 0, reader).map_err(|error| self.untidy(fail(error)))?;
         let pending = Pending {
             id: saved.id,
             tree: saved.tree,
@@ -257,18 +248,35 @@ impl Place {
         Ok(pending)
     }
 
+    /// Removes what a crash has left between the two halves; who is in between now is known.
+    fn tidy(&self, backend: &Backend, inner: &Repository<OpenStatus>) -> Result<(), RepositoryError> {
+        let doing = "store a stream";
+        let fail = |error: Box<RusticError>| self.said(doing, backend, &error);
+        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let left: Vec<FileId> = inner
+            .get_all_snapshots()
+            .map_err(fail)?
+            .iter()
+            .filter(|one| label::is_pending(one) && !self.is_under_way(one))
+            .map(|one| one.id)
+            .collect();
+        inner.delete_snapshots(&left).map_err(fail)?;
+        self.settled(doing, backend)
+    }
+
+    /// A half may be left: over a network an answer can be lost when the file is there. It is looked for before the next stream.
+    fn untidy<E>(&self, error: E) -> E {
+        self.is_tidy.store(false, Ordering::SeqCst);
+        error
+    }
+
     /// Removes what [`Place::take_in`] has left.
     pub(super) fn discard(&self, pending: &Pending) -> Result<(), RepositoryError> {
         self.remove_half(pending.id)
     }
 
-    /// What cannot be removed now is looked for before the next stream.
     fn remove_half(&self, id: FileId) -> Result<(), RepositoryError> {
-        let removed = self.remove(&[id]);
-        if removed.is_err() {
-            self.is_tidy.store(false, Ordering::SeqCst);
-        }
-        removed
+        self.remove(&[id]).map_err(|error| self.untidy(error))
     }
 
     /// Second half: reads everything back, described once more with its size, and where it is the same writes the snapshot that is listed.
@@ -290,7 +298,7 @@ impl Place {
         // Pending as well: what cannot be read is left out of it without an error.
         let file = label::describe(entry, [PENDING.to_owned()]);
         let second = archive(&inner, entry, file, produced.bytes, reader)
-            .map_err(|error| self.said(doing, &backend, &error))?;
+            .map_err(|error| self.untidy(self.said(doing, &backend, &error)))?;
         let snapshot = self
             .settled(doing, &backend)
             .and_then(|()| watch.content().map_err(|error| self.unread(error)))
@@ -332,7 +340,10 @@ impl Place {
                 file.id = *id;
             }
         }
-        label::snapshot(&file).ok_or_else(|| self.failed(doing, "it cannot be found after it was written"))
+        label::snapshot(&file).ok_or_else(|| match backend.trouble() {
+            Some(trouble) => self.troubled(doing, trouble),
+            None => self.failed(doing, "it cannot be found after it was written"),
+        })
     }
 
     /// What a reader of the repository says is about the repository, not about a source.

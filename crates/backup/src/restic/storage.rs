@@ -1,6 +1,6 @@
-//! What a repository lies on: a folder or a bucket, as files of a few kinds that are written whole, read and removed. `Backend` puts it
-//! below `rustic_core`: every failure is handed on and kept besides, because `rustic_core` goes on after some of them. What asked for
-//! the work looks at [`Backend::trouble`] before it believes an `Ok`. Tests: `folder`, `bucket`.
+//! What a repository lies on: a folder, a bucket or another machine, as files of a few kinds that are written whole, read and removed.
+//! `Backend` puts it below `rustic_core`: every failure is handed on and kept besides, because `rustic_core` goes on after some of them.
+//! What asked for the work looks at [`Backend::trouble`] before it believes an `Ok`. Tests: `folder`, `bucket`, `sftp`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

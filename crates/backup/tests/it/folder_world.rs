@@ -31,15 +31,20 @@ impl FolderWorld {
 
     /// The file of the repository with the most bytes in it: a pack with data of the newest large stream.
     pub(crate) fn largest_pack(&self) -> PathBuf {
-        let mut packs = Vec::new();
-        for folder in fs::read_dir(self.root.join("data")).expect("is read") {
-            for file in fs::read_dir(folder.expect("is read").path()).expect("is read") {
-                let path = file.expect("is read").path();
-                packs.push((fs::metadata(&path).expect("is there").len(), path));
-            }
-        }
-        packs.into_iter().max().expect("there is a pack").1
+        largest_pack(&self.root)
     }
+}
+
+/// The file of the repository in this folder with the most bytes in it.
+pub(crate) fn largest_pack(root: &Path) -> PathBuf {
+    let mut packs = Vec::new();
+    for folder in fs::read_dir(root.join("data")).expect("is read") {
+        for file in fs::read_dir(folder.expect("is read").path()).expect("is read") {
+            let path = file.expect("is read").path();
+            packs.push((fs::metadata(&path).expect("is there").len(), path));
+        }
+    }
+    packs.into_iter().max().expect("there is a pack").1
 }
 
 impl World for FolderWorld {

@@ -1,19 +1,24 @@
-//! Tests of the seam to repositories: one contract for the fake, for the real one in a folder, and for the real one in a bucket; what only
-//! the real ones can show, when they are damaged, full or gone, or when a storage fails; and what stock restic says about what we wrote.
+//! Tests of the seam to repositories: one contract for the fake, and for the real one in a folder, in a bucket and on another machine; what
+//! only the real ones can show, when they are damaged, full or gone, or when a storage fails; and what stock restic says about what we wrote.
 //!
 //! Each makes its repository in a temporary folder, or in a bucket of a storage in memory, of its own. Those of `stock_restic` need
-//! Debian's `restic`, those of `s3_server` and `on_s3_server` SeaweedFS, and fail without it.
+//! Debian's `restic`, those of `s3_server` and `on_s3_server` SeaweedFS, those of `sftp` and `on_sftp` an sshd; they fail without it.
 
 mod bucket_failures;
 mod bucket_sabotage;
 mod bucket_tls;
 mod bucket_world;
 mod contract;
+mod cutting_proxy;
 mod fake_world;
 mod folder_world;
 mod memory_storage;
 mod s3_server;
 mod sabotage;
+mod sftp_failures;
+mod sftp_sabotage;
+mod sftp_server;
+mod sftp_world;
 mod stock_restic;
 mod world;
 
@@ -37,6 +42,13 @@ macro_rules! contract {
             $(#[tokio::test]
             async fn $test() {
                 super::contract::$test(super::bucket_world::BucketWorld::in_memory()).await;
+            })*
+        }
+
+        mod on_sftp {
+            $(#[tokio::test]
+            async fn $test() {
+                super::contract::$test(super::sftp_world::SftpWorld::start().await).await;
             })*
         }
 

@@ -9,12 +9,14 @@ use std::time::Duration;
 use crate::bucket_world::{BUCKET, KEY, KEY_ID};
 use crate::folder_world::FolderWorld;
 use crate::s3_server::S3Server;
+use crate::sftp_world::SftpWorld;
 use crate::world::{PASSWORD, World, noise, put};
 
 /// restic, on that repository.
-fn restic<'a>(root: &OsStr, arguments: impl IntoIterator<Item = &'a OsStr>) -> Output {
+fn restic<'a>(root: &OsStr, way: &[String], arguments: impl IntoIterator<Item = &'a OsStr>) -> Output {
     Command::new("restic")
         .arg("--no-cache")
+        .args(way)
         .args(arguments)
         .env("RESTIC_REPOSITORY", root)
         .env("RESTIC_PASSWORD", PASSWORD)
@@ -26,7 +28,12 @@ fn restic<'a>(root: &OsStr, arguments: impl IntoIterator<Item = &'a OsStr>) -> O
 }
 
 fn said<const N: usize>(root: &OsStr, arguments: [&str; N]) -> Vec<u8> {
-    let output = restic(root, arguments.iter().map(OsStr::new));
+    said_on_the_way(root, &[], arguments)
+}
+
+/// The same with arguments that say how the repository is reached.
+fn said_on_the_way<const N: usize>(root: &OsStr, way: &[String], arguments: [&str; N]) -> Vec<u8> {
+    let output = restic(root, way, arguments.iter().map(OsStr::new));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "restic {arguments:?}: {errors}");
     output.stdout
@@ -35,17 +42,28 @@ fn said<const N: usize>(root: &OsStr, arguments: [&str; N]) -> Vec<u8> {
 #[tokio::test]
 async fn it_lists_restores_and_finds_nothing_wrong() {
     let world = FolderWorld::start();
-    finds_everything(&world, world.root().as_os_str()).await;
+    finds_everything(&world, world.root().as_os_str(), &[]).await;
 }
 
 #[tokio::test]
 async fn it_lists_restores_and_finds_nothing_wrong_in_a_bucket() {
     let server = S3Server::start().await;
     let root = format!("s3:{}/{BUCKET}/servers/one", server.endpoint());
-    finds_everything(&server.world("servers/one"), OsStr::new(&root)).await;
+    finds_everything(&server.world("servers/one"), OsStr::new(&root), &[]).await;
 }
 
-async fn finds_everything(world: &impl World, root: &OsStr) {
+#[tokio::test]
+async fn it_lists_restores_and_finds_nothing_wrong_on_another_machine() {
+    let world = SftpWorld::start().await;
+    let server = &world.server;
+    let root = server.location(server.port(), "servers/one");
+    // As it stands on the recovery kit; the keys are in files of the test, where people have them in ~/.ssh.
+    let root = format!("sftp://{}@{}:{}/{}", root.user, root.host, root.port, root.path);
+    let way = ["-o".to_owned(), format!("sftp.command={}", server.ssh_command())];
+    finds_everything(&world, OsStr::new(&root), &way).await;
+}
+
+async fn finds_everything(world: &impl World, root: &OsStr, way: &[String]) {
     let repository = world.repository();
     repository.init().await.expect("is made");
     let streams = [noise(3_000_000, 1), b"a few bytes\n".to_vec(), vec![0; 3_000_000]];
@@ -54,20 +72,20 @@ async fn finds_everything(world: &impl World, root: &OsStr) {
         snapshots.push(put(&repository, second, bytes).await.snapshot);
     }
 
-    let listed = String::from_utf8(said(root, ["snapshots", "--no-lock"])).expect("is text");
+    let listed = String::from_utf8(said_on_the_way(root, way, ["snapshots", "--no-lock"])).expect("is text");
     assert!(listed.contains("3 snapshots") && !listed.contains("havre:pending"), "{listed}");
     for (snapshot, bytes) in snapshots.iter().zip(&streams) {
         assert!(listed.contains(snapshot.id.short()), "{listed}");
         assert!(listed.contains(&format!("havre:sha256:{}", snapshot.content.sha256.hex())), "{listed}");
         let target = tempfile::tempdir().expect("is made");
         let folder = target.path().to_str().expect("is text");
-        said(root, ["restore", snapshot.id.hex(), "--no-lock", "--target", folder]);
+        said_on_the_way(root, way, ["restore", snapshot.id.hex(), "--no-lock", "--target", folder]);
         let restored = fs::read(target.path().join(snapshot.name.as_str())).expect("was restored");
         assert!(restored == *bytes, "restore gives {} bytes of {}", restored.len(), bytes.len());
-        let dumped = said(root, ["dump", snapshot.id.hex(), &format!("/{}", snapshot.name)]);
+        let dumped = said_on_the_way(root, way, ["dump", snapshot.id.hex(), &format!("/{}", snapshot.name)]);
         assert!(dumped == *bytes, "dump gives {} bytes of {}", dumped.len(), bytes.len());
     }
-    said(root, ["check", "--read-data", "--no-lock"]);
+    said_on_the_way(root, way, ["check", "--read-data", "--no-lock"]);
 }
 
 #[tokio::test]

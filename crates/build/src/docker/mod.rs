@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::builder::{BuildError, BuildLine, BuildRequest, Builder};
 use crate::limit::{Fence, Warning, Watch};
 use crate::line::LineSink;
-use crate::redact::Redactor;
+use crate::redact;
 use crate::room;
 use crate::site::{Limits, Published, Sites};
 
@@ -225,12 +225,12 @@ impl Builder for DockerBuilder {
         // Fires also when this future is dropped, so that blocking work ends then too.
         let cancel = cancel.child_token();
         let _stop = cancel.clone().drop_guard();
-        let redactor = Redactor::new(&request.secrets);
+        let redactor = redact::redactor(&request.secrets);
         let log = LineSink::new(log, cancel.clone(), redactor.clone());
         let work = self.run(&request, &log, &cancel);
         tokio::pin!(work);
         tokio::select! {
-            result = &mut work => result.map_err(|error| redactor.error(error)),
+            result = &mut work => result.map_err(|error| redact::error(&redactor, error)),
             () = tokio::time::sleep(BUILD_MAX) => {
                 cancel.cancel();
                 // Lets it clean up.

@@ -5,10 +5,10 @@ use std::collections::{HashMap, VecDeque};
 
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog};
 use havre_core::time::Timestamp;
+use havre_decide::secret::redact::{Redactor, Stream};
 
 use crate::builder::{BuildError, BuildLine, LAST_LINES, says_no_space};
 use crate::line::{LineSplitter, clean, now};
-use crate::redact::{RedactedStream, Redactor};
 
 /// Most steps at work that are followed; a Dockerfile has dozens.
 const STEPS_MAX: usize = 2_000;
@@ -37,7 +37,7 @@ struct Step {
     is_started: bool,
     started_at: Option<Timestamp>,
     /// In front of the lines, since a secret may have several, or come in pieces.
-    redacted: RedactedStream,
+    redacted: Stream,
     output: LineSplitter,
     last: VecDeque<String>,
 }
@@ -126,7 +126,9 @@ impl Progress {
     fn take_log(&mut self, log: &VertexLog, lines: &mut Vec<BuildLine>) {
         let at = log.timestamp.as_ref().map_or_else(now, |at| timestamp(at.seconds, at.nanos));
         let Some(step) = self.step(&log.vertex) else { return };
-        let texts = step.output.push(&step.redacted.push(&log.msg));
+        let mut said = Vec::new();
+        step.redacted.push(&log.msg, &mut said);
+        let texts = step.output.push(&said);
         self.take_texts(&log.vertex, at, texts, lines);
     }
 
@@ -146,7 +148,9 @@ impl Progress {
         if !step.is_started {
             return;
         }
-        let mut rest = step.output.push(&step.redacted.finish());
+        let mut said = Vec::new();
+        step.redacted.finish(&mut said);
+        let mut rest = step.output.push(&said);
         rest.extend(step.output.finish());
         self.take_texts(&vertex.digest, at, rest, lines);
         // A digest may start again, for example when it is used by a second build stage.

@@ -296,7 +296,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::redact::Redactor;
+    use havre_decide::secret::redact::Redactor;
 
     #[test]
     fn messages_are_as_docker_writes_them() {

@@ -1,10 +1,11 @@
 //! `havre backup report`: drills, or what one found. Tests at the end of the file.
 
 use havre_api::restore::{Drill, DrillList, DrillReport};
+use havre_core::backup::manifest::Manifest;
 use havre_core::id::DrillId;
 use havre_core::time::Timestamp;
 use havre_decide::backup::drill::Verdict;
-use havre_decide::backup::proof::{Findings, Structure};
+use havre_decide::backup::proof::{Findings, Keys, Structure};
 use havre_decide::backup::report::Report;
 
 use super::drill::took;
@@ -91,7 +92,7 @@ fn render(report: &DrillReport) -> String {
         Ok(read) => {
             item("server", &printable(&read.server));
             if let Verdict::Passed { findings, .. } = &read.verdict {
-                found(findings, &mut item);
+                found(findings, &read.manifest, &mut item);
             }
         }
         Err(error) => item("report", &printable(&error.to_string())),
@@ -102,9 +103,20 @@ fn render(report: &DrillReport) -> String {
     text
 }
 
-fn found(findings: &Findings, item: &mut impl FnMut(&str, &str)) {
+fn found(findings: &Findings, manifest: &Manifest, item: &mut impl FnMut(&str, &str)) {
     let rows: u64 = findings.rows.values().sum();
-    item("found", &format!("{} tables with {rows} rows, as they were saved", findings.rows.len()));
+    match findings.keys {
+        None => {
+            item("found", &format!("{} tables with {rows} rows, as they were saved", findings.rows.len()))
+        }
+        Some(Keys { expiring, saved }) => {
+            let ends =
+                format!("{rows} of the {saved} keys in the snapshot, of which {expiring} end by themselves");
+            item("found", &ends);
+            let counted: u64 = manifest.rows.values().sum();
+            item("counted", &format!("{counted} keys, a moment after it was saved: no proof of anything"));
+        }
+    }
     item(
         "structure",
         match &findings.structure {
@@ -164,6 +176,16 @@ pub(super) mod tests {
             true      select true
             signature cccccccccccccccc (of this installation)
         ");
+        let findings = r#""rows":{"public.users":2},"structure""#;
+        let keys = r#""keys":{"expiring":1,"saved":3},"rows":{"db0":2},"structure""#;
+        let of_redis = DrillReport { text: text().replace(findings, keys), ..report.clone() };
+        let of_redis = render(&of_redis);
+        for line in [
+            "    found     2 of the 3 keys in the snapshot, of which 1 end by themselves\n",
+            "    counted   2 keys, a moment after it was saved: no proof of anything\n",
+        ] {
+            assert!(of_redis.contains(line), "{of_redis}");
+        }
         let changed = DrillReport { text: text().replace("64000", "6400"), is_signed: false, ..report };
         assert!(render(&changed).contains("(NOT of this installation, or changed)"));
     }

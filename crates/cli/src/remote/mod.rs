@@ -1,6 +1,7 @@
 //! `havre remote`: where the repository of a project is fetched from, and whether its forge is told what becomes of commits and previews.
 //! Tests at the end of the file.
 
+pub(crate) mod key;
 pub(crate) mod remove;
 pub(crate) mod set;
 pub(crate) mod show;
@@ -14,6 +15,15 @@ use crate::output::time;
 /// Path in the API.
 fn path(project: &ProjectName) -> String {
     format!("/v1/projects/{project}/remote")
+}
+
+/// With what it is fetched, in some words.
+fn how(remote: &Remote) -> &'static str {
+    match (&remote.ssh, remote.has_token) {
+        (Some(_), _) => "with a deploy key",
+        (None, true) => "with a token",
+        (None, false) => "without a token",
+    }
 }
 
 /// Whether the forge is told what becomes of commits, on one line.

@@ -9,8 +9,8 @@ use hyper::Method;
 
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
-use crate::output;
-use crate::remote::{commenting, path, telling};
+use crate::output::{self, printable};
+use crate::remote::{commenting, how, key, path, telling};
 use crate::task::terminal;
 
 /// Longest text that is read: two tokens.
@@ -18,7 +18,7 @@ const TOKENS_MAX: u64 = 2 * 4096;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Address of the repository, such as `https://github.com/acme/dropit.git`
+    /// Address of the repository, such as `https://github.com/acme/dropit.git` or `git@github.com:acme/dropit.git`
     url: RemoteUrl,
     /// Read an access token of the forge from standard input; without it, none is used
     #[arg(long)]
@@ -35,6 +35,12 @@ pub(crate) struct Options {
     /// Do not tell the forge how previews stand, in comments on pull requests
     #[arg(long)]
     no_comments: bool,
+    /// For an address for SSH: the host's key, as its fingerprint (SHA256:...), a public key or a line of known_hosts
+    #[arg(long, value_name = "KEY", conflicts_with = "accept_new_host_key")]
+    host_key: Option<String>,
+    /// For an address for SSH: trust whichever key the host shows now, and print its fingerprint
+    #[arg(long)]
+    accept_new_host_key: bool,
 }
 
 pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
@@ -49,15 +55,26 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     let mut tokens = read_tokens(&wanted)?.into_iter();
     let token = if options.token_stdin { tokens.next() } else { None };
     let status_token = if options.status_token_stdin { tokens.next() } else { None };
-    let Options { url, forge, no_status, no_comments, .. } = options;
-    let request = SetRemoteRequest { url, token, forge, no_status, no_comments, status_token };
+    let Options { url, forge, no_status, no_comments, host_key, accept_new_host_key, .. } = options;
+    let request = SetRemoteRequest {
+        url,
+        token,
+        forge,
+        no_status,
+        no_comments,
+        status_token,
+        host_key,
+        accept_new_host_key,
+    };
     let set: Remote = invocation.client()?.call(Method::PUT, &path(&project), &request).await?;
     if invocation.global.json {
         output::json(&set)?;
         return Ok(Exit::Ok);
     }
-    let how = if set.has_token { "with a token" } else { "without a token" };
-    output::say(&format!("{} is fetched from {}, {how}", set.project, set.url));
+    output::say(&format!("{} is fetched from {}, {}", set.project, set.url, how(&set)));
+    for line in set.ssh.iter().flat_map(key::lines) {
+        output::say(&printable(&line));
+    }
     output::say(&telling(&set));
     output::say(&commenting(&set));
     Ok(Exit::Ok)

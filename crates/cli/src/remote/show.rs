@@ -6,7 +6,7 @@ use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 use crate::output::{self, printable, time};
 use crate::pipeline::told;
-use crate::remote::{commented, commenting, path, telling};
+use crate::remote::{commented, commenting, how, key, path, telling};
 
 pub(crate) async fn run(invocation: &Invocation) -> Result<Exit, CliError> {
     let project = invocation.scope()?.project;
@@ -15,8 +15,11 @@ pub(crate) async fn run(invocation: &Invocation) -> Result<Exit, CliError> {
         output::json(&remote)?;
         return Ok(Exit::Ok);
     }
-    let how = if remote.has_token { "with a token" } else { "without a token" };
-    let mut text = format!("{} ({how})\n{}\n", remote.url, printable(&telling(&remote)));
+    let mut text = format!("{} ({})\n", remote.url, how(&remote));
+    for line in remote.ssh.iter().flat_map(key::lines) {
+        text.push_str(&format!("{}\n", printable(&line)));
+    }
+    text.push_str(&format!("{}\n", printable(&telling(&remote))));
     if let Some(last) = &remote.status.last {
         text.push_str(&format!("{}: {}\n", last.pipeline, printable(&told(last, time::now()))));
     }

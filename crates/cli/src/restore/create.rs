@@ -111,7 +111,7 @@ fn ended(found: &Restore, json: bool) -> Result<Exit, CliError> {
     let name = &found.database;
     output::say(&format!("{name} is what {} was at {}{took}", found.source, found.at));
     output::say(&format!(
-        "look into it with `havre db psql {name}`; services use it once havre.toml has [databases.{name}] and \
+        "look into it with `havre db console {name}`; services use it once havre.toml has [databases.{name}] and \
          `uses = [\"{name}\"]`, and they are deployed"
     ));
     Ok(Exit::Ok)

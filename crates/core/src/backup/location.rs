@@ -195,6 +195,14 @@ impl Location {
         !matches!(self, Self::Folder { .. })
     }
 
+    /// The key its machine must show, where that is another one.
+    pub const fn host_key(&self) -> Option<&Fingerprint> {
+        match self {
+            Self::Sftp { host_key, .. } => Some(host_key),
+            Self::Folder { .. } | Self::S3 { .. } => None,
+        }
+    }
+
     /// Names of the variables restic needs to reach it.
     pub fn variables(&self) -> Vec<String> {
         let names: &[&str] = match self {

@@ -97,6 +97,15 @@ pub enum Failure {
         /// Some of them, by name.
         differences: Vec<Difference>,
     },
+    /// The copy has other keys than the snapshot.
+    KeysDiffer {
+        /// How many of the snapshot end by themselves.
+        expiring: u64,
+        /// How many the copy has.
+        found: u64,
+        /// How many the snapshot holds.
+        saved: u64,
+    },
     /// The structure of its files is damaged.
     Structure {
         /// What was said.
@@ -148,6 +157,10 @@ impl fmt::Display for Failure {
                     more => write!(f, "; and {more} more"),
                 }
             }
+            Self::KeysDiffer { expiring, found, saved } => write!(
+                f,
+                "the snapshot holds {saved} keys, of which {expiring} end by themselves, and the copy has {found}"
+            ),
             Self::Structure { reason } => write!(f, "its structure is damaged: {reason}"),
             Self::Assertion { sql, answer } => {
                 write!(f, "`{}` is not true: the answer is {}", sql.escape_debug(), answer.escape_debug())

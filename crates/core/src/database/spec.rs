@@ -181,6 +181,9 @@ impl DatabaseSpec {
         if self.engine == Kind::Postgres && self.persistence != Persistence::default() {
             problems.push("persistence is for redis and valkey: postgres always keeps everything".to_owned());
         }
+        if self.engine != Kind::Postgres && self.backup.iter().any(|policy| !policy.assertions.is_empty()) {
+            problems.push(format!("backup: `assert` is SQL, which {} does not speak", self.engine));
+        }
         for name in self.settings.keys().filter(|name| !name.is_of(self.engine)) {
             problems.push(format!("`{name}` is not a setting of {} that may be set", self.engine));
         }
@@ -231,5 +234,9 @@ mod tests {
                 "`maxmemory-policy` is not a setting of postgres that may be set",
             ]
         );
+        let assertions = vec!["select true".to_owned()];
+        let asked = BackupPolicy { assertions, ..BackupPolicy::of_postgres() };
+        let redis = DatabaseSpec { backup: Some(asked), ..spec("redis", 7) };
+        assert_eq!(redis.problems(), ["backup: `assert` is SQL, which redis does not speak"]);
     }
 }

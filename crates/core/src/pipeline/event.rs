@@ -7,6 +7,7 @@ use crate::name::{EnvironmentName, ProjectName};
 use crate::pipeline::State;
 use crate::pipeline::status::CommitStatus;
 use crate::source::{BranchName, CommitId, RefName, RemoteUrl};
+use crate::ssh_key::Fingerprint;
 
 /// A past-tense fact; its subject is the whole installation, since a pipeline is about several services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,15 @@ pub enum Event {
         project: ProjectName,
         /// Where it is.
         url: RemoteUrl,
+    },
+    /// A remote repository is fetched with these keys over SSH now.
+    RemoteKeysSet {
+        /// The project.
+        project: ProjectName,
+        /// Its deploy keys, the newest first.
+        ours: Vec<Fingerprint>,
+        /// Keys its host may show.
+        host: Vec<Fingerprint>,
     },
     /// A project has no remote repository any more.
     RemoteRemoved {
@@ -131,6 +141,10 @@ impl std::fmt::Display for Event {
                 }
             }
             Self::RemoteSet { project, url } => write!(f, "{project} is fetched from {url}"),
+            Self::RemoteKeysSet { project, ours, host } => {
+                let (ours, host) = (Fingerprint::list(ours), Fingerprint::list(host));
+                write!(f, "{project} is fetched with the deploy key {ours} from the host key {host}")
+            }
             Self::RemoteRemoved { project } => write!(f, "{project} has no remote repository any more"),
             Self::BranchProtected { project, branch } => write!(f, "branch {branch} of {project} protected"),
             Self::BranchUnprotected { project, branch } => {

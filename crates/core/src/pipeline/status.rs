@@ -173,8 +173,8 @@ impl FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, PublicUrlError> {
         let text = text.strip_suffix('/').unwrap_or(text);
-        // The grammar of remote repositories, which must have a path.
-        let is_address = || format!("{text}/v1").parse::<RemoteUrl>().is_ok();
+        // The grammar of remote repositories, which must have a path; not over SSH.
+        let is_address = || format!("{text}/v1").parse::<RemoteUrl>().is_ok_and(|url| !url.is_ssh());
         if text.len() <= PUBLIC_URL_MAX && is_address() {
             return Ok(Self(text.to_owned()));
         }

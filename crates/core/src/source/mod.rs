@@ -2,6 +2,7 @@
 //! none of them can be an option of `git`, a path of this machine, or a piece of a command. Tests at the end of the file.
 
 pub mod forge;
+pub mod lfs;
 pub mod pull;
 pub mod remote;
 

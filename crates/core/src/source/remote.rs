@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 /// Longest address, in bytes.
 pub const URL_MAX: usize = 512;
 
+/// Scheme of addresses for SSH.
+const SSH: &str = "ssh://";
+
 /// Pauses before a fetch is tried again: a forge may be slow to show what it announces, or away for some minutes. After the last one
 /// it is given up: the next push asks anew.
 const PAUSES: [Span; 4] = [Span::seconds(5), Span::seconds(30), Span::seconds(120), PAUSE_MAX];
@@ -28,9 +31,10 @@ pub enum RemoteUrlError {
          give the token by itself"
     )]
     Credentials,
-    /// For SSH.
+    /// One that seems to be for SSH.
     #[error(
-        "the address of the remote repository is one for SSH, which is not spoken yet: take the https:// address of the same repository"
+        "the address of the remote repository is not of the form ssh://git@git.example.org/acme/shop.git or git@git.example.org:acme/shop.git: \
+         a user without a password, a lower-case host, a path of A-Z, a-z, 0-9, . _ - ~ + @ and /, no part of it starting with . or -"
     )]
     Ssh,
     /// Anything else.
@@ -41,11 +45,12 @@ pub enum RemoteUrlError {
     Malformed,
 }
 
-/// Address of a remote repository: `https://host[:port]/path`, or `http://` where the server allows it.
+/// Address of a remote repository: `https://host[:port]/path`, or `http://` where the server allows it, `ssh://user@host[:port]/path`, or
+/// `user@host:path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteUrl {
     text: String,
-    /// Length of `https://host:port`, in bytes.
+    /// Length of `https://host:port`, or of `user@host:`, in bytes.
     origin: usize,
 }
 
@@ -58,6 +63,17 @@ impl RemoteUrl {
     /// Whether it begins with `http://`: everybody on the way can read what is fetched, and the token.
     pub fn is_plain(&self) -> bool {
         self.text.starts_with("http://")
+    }
+
+    /// Whether it is fetched over SSH, with a key instead of a token.
+    pub fn is_ssh(&self) -> bool {
+        self.user().is_some()
+    }
+
+    /// Who logs in at the host, over SSH.
+    pub fn user(&self) -> Option<&str> {
+        let before = self.text[..self.origin].rsplit_once('@')?.0;
+        Some(before.strip_prefix(SSH).unwrap_or(before))
     }
 
     /// Name or address of the host, without brackets.
@@ -73,7 +89,8 @@ impl RemoteUrl {
     pub fn port(&self) -> u16 {
         let after_host = self.authority().rsplit(']').next().unwrap_or("");
         let said = after_host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        said.unwrap_or(if self.is_plain() { 80 } else { 443 })
+        let web = if self.is_plain() { 80 } else { 443 };
+        said.unwrap_or(if self.is_ssh() { 22 } else { web })
     }
 
     /// Scheme, host and port, as they stand in the address.
@@ -81,7 +98,7 @@ impl RemoteUrl {
         &self.text[..self.origin]
     }
 
-    /// What follows the host, with the slash it begins with.
+    /// What follows the host, with the slash it begins with; `user@host:path` need not have one.
     pub fn path(&self) -> &str {
         &self.text[self.origin..]
     }
@@ -96,8 +113,10 @@ impl RemoteUrl {
         !name.is_empty() && before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
     }
 
+    /// Host and port.
     fn authority(&self) -> &str {
-        self.text[..self.origin].split_once("://").map_or("", |(_, authority)| authority)
+        let before = self.text[..self.origin].trim_end_matches(':');
+        before.rsplit_once(['@', '/']).map_or(before, |(_, authority)| authority)
     }
 }
 
@@ -105,16 +124,18 @@ impl FromStr for RemoteUrl {
     type Err = RemoteUrlError;
 
     fn from_str(text: &str) -> Result<Self, RemoteUrlError> {
-        let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme));
-        let Some(scheme) = scheme else {
-            return Err(if is_ssh(text) { RemoteUrlError::Ssh } else { RemoteUrlError::Malformed });
-        };
+        let wrong = if is_ssh(text) { RemoteUrlError::Ssh } else { RemoteUrlError::Malformed };
+        let scheme = ["https://", "http://", SSH].into_iter().find(|scheme| text.starts_with(scheme));
+        let Some(scheme) = scheme else { return parse_short(text).ok_or(wrong) };
         let rest = &text[scheme.len()..];
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        if authority.contains('@') {
-            return Err(RemoteUrlError::Credentials);
-        }
+        let authority = match authority.split_once('@') {
+            Some((user, host)) if scheme == SSH && is_user(user) => host,
+            Some(_) if scheme != SSH => return Err(RemoteUrlError::Credentials),
+            None if scheme != SSH => authority,
+            Some(_) | None => return Err(wrong),
+        };
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (authority, None),
@@ -122,17 +143,28 @@ impl FromStr for RemoteUrl {
         if text.len() <= URL_MAX && is_host(host) && port.is_none_or(is_port) && is_path(path) {
             return Ok(Self { text: text.to_owned(), origin: scheme.len() + end });
         }
-        Err(RemoteUrlError::Malformed)
+        Err(wrong)
     }
 }
 
-/// `ssh://...`, or `git@host:path`.
+/// `git@host:path`, whose path may begin at the home of the user.
+fn parse_short(text: &str) -> Option<RemoteUrl> {
+    let (authority, path) = text.split_once(':')?;
+    let (user, host) = authority.split_once('@')?;
+    let is_one = text.len() <= URL_MAX && is_user(user) && is_host(host) && is_path(path);
+    is_one.then_some(RemoteUrl { text: text.to_owned(), origin: authority.len() + 1 })
+}
+
+/// Never an option, nor anything a shell would read.
+fn is_user(user: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=32).contains(&user.len()) && !user.starts_with(['-', '.']) && user.bytes().all(is_plain)
+}
+
+/// `ssh://...`, or `git@host:path`, or meant as one of them.
 fn is_ssh(text: &str) -> bool {
-    let is_short = || {
-        let before = text.split_once(':').map_or("", |(before, _)| before);
-        before.contains('@') && !before.contains('/') && !text.contains("://")
-    };
-    ["ssh://", "git+ssh://", "ssh+git://"].iter().any(|scheme| text.starts_with(scheme)) || is_short()
+    let before = text.split_once(':').map_or("", |(before, _)| before);
+    before.ends_with("ssh") || before.starts_with("ssh+") || (before.contains('@') && !before.contains('/'))
 }
 
 /// A name, an IPv4 address, or an IPv6 address in brackets.
@@ -153,7 +185,8 @@ fn is_path(path: &str) -> bool {
             && !part.starts_with(['.', '-'])
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-~+@".contains(&byte))
     };
-    path.strip_prefix('/').is_some_and(|rest| rest.strip_suffix('/').unwrap_or(rest).split('/').all(part))
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.strip_suffix('/').unwrap_or(path).split('/').all(part)
 }
 
 impl fmt::Display for RemoteUrl {
@@ -193,6 +226,28 @@ mod tests {
             assert!(url.path().starts_with('/'));
             assert_eq!(serde_json::to_string(&url).expect("is JSON"), format!("\"{text}\""));
         }
+    }
+
+    #[test]
+    fn addresses_for_ssh() {
+        for (text, user, host, port, path) in [
+            ("ssh://git@github.com/acme/shop.git", "git", "github.com", 22, "/acme/shop.git"),
+            ("ssh://forge_1@git.example.org:2222/~ada/x", "forge_1", "git.example.org", 2222, "/~ada/x"),
+            ("ssh://git@[2001:db8::1]:22/x.git", "git", "2001:db8::1", 22, "/x.git"),
+            ("ssh://git@[2001:db8::1]/x.git", "git", "2001:db8::1", 22, "/x.git"),
+            ("git@gitlab.com:a/b/c.git", "git", "gitlab.com", 22, "a/b/c.git"),
+            ("git@203.0.113.7:/srv/git/x.git/", "git", "203.0.113.7", 22, "/srv/git/x.git/"),
+            ("http@a.org:2222/x.git", "http", "a.org", 22, "2222/x.git"),
+        ] {
+            let url: RemoteUrl = text.parse().expect("is an address");
+            assert_eq!((url.user(), url.host(), url.port(), url.path()), (Some(user), host, port, path));
+            assert!(url.is_ssh() && !url.is_plain());
+            assert_eq!(serde_json::to_string(&url).expect("is JSON"), format!("\"{text}\""));
+        }
+        let url: RemoteUrl = "git@github.com:Acme/shop.git".parse().expect("is an address");
+        assert!(url.is_of("acme/shop") && url.is_of("shop") && !url.is_of("hop"));
+        let url: RemoteUrl = "https://github.com/@acme/shop.git".parse().expect("is an address");
+        assert_eq!((url.user(), url.is_ssh(), url.host()), (None, false, "github.com"));
     }
 
     #[test]
@@ -253,7 +308,34 @@ mod tests {
         for wrong in ["https://ada:hush@a.org/x.git", "https://hush@a.org/x.git", "http://@a.org/x.git"] {
             assert_eq!(wrong.parse::<RemoteUrl>(), Err(RemoteUrlError::Credentials), "{wrong:?}");
         }
-        for wrong in ["git@github.com:acme/shop.git", "ssh://git@a.org/x.git", "git+ssh://a.org/x.git"] {
+        let no_ssh = [
+            "ssh://a.org/x.git",
+            "ssh://git@a.org",
+            "ssh://git@a.org/",
+            "ssh://git:hush@a.org/x.git",
+            "ssh://@a.org/x.git",
+            "ssh://-oProxyCommand=x/",
+            "ssh://-oProxyCommand=x@a.org/x.git",
+            "ssh://git@-oProxyCommand=x/y.git",
+            "ssh://git@a.org/-x.git",
+            "ssh://git@a.org/../x.git",
+            "ssh://git@a.org/x'y.git",
+            "ssh://git@a.org:0/x.git",
+            "ssh://git@a.org:ssh/x.git",
+            "ssh://git@A.org/x.git",
+            "ssh://git@a.org@b.org/x.git",
+            "git+ssh://git@a.org/x.git",
+            "git@a.org:",
+            "git@a.org:/",
+            "git@a.org:-x.git",
+            "git@a.org:../x.git",
+            "git@a.org:x y.git",
+            "git@a.org:`id`",
+            "git@-a.org:x.git",
+            "-oProxyCommand=x@a.org:y.git",
+            "git@[::1]:x.git",
+        ];
+        for wrong in no_ssh {
             assert_eq!(wrong.parse::<RemoteUrl>(), Err(RemoteUrlError::Ssh), "{wrong:?}");
         }
         for error in [RemoteUrlError::Credentials, RemoteUrlError::Ssh, RemoteUrlError::Malformed] {
@@ -277,6 +359,17 @@ mod tests {
                 proptest::prop_assert!(is_safe && !text.contains("/.") && !text.contains("/-"), "{text:?} parses");
                 let again = url.as_str().parse::<RemoteUrl>();
                 proptest::prop_assert_eq!(again, Ok(url));
+            }
+        }
+
+        #[test]
+        fn what_goes_over_ssh_is_no_option_either(text in "(ssh://)?[a-z.:@/?#%\\[\\]~'`$-]{0,16}") {
+            if let Ok(url) = text.parse::<RemoteUrl>() {
+                let words = [url.user().unwrap_or("-"), url.host(), url.path().trim_start_matches('/')];
+                proptest::prop_assert!(url.is_ssh() && url.port() > 0);
+                proptest::prop_assert!(words.iter().all(|word| !word.is_empty() && !word.starts_with('-')));
+                proptest::prop_assert!(!text.contains(['?', '#', '%', '\'', '`', '$']), "{text:?} parses");
+                proptest::prop_assert_eq!(url.as_str().parse::<RemoteUrl>(), Ok(url));
             }
         }
     }

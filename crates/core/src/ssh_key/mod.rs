@@ -37,6 +37,13 @@ names! {
     ProgramPath "path of a program" is_program PROGRAM_RULE;
 }
 
+impl Fingerprint {
+    /// Several on one line.
+    pub fn list(all: &[Self]) -> String {
+        all.iter().map(Self::as_str).collect::<Vec<_>>().join(" or ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

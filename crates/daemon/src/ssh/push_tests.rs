@@ -141,7 +141,7 @@ impl Control {
             entropy: Arc::new(|| [7_u8; 32]),
             streams: Arc::new(Nothing),
             intake: Arc::new(Intake::open(&at("builds")).unwrap()),
-            git: Arc::new(Gateway::new(Arc::clone(&source) as _)),
+            git: Arc::new(Gateway::new(Arc::clone(&source) as _, false)),
             snapshots: Arc::new(Nothing),
             build_log_dir: at("builds"),
             node,

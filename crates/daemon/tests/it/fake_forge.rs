@@ -1,11 +1,13 @@
-//! A forge as far as Havre knows one: it keeps what it is told of commits and the comments on pull requests, and lets everything else
-//! through to where the repository really is.
+//! A forge as far as Havre knows one: it keeps what it is told of commits, the comments on pull requests and contents of Git LFS, and lets
+//! everything else through to where the repository really is.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -16,6 +18,10 @@ const STATUSES: &str = "POST /api/v3/repos/git/upstream/statuses/";
 /// Where comments on its pull request 7 are listed and made, and where they are changed.
 const COMMENTS: &str = "/api/v3/repos/git/upstream/issues/7/comments";
 const COMMENT: &str = "PATCH /api/v3/repos/git/upstream/issues/comments/";
+
+/// Where contents of Git LFS are asked for, and where they are.
+const BATCH: &str = "POST /git/upstream.git/info/lfs/objects/batch ";
+const CONTENTS: &str = "GET /contents/";
 
 /// The forge. Ends when dropped.
 pub(crate) struct FakeForge {
@@ -30,6 +36,10 @@ struct Kept {
     told: Vec<Told>,
     /// Comments on the pull request; the number of each is its place.
     comments: Vec<String>,
+    /// Contents of Git LFS by their SHA-256.
+    contents: BTreeMap<String, Vec<u8>>,
+    /// Heads of requests for them.
+    asked: Vec<String>,
 }
 
 /// One status.
@@ -69,6 +79,26 @@ impl FakeForge {
         kept.told.iter().filter(|one| one.head.starts_with(&start)).cloned().collect()
     }
 
+    /// Keeps a content as `git lfs push` would; what stands in a commit in its place.
+    pub(crate) fn keep_content(&self, content: &[u8]) -> String {
+        let oid = format!("{:x}", Sha256::digest(content));
+        let size = content.len();
+        self.kept.lock().expect("no holder panics").contents.insert(oid.clone(), content.to_vec());
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n")
+    }
+
+    /// From now on one bit of each content is another one.
+    pub(crate) fn damage_contents(&self) {
+        for content in self.kept.lock().expect("no holder panics").contents.values_mut() {
+            content[0] ^= 1;
+        }
+    }
+
+    /// Heads of all requests for contents.
+    pub(crate) fn asked_for_contents(&self) -> Vec<String> {
+        self.kept.lock().expect("no holder panics").asked.clone()
+    }
+
     /// The comments on the pull request.
     pub(crate) fn comments(&self) -> Vec<String> {
         self.kept.lock().expect("no holder panics").comments.clone()
@@ -94,6 +124,8 @@ async fn serve(mut stream: TcpStream, behind: &str, kept: &Mutex<Kept>) -> io::R
     let head = String::from_utf8_lossy(&read[..end]).into_owned();
     let is_ours = head.starts_with(STATUSES)
         || head.starts_with(COMMENT)
+        || head.starts_with(BATCH)
+        || head.starts_with(CONTENTS)
         || ["GET", "POST"].iter().any(|method| head.starts_with(&format!("{method} {COMMENTS}")));
     if !is_ours {
         let mut there = TcpStream::connect(behind).await?;
@@ -111,11 +143,37 @@ async fn serve(mut stream: TcpStream, behind: &str, kept: &Mutex<Kept>) -> io::R
         }
     }
     let body: Value = serde_json::from_slice(&read[end..]).unwrap_or_default();
-    let answer = keep(&mut kept.lock().expect("no holder panics"), head, body).to_string();
+    let here = stream.local_addr()?;
+    let (status, answer) = {
+        let kept = &mut kept.lock().expect("no holder panics");
+        match find_content(kept, here, &head, &body) {
+            Some(found) => ("200 OK", found),
+            None => ("201 Created", keep(kept, head, body).to_string().into_bytes()),
+        }
+    };
     let length = answer.len();
-    let answer =
-        format!("HTTP/1.1 201 Created\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}");
-    stream.write_all(answer.as_bytes()).await
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), &answer].concat()).await
+}
+
+/// The answer to a request of Git LFS, if it is one.
+fn find_content(kept: &mut Kept, here: SocketAddr, head: &str, body: &Value) -> Option<Vec<u8>> {
+    if let Some(rest) = head.strip_prefix(CONTENTS) {
+        kept.asked.push(head.to_owned());
+        let oid = rest.split(' ').next().unwrap_or_default();
+        return Some(kept.contents.get(oid).cloned().unwrap_or_default());
+    }
+    if !head.starts_with(BATCH) {
+        return None;
+    }
+    kept.asked.push(head.to_owned());
+    let offers = body["objects"].as_array()?.iter().map(|object| {
+        let href = format!("http://{here}/contents/{}", object["oid"].as_str().unwrap_or_default());
+        let action = json!({ "href": href, "header": { "X-For": "this content" } });
+        json!({ "oid": object["oid"], "size": object["size"], "authenticated": true, "actions": { "download": action } })
+    });
+    let objects: Vec<Value> = offers.collect();
+    Some(json!({ "transfer": "basic", "objects": objects }).to_string().into_bytes())
 }
 
 /// Keeps what it is told; what it answers.

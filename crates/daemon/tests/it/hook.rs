@@ -181,3 +181,50 @@ async fn submodules_come_along_with_what_is_fetched() {
     let log = std::fs::read_to_string(world.config.with_file_name("control.log")).expect("a log");
     assert!(!log.contains(&hook.token), "a secret is in the log");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contents_of_git_lfs_come_along_with_what_is_fetched() {
+    let world = World::start_sealed().await;
+    let hook = Hook::set(&world).await;
+    let content = "kept with Git LFS, and more than a line of it\n".repeat(5);
+    let pointer = hook.forge.keep_content(content.as_bytes());
+    let upstream = &hook.upstream;
+    let dockerfile = |version: u32| {
+        format!("FROM {IMAGE}\nCOPY note /note\nENV BEHAVIOUR=well-behaved APP_VERSION={version}\n")
+    };
+    upstream.write("havre.toml", &manifest("\n[source]\nlfs = true\n"));
+    upstream.write("Dockerfile", &dockerfile(1));
+    upstream.write(".gitattributes", "note filter=lfs diff=lfs merge=lfs -text\n");
+    upstream.write("note", &pointer);
+    // Nobody has configured that filter here: the pointer is committed as it is.
+    let commit = upstream.commit("Keep the note elsewhere");
+    let (is_well, told) = upstream.push(&["main"]).await;
+    assert!(is_well, "{told}");
+    let (status, body) = hook.deliver(&world, ("main", &commit), "one", false).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body:?}");
+    let pipeline = ended(&world, &commit).await;
+    assert_eq!(pipeline.state.name(), "succeeded", "{pipeline:?}");
+    let request = ExecRequest { argv: argv(&["cat", "/note"]), task: None, terminal: None, env: no_env() };
+    let path = format!("{SERVICE}/exec");
+    let (output, _) = world.api.session(&path, &request, b"").await.text();
+    assert_eq!(output, content);
+    let asked = hook.forge.asked_for_contents();
+    let [batch, download] = &asked[..] else { panic!("{asked:?}") };
+    assert!(batch.to_ascii_lowercase().contains("\r\nauthorization: basic "), "{batch}");
+    assert!(!download.to_ascii_lowercase().contains("authorization"), "{download}");
+    assert!(download.to_ascii_lowercase().contains("\r\nx-for: this content\r\n"), "{download}");
+
+    hook.forge.damage_contents();
+    upstream.write("Dockerfile", &dockerfile(2));
+    let commit = upstream.commit("Change something else");
+    let (is_well, told) = upstream.push(&["main"]).await;
+    assert!(is_well, "{told}");
+    let (status, body) = hook.deliver(&world, ("main", &commit), "two", false).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body:?}");
+    let pipeline = ended(&world, &commit).await;
+    let told = format!("{pipeline:?}");
+    assert_eq!(pipeline.state.name(), "failed", "{told}");
+    assert!(told.contains("note is kept with Git LFS, and its content cannot be fetched"), "{told}");
+    let log = std::fs::read_to_string(world.config.with_file_name("control.log")).expect("a log");
+    assert!(!log.contains(&hook.token), "a secret is in the log");
+}

@@ -3,6 +3,7 @@
 //! Files named `edge_…` look at the edge; most of them run it alone.
 
 mod backup;
+mod backup_sftp;
 mod build_secret;
 mod canary;
 mod command;
@@ -10,6 +11,7 @@ mod copy;
 mod crash;
 mod database;
 mod deploy;
+mod deploy_key;
 mod destroy;
 mod edge_descriptors;
 mod edge_hand_over;
@@ -27,6 +29,7 @@ mod push;
 mod push_ssh;
 mod registry;
 mod restore;
+mod restore_redis;
 mod rollback;
 mod scale;
 mod secret;

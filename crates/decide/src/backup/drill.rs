@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::keys;
 use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
 use havre_core::backup::manifest::Manifest;
-use havre_core::database::spec::{DatabaseSpec, PIDS, STOP_GRACE};
-use havre_core::database::task::{NO_SERVICE, volume_path};
+use havre_core::database::spec::{DatabaseSpec, Kind, PIDS, STOP_GRACE};
+use havre_core::database::task::{NO_SERVICE, stop_signal, volume_path};
 use havre_core::database::{Image, tuning};
 use havre_core::id::{DrillId, EnvironmentId};
 use havre_core::name::{DatabaseName, EnvKey, EnvironmentName, ProjectName, TargetName};
@@ -17,14 +18,19 @@ use havre_core::quantity::{ByteSize, Span};
 use havre_core::route::settings::auth::SecretDigest;
 use havre_core::secret::variables::Variables;
 use havre_core::service::Place;
-use havre_core::service::spec::StopSignal;
 use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 use havre_core::time::Timestamp;
 
-/// Most memory of a drill, whatever its database has: it runs beside it.
+/// Most memory of a drill of PostgreSQL, whatever its database has: it runs beside it.
 pub const MEMORY_MAX: ByteSize = ByteSize::mebibytes(1024);
-/// Images want one. It keeps nobody out, and has nobody to keep out: whoever is inside is let in by the socket, and nobody else gets there.
+/// Images want one. It keeps nobody out, and has nobody to keep out: whoever is inside is let in by the socket, or by this, and nobody else
+/// gets there.
 const PASSWORD: &str = "nobody-reaches-it";
+/// SHA-256 of it, as Redis and Valkey know it.
+const PASSWORD_DIGEST: SecretDigest = SecretDigest::new([
+    0x09, 0xcf, 0x17, 0x84, 0x53, 0x67, 0x1b, 0xdb, 0x52, 0x00, 0xaf, 0x4e, 0xa4, 0x50, 0x33, 0x45, 0x11,
+    0xa1, 0x49, 0x92, 0x86, 0xbd, 0x87, 0xa8, 0xeb, 0x31, 0xeb, 0xc0, 0x1a, 0xc1, 0x3b, 0x93,
+]);
 /// Longest wait for its server to answer.
 pub const PREPARE_MAX: Span = Span::seconds(900);
 /// Pause before a drill that Havre interrupted itself is tried again.
@@ -171,6 +177,7 @@ pub fn observe(
             let whole_at = match progress {
                 Progress::Preparing { since }
                 | Progress::Loading { since }
+                | Progress::Starting { since, .. }
                 | Progress::Checking { since, .. } => *since,
             };
             let took = whole_at.since(begun_at).as_millis();
@@ -242,16 +249,7 @@ pub fn drill_place(drill: &Drill) -> Place {
 /// Describes the container of a drill: without any network, so that nothing of what it holds can leave it and nobody can take it for the
 /// database.
 pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
-    let spec = DatabaseSpec { memory: drill.spec.memory.min(MEMORY_MAX), backup: None, ..drill.spec.clone() };
-    let env: BTreeMap<EnvKey, String> = [
-        ("POSTGRES_USER", havre_core::database::role::SUPERUSER.to_owned()),
-        ("POSTGRES_DB", spec.name.to_string()),
-        ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
-        ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.parse().expect("our own names are valid"), value))
-    .collect();
+    let spec = derive_server(&drill.spec);
     TaskSpec {
         name: drill_container(drill),
         place: drill_place(drill),
@@ -261,8 +259,8 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
         purpose: Purpose::Drill { drill: drill.id },
         image: image.id.clone(),
         // The digest is for servers that have no other way to keep strangers out.
-        command: Some(tuning::command(&spec, &SecretDigest::new([0; 32]), &[])),
-        env,
+        command: Some(tuning::command(&spec, &PASSWORD_DIGEST, &[])),
+        env: derive_env(&spec),
         secrets: Variables::default(),
         edge_address: None,
         memory: spec.memory,
@@ -270,17 +268,41 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
         pids: PIDS,
         volumes: vec![(drill_volume(drill.id), volume_path(spec.engine))],
         has_databases: false,
-        stop_signal: StopSignal::Sigint,
+        stop_signal: stop_signal(spec.engine),
         stop_grace: STOP_GRACE,
     }
+}
+
+/// Of a PostgreSQL most lies on the disk, and its copy hands no WAL out; a Redis or Valkey needs the memory its data needs.
+fn derive_server(spec: &DatabaseSpec) -> DatabaseSpec {
+    match spec.engine {
+        Kind::Postgres => DatabaseSpec { memory: spec.memory.min(MEMORY_MAX), backup: None, ..spec.clone() },
+        Kind::Redis | Kind::Valkey => keys::filling(spec),
+    }
+}
+
+fn derive_env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
+    let pairs = match spec.engine {
+        Kind::Postgres => vec![
+            ("POSTGRES_USER", havre_core::database::role::SUPERUSER.to_owned()),
+            ("POSTGRES_DB", spec.name.to_string()),
+            ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
+            ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
+        ],
+        Kind::Redis | Kind::Valkey => {
+            vec![("REDISCLI_AUTH", PASSWORD.to_owned()), ("VALKEYCLI_AUTH", PASSWORD.to_owned())]
+        }
+    };
+    pairs.into_iter().map(|(name, value)| (name.parse().expect("our own names are valid"), value)).collect()
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
 
-    use super::super::proof::tests::{AT, content, findings, manifest};
+    use super::super::proof::tests::{AT, findings, loaded, manifest};
     use super::*;
+    use havre_core::service::spec::StopSignal;
 
     pub(crate) fn drill() -> Drill {
         let json = serde_json::json!({"name": "db", "engine": "postgres", "version": 15, "memory": "2GB", "cpus": "1"});
@@ -321,14 +343,34 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_drill_of_redis_keeps_nothing_and_drops_nothing() {
+        let json = serde_json::json!({"name": "db", "engine": "redis", "version": 7, "memory": "4GB", "cpus": "1",
+            "settings": {"maxmemory-policy": "allkeys-lru", "databases": "32"}});
+        let spec: DatabaseSpec = serde_json::from_value(json).expect("is a specification");
+        let memory = spec.memory;
+        let image = Image { id: "a".repeat(64).parse().expect("a digest"), pull: None };
+        let task = derive_drill(&Drill { spec, ..drill() }, &image);
+        assert!(task.is_alone());
+        assert_eq!((task.memory, task.stop_signal), (memory, StopSignal::Sigterm));
+        assert_eq!(task.volumes[0].1.as_str(), "/data");
+        let names: Vec<&str> = task.env.keys().map(EnvKey::as_str).collect();
+        assert_eq!(names, ["REDISCLI_AUTH", "VALKEYCLI_AUTH"]);
+        let command = task.command.expect("has one").words().join(" ");
+        assert!(command.starts_with("redis-server --appendonly no --databases 32 --dir /data"), "{command}");
+        assert!(
+            command.contains("--maxmemory-policy noeviction --save  --user default on #09cf1784"),
+            "{command}"
+        );
+        assert!(!command.contains(PASSWORD), "arguments are seen by everybody");
+    }
+
+    #[test]
     fn the_time_is_that_until_the_copy_was_whole() {
         let mut state = State::first(AT);
         let mut names = vec![state.name()];
-        for (seconds, seen) in [
-            (5, Observation::Answers),
-            (60, Observation::Loaded { content: content(10, 'a') }),
-            (90, Observation::Checked { findings: findings() }),
-        ] {
+        for (seconds, seen) in
+            [(5, Observation::Answers), (60, loaded(10)), (90, Observation::Checked { findings: findings() })]
+        {
             state = observe(&state, &seen, &manifest(), AT, later(seconds));
             names.push(state.name());
         }
@@ -379,7 +421,7 @@ pub(crate) mod tests {
             for kind in kinds {
                 let seen = match kind {
                     0 => Observation::Answers,
-                    1 => Observation::Loaded { content: content(10, 'a') },
+                    1 => loaded(10),
                     2 => Observation::Checked { findings: findings() },
                     3 => Observation::Interrupted,
                     _ => Observation::Broken { reason: Failure::Interrupted },

@@ -3,6 +3,7 @@
 
 use havre_core::backup::RepositoryId;
 use havre_core::secret::Secret;
+use havre_core::ssh_key::Fingerprint;
 use havre_core::time::Timestamp;
 
 /// Bytes of chance in a password. As many as the keys of the repository itself have.
@@ -49,6 +50,8 @@ pub struct Kit {
     pub repository: RepositoryId,
     /// Variables restic needs to reach it, by name; their values are credentials, which are not in here.
     pub variables: Vec<String>,
+    /// The key that its machine shows, where it is reached by SSH.
+    pub host_key: Option<Fingerprint>,
     /// The password.
     pub password: Secret,
     /// When the page was made.
@@ -115,6 +118,13 @@ pub fn page(kit: &Kit) -> Secret {
         line(&format!("    export {name}=...     (from the provider of the storage; not on this page)"));
     }
     line(&format!("    export RESTIC_REPOSITORY={location}"));
+    if let Some(host_key) = &kit.host_key {
+        line("");
+        line(
+            "restic starts ssh, which needs the private key of that user: put it into ~/.ssh (it is not on this page).",
+        );
+        line(&format!("The machine must show the key {host_key}."));
+    }
     line("");
     line("2. List what there is. Each snapshot is one file; its tags say what it is of, and its SHA-256.");
     line("");
@@ -158,6 +168,7 @@ mod tests {
             location: location.to_owned(),
             repository: "0123456789abcdef".repeat(4).parse().expect("is an id"),
             variables: variables.iter().map(|name| (*name).to_owned()).collect(),
+            host_key: None,
             password: password(&[7; PASSWORD_BYTES]),
             made_at: Timestamp::from_millis(1_763_978_400_000),
         }
@@ -188,6 +199,16 @@ mod tests {
             summary(&kit),
             "recovery kit of the repository 01234567 at s3:https://s3.example.org/backups/shop"
         );
+    }
+
+    #[test]
+    fn of_another_machine_it_says_whom_ssh_must_find() {
+        let fingerprint = "SHA256:wK2iATqZPfxfJugRs59aalW5UaXK7OZyChj0reLiQk4";
+        let location = "sftp://backup@b.example.org:22//srv/havre";
+        let page = page(&Kit { host_key: fingerprint.parse().ok(), ..kit(location, &[]) });
+        let text = page.expose_text().expect("is a text");
+        assert!(text.contains(&format!("export RESTIC_REPOSITORY={location}\n")), "{text}");
+        assert!(text.contains(&format!("must show the key {fingerprint}.")), "{text}");
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub fn postgres_ask_version() -> String {
     "SELECT pg_catalog.current_setting('server_version');\n".to_owned()
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
@@ -170,7 +170,7 @@ pub fn postgres_version(text: &str) -> String {
     format!("PostgreSQL {number}")
 }
 
-const fn redis_client(kind: Kind) -> &'static str {
+pub(super) const fn redis_client(kind: Kind) -> &'static str {
     match kind {
         Kind::Postgres | Kind::Redis => "redis-cli",
         Kind::Valkey => "valkey-cli",

@@ -1,6 +1,7 @@
 //! When a copy that was restored is the same as what was saved. One way for restores and drills: a server answers, the whole snapshot went
 //! into it, and what it then holds is what the manifest says. Pure: whoever does it says what was seen, `advance` says how far that is, or
-//! why it is no proof. Tests at the end of the file.
+//! why it is no proof. PostgreSQL takes a snapshot in while it runs, Redis and Valkey when they start: that is one more part of theirs. Tests at
+//! the end of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,12 +30,24 @@ pub enum Progress {
         /// Since when.
         since: Timestamp,
     },
+    /// The whole snapshot lies on the volume of a Redis or Valkey, and the server that reads it when it starts has not answered yet.
+    Starting {
+        /// Since when.
+        since: Timestamp,
+        /// What came out of the repository.
+        loaded: Content,
+        /// What it holds.
+        keys: Keys,
+    },
     /// All of it is in, and is compared with what was saved.
     Checking {
         /// Since when.
         since: Timestamp,
         /// What came out of the repository.
         loaded: Content,
+        /// What it holds, of Redis and Valkey.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<Keys>,
     },
 }
 
@@ -43,9 +56,26 @@ impl Progress {
     pub const fn stage(&self) -> Stage {
         match self {
             Self::Preparing { .. } => Stage::Preparing,
-            Self::Loading { .. } => Stage::Loading,
+            Self::Loading { .. } | Self::Starting { .. } => Stage::Loading,
             Self::Checking { .. } => Stage::Checking,
         }
+    }
+}
+
+/// What a snapshot of Redis or Valkey holds, by the program of its server that reads all of it and compares its checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Keys that end by themselves, or hold something that does.
+    pub expiring: u64,
+    /// All keys.
+    pub saved: u64,
+}
+
+impl Keys {
+    /// Whether so many keys are what became of these: none more, and none less but those that have ended by themselves.
+    pub const fn are_there(self, found: u64) -> bool {
+        found <= self.saved && found >= self.saved.saturating_sub(self.expiring)
     }
 }
 
@@ -56,14 +86,18 @@ pub struct Findings {
     /// What users want to be true, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assertions: Vec<Assertion>,
-    /// Rows of each table, counted one by one.
+    /// What the snapshot holds, of Redis and Valkey: what was found is compared with that, since a backup counts a moment later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Keys>,
+    /// Rows of each table, counted one by one; keys of each database of Redis and Valkey.
     pub rows: BTreeMap<String, u64>,
     /// What was said about its structure.
     #[serde(default)]
     pub structure: Structure,
 }
 
-/// What became of the check of the structure: that each index finds what its table holds.
+/// What became of the check of the structure: that each index finds what its table holds; of Redis and Valkey, that a snapshot can be read to
+/// its end and has the checksum it says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "structure", deny_unknown_fields)]
 pub enum Structure {
@@ -102,6 +136,8 @@ pub enum Observation {
     Loaded {
         /// What came out of the repository.
         content: Content,
+        /// What it holds, of Redis and Valkey, whose servers read it at their next start only.
+        keys: Option<Keys>,
     },
     /// All checks were made.
     Checked {
@@ -153,22 +189,32 @@ pub fn advance(
         // Part of the bytes may be in already, and nobody knows which.
         (Progress::Loading { .. }, Observation::Interrupted) => Err(Failure::Interrupted),
         // Waiting for a server and counting can begin again.
-        (Progress::Preparing { .. } | Progress::Checking { .. }, Observation::Interrupted) => {
-            Ok(Next::Progress(progress.clone()))
-        }
+        (
+            Progress::Preparing { .. } | Progress::Starting { .. } | Progress::Checking { .. },
+            Observation::Interrupted,
+        ) => Ok(Next::Progress(progress.clone())),
         (Progress::Preparing { .. }, Observation::Answers) => {
             Ok(Next::Progress(Progress::Loading { since: now }))
         }
-        (Progress::Loading { .. }, Observation::Loaded { content }) => {
+        (Progress::Loading { .. }, Observation::Loaded { content, keys }) => {
             if *content != manifest.content {
                 let expected = manifest.content.clone();
                 return Err(Failure::StreamDiffers { expected, found: content.clone() });
             }
-            Ok(Next::Progress(Progress::Checking { since: now, loaded: content.clone() }))
+            let loaded = content.clone();
+            Ok(Next::Progress(match keys {
+                Some(keys) => Progress::Starting { since: now, loaded, keys: *keys },
+                None => Progress::Checking { since: now, loaded, keys: None },
+            }))
         }
-        (Progress::Checking { .. }, Observation::Checked { findings }) => {
-            judge(findings, manifest)?;
-            Ok(Next::Proven(findings.clone()))
+        (Progress::Starting { loaded, keys, .. }, Observation::Answers) => {
+            let (loaded, keys) = (loaded.clone(), Some(*keys));
+            Ok(Next::Progress(Progress::Checking { since: now, loaded, keys }))
+        }
+        (Progress::Checking { keys, .. }, Observation::Checked { findings }) => {
+            let findings = Findings { keys: *keys, ..findings.clone() };
+            judge(&findings, manifest)?;
+            Ok(Next::Proven(findings))
         }
         (_, Observation::Answers | Observation::Loaded { .. } | Observation::Checked { .. }) => {
             Err(Failure::OutOfOrder { seen: seen.word().to_owned() })
@@ -178,7 +224,12 @@ pub fn advance(
 
 /// Whether what was found is what was saved, sound, and true.
 fn judge(findings: &Findings, manifest: &Manifest) -> Result<(), Failure> {
-    let all = compare_rows(&manifest.rows, &findings.rows);
+    let found = findings.rows.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    let all = match findings.keys {
+        Some(keys) if keys.are_there(found) => Vec::new(),
+        Some(Keys { expiring, saved }) => return Err(Failure::KeysDiffer { expiring, found, saved }),
+        None => compare_rows(&manifest.rows, &findings.rows),
+    };
     if !all.is_empty() {
         let count = all.len() as u64;
         return Err(Failure::RowsDiffer {
@@ -248,7 +299,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn findings() -> Findings {
-        Findings { rows: manifest().rows, structure: Structure::Sound, assertions: Vec::new() }
+        Findings { rows: manifest().rows, structure: Structure::Sound, ..Findings::default() }
+    }
+
+    pub(crate) fn loaded(bytes: u64) -> Observation {
+        Observation::Loaded { content: content(bytes, 'a'), keys: None }
     }
 
     fn run(seen: &[Observation]) -> Result<Next, Failure> {
@@ -262,10 +317,7 @@ pub(crate) mod tests {
 
     #[test]
     fn there_is_one_way() {
-        let (loaded, checked) = (
-            Observation::Loaded { content: content(10, 'a') },
-            Observation::Checked { findings: findings() },
-        );
+        let (loaded, checked) = (loaded(10), Observation::Checked { findings: findings() });
         let proven = run(&[Observation::Answers, loaded.clone(), checked.clone()]);
         assert_eq!(proven, Ok(Next::Proven(findings())));
         for wrong in [
@@ -281,7 +333,7 @@ pub(crate) mod tests {
 
     #[test]
     fn only_a_load_is_lost_by_an_interruption() {
-        let loaded = Observation::Loaded { content: content(10, 'a') };
+        let loaded = loaded(10);
         assert!(matches!(run(&[Observation::Interrupted]), Ok(Next::Progress(Progress::Preparing { .. }))));
         assert_eq!(run(&[Observation::Answers, Observation::Interrupted]), Err(Failure::Interrupted));
         let checking = run(&[Observation::Answers, loaded, Observation::Interrupted]);
@@ -292,30 +344,21 @@ pub(crate) mod tests {
     fn what_differs_is_named() {
         let mut found = findings();
         found.rows = rows(&[("public.orders", 6), ("public.more", 1)]);
-        let seen = [
-            Observation::Answers,
-            Observation::Loaded { content: content(10, 'a') },
-            Observation::Checked { findings: found },
-        ];
+        let seen = [Observation::Answers, loaded(10), Observation::Checked { findings: found }];
         assert_eq!(
             run(&seen).expect_err("differs").to_string(),
             "3 tables are not as they were saved: public.more has 1 rows and was not saved; \
              public.orders had 7 rows and has 6; public.users had 2 rows and is missing"
         );
-        let truncated = [Observation::Answers, Observation::Loaded { content: content(9, 'a') }];
+        let truncated = [Observation::Answers, loaded(9)];
         assert!(matches!(run(&truncated), Err(Failure::StreamDiffers { .. })));
         assert_eq!(compare_rows(&BTreeMap::new(), &rows(&[("public.a", 1)])), [], "nobody counted");
     }
 
     #[test]
     fn damage_and_what_is_not_true_fail() {
-        let check = |findings: Findings| {
-            run(&[
-                Observation::Answers,
-                Observation::Loaded { content: content(10, 'a') },
-                Observation::Checked { findings },
-            ])
-        };
+        let check =
+            |findings: Findings| run(&[Observation::Answers, loaded(10), Observation::Checked { findings }]);
         let damaged = Structure::Damaged { reason: "index users_pkey".to_owned() };
         let damaged = check(Findings { structure: damaged, ..findings() });
         assert!(matches!(damaged, Err(Failure::Structure { .. })), "{damaged:?}");
@@ -333,14 +376,65 @@ pub(crate) mod tests {
         assert!(check(Findings { assertions: vec![assertion(true, "t")], ..findings() }).is_ok());
     }
 
+    /// What a Redis goes through: its snapshot lies on the volume, and the next server reads it.
+    fn keys_of(saved: u64, expiring: u64, found: &[(&str, u64)]) -> Result<Next, Failure> {
+        let keys = Some(Keys { expiring, saved });
+        run(&[
+            Observation::Answers,
+            Observation::Loaded { content: content(10, 'a'), keys },
+            Observation::Interrupted,
+            Observation::Answers,
+            Observation::Checked { findings: Findings { rows: rows(found), ..Findings::default() } },
+        ])
+    }
+
+    #[test]
+    fn keys_are_those_of_the_snapshot_but_for_what_ends_by_itself() {
+        let proven = keys_of(203, 1, &[("db0", 201), ("db3", 1)]);
+        let Ok(Next::Proven(found)) = &proven else { panic!("{proven:?}") };
+        assert_eq!(found.keys, Some(Keys { expiring: 1, saved: 203 }), "it stays in the report");
+        assert_eq!(
+            keys_of(203, 1, &[("db0", 201)]).expect_err("one too few").to_string(),
+            "the snapshot holds 203 keys, of which 1 end by themselves, and the copy has 201"
+        );
+        assert!(keys_of(203, 1, &[("db0", 204)]).is_err(), "one too many");
+        assert!(keys_of(0, 0, &[]).is_ok(), "nothing was saved, and nothing is there");
+        // Nobody goes past the server that reads it.
+        let keys = Some(Keys { expiring: 0, saved: 0 });
+        let seen = [
+            Observation::Answers,
+            Observation::Loaded { content: content(10, 'a'), keys },
+            Observation::Checked { findings: Findings::default() },
+        ];
+        assert!(matches!(run(&seen), Err(Failure::OutOfOrder { .. })));
+    }
+
+    #[test]
+    fn what_is_under_way_has_one_text() {
+        let keys = Keys { expiring: 1, saved: 3 };
+        let starting = Progress::Starting { since: AT, loaded: content(10, 'a'), keys };
+        let checking = Progress::Checking { since: AT, loaded: content(10, 'a'), keys: None };
+        assert_eq!(starting.stage(), Stage::Loading);
+        for progress in [starting, checking] {
+            let json = serde_json::to_string(&progress).expect("is written");
+            assert_eq!(serde_json::from_str::<Progress>(&json).expect("is read"), progress);
+        }
+        let sha256 = content(10, 'a').sha256;
+        let before = format!(
+            r#"{{"step":"checking","since":"2025-11-24T10:00:00.000Z","loaded":{{"bytes":10,"sha256":"{sha256}"}}}}"#
+        );
+        let read: Progress = serde_json::from_str(&before).expect("a row of before is read");
+        assert_eq!(read, Progress::Checking { since: AT, loaded: content(10, 'a'), keys: None });
+    }
+
     fn observations() -> impl Strategy<Value = Vec<Observation>> {
         let content = (9_u64..12, prop::sample::select(vec!['a', 'b']));
         let content = content.prop_map(|(bytes, digit)| content_of(bytes, digit));
         let counts = prop::collection::btree_map("public\\.(orders|users)", 1_u64..9, 0..3);
         let one = prop_oneof![
             3 => Just(Observation::Answers),
-            3 => Just(Observation::Loaded { content: content_of(10, 'a') }),
-            1 => content.prop_map(|content| Observation::Loaded { content }),
+            3 => Just(loaded(10)),
+            1 => content.prop_map(|content| Observation::Loaded { content, keys: None }),
             3 => Just(Observation::Checked { findings: findings() }),
             1 => (counts, any::<bool>(), any::<bool>()).prop_map(|(rows, is_sound, holds)| {
                 let structure = match is_sound {
@@ -348,7 +442,8 @@ pub(crate) mod tests {
                     false => Structure::Damaged { reason: "an index".to_owned() },
                 };
                 let assertion = Assertion { sql: "select true".to_owned(), holds, answer: String::new() };
-                Observation::Checked { findings: Findings { rows, structure, assertions: vec![assertion] } }
+                let assertions = vec![assertion];
+                Observation::Checked { findings: Findings { rows, structure, assertions, keys: None } }
             }),
             1 => Just(Observation::Broken { reason: Failure::Loader { reason: "code 1".to_owned() } }),
             1 => Just(Observation::Interrupted),
@@ -361,6 +456,18 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_copy_with_more_or_fewer_keys_is_a_proof(
+            saved in 0_u64..50,
+            expiring in 0_u64..50,
+            found in prop::collection::btree_map("db[0-3]", 0_u64..30, 0..4),
+        ) {
+            let total: u64 = found.values().sum();
+            let found: Vec<(&str, u64)> = found.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+            let is_proven = matches!(keys_of(saved, expiring, &found), Ok(Next::Proven(_)));
+            prop_assert_eq!(is_proven, total <= saved && total + expiring >= saved);
+        }
+
         #[test]
         fn no_history_with_a_disagreement_is_a_proof(seen in observations()) {
             if let Ok(Next::Proven(found)) = run(&seen) {
@@ -375,7 +482,7 @@ pub(crate) mod tests {
                     [Observation::Answers, Observation::Loaded { .. }, Observation::Checked { .. }]
                 );
                 prop_assert!(is_in_order);
-                let Some(Observation::Loaded { content: loaded }) = kept.get(1) else { unreachable!() };
+                let Some(Observation::Loaded { content: loaded, .. }) = kept.get(1) else { unreachable!() };
                 prop_assert_eq!(loaded, &manifest().content);
             }
         }

@@ -226,22 +226,22 @@ pub fn derive_spec(
     source_version: &str,
     name: &DatabaseName,
 ) -> Result<DatabaseSpec, SpecError> {
-    let saved = major(source_version).ok_or_else(|| {
+    let (engine, saved) = server(source_version).ok_or_else(|| {
         SpecError(format!(
-            "a snapshot of `{}` cannot be restored yet: only those of PostgreSQL can",
+            "a snapshot of `{}` cannot be restored: only those of PostgreSQL, Redis and Valkey can",
             source_version.escape_debug()
         ))
     })?;
     let spec = match source {
-        Some(spec) if spec.engine == Kind::Postgres && spec.version >= saved => {
+        Some(spec) if spec.engine == engine && spec.version >= saved => {
             DatabaseSpec { name: name.clone(), backup: None, ..spec.clone() }
         }
         Some(_) | None => DatabaseSpec {
             name: name.clone(),
-            engine: Kind::Postgres,
+            engine,
             version: saved,
             image: None,
-            memory: Kind::Postgres.memory_default(),
+            memory: engine.memory_default(),
             cpus: CPUS,
             persistence: Persistence::default(),
             settings: std::collections::BTreeMap::new(),
@@ -264,7 +264,7 @@ pub fn derive_recovered(
     name: &DatabaseName,
 ) -> Result<DatabaseSpec, SpecError> {
     let spec = derive_spec(source, source_version, name)?;
-    if major(source_version) == Some(spec.version) {
+    if server(source_version) == Some((Kind::Postgres, spec.version)) {
         return Ok(spec);
     }
     let is = spec.version;
@@ -273,19 +273,30 @@ pub fn derive_recovered(
     )))
 }
 
-/// The major version in `PostgreSQL 16.14`.
-fn major(source_version: &str) -> Option<u8> {
-    let number = source_version.strip_prefix("PostgreSQL ")?;
+/// The server and the major version in `PostgreSQL 16.14`. Of a Redis or Valkey that did not say its version the newest one is taken: it
+/// reads what older ones wrote.
+fn server(source_version: &str) -> Option<(Kind, u8)> {
+    let (name, number) = source_version.split_once(' ')?;
+    let kind = match name {
+        "PostgreSQL" => Kind::Postgres,
+        "Redis" => Kind::Redis,
+        "Valkey" => Kind::Valkey,
+        _ => return None,
+    };
+    if number == "?" && kind != Kind::Postgres {
+        return Some((kind, *kind.versions().last()?));
+    }
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+    Some((kind, digits.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::proof::tests::{AT, content, findings, manifest};
+    use super::super::proof::tests::{AT, findings, loaded, manifest};
     use super::*;
+    use havre_core::backup::policy::BackupPolicy;
 
     fn name(text: &str) -> DatabaseName {
         text.parse().expect("is a name")
@@ -337,8 +348,22 @@ mod tests {
         assert_eq!((newer.version, newer.memory), (17, Kind::Postgres.memory_default()));
         let gone = derive_spec(None, "PostgreSQL 15.1", &name("x")).expect("fits");
         assert_eq!((gone.version, gone.image), (15, None));
-        for wrong in ["Redis 7.2", "PostgreSQL", "", "PostgreSQL 9.6"] {
+        for wrong in
+            ["MariaDB 11.4", "PostgreSQL", "", "PostgreSQL 9.6", "PostgreSQL ?", "Redis 6.2.1", "Redis"]
+        {
             assert!(derive_spec(None, wrong, &name("x")).is_err(), "{wrong:?}");
+        }
+        let redis = derive_spec(Some(&source), "Redis 7.0.15", &name("x")).expect("fits");
+        assert_eq!(
+            (redis.engine, redis.version, redis.memory),
+            (Kind::Redis, 7, Kind::Redis.memory_default())
+        );
+        let json = serde_json::json!({"name": "db", "engine": "valkey", "version": 8, "memory": "1GB", "cpus": "1",
+            "persistence": "rdb", "backup": BackupPolicy::of_postgres()});
+        let source: DatabaseSpec = serde_json::from_value(json).expect("is a specification");
+        for version in ["Valkey 8.0.1", "Valkey ?"] {
+            let new = derive_spec(Some(&source), version, &name("x")).expect("fits");
+            assert_eq!(new, DatabaseSpec { name: name("x"), backup: None, ..source.clone() });
         }
     }
 
@@ -346,11 +371,7 @@ mod tests {
     fn a_restore_from_its_beginning_to_its_end() {
         let mut state = State::first(AT);
         let mut names = vec![state.name()];
-        for seen in [
-            Observation::Answers,
-            Observation::Loaded { content: content(10, 'a') },
-            Observation::Checked { findings: findings() },
-        ] {
+        for seen in [Observation::Answers, loaded(10), Observation::Checked { findings: findings() }] {
             state = observe(&state, &seen, &manifest(), AT);
             names.push(state.name());
         }
@@ -369,7 +390,7 @@ mod tests {
             let later = AT.after(std::time::Duration::from_secs(1));
             for seen in [
                 Observation::Answers,
-                Observation::Loaded { content: content(bytes, 'a') },
+                loaded(bytes),
                 Observation::Checked { findings: findings() },
                 Observation::Interrupted,
                 Observation::Broken { reason: Failure::Interrupted },

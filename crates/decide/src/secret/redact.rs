@@ -2,62 +2,68 @@
 //! value comes in pieces. Two things are not covered: values of fewer than 8 bytes, which stand in too much other text, and what a
 //! program makes of a value in other ways. Pure. Tests at the end of the file, and `tests/it/secret.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use havre_core::name::EnvKey;
 use havre_core::secret::Secret;
 
 /// Shortest piece that is replaced, in bytes.
 pub const VALUE_MIN: usize = 8;
 /// Shortest line of a value over several lines that is replaced by itself: shorter ones are words of any text.
-const LINE_MIN: usize = 16;
+const LINE_MIN: usize = 12;
 
-/// What is replaced, and by what.
-#[derive(Clone)]
-struct Pattern {
-    form: Secret,
-    mark: String,
+/// Knows what to replace. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    forms: Arc<Forms>,
 }
 
-/// Knows what to replace.
-#[derive(Clone)]
-pub struct Redactor {
-    /// By the first byte of their form, the longest first.
-    patterns: Vec<Vec<Pattern>>,
+#[derive(Clone, Default)]
+struct Forms {
+    /// By their first byte, the longest first.
+    by_first: BTreeMap<u8, Vec<Form>>,
     longest: usize,
 }
 
-impl std::fmt::Debug for Redactor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Redactor(..)")
+/// What is replaced, and by what.
+#[derive(Clone)]
+struct Form {
+    bytes: Secret,
+    mark: String,
+}
+
+impl Form {
+    fn len(&self) -> usize {
+        self.bytes.expose().len()
     }
 }
 
-impl Default for Redactor {
-    /// Replaces nothing.
-    fn default() -> Self {
-        Self { patterns: vec![Vec::new(); 256], longest: 0 }
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redactor(..)")
     }
 }
 
 impl Redactor {
     /// Also replaces this value.
-    pub fn add(&mut self, name: &EnvKey, value: &Secret) {
-        for form in forms(value.expose()) {
-            let Some(first) = form.first().copied().filter(|_| form.len() >= VALUE_MIN) else { continue };
-            self.longest = self.longest.max(form.len());
-            let patterns = &mut self.patterns[usize::from(first)];
-            let at = patterns.partition_point(|other| other.form.expose().len() >= form.len());
-            patterns.insert(at, Pattern { form: Secret::new(form), mark: format!("[secret {name}]") });
+    pub fn add(&mut self, name: &impl fmt::Display, value: &Secret) {
+        let forms = Arc::make_mut(&mut self.forms);
+        for bytes in forms_of(value.expose()) {
+            let Some(first) = bytes.first().copied().filter(|_| bytes.len() >= VALUE_MIN) else { continue };
+            forms.longest = forms.longest.max(bytes.len());
+            let list = forms.by_first.entry(first).or_default();
+            let at = list.partition_point(|other| other.len() >= bytes.len());
+            list.insert(at, Form { bytes: Secret::new(bytes), mark: format!("[secret {name}]") });
         }
     }
 
     /// Whether it replaces nothing.
     pub fn is_empty(&self) -> bool {
-        self.longest == 0
+        self.forms.longest == 0
     }
 
     /// A whole text, such as a line of a log.
@@ -65,96 +71,124 @@ impl Redactor {
         if self.is_empty() {
             return text;
         }
-        let mut stream = self.stream();
-        let mut out = Vec::with_capacity(text.len());
-        stream.push(text.as_bytes(), &mut out);
-        stream.finish(&mut out);
-        String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        let mut said = Vec::with_capacity(text.len());
+        let _nothing_waits = self.scan(text.as_bytes(), true, &mut said);
+        // A form may begin or end within a character only where the secret is no text itself.
+        String::from_utf8(said).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
     /// A text that comes in pieces.
-    pub fn stream(&self) -> Stream<'_> {
-        Stream { redactor: self, held: Vec::new() }
+    pub fn stream(&self) -> Stream {
+        Stream { redactor: self.clone(), held: Vec::new() }
     }
 
-    /// The longest form that `bytes` begin with.
-    fn find(&self, bytes: &[u8]) -> Option<&Pattern> {
-        let patterns = &self.patterns[usize::from(*bytes.first()?)];
-        patterns.iter().find(|pattern| bytes.starts_with(pattern.form.expose()))
+    /// Appends what may be said of `bytes`, and answers how many of them at the end must wait for what follows. Everything that
+    /// overlaps with a form goes with it.
+    fn scan(&self, bytes: &[u8], is_whole: bool, said: &mut Vec<u8>) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            if !is_whole && self.may_begin(&bytes[at..]) {
+                return bytes.len() - at;
+            }
+            let Some(form) = self.longest_at(&bytes[at..]) else {
+                said.push(bytes[at]);
+                at += 1;
+                continue;
+            };
+            let mut end = at + form.len();
+            let mut inside = at + 1;
+            while inside < end {
+                if !is_whole && self.may_begin(&bytes[inside..]) {
+                    return bytes.len() - at;
+                }
+                if let Some(more) = self.longest_at(&bytes[inside..]) {
+                    end = end.max(inside + more.len());
+                }
+                inside += 1;
+            }
+            said.extend_from_slice(form.mark.as_bytes());
+            at = end;
+        }
+        0
+    }
+
+    fn longest_at(&self, bytes: &[u8]) -> Option<&Form> {
+        let forms = self.forms.by_first.get(bytes.first()?)?;
+        forms.iter().find(|form| bytes.starts_with(form.bytes.expose()))
+    }
+
+    /// Whether the bytes, to their end, are the beginning of a form.
+    fn may_begin(&self, bytes: &[u8]) -> bool {
+        if bytes.len() >= self.forms.longest {
+            return false;
+        }
+        let forms = bytes.first().and_then(|first| self.forms.by_first.get(first));
+        forms.is_some_and(|forms| {
+            forms.iter().any(|form| form.len() > bytes.len() && form.bytes.expose().starts_with(bytes))
+        })
     }
 }
 
-/// A text that comes in pieces. What comes out does not depend on where they were cut.
-pub struct Stream<'r> {
-    redactor: &'r Redactor,
-    /// What may be the beginning of a value.
+/// A text that comes in pieces. What comes out does not depend on where they were cut. Holds back what may be the beginning of a
+/// value, and nothing else.
+#[derive(Default)]
+pub struct Stream {
+    redactor: Redactor,
     held: Vec<u8>,
 }
 
-impl std::fmt::Debug for Stream<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Stream(..)")
     }
 }
 
-impl Stream<'_> {
+impl Stream {
     /// Takes a piece in and appends what can be said of the text so far.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.held.extend_from_slice(piece);
-        self.pass(false, out);
-    }
-
-    /// The text is over.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
-        self.pass(true, out);
-    }
-
-    /// A place is decided once as many bytes are known from there on as the longest form has, or no more can come.
-    fn pass(&mut self, is_end: bool, out: &mut Vec<u8>) {
-        let mut at = 0;
-        while at < self.held.len() && (is_end || self.held.len() - at >= self.redactor.longest) {
-            match self.redactor.find(&self.held[at..]) {
-                Some(pattern) => {
-                    out.extend_from_slice(pattern.mark.as_bytes());
-                    at += pattern.form.expose().len();
-                }
-                None => {
-                    out.push(self.held[at]);
-                    at += 1;
-                }
-            }
+        if self.redactor.is_empty() {
+            return out.extend_from_slice(piece);
         }
-        self.held.drain(..at);
+        self.held.extend_from_slice(piece);
+        let waiting = self.redactor.scan(&self.held, false, out);
+        let done = self.held.len() - waiting;
+        self.held.drain(..done);
+    }
+
+    /// The text is over: appends the rest.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.held);
+        let _nothing_waits = self.redactor.scan(&held, true, out);
     }
 }
 
-/// Everything a value is replaced as.
-fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
+/// Everything a value is replaced as: itself, without the spaces around it, and each longer line of it, since programs print files line
+/// by line; and what Base64, URLs and JSON make of these.
+fn forms_of(value: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::new();
     if value.len() < VALUE_MIN {
         return forms;
     }
-    for whole in BTreeSet::from([value, value.trim_ascii()]) {
-        if whole.len() < VALUE_MIN {
+    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = lines.filter(|line| line.len() >= LINE_MIN);
+    for part in [value, value.trim_ascii()].into_iter().chain(lines).collect::<BTreeSet<_>>() {
+        if part.len() < VALUE_MIN {
             continue;
         }
-        forms.insert(whole.to_vec());
+        forms.insert(part.to_vec());
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            forms.extend(base64_forms(whole, engine));
+            forms.extend(base64_forms(part, engine));
         }
         for (is_upper, space) in [(true, "%20"), (false, "%20"), (true, "+"), (false, "+")] {
-            forms.insert(percent(whole, is_upper, space));
+            forms.insert(percent(part, is_upper, space));
         }
-        if let Ok(text) = std::str::from_utf8(whole)
+        if let Ok(text) = std::str::from_utf8(part)
             && let Ok(json) = serde_json::to_string(text)
         {
             // Without its quotes.
             forms.insert(json.as_bytes()[1..json.len() - 1].to_vec());
         }
     }
-    // A log comes in lines.
-    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    forms.extend(lines.filter(|line| line.len() >= LINE_MIN).map(<[u8]>::to_vec));
     forms
 }
 
@@ -196,10 +230,49 @@ mod tests {
 
     fn redactor(values: &[(&str, &str)]) -> Redactor {
         let mut redactor = Redactor::default();
-        for (name, value) in values {
-            redactor.add(&name.parse().expect("a name"), &Secret::from(*value));
-        }
+        values.iter().for_each(|(name, value)| redactor.add(name, &Secret::from(*value)));
         redactor
+    }
+
+    fn say(redactor: &Redactor, pieces: &[&[u8]]) -> String {
+        let (mut stream, mut said) = (redactor.stream(), Vec::new());
+        pieces.iter().for_each(|piece| stream.push(piece, &mut said));
+        stream.finish(&mut said);
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    #[test]
+    fn lines_of_a_longer_value_go_by_themselves() {
+        let npmrc = redactor(&[("NPMRC", "first line of it\nsecond \"line\"\n")]);
+        let said = say(&npmrc, &[b"> first line of it\n> second \"line\"\n"]);
+        assert_eq!(said, "> [secret NPMRC]\n> [secret NPMRC]\n");
+        let quoted = npmrc.text("{\"npmrc\":\"first line of it\\nsecond \\\"line\\\"\"}".to_owned());
+        assert_eq!(quoted, "{\"npmrc\":\"[secret NPMRC]\"}");
+        // A line such as `}` says nothing.
+        let short = redactor(&[("KEY", "{\n  \"key\": \"value-of-it\"\n}\n")]);
+        assert_eq!(say(&short, &[b"}\n{\n"]), "}\n{\n");
+    }
+
+    #[test]
+    fn across_pieces_and_no_longer_held_than_needed() {
+        let redactor = redactor(&[("A", "abcdefgh"), ("B", "fghijklm")]);
+        assert_eq!(say(&redactor, &[b"x abc", b"def", b"gh y"]), "x [secret A] y");
+        assert_eq!(say(&redactor, &[b"x abc", b"xyz"]), "x abcxyz");
+        assert_eq!(say(&redactor, &[b"abcdefghijk", b"lm!"]), "[secret A]!", "what overlaps goes as well");
+        let (mut stream, mut said) = (redactor.stream(), Vec::new());
+        stream.push(b"prompt> ", &mut said);
+        assert_eq!(said, b"prompt> ");
+        stream.push(b"abc", &mut said);
+        assert_eq!(said, b"prompt> ");
+        stream.push(b"\n", &mut said);
+        assert_eq!(said, b"prompt> abc\n");
+    }
+
+    #[test]
+    fn without_secrets_nothing_changes_and_nothing_is_shown() {
+        assert_eq!(say(&Redactor::default(), &[b"x", b"y"]), "xy");
+        let one = redactor(&[("A", "planted-value")]);
+        assert_eq!(format!("{one:?} {:?}", one.stream()), "Redactor(..) Stream(..)");
     }
 
     #[test]

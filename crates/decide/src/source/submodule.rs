@@ -41,9 +41,16 @@ pub enum SubmoduleError {
     LeavesHost,
     /// For SSH.
     #[error(
-        "its address is one for SSH, which is not spoken: take the https:// address of the same repository"
+        "its address is one for SSH, over which no submodule is fetched: a deploy key opens one repository. Take the https:// address of \
+         the same repository"
     )]
     Ssh,
+    /// Relative to an address for SSH.
+    #[error(
+        "its address is relative to one for SSH, over which no submodule is fetched: a deploy key opens one repository. Take the https:// \
+         address of the submodule"
+    )]
+    RelativeToSsh,
     /// A user or a password before the host.
     #[error(
         "its address holds a user or a password, which everybody who reads the commit sees: leave it out"
@@ -162,10 +169,14 @@ pub fn resolve(url: &str, base: Option<&RemoteUrl>) -> Result<RemoteUrl, Submodu
     if is_path || url.starts_with('/') || url.to_ascii_lowercase().starts_with("file:") {
         return Err(SubmoduleError::LocalPath);
     }
-    Ok(url.parse::<RemoteUrl>()?)
+    let url = url.parse::<RemoteUrl>()?;
+    if url.is_ssh() { Err(SubmoduleError::Ssh) } else { Ok(url) }
 }
 
 fn resolve_relative(url: &str, base: &RemoteUrl) -> Result<RemoteUrl, SubmoduleError> {
+    if base.is_ssh() {
+        return Err(SubmoduleError::RelativeToSsh);
+    }
     let mut parts: Vec<&str> = base.path().split('/').filter(|part| !part.is_empty()).collect();
     let mut rest = url;
     loop {
@@ -240,6 +251,11 @@ mod tests {
         }
         assert_eq!(resolve("../../../x.git", Some(&base)), Err(SubmoduleError::LeavesHost));
         assert_eq!(resolve("../lib.git", None), Err(SubmoduleError::Relative));
+        for base in ["git@git.example.org:acme/shop.git", "ssh://git@git.example.org/acme/shop.git"] {
+            assert_eq!(resolve("../lib.git", Some(&url(base))), Err(SubmoduleError::RelativeToSsh));
+            let absolute = resolve("https://a.org/lib.git", Some(&url(base)));
+            assert_eq!(absolute.expect("is an address").as_str(), "https://a.org/lib.git");
+        }
         assert_eq!(resolve("../a/../../b", Some(&base)), Err(SubmoduleError::Address));
     }
 
@@ -252,6 +268,7 @@ mod tests {
             ("file:///srv/git/lib.git", SubmoduleError::LocalPath),
             ("git@github.com:acme/lib.git", SubmoduleError::Ssh),
             ("ssh://git@github.com/acme/lib.git", SubmoduleError::Ssh),
+            ("ssh://-oProxyCommand=x/", SubmoduleError::Ssh),
             ("https://ada:pw@a.org/lib.git", SubmoduleError::Credentials),
             ("ext::sh -c touch% /tmp/x", SubmoduleError::Address),
             ("git://a.org/lib.git", SubmoduleError::Address),

@@ -47,7 +47,7 @@ fn a_specification_without_secrets_is_written_as_before() {
 fn redactor(values: &[String]) -> Redactor {
     let mut redactor = Redactor::default();
     for (index, value) in values.iter().enumerate() {
-        let name = format!("S{index}").parse().expect("a name");
+        let name: EnvKey = format!("S{index}").parse().expect("a name");
         redactor.add(&name, &Secret::from(value.as_str()));
     }
     redactor

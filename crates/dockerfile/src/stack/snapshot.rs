@@ -15,7 +15,7 @@ pub const PATHS_MAX: usize = 200_000;
 const TEXTS_MAX: usize = 2000;
 
 /// Wanted in the folder of the program and in every folder above it.
-const NAMES: [&str; 71] = [
+const NAMES: [&str; 72] = [
     // Locks whose text says which system libraries or extensions are needed.
     "Cargo.lock",
     "composer.lock",
@@ -76,6 +76,7 @@ const NAMES: [&str; 71] = [
     "gradlew",
     "mvnw",
     ".java-version",
+    ".sdkmanrc",
     "system.properties",
     // Settings of tools, in the forms they come in.
     "next.config.js",

@@ -80,6 +80,8 @@ fn samples() {
         "go-net-http",
         "hono",
         "java-gradle",
+        "java-gradle-classic",
+        "java-maven-jetty",
         "java-maven-plain",
         "koa-yarn-berry",
         "nest-pnpm",
@@ -97,6 +99,7 @@ fn samples() {
         "vite-vue",
     ];
     let workspaces = [
+        ("java-maven-modules", "java-maven-modules", "web"),
         ("workspaces-npm", "workspaces-npm", "apps/api"),
         ("workspaces-pnpm", "workspaces-pnpm", "apps/api"),
         ("workspaces-pnpm-web", "workspaces-pnpm", "apps/web"),

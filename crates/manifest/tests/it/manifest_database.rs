@@ -150,6 +150,7 @@ fn what_is_wrong_has_a_way_out() {
             "engine = \"redis\"\nsettings = { work_mem = \"4MB\" }",
             "is not a setting of redis that may be set",
         ),
+        ("engine = \"redis\"\nbackup = { assert = [\"select true\"] }", "is SQL, which redis does not speak"),
         ("engine = \"redis\"\n[databases.api]\nengine = \"redis\"", "each needs a name of its own"),
         ("engine = \"redis\"\n[databases.postgres]\nengine = \"postgres\"", "has by itself"),
         (

@@ -184,8 +184,25 @@ fn submodules_are_fetched_where_the_file_says_so() {
     assert!(understood(&file("[source]\nsubmodules = true\n")).has_submodules());
     for (source, words) in [
         ("[source]\nsubmodules = \"yes\"\n", "`source.submodules` is"),
-        ("[source]\nlfs = true\n", "`lfs` of `source` needs a later version of Havre"),
         ("[source]\nsubmodule = true\n", "did you mean `submodules`?"),
+    ] {
+        let told = parse(&file(source)).expect_err("must be refused").to_string();
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn contents_of_git_lfs_are_fetched_where_the_file_says_so() {
+    let file =
+        |source: &str| format!("project = \"shop\"\n{source}[services.api]\ndockerfile = \"Dockerfile\"\n");
+    assert!(!understood(&file("")).has_lfs());
+    assert!(!understood(&file("[source]\nlfs = false\n")).has_lfs());
+    let both = understood(&file("[source]\nlfs = true\nsubmodules = true\n"));
+    assert!(both.has_lfs() && both.has_submodules());
+    assert!(!understood(&file("[source]\nlfs = true\n")).has_submodules());
+    for (source, words) in [
+        ("[source]\nlfs = \"yes\"\n", "`source.lfs` is"),
+        ("[source]\ngit_lfs = true\n", "did you mean `lfs`?"),
     ] {
         let told = parse(&file(source)).expect_err("must be refused").to_string();
         assert!(told.contains(words), "{told}");

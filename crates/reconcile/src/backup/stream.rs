@@ -90,13 +90,13 @@ impl<'a> Sink<'a> {
 }
 
 /// The end of what a program said on standard error.
-pub(super) struct Tail<'r> {
-    stream: Stream<'r>,
+pub(super) struct Tail {
+    stream: Stream,
     kept: Vec<u8>,
 }
 
-impl<'r> Tail<'r> {
-    pub(super) fn new(redactor: &'r Redactor) -> Self {
+impl Tail {
+    pub(super) fn new(redactor: &Redactor) -> Self {
         Self { stream: redactor.stream(), kept: Vec::new() }
     }
 
@@ -107,7 +107,7 @@ impl<'r> Tail<'r> {
     }
 
     pub(super) fn text(self) -> String {
-        let Self { stream, mut kept } = self;
+        let Self { mut stream, mut kept } = self;
         stream.finish(&mut kept);
         String::from_utf8_lossy(&kept).into_owned()
     }

@@ -12,6 +12,7 @@ use havre_core::id::EnvironmentId;
 use havre_core::service::spec::StopSignal;
 use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
+use havre_decide::backup::keys::filling;
 use havre_decide::database::plan::{Next, Plan, Seen, Step, not_started};
 use havre_decide::secret::redact::Redactor;
 use havre_engine::image::PullPolicy;
@@ -113,11 +114,15 @@ impl Executor<'_> {
             VolumeSpec { name: database_volume(database.id), service: NO_SERVICE, place: database.place() };
         world.engine.ensure_volume(&volume).await?;
         let row = database.clone();
-        let (superuser, logins) = world
-            .store
-            .read(move |view| Ok((view.get_database_superuser(&row)?, view.list_database_logins(row.id)?)))
-            .await?;
-        let spec = derive_database(database, &image, &superuser, &logins);
+        let read = world.store.read(move |view| {
+            let is_filled = view.list_databases_being_filled()?.contains(&row.id);
+            let spec = if is_filled { filling(&row.spec) } else { row.spec.clone() };
+            let (superuser, logins) =
+                (view.get_database_superuser(&row)?, view.list_database_logins(row.id)?);
+            Ok((Database { spec, ..row }, superuser, logins))
+        });
+        let (database, superuser, logins) = read.await?;
+        let spec = derive_database(&database, &image, &superuser, &logins);
         let started = world.engine.ensure_task(&spec).await;
         world.engine_view.forget();
         Ok(started?)

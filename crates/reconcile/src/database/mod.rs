@@ -159,12 +159,18 @@ pub async fn activate(world: &World) -> Result<Option<Timestamp>, DatabaseError>
 }
 
 fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
+    let filled = view.list_databases_being_filled()?;
     let mut subjects = Vec::new();
     for database in view.list_databases()? {
+        // Whoever would write into one that is filled would not find it again, and the restore would find what nobody saved.
+        let users = match filled.contains(&database.id) {
+            true => BTreeSet::new(),
+            false => view.list_database_users(&database)?,
+        };
         subjects.push(Subject {
             environment: view.get_environment(database.environment)?,
             roles: view.list_database_roles(database.id)?,
-            users: view.list_database_users(&database)?,
+            users,
             in_use: view.list_roles_in_use(&database)?,
             is_held: view.is_volume_held(database.id)?,
             database,

@@ -12,16 +12,18 @@ use havre_core::build::test::TestSpec;
 use havre_core::database::spec::DatabaseSpec;
 use havre_core::event::Actor;
 use havre_core::id::BuildId;
+use havre_core::name::RelativePath;
 use havre_core::pipeline::{Pipeline, Stage, State, Untouched};
 use havre_core::quantity::ByteSize;
 use havre_core::service::spec::{ImageSource, ServiceSpec, SiteSource, Work};
-use havre_source::{SourceError, Tree, plan_context};
+use havre_source::{PackPlan, SourceError, Tree, plan_context};
 use havre_store::{StoreError, Tx};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
 use crate::pipeline::context::Commit;
+use crate::pipeline::lfs::Contents;
 use crate::pipeline::{read, specs, submodule, untouched};
 use crate::world::World;
 
@@ -59,6 +61,16 @@ impl From<SourceError> for CheckoutError {
             other => Self::Source(other),
         }
     }
+}
+
+/// A commit whose services are packed.
+struct Reading<'a> {
+    world: &'a World,
+    pipeline: &'a Pipeline,
+    tree: Tree,
+    /// What Git LFS keeps of it, where its file asks for that.
+    lfs: Option<Contents<'a>>,
+    cancel: &'a CancellationToken,
 }
 
 /// A service and what it is built from; the file goes with it unless a build takes it.
@@ -107,7 +119,7 @@ impl Drop for Packed {
     }
 }
 
-fn folder(world: &World) -> PathBuf {
+pub(super) fn folder(world: &World) -> PathBuf {
     world.settings.build_dir.join("checkout")
 }
 
@@ -162,19 +174,29 @@ async fn check_out(
     let manifest = manifest.map_err(CheckoutError::Commit)?;
     let specs::Wanted { services: specs, databases } = specs::of(world, pipeline, &manifest).await?;
     let mut left = untouched::find(world, pipeline, (&manifest, specs.as_slice())).await?;
-    if manifest.has_submodules() && specs.iter().any(|spec| !left.contains_key(&spec.name)) {
-        tree = submodule::fetch_all(world, pipeline, tree, cancel).await?;
+    let is_packed = specs.iter().any(|spec| !left.contains_key(&spec.name));
+    let mut modules = Vec::new();
+    if manifest.has_submodules() && is_packed {
+        (tree, modules) = submodule::fetch_all(world, pipeline, tree, cancel).await?;
     }
+    let lfs = if manifest.has_lfs() && is_packed {
+        Some(Contents::open((world, pipeline), modules, cancel).await?)
+    } else {
+        None
+    };
+    let reading = Reading { world, pipeline, tree, lfs, cancel };
     let mut prepared = Vec::new();
     for spec in specs {
         let untouched = left.remove(&spec.name);
         let context = match untouched {
             Some(_) => None,
-            None => pack(world, pipeline, &tree, &spec, cancel).await?,
+            None => pack(&reading, &spec).await?,
         };
         let test = manifest.test(&spec.name).cloned();
         prepared.push(Prepared { spec, test, untouched, context });
     }
+    // What was fetched lies in the contexts now.
+    drop(reading);
     let (row, at, build_dir) = (pipeline.clone(), world.now(), world.settings.build_dir.clone());
     let by = pipeline.cause.actor().clone();
     let stored = world.store.write(at, by, move |tx| {
@@ -241,22 +263,20 @@ fn put<T>(
     act(context, &target).map_err(|source| StoreError::File { doing, path: target, source })
 }
 
-/// Packs the context of a service; `None` for one that runs a finished image.
-async fn pack(
-    world: &World,
-    pipeline: &Pipeline,
-    tree: &Tree,
-    spec: &ServiceSpec,
-    cancel: &CancellationToken,
-) -> Result<Option<Packed>, CheckoutError> {
+/// What goes into the context of a service, and which folder of the commit that is of; `None` for one that runs a finished image.
+async fn plan<'a>(
+    reading: &Reading<'_>,
+    spec: &'a ServiceSpec,
+) -> Result<Option<(&'a RelativePath, PackPlan)>, CheckoutError> {
+    let Reading { world, pipeline, tree, .. } = reading;
     let commit = Commit { world, project: &pipeline.project, tree };
-    let plan = match &spec.work {
+    let (source, wants_site) = match &spec.work {
         Work::Tasks(work) => match &work.source {
             ImageSource::Image { .. } => return Ok(None),
-            ImageSource::Dockerfile(source) => commit.of_dockerfile(source, false).await?,
+            ImageSource::Dockerfile(source) => (source, false),
         },
         Work::Site(site) => match &site.source {
-            SiteSource::Dockerfile { build, .. } => commit.of_dockerfile(build, true).await?,
+            SiteSource::Dockerfile { build, .. } => (build, true),
             SiteSource::Folder { root } => {
                 let plan = plan_context(tree, root, &Ignore::default(), Vec::new())?;
                 if plan.entries.is_empty() {
@@ -266,19 +286,29 @@ async fn pack(
                         spec.name
                     )));
                 }
-                plan
+                return Ok(Some((root, plan)));
             }
         },
     };
+    Ok(Some((&source.context, commit.of_dockerfile(source, wants_site).await?)))
+}
+
+/// Packs the context of a service; `None` for one that runs a finished image.
+async fn pack(reading: &Reading<'_>, spec: &ServiceSpec) -> Result<Option<Packed>, CheckoutError> {
+    let Some((context, mut plan)) = plan(reading, spec).await? else { return Ok(None) };
+    let Reading { world, pipeline, lfs, .. } = reading;
     let made = tokio::fs::create_dir_all(folder(world)).await;
     made.map_err(|error| {
         CheckoutError::Commit(format!("could not make {}: {error}", folder(world).display()))
     })?;
+    if let Some(contents) = lfs {
+        plan = contents.fill(context, plan).await?;
+    }
     let number = BuildId::new(NEXT.fetch_add(1, Ordering::Relaxed));
     let mut writer =
         ContextWriter::create(&folder(world), number, CONTEXT_MAX).await.map_err(CheckoutError::Build)?;
     let (sender, mut chunks) = mpsc::channel(CHUNKS);
-    let packing = world.source.pack(&pipeline.project, &plan, sender, cancel.clone());
+    let packing = world.source.pack(&pipeline.project, &plan, sender, reading.cancel.clone());
     let writing = async {
         while let Some(chunk) = chunks.recv().await {
             writer.write(&chunk).await?;
@@ -290,11 +320,19 @@ async fn pack(
     let writer = written.map_err(CheckoutError::Build)?;
     let summary = packed?;
     if let Some(path) = summary.lfs_pointers.first() {
-        return Err(CheckoutError::Commit(format!(
-            "{path} is a pointer of Git LFS and its content is not in the repository: Havre keeps no LFS store yet; commit \
-             the file itself"
-        )));
+        return Err(CheckoutError::Commit(pointer_left(path, lfs.is_some())));
     }
     let path = writer.finish().await.map_err(CheckoutError::Build)?;
     Ok(Some(Packed(Some(path))))
+}
+
+/// Why a pointer of Git LFS is still one in a context, and what to do.
+fn pointer_left(path: &str, has_lfs: bool) -> String {
+    let why = if has_lfs {
+        "Havre reads this file itself, before it fetches anything; commit the file itself"
+    } else {
+        "Havre fetches its content only where havre.toml says `lfs = true` in `[source]`; else commit the file itself, or leave it out with a \
+         .dockerignore"
+    };
+    format!("{path} is a pointer of Git LFS, and {why}")
 }

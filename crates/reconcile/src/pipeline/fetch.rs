@@ -12,8 +12,9 @@ use havre_core::event::Actor;
 use havre_core::name::ProjectName;
 use havre_core::source::remote::next_try;
 use havre_core::source::{CommitId, RemoteUrl};
-use havre_source::{Remote, SourceError};
-use havre_store::{FetchRow, StoreError};
+use havre_core::ssh_key::PublicKey;
+use havre_source::{Remote, Source, SourceError, SshAccess};
+use havre_store::{FetchRow, RemoteRow, StoreError, View};
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
@@ -33,15 +34,17 @@ pub(crate) type Fetching = Arc<Mutex<BTreeMap<ProjectName, CancellationToken>>>;
 
 /// Why a fetch came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub enum FetchError {
     /// It cannot come to anything until a person changes something.
     #[error("{0}")]
     Refused(String),
     /// It is worth a retry.
     #[error("{0}")]
     Away(String),
+    /// Git failed, or was not asked.
     #[error("could not fetch from the remote repository")]
     Source(#[from] SourceError),
+    /// The store failed.
     #[error("could not read or record what is to be fetched")]
     Store(#[from] StoreError),
 }
@@ -137,15 +140,44 @@ pub(crate) async fn find_remote(world: &World, project: &ProjectName) -> Result<
     let name = project.clone();
     let read = world.store.read(move |view| {
         let Some(remote) = view.find_remote(&name)? else { return Ok(None) };
-        Ok(Some((remote.url, view.find_remote_token(&name)?)))
+        let ssh = find_access(view, &remote)?;
+        Ok(Some((remote.url, view.find_remote_token(&name)?, ssh)))
     });
-    let Some((url, token)) = read.await? else {
+    let Some((url, token, ssh)) = read.await? else {
         let message =
             format!("the project {project} has no remote repository: set one with `havre remote set URL`");
         return Err(FetchError::Refused(message));
     };
+    if ssh.as_ref().is_some_and(|ssh| ssh.keys.is_empty() || ssh.host_keys.is_empty()) {
+        let message = format!(
+            "{project} has no deploy key, or its host none that is trusted: set it again with `havre remote set {url}`"
+        );
+        return Err(FetchError::Refused(message));
+    }
     let addresses = resolve(&url, world.settings.remote_private).await?;
-    Ok(Remote { url, token, addresses })
+    Ok(Remote { url, token, addresses, ssh })
+}
+
+/// What a fetch over SSH needs; nothing for every other address.
+fn find_access(view: &View<'_>, remote: &RemoteRow) -> Result<Option<SshAccess>, StoreError> {
+    if !remote.url.is_ssh() {
+        return Ok(None);
+    }
+    let host_keys = remote.host_keys.iter().map(|(key, _)| key.clone()).collect();
+    Ok(Some(SshAccess { keys: view.list_deploy_secrets(&remote.project)?, host_keys }))
+}
+
+/// The keys the host of an address shows over SSH, for whoever compares them. It is looked up and checked as for a fetch.
+///
+/// # Errors
+/// When it may not be asked, or does not answer.
+pub async fn list_host_keys(
+    source: &dyn Source,
+    url: &RemoteUrl,
+    allow_private: bool,
+) -> Result<Vec<PublicKey>, FetchError> {
+    let addresses = resolve(url, allow_private).await?;
+    Ok(source.list_host_keys(url, &addresses).await?)
 }
 
 /// A forge may announce a commit a moment before it shows it. One that came with a newer commit is not missing.

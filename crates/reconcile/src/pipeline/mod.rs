@@ -7,6 +7,7 @@ mod checkout;
 mod context;
 mod fetch;
 mod judge;
+mod lfs;
 pub(crate) mod read;
 mod repack;
 mod specs;
@@ -31,7 +32,8 @@ use crate::deployment::chain;
 use crate::preview;
 use crate::world::World;
 
-pub(crate) use fetch::{BEHIND_MAX, FetchError, Fetching, REASON_MAX, find_remote};
+pub(crate) use fetch::{BEHIND_MAX, Fetching, REASON_MAX, find_remote};
+pub use fetch::{FetchError, list_host_keys};
 pub(crate) use repack::Repacking;
 
 /// Repositories are compared with what was noted this often, in case control ended between a push and its note.

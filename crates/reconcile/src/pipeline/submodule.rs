@@ -25,9 +25,24 @@ use crate::world::World;
 
 /// Where the repository of the project comes from; nothing of it where it is pushed here.
 #[derive(Default)]
-struct Origin {
-    url: Option<RemoteUrl>,
-    token: Option<Secret>,
+pub(super) struct Origin {
+    pub(super) url: Option<RemoteUrl>,
+    pub(super) token: Option<Secret>,
+}
+
+impl Origin {
+    /// The token, where it is for the host of this address.
+    pub(super) fn token_for(&self, url: &RemoteUrl) -> Option<Secret> {
+        let is_for_it = self.url.as_ref().is_some_and(|remote| may_have_token(remote, url));
+        if is_for_it { self.token.clone() } else { None }
+    }
+}
+
+/// A submodule that was fetched.
+pub(super) struct Module {
+    /// Its folder in the tree, with a slash.
+    pub(super) folder: String,
+    pub(super) url: RemoteUrl,
 }
 
 /// A repository whose submodules are looked at: that of the commit, or one of its submodules.
@@ -39,16 +54,16 @@ struct Level {
     depth: usize,
 }
 
-/// The tree with the files of every submodule in it.
+/// The tree with the files of every submodule in it, and where they came from.
 pub(super) async fn fetch_all(
     world: &World,
     pipeline: &Pipeline,
     mut tree: Tree,
     cancel: &CancellationToken,
-) -> Result<Tree, CheckoutError> {
+) -> Result<(Tree, Vec<Module>), CheckoutError> {
     let origin = find_origin(world, pipeline).await?;
     let mut levels = vec![Level { folder: String::new(), base: origin.url.clone(), depth: 0 }];
-    let mut count = 0;
+    let (mut count, mut modules) = (0, Vec::new());
     while let Some(level) = levels.pop() {
         let wanted = list(&tree, &level.folder);
         if wanted.is_empty() {
@@ -71,17 +86,18 @@ pub(super) async fn fetch_all(
                 return Err(CheckoutError::Commit(message));
             }
             tree = tree.graft(&path, &inner);
-            let depth = level.depth + 1;
-            levels.push(Level { folder: format!("{path}/"), base: Some(remote.url), depth });
+            let (folder, depth) = (format!("{path}/"), level.depth + 1);
+            modules.push(Module { folder: folder.clone(), url: remote.url.clone() });
+            levels.push(Level { folder, base: Some(remote.url), depth });
         }
     }
-    Ok(tree)
+    Ok((tree, modules))
 }
 
 /// Whoever opens a pull request from another repository is shown nothing that only a token opens.
-async fn find_origin(world: &World, pipeline: &Pipeline) -> Result<Origin, CheckoutError> {
+pub(super) async fn find_origin(world: &World, pipeline: &Pipeline) -> Result<Origin, CheckoutError> {
     let failed = |error: StoreError| {
-        CheckoutError::Commit(format!("could not look at its submodules: {}", chain(&error)))
+        CheckoutError::Commit(format!("could not look up its remote repository: {}", chain(&error)))
     };
     let is_fork = is_fork(world, &pipeline.project, &pipeline.environment).await.map_err(failed)?;
     let project = pipeline.project.clone();
@@ -139,7 +155,5 @@ async fn find_remote(
         FetchError::Source(SourceError::Cancelled) => CheckoutError::Cancelled,
         error => CheckoutError::Commit(format!("the submodule {path} cannot be fetched: {}", chain(&error))),
     })?;
-    let is_for_it = origin.url.as_ref().is_some_and(|remote| may_have_token(remote, &url));
-    let token = if is_for_it { origin.token.clone() } else { None };
-    Ok(Remote { url, token, addresses })
+    Ok(Remote { token: origin.token_for(&url), url, addresses, ssh: None })
 }

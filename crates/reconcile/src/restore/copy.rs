@@ -1,5 +1,6 @@
 //! Copies: a snapshot goes into a server, and what is then in there is looked at. All of it by programs inside the task of the server, so that
-//! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_decide::backup::load`.
+//! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_decide::backup::load`. What
+//! is particular to Redis and Valkey is in `redis`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,12 +12,14 @@ use futures_util::stream::BoxStream;
 use havre_backup::{Dump, RepositoryError, Tally};
 use havre_core::backup::manifest::Manifest;
 use havre_core::backup::{Content, What};
-use havre_core::database::role::{RoleName, SUPERUSER, postgres_owners};
+use havre_core::database::role::{RoleName, postgres_owners};
+use havre_core::database::spec::{DatabaseSpec, Kind};
 use havre_core::name::{DatabaseName, EnvKey, TargetName};
 use havre_core::service::spec::Argv;
 use havre_decide::backup::load;
 use havre_decide::backup::producer::{postgres_count, postgres_session, reason};
-use havre_decide::backup::proof::{Failure, Findings, Observation};
+use havre_decide::backup::proof::{Failure, Findings, Keys, Observation};
+use havre_decide::database::plan::Health;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecOutput, ExecSession, ExecSpec};
 use havre_engine::log::LogSource;
@@ -24,7 +27,9 @@ use havre_store::{StoreError, View};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::redis;
 use crate::backup::repositories;
+use crate::database::client;
 use crate::deployment::chain;
 use crate::world::World;
 
@@ -32,20 +37,30 @@ use crate::world::World;
 const LOAD_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest time all checks together may take.
 const CHECK_MAX: Duration = Duration::from_secs(6 * 3600);
-/// Longest wait for a server to say whether it takes connections, or to take an owner in.
+/// Longest wait for a server to take an owner in.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest output that is read: a line for each of a thousand tables has room.
 const OUTPUT_MAX: usize = 1024 * 1024;
 /// Bytes that are kept of what a loader says: their end says why it stopped.
 const SAID_MAX: usize = 4096;
 
-/// A server of PostgreSQL in a task, and the database in it.
+/// A server in a task, and the database in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     /// Name of the container.
     pub(crate) container: String,
-    /// Name of the database.
-    pub(crate) database: DatabaseName,
+    /// What it is, or shall be once it is filled.
+    pub(crate) spec: DatabaseSpec,
+}
+
+/// A snapshot that is given out.
+pub(super) struct Source<'a> {
+    /// What it must be.
+    pub(super) manifest: &'a Manifest,
+    /// Its first bytes, which say what it is.
+    pub(super) first: Bytes,
+    /// The rest.
+    pub(super) dump: Dump,
 }
 
 /// What a program said.
@@ -57,14 +72,11 @@ pub(crate) struct Said {
 
 /// Whether the server takes connections; why not, in words.
 pub(super) async fn probe(world: &World, server: &Server) -> Result<(), String> {
-    // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
-    let words = ["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", server.database.as_str()];
-    let asked = talk(world, server, words.map(str::to_owned).into(), None, BTreeMap::new());
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(said)) if said.code == 0 => Ok(()),
-        Ok(Ok(said)) => Err(load::first_line(&said.output, said.code)),
-        Ok(Err(error)) => Err(chain(&error)),
-        Err(_) => Err("its client does not end".to_owned()),
+    let asked = client::Server { container: server.container.clone(), spec: &server.spec };
+    match client::ask(world, &asked).await {
+        Health::Answers => Ok(()),
+        Health::Silent { message } => Err(message),
+        Health::NotAsked => Err("has not been asked yet".to_owned()),
     }
 }
 
@@ -80,13 +92,14 @@ pub(super) async fn load(
     tokio::select! {
         () = stop.cancelled() => None,
         loaded = loaded => Some(match loaded {
-            Ok(content) => Observation::Loaded { content },
+            Ok((content, keys)) => Observation::Loaded { content, keys },
             Err(reason) => Observation::Broken { reason },
         }),
     }
 }
 
-/// Counts the rows of a server; of one that is thrown away also its structure, and what users want to be true.
+/// Counts the rows of a server; of one that is thrown away also its structure, and what users want to be true. One that stays is made what
+/// it shall be.
 pub(super) async fn check(
     world: &World,
     server: &Server,
@@ -120,7 +133,7 @@ async fn try_load(
     server: &Server,
     target: &TargetName,
     manifest: &Manifest,
-) -> Result<Content, Failure> {
+) -> Result<(Content, Option<Keys>), Failure> {
     let failed = |error: RepositoryError| Failure::Repository { reason: chain(&error) };
     let opened = repositories::open(world, target).await;
     let opened = opened.map_err(|reason| Failure::Repository { reason })?;
@@ -128,7 +141,6 @@ async fn try_load(
         let reason = "another repository lies there than the one the manifest names".to_owned();
         return Err(Failure::Repository { reason });
     }
-    make_owners(world, server, &manifest.what).await?;
     let cancel = CancellationToken::new();
     // Whoever gives this up does not read the rest of it.
     let _gives_up = cancel.clone().drop_guard();
@@ -136,16 +148,29 @@ async fn try_load(
     let Some(first) = dump.next().await.map_err(failed)? else {
         return Err(Failure::Repository { reason: "the snapshot is empty".to_owned() });
     };
-    let Some(words) = load::loader(load::format(&first), &server.database) else {
+    let source = Source { manifest, first, dump };
+    match server.spec.engine {
+        Kind::Postgres => Ok((fill(world, server, source).await?, None)),
+        Kind::Redis | Kind::Valkey => {
+            let (content, keys) = redis::fill(world, server, source).await?;
+            Ok((content, Some(keys)))
+        }
+    }
+}
+
+async fn fill(world: &World, server: &Server, source: Source<'_>) -> Result<Content, Failure> {
+    let Source { manifest, first, dump } = source;
+    let Some(words) = load::loader(load::format(&first), &server.spec.name) else {
         let reason = "the snapshot is not an archive of pg_dump".to_owned();
         return Err(Failure::Unsupported { reason });
     };
+    make_owners(world, server, &manifest.what).await?;
     let program = words[0].clone();
     let session = exec(world, server, words, BTreeMap::new()).await.map_err(|error| loader(&error))?;
     feed(session, &program, first, dump).await
 }
 
-fn loader(error: &EngineError) -> Failure {
+pub(super) fn loader(error: &EngineError) -> Failure {
     Failure::Loader { reason: chain(error) }
 }
 
@@ -154,7 +179,7 @@ async fn make_owners(world: &World, server: &Server, what: &What) -> Result<(), 
     let what = what.clone();
     let roles = world.store.read(move |view| roles(view, &what)).await;
     let roles = roles.map_err(|error| Failure::Unreadable { reason: chain(&error) })?;
-    let (words, input) = (postgres_session(&server.database), postgres_owners(&roles));
+    let (words, input) = (postgres_session(&server.spec.name), postgres_owners(&roles));
     let asked = talk(world, server, words, Some(input), BTreeMap::new());
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(said)) if said.code == 0 => Ok(()),
@@ -246,7 +271,24 @@ async fn try_check(
     server: &Server,
     assertions: Option<&[String]>,
 ) -> Result<Findings, Failure> {
-    let name = &server.database;
+    match (server.spec.engine, assertions) {
+        (Kind::Postgres, _) => look(world, server, assertions).await,
+        (Kind::Redis | Kind::Valkey, Some([])) => redis::count(world, server).await,
+        (Kind::Redis | Kind::Valkey, Some(_)) => {
+            let reason = format!("`assert` is SQL, which {} does not speak", server.spec.engine);
+            Err(Failure::Unsupported { reason })
+        }
+        (Kind::Redis | Kind::Valkey, None) => {
+            // Counted first: what it shall be may let go of keys.
+            let findings = redis::count(world, server).await?;
+            redis::settle(world, server).await?;
+            Ok(findings)
+        }
+    }
+}
+
+async fn look(world: &World, server: &Server, assertions: Option<&[String]>) -> Result<Findings, Failure> {
+    let name = &server.spec.name;
     let unreadable = |error: EngineError| Failure::Unreadable { reason: chain(&error) };
     let (words, input) = (postgres_session(name), postgres_count());
     let said = talk(world, server, words, Some(input), BTreeMap::new()).await.map_err(unreadable)?;

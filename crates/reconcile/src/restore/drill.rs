@@ -52,9 +52,9 @@ async fn step(
     has_begun: bool,
     stop: &CancellationToken,
 ) -> Result<Option<Observation>, String> {
-    let server = copy::Server { container: drill_container(drill), database: drill.spec.name.clone() };
+    let server = copy::Server { container: drill_container(drill), spec: drill.spec.clone() };
     Ok(match progress {
-        Progress::Preparing { since } => {
+        Progress::Preparing { since } | Progress::Starting { since, .. } => {
             let why = match prepare(world, drill, &server).await {
                 Ok(()) => return Ok(Some(Observation::Answers)),
                 Err(Fault::Impossible(reason)) => return Ok(Some(no_server(reason))),
@@ -68,11 +68,24 @@ async fn step(
             (world.now().since(*since) >= PREPARE_MAX.duration()).then(|| no_server(why))
         }
         Progress::Loading { .. } if !has_begun => Some(Observation::Interrupted),
-        Progress::Loading { .. } => copy::load(world, &server, (&drill.target, &drill.manifest), stop).await,
+        Progress::Loading { .. } => {
+            let loaded = copy::load(world, &server, (&drill.target, &drill.manifest), stop).await;
+            if let Some(Observation::Loaded { keys: Some(_), .. }) = loaded {
+                give_way(world, &server).await?;
+            }
+            loaded
+        }
         Progress::Checking { .. } => {
             copy::check(world, &server, Some(drill.assertions.as_slice()), stop).await
         }
     })
+}
+
+/// The server that knows nothing of the snapshot on its volume goes: the next one reads it. It keeps nothing, so it needs no time to end.
+async fn give_way(world: &World, server: &copy::Server) -> Result<(), String> {
+    let removed = world.engine.remove_task(&server.container).await;
+    world.engine_view.forget();
+    removed.map_err(|error| chain(&error))
 }
 
 fn no_server(reason: String) -> Observation {

@@ -9,6 +9,7 @@ mod drill;
 pub mod give;
 mod new;
 mod recovery;
+mod redis;
 mod schedule;
 
 use std::collections::BTreeSet;

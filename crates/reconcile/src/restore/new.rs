@@ -2,7 +2,7 @@
 //! follows from what was seen is `havre_decide::backup::restore`.
 
 use havre_core::database::Database;
-use havre_core::database::state::State as Server;
+use havre_core::database::state::{State as Server, StopReason};
 use havre_core::database::task::database_container;
 use havre_core::event::Actor;
 use havre_core::id::RestoreId;
@@ -63,7 +63,7 @@ async fn step(
     }
     let server = copy::Server {
         container: database_container(&database.place(), database.id, database.task),
-        database: database.spec.name.clone(),
+        spec: database.spec.clone(),
     };
     Ok(match progress {
         Progress::Preparing { since } => prepared(&database, *since, world.now()),
@@ -71,6 +71,7 @@ async fn step(
         Progress::Loading { .. } => {
             copy::load(world, &server, (&restore.target, &restore.manifest), stop).await
         }
+        Progress::Starting { since, .. } => restarted(&database, *since, world.now()),
         Progress::Checking { .. } => copy::check(world, &server, None, stop).await,
     })
 }
@@ -100,6 +101,8 @@ async fn recovered(
             Some(Observation::Interrupted)
         }
         Progress::Loading { .. } => recovery::load(world, restore, database, stop).await,
+        // Files are there before any server starts, so nothing is left for a next one to read: it only has to answer.
+        Progress::Starting { since, .. } => prepared(database, *since, world.now()),
         Progress::Checking { since, .. } => match prepared(database, *since, world.now()) {
             Some(Observation::Answers) => Some(Observation::Checked { findings: Findings::default() }),
             seen => seen,
@@ -119,13 +122,33 @@ async fn find(world: &World, restore: &Restore) -> Result<Result<Database, Failu
     }
 }
 
+/// What the state of the new database says of the server that reads the snapshot. The loop of databases starts it, because the transaction
+/// that recorded that the snapshot is in its place asked for another task.
+fn restarted(database: &Database, since: Timestamp, now: Timestamp) -> Option<Observation> {
+    let is_next = database.started_revision == database.revision;
+    match &database.state {
+        Server::Stopped { why: why @ StopReason::Exited { .. }, .. } if is_next => {
+            Some(broken(format!("while it read the snapshot, {why}")))
+        }
+        // The one that knows nothing of the snapshot: it goes.
+        Server::Ready { .. } if !is_next => late(since, now),
+        _ => prepared(database, since, now),
+    }
+}
+
 /// What the state of the new database says.
 fn prepared(database: &Database, since: Timestamp, now: Timestamp) -> Option<Observation> {
-    let broken = |reason: String| Some(Observation::Broken { reason: Failure::Server { reason } });
     match &database.state {
         Server::Ready { .. } => Some(Observation::Answers),
-        Server::Failed { reason, .. } => broken(reason.to_string()),
-        _ if now.since(since) >= PREPARE_MAX => broken("it did not answer in time".to_owned()),
-        _ => None,
+        Server::Failed { reason, .. } => Some(broken(reason.to_string())),
+        _ => late(since, now),
     }
+}
+
+fn late(since: Timestamp, now: Timestamp) -> Option<Observation> {
+    (now.since(since) >= PREPARE_MAX).then(|| broken("it did not answer in time".to_owned()))
+}
+
+fn broken(reason: String) -> Observation {
+    Observation::Broken { reason: Failure::Server { reason } }
 }

@@ -127,7 +127,7 @@ pub(super) async fn load(
     tokio::select! {
         () = stop.cancelled() => None,
         loaded = work => Some(match loaded {
-            Ok(Ok(content)) => Observation::Loaded { content },
+            Ok(Ok(content)) => Observation::Loaded { content, keys: None },
             Ok(Err(reason)) => Observation::Broken { reason },
             Err(_) => {
                 let reason = format!("it did not end within {} hours", LOAD_MAX.as_secs() / 3600);
@@ -153,7 +153,7 @@ async fn try_load(
         let reason = "another repository lies there than the one the manifest names".to_owned();
         return Err(Failure::Repository { reason });
     }
-    let (fill, spec) = (server(restore, Part::Fill), &database.spec);
+    let (fill, spec) = (server(restore, Part::Fill, database), &database.spec);
     run(world, &fill, make_folders(spec), None).await?;
     let base =
         Piece { snapshot: restore.manifest.snapshot.clone(), content: restore.manifest.content.clone() };
@@ -170,10 +170,14 @@ async fn try_load(
     Ok(content)
 }
 
-fn server(restore: &Restore, part: Part) -> Server {
-    // What is asked of it is asked of the database that every server has.
-    let database: DatabaseName = "postgres".parse().expect("it is a name");
-    Server { container: container(restore, part), database }
+fn server(restore: &Restore, part: Part, database: &Database) -> Server {
+    Server { container: container(restore, part), spec: database.spec.clone() }
+}
+
+/// A session with the database that every server has: this one has no other of a name that is known.
+fn session() -> Vec<String> {
+    let name: DatabaseName = "postgres".parse().expect("it is a name");
+    postgres_session(&name)
 }
 
 /// Runs a program to its end, which has to be a good one; what it said.
@@ -230,7 +234,7 @@ async fn recover(
     let image = image(world, database).await.map_err(|fault| loader(words_of(fault)))?;
     let started = start(world, restore, Part::Recover, database, &image).await;
     started.map_err(|fault| loader(words_of(fault)))?;
-    let server = server(restore, Part::Recover);
+    let server = server(restore, Part::Recover, database);
     while !has_recovered(world, &server).await? {
         world.clock.sleep(LOOK_AGAIN).await;
     }
@@ -240,7 +244,7 @@ async fn recover(
     let sql = postgres_adopt(&recovery.source, &database.spec.name, &superuser.password);
     let sql = sql.ok_or_else(|| loader("the password of the superuser is not ours"))?;
     let sql = sql.expose_text().unwrap_or_default().to_owned();
-    run(world, &server, postgres_session(&server.database), Some(sql)).await?;
+    run(world, &server, session(), Some(sql)).await?;
     run(world, &server, sweep(), None).await?;
     let grace = STOP_GRACE.duration();
     let stopped = world.engine.stop_task(&server.container, StopSignal::Sigint, grace).await;
@@ -275,7 +279,7 @@ async fn has_recovered(world: &World, server: &Server) -> Result<bool, Failure> 
             return Err(loader("the server that reads the WAL was removed"));
         }
     }
-    let asked = copy::talk(world, server, postgres_session(&server.database), Some(ask()), BTreeMap::new());
+    let asked = copy::talk(world, server, session(), Some(ask()), BTreeMap::new());
     match tokio::time::timeout(PATIENCE, asked).await {
         // It lets nobody in before it is through.
         Ok(Ok(said)) => Ok(said.code == 0 && is_through(&said.output)),

@@ -3,7 +3,6 @@
 
 use havre_core::backup::policy::{of_database, what_of};
 use havre_core::database::Database;
-use havre_core::database::spec::Kind;
 use havre_core::event::Actor;
 use havre_core::time::Timestamp;
 use havre_decide::backup::drill::due_at;
@@ -32,10 +31,6 @@ fn record(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
 fn look(view: &View<'_>, now: Timestamp) -> Result<(Vec<NewDrill>, Option<Timestamp>), StoreError> {
     let (mut due, mut next): (Vec<NewDrill>, Option<Timestamp>) = (Vec::new(), None);
     for database in view.list_databases()? {
-        // Of what else there is no drill yet.
-        if database.spec.engine != Kind::Postgres {
-            continue;
-        }
         let Some(every) = of_database(&database).and_then(|policy| policy.drill) else { continue };
         let last = view.find_last_drill(&what_of(&database).key())?;
         let Some(at) = due_at(every, last, now) else { continue };

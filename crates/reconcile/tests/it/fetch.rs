@@ -3,9 +3,12 @@
 use havre_core::event::Actor;
 use havre_core::name::ProjectName;
 use havre_core::quantity::Span;
+use havre_core::secret::Secret;
 use havre_core::source::RefName;
+use havre_core::ssh_key::PublicKey;
 use havre_reconcile::pipeline;
 use havre_source::SourceError;
+use havre_store::NewDeployKey;
 
 use crate::world::{Control, Outside};
 
@@ -66,6 +69,55 @@ async fn what_may_not_be_reached_is_given_up_at_once() {
         let expected = format!("dropit: refs/heads/main could not be fetched: {reason}");
         assert_eq!(last_event(&control).await, expected);
     }
+}
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHSAsFcEf8C7BtEOomyh7xzrbbHmifW5g7nso3ohMIua";
+
+/// Sets an address for SSH with a deploy key; with the key of its host, where that is known.
+async fn set_over_ssh(control: &Control, url: &'static str, is_known: bool) {
+    let fingerprint = || format!("SHA256:{}", "a".repeat(43)).parse().unwrap();
+    let set = control.world.store.write(control.world.now(), Actor::Local, move |tx| {
+        tx.set_remote(&project(), &url.parse().unwrap(), None)?;
+        let private_key = Secret::from("planted-key");
+        let new = NewDeployKey { public_key: KEY.parse().unwrap(), fingerprint: fingerprint(), private_key };
+        tx.add_deploy_key(&project(), new)?;
+        if is_known {
+            tx.set_host_keys(&project(), &[(KEY.parse().unwrap(), fingerprint())])?;
+        }
+        tx.request_fetch(&project(), &main_branch(), None)
+    });
+    set.await.unwrap();
+}
+
+#[tokio::test]
+async fn over_ssh_the_same_addresses_are_refused_and_no_host_is_asked_whose_key_is_unknown() {
+    let outside = Outside::new();
+    let control = outside.control();
+    for (url, is_known, reason) in [
+        (
+            "git@127.0.0.1:acme/x.git",
+            true,
+            "127.0.0.1 is at 127.0.0.1, which is not a public address (`remote_private` in havred.toml allows others)",
+        ),
+        (
+            "ssh://git@[fd00::1]:2222/x.git",
+            true,
+            "fd00::1 is at fd00::1, which is not a public address (`remote_private` in havred.toml allows others)",
+        ),
+        ("ssh://git@1.1.1.1/x.git", false, "dropit has no deploy key, or its host none that is trusted"),
+    ] {
+        set_over_ssh(&control, url, is_known).await;
+        assert_eq!(round(&control).await, Vec::<u32>::new(), "{url}");
+        let expected = format!("dropit: refs/heads/main could not be fetched: {reason}");
+        assert!(last_event(&control).await.starts_with(&expected), "{url}");
+    }
+    assert!(outside.source.ssh().is_empty(), "git was asked");
+
+    set_over_ssh(&control, "ssh://git@1.1.1.1/y.git", true).await;
+    assert_eq!(round(&control).await, Vec::<u32>::new());
+    let used = outside.source.ssh();
+    assert_eq!(used[0].keys[0].expose(), b"planted-key");
+    assert_eq!(used[0].host_keys, [KEY.parse::<PublicKey>().unwrap()]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! killed with everything it started when nobody waits for it any more. Knows no verb; those are beside it. Tests at the
 //! end of the file and in `tests/it/git.rs`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -23,6 +23,8 @@ use crate::error::{SourceError, show};
 const OLDEST: (u32, u32) = (2, 39);
 /// Longest run of a verb that answers at once, its wait for a free place included.
 pub(super) const VERB_TIMEOUT: Span = Span::seconds(30);
+/// Longest run of a program that asks a host for something.
+const ASK_TIMEOUT: Span = Span::seconds(15);
 /// Most verbs at work at once.
 const VERBS_MAX: usize = 8;
 /// Most clones, fetches and pushes at work at once. Others wait; apart from the verbs, so that slow clients never hold up the loops.
@@ -134,12 +136,8 @@ impl Git {
 
     /// A command with our environment and settings, to which the verb and its arguments are added.
     pub(super) fn command(&self, settings: &[String]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.other(&self.program);
         command
-            .env_clear()
-            .env("PATH", &self.path)
-            .env("HOME", &self.home)
-            .env("LC_ALL", "C")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
@@ -152,6 +150,16 @@ impl Git {
             command.arg("-c").arg(setting);
         }
         command
+    }
+
+    /// Another program that is run as git is.
+    pub(super) fn other(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", &self.path)
+            .env("HOME", &self.home)
+            .env("LC_ALL", "C")
             .current_dir(&self.home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -195,6 +203,28 @@ impl Git {
             Ok(output)
         };
         in_time(what, VERB_TIMEOUT, work).await
+    }
+
+    /// Runs another program; what it has printed, at most `limit` bytes, however it ends.
+    pub(super) async fn ask(&self, what: &str, command: Command, limit: u64) -> Result<Vec<u8>, SourceError> {
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        let work = async {
+            let _place = self.verb().await;
+            let missing = |error: SourceError| match error {
+                SourceError::Failed { source, .. } => SourceError::Refused {
+                    reason: format!(
+                        "could not {what}: {program} cannot be started ({source}); install it (`apt-get install openssh-client`)"
+                    ),
+                },
+                other => other,
+            };
+            let (running, Pipes { input, output }) = Running::spawn(what, command).map_err(missing)?;
+            drop(input);
+            let said = read(what, output, limit).await?;
+            running.kill().await;
+            Ok(said)
+        };
+        in_time(what, ASK_TIMEOUT, work).await
     }
 }
 

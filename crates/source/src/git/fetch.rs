@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::GitSource;
 use super::command::{Pipes, Running, in_time};
-use super::refs;
+use super::{refs, ssh};
 use crate::error::SourceError;
 use crate::source::Remote;
 
@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Most bytes of standard output, on which a quiet fetch says nothing.
 const WORDS_MAX: u64 = 64 * 1024;
 /// Most addresses of one host.
-const ADDRESSES_MAX: usize = 8;
+pub(super) const ADDRESSES_MAX: usize = 8;
 
 /// Settings of a fetch.
 const SETTINGS: [&str; 10] = [
@@ -87,11 +87,8 @@ pub(super) async fn fetch(
     let limit = room(source, &what, repository, &directory).await?;
     let cancelled = SourceError::Cancelled;
     let _place = cancel.run_until_cancelled(source.git.exchange()).await.ok_or(cancelled)?;
-    let mut command = source.git.command(&settings(remote));
-    command.arg("--git-dir").arg(&directory);
-    add_arguments(&mut command, remote, refs);
-    add_token(&mut command, remote);
-    let work = in_time(&what, FETCH_TIMEOUT, run(&what, command, &directory, limit));
+    let place = Place { what: &what, directory: &directory, limit };
+    let work = in_time(&what, FETCH_TIMEOUT, run_from(source, repository, remote, refs, place));
     let ended = cancel.run_until_cancelled(work).await.unwrap_or(Err(SourceError::Cancelled));
     match ended {
         Ok(()) => find(source, &what, &directory, &refs.ours).await,
@@ -104,6 +101,51 @@ pub(super) async fn fetch(
             Err(error)
         }
     }
+}
+
+/// Where what is fetched goes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    what: &'a str,
+    directory: &'a Path,
+    /// Most bytes that may come.
+    limit: u64,
+}
+
+/// Lets git fetch. Over SSH it goes to one address at a time, where curl would choose: to the next one where nobody answers.
+async fn run_from(
+    source: &GitSource,
+    repository: &ProjectName,
+    remote: &Remote,
+    refs: &Refs,
+    place: Place<'_>,
+) -> Result<(), SourceError> {
+    let prepare = || {
+        let mut command = source.git.command(&settings(remote));
+        command.arg("--git-dir").arg(place.directory);
+        add_arguments(&mut command, remote, refs);
+        command
+    };
+    let Some(access) = &remote.ssh else {
+        let mut command = prepare();
+        add_token(&mut command, remote);
+        return run(place.what, command, place.directory, place.limit).await;
+    };
+    let Some(program) = &source.ssh else {
+        let reason = "this program does not know where it lies, which fetches over SSH need".to_owned();
+        return Err(SourceError::Refused { reason });
+    };
+    let mut away = SourceError::failed(place.what, io::Error::other("its host has no address"));
+    for address in remote.addresses.iter().take(ADDRESSES_MAX) {
+        let folder = ssh::Folder::make(source, repository, &remote.url, (access, *address)).await?;
+        let mut command = prepare();
+        folder.add_to(&mut command, program);
+        match run(place.what, command, place.directory, place.limit).await {
+            Err(error) if ssh::is_unreachable(&error) => away = error,
+            ended => return ended.map_err(|error| ssh::explain(error, &remote.url)),
+        }
+    }
+    Err(away)
 }
 
 /// Removes a name that is ours; an absent one is fine.
@@ -121,15 +163,21 @@ pub(super) async fn forget(
 pub(super) fn settings(remote: &Remote) -> Vec<String> {
     let mut settings: Vec<String> = SETTINGS.iter().map(ToString::to_string).collect();
     settings.push("protocol.allow=never".to_owned());
-    let scheme = if remote.url.is_plain() { "http" } else { "https" };
+    // An address for SSH without its keys has no protocol: git would start the machine's own `ssh`.
+    let scheme = match (&remote.ssh, remote.url.is_plain()) {
+        (Some(_), _) => "ssh",
+        (None, true) => "http",
+        (None, false) => "https",
+    };
     settings.push(format!("protocol.{scheme}.allow=always"));
     settings.extend(pin(&remote.url, &remote.addresses));
     settings
 }
 
-/// Where the name of the host leads, so that what was checked is what is connected to. A host that is an address needs no pin.
+/// Where the name of the host leads, so that what was checked is what is connected to. A host that is an address needs no pin; for SSH it is
+/// set where `ssh` reads it.
 fn pin(url: &RemoteUrl, addresses: &[IpAddr]) -> Option<String> {
-    if url.host().parse::<IpAddr>().is_ok() {
+    if url.is_ssh() || url.host().parse::<IpAddr>().is_ok() {
         return None;
     }
     let addresses: Vec<String> = addresses
@@ -316,6 +364,7 @@ mod tests {
             url: url.parse().expect("is an address"),
             token: Some(Secret::from("planted-token")),
             addresses: addresses.iter().map(|address| address.parse().expect("is an address")).collect(),
+            ssh: None,
         }
     }
 
@@ -334,6 +383,21 @@ mod tests {
         for address in ["https://203.0.113.7:8443/x.git", "https://[2001:db8::7]/x.git"] {
             assert_eq!(pin(&remote(address, &[]).url, &[]), None, "{address}");
         }
+    }
+
+    #[test]
+    fn without_its_keys_nothing_is_fetched_over_ssh() {
+        let mut remote = remote("git@git.example.org:x.git", &["203.0.113.7"]);
+        let allowed = |remote: &Remote| {
+            let all = settings(remote);
+            assert!(!all.iter().any(|setting| setting.starts_with("http.curloptResolve")), "{all:?}");
+            all.into_iter().filter(|setting| setting.starts_with("protocol.")).collect::<Vec<_>>()
+        };
+        assert_eq!(allowed(&remote), ["protocol.allow=never", "protocol.https.allow=always"]);
+        remote.ssh =
+            Some(crate::source::SshAccess { keys: vec![Secret::from("planted")], host_keys: Vec::new() });
+        assert_eq!(allowed(&remote), ["protocol.allow=never", "protocol.ssh.allow=always"]);
+        assert!(!format!("{remote:?}").contains("planted"));
     }
 
     #[test]

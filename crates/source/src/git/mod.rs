@@ -10,10 +10,12 @@ mod refs;
 mod repack;
 mod repository;
 mod serve;
+pub mod ssh;
 mod submodule;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -21,7 +23,8 @@ use bytes::Bytes;
 use havre_core::name::{ProjectName, RelativePath};
 use havre_core::preview::PullNumber;
 use havre_core::quantity::ByteSize;
-use havre_core::source::{CommitId, Pull, RefName};
+use havre_core::source::{CommitId, Pull, RefName, RemoteUrl};
+use havre_core::ssh_key::PublicKey;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +43,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// The program; looked for in `PATH` when it is a bare name.
     pub git: PathBuf,
+    /// `havred`, which git starts in place of `ssh` ([`ssh::stand_in`]); without it, nothing is fetched over SSH.
+    pub ssh: Option<PathBuf>,
     /// Most bytes of the pack of one push.
     pub max_push: ByteSize,
     /// Most bytes of one repository; a push that would pass it is refused.
@@ -52,6 +57,7 @@ impl Options {
         Self {
             folder: folder.into(),
             git: PathBuf::from("git"),
+            ssh: std::env::current_exe().ok(),
             max_push: ByteSize::mebibytes(1024),
             quota: ByteSize::mebibytes(10 * 1024),
         }
@@ -62,6 +68,7 @@ impl Options {
 #[derive(Debug)]
 pub struct GitSource {
     git: Git,
+    ssh: Option<PathBuf>,
     repositories: Repositories,
     submodules: submodule::Turns,
     max_push: ByteSize,
@@ -75,13 +82,14 @@ impl GitSource {
     /// # Errors
     /// [`SourceError::Failed`] when the folder cannot be used.
     pub fn open(options: Options) -> Result<Self, SourceError> {
-        let repositories = Repositories::open(&options.folder)?;
-        let git = Git::new(options.git, repositories.home());
+        let Options { folder, git, ssh, max_push, quota } = options;
+        let repositories = Repositories::open(&folder)?;
+        let git = Git::new(git, repositories.home());
         if let Err(error) = git.check_version() {
             tracing::warn!(%error, "nobody can push to this server");
         }
         let submodules = submodule::Turns::default();
-        Ok(Self { git, repositories, submodules, max_push: options.max_push, quota: options.quota })
+        Ok(Self { git, ssh, repositories, submodules, max_push, quota })
     }
 }
 
@@ -182,6 +190,14 @@ impl Source for GitSource {
         cancel: CancellationToken,
     ) -> Result<(), SourceError> {
         submodule::fetch(self, repository, remote, commit, &cancel).await
+    }
+
+    async fn list_host_keys(
+        &self,
+        url: &RemoteUrl,
+        addresses: &[IpAddr],
+    ) -> Result<Vec<PublicKey>, SourceError> {
+        ssh::list_host_keys(self, url, addresses).await
     }
 
     async fn describe(&self, repository: &ProjectName, commit: &CommitId) -> Result<Commit, SourceError> {

@@ -6,13 +6,14 @@ use std::path::Path;
 use bytes::Bytes;
 use havre_core::name::ProjectName;
 use havre_core::quantity::Span;
+use havre_core::source::lfs::POINTER_MAX;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::command::{Git, Unexpected, in_time};
 use super::objects::Objects;
 use crate::archive::Archive;
-use crate::context::{LFS_POINTER_MAX, PATH_MAX, PackEntry, PackKind, PackPlan, PackSummary};
+use crate::context::{PATH_MAX, PackEntry, PackKind, PackPlan, PackSummary};
 use crate::error::{SourceError, show};
 
 /// Longest time one archive may take; whoever reads it may be slow.
@@ -54,6 +55,7 @@ async fn write(objects: &mut Objects, archive: &mut Archive, entry: &PackEntry) 
     match &entry.kind {
         PackKind::Folder => archive.folder(entry).await,
         PackKind::Bytes(bytes) => archive.file(entry, bytes).await,
+        PackKind::Local(file) => archive.local(entry, file).await,
         PackKind::Link { object, size } => {
             check_planned(entry, *size, objects.ask(object).await?)?;
             if *size > PATH_MAX as u64 {
@@ -67,7 +69,7 @@ async fn write(objects: &mut Objects, archive: &mut Archive, entry: &PackEntry) 
         }
         PackKind::Object { object, size } => {
             check_planned(entry, *size, objects.ask(object).await?)?;
-            if *size < LFS_POINTER_MAX {
+            if *size < POINTER_MAX {
                 let content = objects.all(*size).await?;
                 return archive.file(entry, &content).await;
             }

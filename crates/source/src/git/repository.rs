@@ -15,6 +15,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::command::Git;
+use super::ssh;
 use crate::error::SourceError;
 
 /// An empty folder, git's `HOME`.
@@ -23,6 +24,8 @@ const HOME: &str = ".home";
 const NEW: &str = ".new-";
 /// A repository that is being removed.
 const GONE: &str = ".gone-";
+/// What one fetch over SSH needs, a deploy key among it.
+const SSH: &str = ".ssh-";
 /// What git may say when it makes a repository.
 const WORDS_MAX: u64 = 64 * 1024;
 
@@ -236,6 +239,11 @@ impl Repositories {
         self.folder.join(format!("{repository}.git"))
     }
 
+    /// Place for what one fetch over SSH needs; nothing is there yet.
+    pub(super) fn for_ssh(&self, repository: &ProjectName) -> PathBuf {
+        self.temporary(SSH, repository)
+    }
+
     fn temporary(&self, start: &str, repository: &ProjectName) -> PathBuf {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         self.folder.join(format!("{start}{number}-{repository}"))
@@ -304,6 +312,8 @@ fn tidy_folder(folder: &Path) -> io::Result<()> {
         let name = name.as_encoded_bytes();
         if name.starts_with(NEW.as_bytes()) || name.starts_with(GONE.as_bytes()) {
             remove_all(&entry.path())?;
+        } else if name.starts_with(SSH.as_bytes()) {
+            ssh::tidy(&entry.path())?;
         } else if name.ends_with(b".git") && entry.file_type()?.is_dir() {
             tidy(&entry.path())?;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use havre_core::build::ignore::Ignore;
 use havre_core::source::CommitId;
-use havre_source::context::{PackEntry, PackKind, PackPlan, plan_context};
+use havre_source::context::{LocalFile, PackEntry, PackKind, PackPlan, plan_context};
 use havre_source::error::SourceError;
 use havre_source::fake::FakeFile;
 use havre_source::source::{Exchange, Exchanged, Protocol, Repacked, Service};
@@ -239,6 +239,33 @@ pub(crate) async fn contexts_are_packed<W: World>(world: W) {
     assert_eq!(summary.lfs_pointers, ["model.bin"]);
     let (_, again) = pack(world.source(), &plan).await;
     assert!(again == archive, "the same plan makes the same bytes");
+}
+
+pub(crate) async fn files_of_this_machine_are_packed_in_place_of_pointers<W: World>(world: W) {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n";
+    let files = [("model.bin", FakeFile::Executable(pointer.into())), ("other", text("other"))];
+    let commit = world.commit(&shop(), None, "first", &files).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // More than one piece, and it looks like a pointer itself.
+    let content = format!("{pointer}{}", "x".repeat(200_000));
+    let file = LocalFile { path: folder.path().join("content"), size: content.len() as u64 };
+    let planned = plan(&tree(&world, &commit, ".").await, "");
+    let planned = planned.fill(&BTreeMap::from([("model.bin".to_owned(), file.clone())])).expect("is small");
+    let (missing, _) = pack(world.source(), &planned).await;
+    let error = missing.expect_err("is not there yet");
+    assert!(
+        matches!(error, SourceError::Failed { .. }) && error.to_string().contains("`model.bin`"),
+        "{error}"
+    );
+    std::fs::write(&file.path, &content[1..]).expect("is written");
+    assert!(pack(world.source(), &planned).await.0.is_err(), "it is too short");
+    std::fs::write(&file.path, &content).expect("is written");
+    let (summary, archive) = pack(world.source(), &planned).await;
+    let summary = summary.expect("is packed");
+    let expected =
+        [("model.bin".to_owned(), 0o755, content), ("other".to_owned(), 0o644, "other".to_owned())];
+    assert_eq!(unpack(&archive), expected);
+    assert_eq!((summary.bytes, summary.lfs_pointers), (archive.len() as u64, Vec::<String>::new()));
 }
 
 pub(crate) async fn links_out_of_a_context_are_refused<W: World>(world: W) {

@@ -194,10 +194,18 @@ async fn a_restart_removes_what_a_crash_has_left() {
     let commit = world.commit(&shop(), None, "first", &[("a", text("a"))]).await;
     world.set_ref(&shop(), "refs/heads/main", &commit).await;
     let root = world.root();
-    for folder in [".new-0-other", ".gone-1-third/objects", "shop.git/objects/tmp_objdir-incoming-x/aa"] {
+    let folders =
+        [".new-0-other", ".gone-1-third/objects", ".ssh-2-shop", "shop.git/objects/tmp_objdir-incoming-x/aa"];
+    for folder in folders {
         std::fs::create_dir_all(root.join(folder)).expect("is made");
     }
-    for file in ["shop.git/refs/heads/main.lock", "shop.git/packed-refs.lock", ".home/.gitconfig"] {
+    let files = [
+        "shop.git/refs/heads/main.lock",
+        "shop.git/packed-refs.lock",
+        ".home/.gitconfig",
+        ".ssh-2-shop/key-0",
+    ];
+    for file in files {
         std::fs::write(root.join(file), "").expect("is written");
     }
     let world = world.restart();

@@ -38,6 +38,7 @@ contract! {
     what_is_missing_is_named
     blobs_are_read
     contexts_are_packed
+    files_of_this_machine_are_packed_in_place_of_pointers
     links_out_of_a_context_are_refused
     packing_ends_when_nobody_listens
     changes_are_listed

@@ -1,6 +1,8 @@
 //! Restores: each makes a database that nobody has yet. What follows from what was seen is decided in `havre_decide::backup::restore`.
 //! Tests: `tests/it/restore.rs`.
 
+use std::collections::BTreeSet;
+
 use havre_core::backup::What;
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
@@ -9,6 +11,7 @@ use havre_core::database::state::State as Server;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
 use havre_core::name::{DatabaseName, TargetName};
 use havre_decide::backup::line::{Recovery, saved_in};
+use havre_decide::backup::proof::Progress;
 use havre_decide::backup::restore::{Point, Restore, State};
 use rusqlite::Row;
 
@@ -79,6 +82,11 @@ impl View<'_> {
     pub fn is_volume_held(&self, database: DatabaseId) -> Result<bool, StoreError> {
         let open = self.list_open_restores()?;
         Ok(open.iter().any(|restore| restore.database == database && restore.holds_volume()))
+    }
+
+    /// Databases that are filled now: nobody is let in, and their servers keep nothing yet.
+    pub fn list_databases_being_filled(&self) -> Result<BTreeSet<DatabaseId>, StoreError> {
+        Ok(self.list_open_restores()?.into_iter().map(|restore| restore.database).collect())
     }
 
     /// Every point to which this can be brought back, newest first; of one instant, by name of the target.
@@ -176,10 +184,11 @@ impl Tx<'_> {
         self.set_database_state(database.id, &database.state, to)
     }
 
-    /// Replaces the state `from` by `to`; nothing happens when they are the same. With one that failed goes what was made of its database.
+    /// Replaces the state `from` by `to`; nothing happens when they are the same. With one that failed goes what was made of its database;
+    /// one whose snapshot is read at the next start gets one.
     ///
     /// # Errors
-    /// `Conflict` when the restore is not in `from` any more.
+    /// `Conflict` when the restore is not in `from` any more; `NotFound` where a server should start whose database is gone.
     pub fn set_restore_state(&mut self, id: RestoreId, from: &State, to: &State) -> Result<(), StoreError> {
         let restore = self.get_restore(id)?;
         if restore.state != *from {
@@ -207,11 +216,15 @@ impl Tx<'_> {
         if restore.holds_volume() && !after.holds_volume() && !to.is_over() {
             self.release_volume(&restore)?;
         }
-        if let State::Failed { .. } = to {
-            match self.request_database_destroy(restore.database, self.at) {
+        match to {
+            State::Failed { .. } => match self.request_database_destroy(restore.database, self.at) {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
+            },
+            State::Working { progress: Progress::Starting { .. } } => {
+                self.renew_database_task(restore.database)?;
             }
+            State::Working { .. } | State::Ready { .. } => {}
         }
         if to.is_over() { self.prune_restores(&restore) } else { Ok(()) }
     }

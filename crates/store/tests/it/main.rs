@@ -11,6 +11,7 @@ mod comment;
 mod copy;
 mod crash;
 mod database;
+mod deploy_key;
 mod deployment;
 mod drill;
 mod edge;

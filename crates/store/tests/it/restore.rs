@@ -6,7 +6,7 @@ use havre_core::backup::Content;
 use havre_core::backup::manifest::Manifest;
 use havre_core::backup::state::About;
 use havre_core::id::EnvironmentId;
-use havre_decide::backup::proof::{Failure, Findings, Stage};
+use havre_decide::backup::proof::{Failure, Findings, Keys, Progress, Stage};
 use havre_decide::backup::restore::{Restore, State};
 use havre_store::{NewRestore, StoreError};
 
@@ -105,6 +105,27 @@ async fn one_that_failed_takes_its_database_with_it() {
           pg_restore ended with code 1"
             .to_owned()
     ));
+}
+
+#[tokio::test]
+async fn one_whose_snapshot_is_read_at_a_start_gets_one() {
+    let world = World::new();
+    let made = create(&world, "db-restored-1").await.unwrap();
+    let id = made.database;
+    let filled = async || world.store.read(|view| view.list_databases_being_filled()).await.unwrap();
+    assert_eq!(filled().await.into_iter().collect::<Vec<_>>(), [id]);
+    let keys = Keys { expiring: 0, saved: 2 };
+    let progress = Progress::Starting { since: at(3), loaded: manifest().content, keys };
+    let starting = State::Working { progress };
+    let (from, to) = (made.state.clone(), starting.clone());
+    world.write(3, move |tx| tx.set_restore_state(made.id, &from, &to)).await;
+    let to = starting.clone();
+    world.write(4, move |tx| tx.set_restore_state(made.id, &to, &to)).await;
+    let database = world.store.read(move |view| view.get_database(id)).await.unwrap();
+    assert_eq!((database.revision, database.started_revision), (2, 1), "once, however often it is said");
+    let ready = State::Ready { at: at(5), findings: Findings::default() };
+    world.write(5, move |tx| tx.set_restore_state(made.id, &starting, &ready)).await;
+    assert!(filled().await.is_empty());
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::io;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::ProjectName;
-use havre_core::source::{BranchName, CommitId, RefName};
+use havre_core::source::{BranchName, CommitId, RefName, RemoteUrl};
+use havre_core::ssh_key::PublicKey;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +86,9 @@ pub trait GitGateway: Send + Sync + 'static {
 
     /// How large a repository is.
     async fn measure(&self, project: &ProjectName) -> Result<Measured, GitError>;
+
+    /// The keys that the host of an address for SSH shows now, once its address was looked up and checked. A look, which changes nothing.
+    async fn host_keys(&self, url: &RemoteUrl) -> Result<Vec<PublicKey>, GitError>;
 }
 
 /// Why git gets no answer.

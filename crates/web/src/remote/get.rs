@@ -5,10 +5,11 @@ use axum::extract::State;
 use havre_api::error::ErrorBody;
 use havre_api::remote::Remote;
 
-use crate::error::{Code, Refusal};
+use crate::error::Refusal;
 use crate::extract::ProjectPath;
-use crate::remote::wire;
+use crate::remote::{find, wire};
 use crate::state::AppState;
+use crate::transaction;
 
 /// Where the repository of a project is fetched from, and what its forge was told; without the tokens.
 #[utoipa::path(get, path = "/v1/projects/{project}/remote", tag = "pipeline", operation_id = "get_remote",
@@ -21,12 +22,6 @@ pub(crate) async fn get(
     State(state): State<AppState>,
     ProjectPath(project): ProjectPath,
 ) -> Result<Json<Remote>, Refusal> {
-    let name = project.clone();
-    let read = state.store.read(move |view| view.find_remote(&name)?.map(|row| wire(view, row)).transpose());
-    let found = read.await?;
-    let missing = || {
-        Refusal::new(Code::RemoteNotFound, format!("the project {project} has no remote repository"))
-            .hint("set one with `havre remote set URL`")
-    };
-    Ok(Json(found.ok_or_else(missing)?))
+    let found = transaction::read(&state, move |view| Ok(wire(view, find(view, &project)?)?));
+    Ok(Json(found.await?))
 }

@@ -26,7 +26,7 @@ fn wire(row: SshKeyRow) -> SshKey {
 }
 
 /// What people compare a key by, as `ssh-keygen -l` shows it.
-fn fingerprint(key: &PublicKey) -> Fingerprint {
+pub(crate) fn fingerprint(key: &PublicKey) -> Fingerprint {
     let digest = STANDARD_NO_PAD.encode(Sha256::digest(key.blob()));
     format!("SHA256:{digest}").parse().expect("32 bytes make 43 digits")
 }

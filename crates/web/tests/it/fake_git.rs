@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use bytes::Bytes;
 use havre_core::name::ProjectName;
-use havre_core::source::BranchName;
+use havre_core::source::{BranchName, RemoteUrl};
+use havre_core::ssh_key::PublicKey;
 use havre_web::git::gateway::{Exchange, GitError, GitGateway, Measured, Pushed, Verb};
 
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct FakeGit {
     pub(crate) moves: Mutex<Vec<Pushed>>,
     /// Branches that were protected in each push.
     pub(crate) protected: Mutex<Vec<Vec<BranchName>>>,
+    /// Keys every host shows.
+    pub(crate) host_keys: Mutex<Vec<PublicKey>>,
     /// Error of the next call.
     pub(crate) fail: Mutex<Option<GitError>>,
 }
@@ -54,6 +57,13 @@ impl GitGateway for FakeGit {
         match self.fail.lock().expect("no holder panics").take() {
             Some(error) => Err(error),
             None => Ok(Measured { bytes: 4096, refs: 2 }),
+        }
+    }
+
+    async fn host_keys(&self, _url: &RemoteUrl) -> Result<Vec<PublicKey>, GitError> {
+        match self.fail.lock().expect("no holder panics").take() {
+            Some(error) => Err(error),
+            None => Ok(self.host_keys.lock().expect("no holder panics").clone()),
         }
     }
 }

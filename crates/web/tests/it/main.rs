@@ -24,6 +24,7 @@ mod promotion;
 mod refusal;
 mod registry;
 mod remote;
+mod remote_ssh;
 mod repository;
 mod restore;
 mod secret;

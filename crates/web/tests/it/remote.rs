@@ -23,7 +23,7 @@ async fn the_life_of_a_remote_repository() {
         "which forge is at this host is not known; say it with `havre remote set URL --forge NAME`";
     let shown = |has_token: bool| {
         json!({
-            "project": "dropit", "url": URL, "has_token": has_token, "created_at": "2026-11-24T10:00:00.000Z",
+            "project": "dropit", "url": URL, "has_token": has_token, "ssh": null, "created_at": "2026-11-24T10:00:00.000Z",
             "status": {
                 "is_on": false, "forge": null, "has_token": false, "obstacle": obstacle, "quiet_until": null,
                 "last": null,
@@ -58,7 +58,11 @@ async fn what_is_none_is_refused_and_never_repeated() {
     let world = World::new();
     for (url, status, says) in [
         ("https://ada:planted@git.example.org/x.git", 400, "leave it out"),
-        ("git@git.example.org:x.git", 400, "take the https:// address"),
+        ("git@git.example.org:x.git", 422, "which key git.example.org has is not known"),
+        ("ssh://-oProxyCommand=planted/", 400, "not of the form"),
+        ("ssh://-oProxyCommand=planted@git.example.org/x.git", 400, "not of the form"),
+        ("git@-oProxyCommand=planted:x.git", 400, "not of the form"),
+        ("git@git.example.org:-planted", 400, "not of the form"),
         ("ext::sh -c planted", 400, "not of the form"),
         ("--upload-pack=planted", 400, "not of the form"),
         ("file:///etc/planted", 400, "not of the form"),

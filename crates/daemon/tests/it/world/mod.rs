@@ -5,6 +5,7 @@
 pub(crate) mod alone;
 pub(crate) mod api;
 pub(crate) mod docker;
+pub(crate) mod forge_sshd;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod process;

@@ -1,10 +1,12 @@
 //! Java: the Dockerfile of a program that Maven or Gradle builds. What each of them needs is in `maven.rs` and
-//! `gradle.rs`; here is what both have in common, which is the last stage. Tests: `java/tests.rs`.
+//! `gradle.rs`, what other files say of the version in `version.rs`; here is what both have in common, which is the last
+//! stage. Tests: `java/tests.rs`.
 
 mod gradle;
 mod maven;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use havre_core::name::RelativePath;
 
@@ -20,6 +22,9 @@ const DEFAULT: u16 = 21;
 const KNOWN: [u16; 5] = [8, 11, 17, 21, 25];
 /// Heap as a share of the task's memory, the rest is for threads and native memory.
 const MEMORY: &str = "-XX:MaxRAMPercentage=75";
+/// What to do where several parts of a build are programs.
+const NAME_ONE: &str =
+    "name the folder of one of them as `root` of the service, and that of the whole as `context`";
 
 /// What comes out of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +35,7 @@ enum Product {
     Spring,
     /// A folder of Quarkus.
     Quarkus,
-    /// Files beside each other, and the class to start.
+    /// The program's own jar, those it depends on, and the class to start.
     Classes(String),
 }
 
@@ -56,18 +61,35 @@ impl Product {
                 "-jar",
                 "/app/quarkus-run.jar",
             ]),
-            Self::Classes(main) => argv(&["java", MEMORY, "-cp", "/app/lib/*", main.as_str()]),
+            Self::Classes(main) => argv(&["java", MEMORY, "-cp", "/app/*:/app/lib/*", main.as_str()]),
+        }
+    }
+
+    /// What comes into the last stage from where: what a change of the program leaves as it is comes first, and is the same
+    /// layer in one image after the other.
+    fn layers(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Jar | Self::Spring => &[("/out", "./")],
+            Self::Quarkus => &[
+                ("/out/lib", "./lib"),
+                ("/out/*.jar", "./"),
+                ("/out/app", "./app"),
+                ("/out/quarkus", "./quarkus"),
+            ],
+            Self::Classes(_) => &[("/out/lib", "./lib"), ("/out/app", "./")],
         }
     }
 }
 
 /// How a program is built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Plan {
+#[derive(Debug, Clone)]
+struct Plan<'a> {
     tool: &'static str,
     version: u16,
     /// Image of the build.
     image: String,
+    /// All that the tool builds from: the folder of the program, or one above it.
+    base: Folder<'a>,
     /// Folder the tool keeps, and the variable that says so.
     cache: &'static str,
     env: Option<&'static str>,
@@ -91,7 +113,7 @@ pub(crate) fn find(snapshot: &Snapshot, root: &RelativePath) -> Found {
     None
 }
 
-fn write(folder: &Folder<'_>, plan: &Plan) -> Written {
+fn write(folder: &Folder<'_>, plan: &Plan<'_>) -> Written {
     let command = folder.web_command();
     let mut notes = vec![format!("The heap may take three quarters of the task's memory ({MEMORY}).")];
     match (&command, &plan.product) {
@@ -113,14 +135,14 @@ fn write(folder: &Folder<'_>, plan: &Plan) -> Written {
         document.line(format!("ENV {env}"));
     }
     let cache = Cache::locked(plan.cache);
-    if let Some((copy, fetch)) = folder.copy(&["pom.xml", "mvnw"]).zip(plan.fetch.as_ref()) {
+    if let Some((copy, fetch)) = plan.base.copy(&["pom.xml", "mvnw"]).zip(plan.fetch.as_ref()) {
         document.line(copy);
-        if folder.has_folder(".mvn") {
-            document.line(format!("COPY {} ./.mvn", folder.path(".mvn")));
+        if plan.base.has_folder(".mvn") {
+            document.line(format!("COPY {} ./.mvn", plan.base.path(".mvn")));
         }
         step::run(&mut document, std::slice::from_ref(&cache), &[fetch.as_str()]);
     }
-    document.line(folder.copy_all());
+    document.line(plan.base.copy_all());
     let commands: Vec<&str> = plan.commands.iter().map(String::as_str).collect();
     step::run(&mut document, &[cache], &commands);
 
@@ -128,15 +150,21 @@ fn write(folder: &Folder<'_>, plan: &Plan) -> Written {
     document.line(format!("ENV PORT={PORT}"));
     step::user(&mut document);
     document.line("WORKDIR /app");
-    document.line("COPY --from=build /out ./");
+    for (from, to) in plan.product.layers() {
+        document.line(format!("COPY --from=build {from} {to}"));
+    }
     let argv = command.unwrap_or_else(|| plan.product.command());
     step::start(&mut document, PORT, &argv);
 
-    let made = [folder.path("target"), folder.path("build"), folder.path(".gradle")];
+    let mut made = ["target", "build", ".gradle"].map(|name| plan.base.path(name)).to_vec();
+    if folder.path_in(&plan.base) != "." {
+        made.extend(["target", "build"].map(|name| folder.path(name)));
+    }
+    let made: Vec<&str> = made.iter().map(String::as_str).collect();
     Written {
         stack,
         dockerfile: document.finish(),
-        ignore: step::ignore(&step::SECRETS, &[made[0].as_str(), made[1].as_str(), made[2].as_str()]),
+        ignore: step::ignore(&step::SECRETS, &made),
         port: PORT,
         health: folder.health_or(plan.health.map(str::to_owned)),
         output: None,

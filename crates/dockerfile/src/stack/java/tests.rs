@@ -12,6 +12,8 @@ fn written(files: &[(&str, &str)]) -> Written {
     found(files, ".").expect("is clear")
 }
 
+const CLASSES: [&str; 5] = ["java", MEMORY, "-cp", "/app/*:/app/lib/*", "org.example.Main"];
+
 const SPRING: &str = "\
 <project>
   <!-- <java.version>11</java.version> -->
@@ -64,11 +66,14 @@ fn a_plain_program_with_the_wrapper_of_maven() {
             "COPY .mvn ./.mvn",
             "sh mvnw --batch-mode dependency:go-offline",
             "COPY . ./",
-            "dependency:copy-dependencies -DincludeScope=runtime",
+            "dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/out/lib",
+            "-exec cp {} /out/app/ ';'",
             "FROM eclipse-temurin:21-jre-jammy AS run",
+            // What the program depends on stays the same layer while the program changes.
+            "COPY --from=build /out/lib ./lib\nCOPY --from=build /out/app ./\n",
         ],
     );
-    assert_eq!(command_of(&written.dockerfile), ["java", MEMORY, "-cp", "/app/lib/*", "org.example.Main"]);
+    assert_eq!(command_of(&written.dockerfile), CLASSES);
 }
 
 #[test]
@@ -80,8 +85,62 @@ fn modules_of_maven() {
         &written.dockerfile,
         &["COPY . ./", "package -DskipTests --projects web --also-make", "find web/target"],
     );
-    let error = found(&files, "web").expect_err("is a module").to_string();
-    assert!(error.contains("is a module of a larger Maven project"), "{error}");
+    assert_eq!(found(&files, "web").expect("is clear").dockerfile, written.dockerfile);
+}
+
+#[test]
+fn one_of_several_programs_in_modules_of_maven() {
+    // What the whole names for others is no word on a module that says how it starts.
+    let shop = "<project><properties><java.version>17</java.version></properties>\
+        <artifactId>spring-boot-maven-plugin</artifactId><modules><module>apps</module></modules></project>";
+    let apps = "<project><modules><module>web</module><module>admin</module></modules></project>";
+    let files = [
+        ("shop/pom.xml", shop),
+        ("shop/mvnw", ""),
+        ("shop/.mvn/wrapper/maven-wrapper.properties", ""),
+        ("shop/apps/pom.xml", apps),
+        ("shop/apps/web/pom.xml", "<project><mainClass>org.example.Main</mainClass></project>"),
+        ("shop/apps/admin/pom.xml", "<project><artifactId>maven-shade-plugin</artifactId></project>"),
+    ];
+    let web = found(&files, "shop/apps/web").expect("is clear");
+    assert_eq!(web.stack, "Java 17, Maven");
+    assert_sound(
+        &web.dockerfile,
+        &[
+            "FROM eclipse-temurin:17-jdk-jammy AS build",
+            "COPY shop ./",
+            "sh mvnw --batch-mode package -DskipTests --projects apps/web --also-make dependency:copy-dependencies",
+            "find apps/web/target -maxdepth 1",
+        ],
+    );
+    assert_eq!(command_of(&web.dockerfile), CLASSES);
+    assert!(web.ignore.contains("\nshop/target\n") && web.ignore.contains("\nshop/apps/web/target\n"));
+    let admin = found(&files, "shop/apps/admin").expect("is clear");
+    assert_sound(&admin.dockerfile, &["--projects apps/admin --also-make", "/out/app.jar"]);
+
+    let both = "<project><modules><module>a</module><module>b</module></modules></project>";
+    let spring = [("pom.xml", both), ("a/pom.xml", SPRING), ("b/pom.xml", SPRING)];
+    let error = found(&spring, ".").expect_err("which of them?").to_string();
+    assert!(error.contains("the modules a and b") && error.contains("as `root` of the service"), "{error}");
+}
+
+#[test]
+fn versions_of_other_files() {
+    let plain = "<mainClass>A</mainClass>";
+    let compiled = "<mainClass>A</mainClass><maven.compiler.release>17</maven.compiler.release>";
+    let table: [(&[(&str, &str)], &str); 4] = [
+        (&[("pom.xml", plain), (".java-version", "17")], "Java 17, Maven"),
+        (&[("pom.xml", compiled), ("system.properties", "java.runtime.version=21")], "Java 21, Maven"),
+        // It could not compile the program.
+        (&[("pom.xml", compiled), (".java-version", "11")], "Java 17, Maven"),
+        (
+            &[("build.gradle", "id 'org.springframework.boot'"), (".sdkmanrc", "java=17.0.2-tem")],
+            "Java 17, Gradle, Spring Boot",
+        ),
+    ];
+    for (files, stack) in table {
+        assert_eq!(written(files).stack, stack, "{files:?}");
+    }
 }
 
 #[test]
@@ -109,7 +168,79 @@ fn gradle() {
         &plain.dockerfile,
         &["FROM eclipse-temurin:21-jdk-jammy AS build", "COPY . ./", "sh gradlew --no-daemon installDist"],
     );
-    assert_eq!(command_of(&plain.dockerfile), ["java", MEMORY, "-cp", "/app/lib/*", "org.example.Main"]);
+    assert_eq!(command_of(&plain.dockerfile), CLASSES);
+}
+
+#[test]
+fn projects_of_a_gradle_build() {
+    let settings = "rootProject.name = 'shop'\n// include 'old'\nincludeBuild 'plugins'\n\
+        include(\n  \":core\",\n  \":apps:web\"\n)\ninclude 'docs', 'a b'\n";
+    let whole =
+        "plugins { id 'org.springframework.boot' version '3.4.1' apply false }\nsourceCompatibility = 17\n";
+    let web = "plugins {\n  id 'application'\n}\nmainClassName = 'org.example.Main'\n";
+    let files = [
+        ("settings.gradle", settings),
+        ("build.gradle", whole),
+        ("core/build.gradle", "plugins { id 'java-library' }"),
+        ("docs/build.gradle", ""),
+        ("apps/web/build.gradle", web),
+    ];
+    assert_eq!(gradle::includes(settings), ["core", "apps/web", "docs"]);
+    let written = written(&files);
+    assert_eq!(written.stack, "Java 17, Gradle");
+    assert_sound(
+        &written.dockerfile,
+        &[
+            "FROM gradle:8-jdk17 AS build",
+            "COPY . ./",
+            "gradle --no-daemon :apps:web:installDist",
+            "cp -r apps/web/build/install/*/lib /out/lib",
+            "COPY --from=build /out/lib ./lib\nCOPY --from=build /out/app ./\n",
+        ],
+    );
+    assert_eq!(command_of(&written.dockerfile), CLASSES);
+    let named = found(&files, "apps/web").expect("is clear");
+    assert_eq!(named.dockerfile, written.dockerfile);
+    assert!(named.ignore.contains("\napps/web/build\n"), "{}", named.ignore);
+}
+
+#[test]
+fn gradle_of_the_wrapper() {
+    let wrapper = |version: &str| {
+        format!("# c\ndistributionUrl=https\\://services.gradle.org/distributions/gradle-{version}-bin.zip\n")
+    };
+    let for_eight = "id 'org.springframework.boot'\nsourceCompatibility = '1.8'\n";
+    let for_21 = "id 'org.springframework.boot'\nsourceCompatibility = 21\n";
+    let exact = "id 'org.springframework.boot'\nJavaLanguageVersion.of(11)\n";
+    let nobody_says = "id 'org.springframework.boot'\n";
+    let table = [
+        ("8.14.3", nobody_says, Some(21)),
+        ("8.4", nobody_says, Some(17)),
+        ("6.9", nobody_says, Some(11)),
+        ("4.10.3", nobody_says, Some(8)),
+        ("9.2.0", for_eight, Some(17)),
+        ("8.5", for_eight, Some(8)),
+        ("8.5", for_21, Some(21)),
+        ("7.6", for_21, None),
+        ("9.2.0", exact, None),
+        ("8.5", exact, Some(11)),
+        ("strange", for_21, Some(21)),
+    ];
+    for (gradle, script, expected) in table {
+        let text = wrapper(gradle);
+        let files = [
+            ("build.gradle", script),
+            ("gradlew", ""),
+            ("gradle/wrapper/gradle-wrapper.properties", text.as_str()),
+        ];
+        match (found(&files, "."), expected) {
+            (Ok(written), Some(version)) => {
+                assert_eq!(written.stack, format!("Java {version}, Gradle, Spring Boot"), "{gradle}");
+            }
+            (Err(error), None) => assert!(error.to_string().contains("does not run on Java"), "{error}"),
+            (found, expected) => panic!("{gradle}: {found:?} and not {expected:?}"),
+        }
+    }
 }
 
 #[test]
@@ -118,7 +249,14 @@ fn quarkus() {
     let written = written(&[("pom.xml", pom)]);
     assert_eq!(written.stack, "Java 21, Maven, Quarkus");
     assert_eq!(written.health, None);
-    assert_sound(&written.dockerfile, &["cp -r target/quarkus-app /out"]);
+    assert_sound(
+        &written.dockerfile,
+        &[
+            "cp -r target/quarkus-app /out",
+            "COPY --from=build /out/lib ./lib",
+            "COPY --from=build /out/app ./app",
+        ],
+    );
     assert!(command_of(&written.dockerfile).contains(&"/app/quarkus-run.jar".to_owned()));
 }
 
@@ -146,7 +284,9 @@ fn what_is_unclear() {
     let application = "plugins {\n id 'application'\n}\n";
     let odd = "plugins {\n id 'application'\n}\nmainClass = 'a b'\n";
     let toolchain = "id 'org.springframework.boot'\nJavaLanguageVersion.of(20)\n";
-    let table: [(&[(&str, &str)], &str); 8] = [
+    let parts = "include 'a', 'b'\n";
+    let named = "include 'a'\nproject(':a').projectDir = file('x')\n";
+    let table: [(&[(&str, &str)], &str); 10] = [
         (&[("pom.xml", "<project/>")], "does not name the class to start"),
         (&[("pom.xml", "<packaging>war</packaging>")], "packaged as war"),
         (&[("pom.xml", "<mainClass>a;b</mainClass>")], "`a;b` in pom.xml"),
@@ -160,7 +300,17 @@ fn what_is_unclear() {
         (&[("build.gradle", application)], "does not say which class"),
         (&[("build.gradle", odd)], "`a b` in build.gradle"),
         (&[("build.gradle", toolchain)], "answers `20`"),
-        (&[("build.gradle", toolchain), ("settings.gradle", "include 'a'\n")], "several projects"),
+        (&[("build.gradle", ""), ("settings.gradle", parts)], "does not say which class"),
+        (
+            &[
+                ("build.gradle", ""),
+                ("settings.gradle", parts),
+                ("a/build.gradle", "id 'io.quarkus'"),
+                ("b/build.gradle", "id 'io.quarkus'"),
+            ],
+            "the projects a and b",
+        ),
+        (&[("build.gradle", toolchain), ("settings.gradle", named)], "projectDir"),
     ];
     for (files, part) in table {
         let error = found(files, ".").expect_err("is unclear").to_string();

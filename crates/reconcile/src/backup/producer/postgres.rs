@@ -75,7 +75,7 @@ pub(super) async fn clean_up(server: &Server<'_>) -> Result<(), String> {
 }
 
 /// A session that holds a snapshot, the version of the server, and the name of the snapshot.
-async fn open<'a>(server: &Server<'a>) -> Result<(Session<'a>, String, String), String> {
+async fn open(server: &Server<'_>) -> Result<(Session, String, String), String> {
     let talk = async {
         let mut session = Session::start(server).await?;
         session.say(postgres_open(server.target)).await;
@@ -92,18 +92,18 @@ async fn open<'a>(server: &Server<'a>) -> Result<(Session<'a>, String, String), 
         .unwrap_or_else(|_| Err("the server gave no snapshot in time".to_owned()))
 }
 
-struct Session<'a> {
+struct Session {
     input: mpsc::Sender<Bytes>,
     output: BoxStream<'static, Result<ExecOutput, EngineError>>,
     exit_code: BoxFuture<'static, Result<i64, EngineError>>,
     /// The beginning of a line that is not whole.
     part: Vec<u8>,
     lines: VecDeque<String>,
-    errors: Tail<'a>,
+    errors: Tail,
 }
 
-impl<'a> Session<'a> {
-    async fn start(server: &Server<'a>) -> Result<Self, String> {
+impl Session {
+    async fn start(server: &Server<'_>) -> Result<Self, String> {
         let started = server.exec(postgres_session(&server.database.spec.name)).await;
         let ExecSession { input, output, exit_code, .. } = started.map_err(|error| chain(&error))?;
         let errors = Tail::new(server.redactor);

@@ -83,7 +83,7 @@ pub(super) async fn make_mark(
     server: &Server,
     now: Timestamp,
 ) -> Result<Option<Mark>, String> {
-    let said = ask(world, server, postgres_session(&server.database), Some(base::make_mark())).await?;
+    let said = ask(world, server, postgres_session(&server.spec.name), Some(base::make_mark())).await?;
     if said.code != 0 {
         return Err(reason("psql", said.code, &said.errors));
     }

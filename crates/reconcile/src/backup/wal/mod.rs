@@ -107,7 +107,7 @@ impl Subject {
     fn server(&self) -> copy::Server {
         let database = &self.database;
         let container = database_container(&database.place(), database.id, database.task);
-        copy::Server { container, database: database.spec.name.clone() }
+        copy::Server { container, spec: database.spec.clone() }
     }
 }
 

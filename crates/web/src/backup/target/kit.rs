@@ -41,6 +41,7 @@ pub(crate) async fn kit(
             location: open.location.to_string(),
             repository: open.repository.ok_or_else(missing)?,
             variables: open.location.variables(),
+            host_key: open.location.host_key().cloned(),
             password: open.password,
             made_at,
         };
