@@ -1,14 +1,16 @@
 # shellcheck shell=bash
 # Sourced after base-images.sh. Makes sure that images of databases exist locally, made from Debian's packages with the contract of the
 # official images, for machines that no registry reaches:
-#   ensure_database_images        postgres:15 and redis:7
+#   ensure_database_images        postgres:15, mariadb:10.11 and redis:7
 # They never replace an image that is present. What they start with is in database-images/.
 
 HAVRE_POSTGRES_IMAGE=postgres:15
+HAVRE_MARIADB_IMAGE=mariadb:10.11
 HAVRE_REDIS_IMAGE=redis:7
 
 ensure_database_images() {
   ensure_image "$HAVRE_POSTGRES_IMAGE" build_postgres_image
+  ensure_image "$HAVRE_MARIADB_IMAGE" build_mariadb_image
   ensure_image "$HAVRE_REDIS_IMAGE" build_redis_image
 }
 
@@ -38,6 +40,30 @@ ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["postgres"]
 DOCKERFILE
   docker_cli build -q -t "$HAVRE_POSTGRES_IMAGE" "$1" >/dev/null
+}
+
+build_mariadb_image() {
+  image_present "$HAVRE_DEBIAN_IMAGE" || build_debian_image
+  in_scratch fill_mariadb_image
+}
+
+# Debian's settings let in nobody but this machine, and its package makes data of its own; neither is wanted here.
+fill_mariadb_image() {
+  say "making $HAVRE_MARIADB_IMAGE from $HAVRE_DEBIAN_IMAGE and Debian's mariadb-server"
+  install -m 0755 "$HAVRE_SCRIPT_LIB/database-images/mariadb-entrypoint" "$1/docker-entrypoint.sh"
+  cat >"$1/Dockerfile" <<DOCKERFILE
+FROM $HAVRE_DEBIAN_IMAGE
+RUN groupadd --system --gid 999 mysql && useradd --system --uid 999 --gid 999 --home-dir /var/lib/mysql --shell /usr/sbin/nologin mysql \\
+ && printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d && chmod 0755 /usr/sbin/policy-rc.d \\
+ && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends mariadb-server \\
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /usr/share/locale /usr/sbin/policy-rc.d /var/lib/mysql /etc/mysql/mariadb.conf.d/* \\
+ && install -d -o mysql -g mysql -m 0750 /var/lib/mysql && install -d -o mysql -g mysql -m 0755 /run/mysqld
+COPY docker-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
+LABEL dev.havre.made-here=1
+ENTRYPOINT ["docker-entrypoint.sh"]
+CMD ["mariadbd"]
+DOCKERFILE
+  docker_cli build -q -t "$HAVRE_MARIADB_IMAGE" "$1" >/dev/null
 }
 
 build_redis_image() {

@@ -44,7 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind)
         Some(value) => read_window(reader, &value, engine)?,
         None => None,
     };
-    if let Some(value) = fields.find("assert").filter(|_| engine != Kind::Postgres) {
+    if let Some(value) = fields.find("assert").filter(|_| !engine.speaks_sql()) {
         let message = format!("`{}` is SQL, which {engine} does not speak", value.path);
         let hint = "remove it: a drill compares the keys by itself";
         reader.report(Code::Conflict, value.key_at, message, hint);

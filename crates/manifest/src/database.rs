@@ -72,13 +72,18 @@ fn check_name(
 
 fn read_database(reader: &mut Reader<'_>, name: DatabaseName, value: &Value<'_>) -> Option<DatabaseSpec> {
     let fields = reader.table(&schema::DATABASE, value)?;
-    let engines = [Server::Postgres, Server::Redis, Server::Valkey].map(|server| (server.as_str(), server));
+    let engines = [Server::Postgres, Server::Mariadb, Server::Redis, Server::Valkey];
+    let engines = engines.map(|server| (server.as_str(), server));
     if fields.find("engine").is_none() {
         let message = format!("`{}` does not say which server it is", fields.path);
-        let hint = "add engine = \"postgres\", \"redis\" or \"valkey\"";
+        let hint = "add engine = \"postgres\", \"mariadb\", \"redis\" or \"valkey\"";
         reader.report(Code::MissingKey, fields.at.clone(), message, hint);
     }
     let engine = read_word(reader, &fields, "engine", &engines)?;
+    if engine == Server::Mariadb && matches!(name.as_str(), "mysql" | "sys") {
+        let message = format!("`{name}` is a database that every MariaDB server has by itself");
+        reader.report(Code::WrongName, value.key_at.clone(), message, "choose another name, such as `db`");
+    }
     let version = match fields.find("version") {
         Some(version) => read_version(reader, engine, &version)?,
         None => *engine.versions().last().expect("every server has a version"),
@@ -95,20 +100,22 @@ fn read_database(reader: &mut Reader<'_>, name: DatabaseName, value: &Value<'_>)
     };
     let cpus = read_or(reader, &fields, "cpus", CPUS, read_cpus);
     let settings = read_settings(reader, engine, &fields);
-    if let Some(value) = fields.find("persistence").filter(|_| engine == Server::Postgres) {
-        let message = format!("`{}` is for redis and valkey: postgres always keeps everything", value.path);
+    if let Some(value) = fields.find("persistence").filter(|_| !engine.has_persistence()) {
+        let message = format!("`{}` is for redis and valkey: {engine} always keeps everything", value.path);
         reader.report(Code::Conflict, value.key_at, message, "remove it");
     }
     let backup = backup::read(reader, &fields, engine);
     Some(DatabaseSpec { name, engine, version, image, memory, cpus, persistence, settings, backup })
 }
 
-/// A major version, with or without quotes.
+/// A major version, with or without quotes; or what its maker calls it: `10.11` of MariaDB.
 fn read_version(reader: &mut Reader<'_>, engine: Server, value: &Value<'_>) -> Option<u8> {
     let text = reader.number_text(value, "a major version, such as \"16\"")?;
-    let found = text.parse::<u8>().ok().filter(|version| engine.versions().contains(version));
+    let is_meant = |version: &u8| text == version.to_string() || text == engine.release(*version);
+    let found = engine.versions().iter().copied().find(is_meant);
     if found.is_none() {
-        let known: Vec<String> = engine.versions().iter().map(|version| format!("\"{version}\"")).collect();
+        let known = engine.versions().iter().map(|version| format!("\"{}\"", engine.release(*version)));
+        let known: Vec<String> = known.collect();
         let shown: String = text.chars().take(16).flat_map(char::escape_debug).collect();
         let message = format!("`{}`: Havre knows no {engine} {shown}", value.path);
         let hint = format!("major versions are: {}; `image` names an exact one", known.join(", "));

@@ -13,7 +13,7 @@ pub(crate) enum DatabaseCommand {
     Info(super::info::Options),
     /// Show or follow the log of one
     Logs(super::logs::Options),
-    /// Talk to one as its superuser: psql or redis-cli, inside its own task
+    /// Talk to one as its superuser: psql, mariadb or redis-cli, inside its own task
     #[command(visible_alias = "psql")]
     Console(super::console::Options),
     /// Write a dump of one, whole or not at all

@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// Without a terminal, even where there is one
     #[arg(long)]
     no_tty: bool,
-    /// Further words for psql or redis-cli, after --
+    /// Further words for psql, mariadb or redis-cli, after --
     #[arg(last = true, value_name = "ARGUMENT")]
     args: Vec<String>,
 }

@@ -53,7 +53,7 @@ pub struct BackupPolicy {
 }
 
 impl BackupPolicy {
-    /// Of a PostgreSQL database about which nothing is said: a day at most is lost, and half a year can be looked into.
+    /// Of a PostgreSQL or MariaDB database about which nothing is said: a day at most is lost, and half a year can be looked into.
     pub fn of_postgres() -> Self {
         Self {
             every: Span::seconds(86_400),
@@ -80,7 +80,7 @@ impl BackupPolicy {
     /// When nothing is said about a database of this kind. Redis and Valkey are taken for caches.
     pub fn of_kind(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::Postgres => Some(Self::of_postgres()),
+            Kind::Postgres | Kind::Mariadb => Some(Self::of_postgres()),
             Kind::Redis | Kind::Valkey => None,
         }
     }

@@ -1,5 +1,5 @@
-//! A database: PostgreSQL, Redis or Valkey, run by Havre for the services of one environment. `tuning` derives settings from the memory, `role` says how services prove who they are, `variable` what they are told.
-//! What comes next is decided in `decide`. Backups are not here. Tests at the end of the files.
+//! A database: PostgreSQL, MariaDB, Redis or Valkey, run by Havre for the services of one environment. `role` says how services prove who they are.
+//! What comes next, settings and what services are told are decided in `decide`. Backups are not here. Tests at the end of the files.
 
 pub mod event;
 pub mod role;
@@ -7,7 +7,6 @@ pub mod setting;
 pub mod spec;
 pub mod state;
 pub mod task;
-pub mod tuning;
 
 use serde::{Deserialize, Serialize};
 

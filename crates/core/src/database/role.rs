@@ -115,7 +115,7 @@ pub fn password(bytes: &[u8; 32]) -> Secret {
 }
 
 /// Whether a text may stand between single quotes of SQL as it is: every password of ours may.
-fn is_plain(text: &str) -> bool {
+pub fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 

@@ -51,6 +51,37 @@ pub const POSTGRES: &[&str] = &[
     "work_mem",
 ];
 
+/// Of MariaDB, by the same rule. Not the largest packet, which backups need to be as large as it goes, and not the scheduler of events, since
+/// a copy that is being restored must not change by itself.
+pub const MARIADB: &[&str] = &[
+    "character_set_server",
+    "collation_server",
+    "default_time_zone",
+    "group_concat_max_len",
+    "idle_transaction_timeout",
+    "innodb_buffer_pool_size",
+    "innodb_ft_min_token_size",
+    "innodb_io_capacity",
+    "innodb_lock_wait_timeout",
+    "innodb_log_file_size",
+    "interactive_timeout",
+    "join_buffer_size",
+    "key_buffer_size",
+    "local_infile",
+    "lock_wait_timeout",
+    "max_connections",
+    "max_heap_table_size",
+    "max_statement_time",
+    "sort_buffer_size",
+    "sql_mode",
+    "table_definition_cache",
+    "table_open_cache",
+    "thread_handling",
+    "tmp_table_size",
+    "transaction_isolation",
+    "wait_timeout",
+];
+
 /// Of Redis and Valkey.
 pub const REDIS: &[&str] = &[
     "appendfsync",
@@ -95,6 +126,7 @@ impl SettingName {
 pub const fn known(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Postgres => POSTGRES,
+        Kind::Mariadb => MARIADB,
         Kind::Redis | Kind::Valkey => REDIS,
     }
 }
@@ -103,7 +135,7 @@ impl FromStr for SettingName {
     type Err = SettingNameError;
 
     fn from_str(text: &str) -> Result<Self, SettingNameError> {
-        let found = POSTGRES.iter().chain(REDIS).find(|known| **known == text);
+        let found = POSTGRES.iter().chain(MARIADB).chain(REDIS).find(|known| **known == text);
         found
             .map(|known| Self(known))
             .ok_or_else(|| SettingNameError(text.chars().take(48).flat_map(char::escape_default).collect()))
@@ -163,14 +195,25 @@ mod tests {
     fn names_are_those_of_the_list() {
         let name: SettingName = "work_mem".parse().unwrap();
         assert!(name.is_of(Kind::Postgres) && !name.is_of(Kind::Redis));
-        for wrong in ["", "archive_command", "hba_file", "listen_addresses", "fsync", "dir", "work_mem "] {
+        let shared: SettingName = "max_connections".parse().unwrap();
+        assert!(shared.is_of(Kind::Postgres) && shared.is_of(Kind::Mariadb) && !shared.is_of(Kind::Valkey));
+        for wrong in [
+            "",
+            "archive_command",
+            "hba_file",
+            "listen_addresses",
+            "fsync",
+            "dir",
+            "secure_file_priv",
+            "work_mem ",
+        ] {
             assert!(wrong.parse::<SettingName>().is_err(), "{wrong:?} must not be set");
         }
     }
 
     #[test]
     fn lists_are_in_order_without_doubles() {
-        for list in [POSTGRES, REDIS] {
+        for list in [POSTGRES, MARIADB, REDIS] {
             assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
         }
     }

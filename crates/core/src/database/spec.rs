@@ -10,7 +10,7 @@ use crate::database::setting::{SettingName, SettingValue};
 use crate::name::DatabaseName;
 use crate::quantity::{ByteSize, Cpus, Span};
 
-/// Memory of a PostgreSQL server, when nothing is said.
+/// Memory of a PostgreSQL or MariaDB server, when nothing is said.
 pub const POSTGRES_MEMORY: ByteSize = ByteSize::mebibytes(512);
 /// Least memory of one: with less it does not start with its own defaults.
 pub const POSTGRES_MEMORY_MIN: ByteSize = ByteSize::mebibytes(128);
@@ -34,6 +34,8 @@ pub const STOP_GRACE: Span = Span::seconds(60);
 pub enum Kind {
     /// PostgreSQL.
     Postgres,
+    /// MariaDB.
+    Mariadb,
     /// Redis.
     Redis,
     /// Valkey.
@@ -45,6 +47,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::Mariadb => "mariadb",
             Self::Redis => "redis",
             Self::Valkey => "valkey",
         }
@@ -54,6 +57,7 @@ impl Kind {
     pub const fn port(self) -> u16 {
         match self {
             Self::Postgres => 5432,
+            Self::Mariadb => 3306,
             Self::Redis | Self::Valkey => 6379,
         }
     }
@@ -62,15 +66,38 @@ impl Kind {
     pub const fn versions(self) -> &'static [u8] {
         match self {
             Self::Postgres => &[14, 15, 16, 17, 18],
+            Self::Mariadb => &[10, 11],
             Self::Redis => &[7],
             Self::Valkey => &[8],
+        }
+    }
+
+    /// What a major version is called by whoever makes the server: of MariaDB the series of it that is kept alive for years.
+    pub fn release(self, version: u8) -> String {
+        match self {
+            Self::Mariadb if version == 10 => "10.11".to_owned(),
+            Self::Mariadb if version == 11 => "11.8".to_owned(),
+            Self::Postgres | Self::Mariadb | Self::Redis | Self::Valkey => version.to_string(),
+        }
+    }
+
+    /// Whether its user says what it keeps; the others always keep everything.
+    pub const fn has_persistence(self) -> bool {
+        matches!(self, Self::Redis | Self::Valkey)
+    }
+
+    /// Whether statements of SQL can be asked of it.
+    pub const fn speaks_sql(self) -> bool {
+        match self {
+            Self::Postgres | Self::Mariadb => true,
+            Self::Redis | Self::Valkey => false,
         }
     }
 
     /// Least memory.
     pub const fn memory_min(self) -> ByteSize {
         match self {
-            Self::Postgres => POSTGRES_MEMORY_MIN,
+            Self::Postgres | Self::Mariadb => POSTGRES_MEMORY_MIN,
             Self::Redis | Self::Valkey => REDIS_MEMORY_MIN,
         }
     }
@@ -78,7 +105,7 @@ impl Kind {
     /// Memory, when nothing is said.
     pub const fn memory_default(self) -> ByteSize {
         match self {
-            Self::Postgres => POSTGRES_MEMORY,
+            Self::Postgres | Self::Mariadb => POSTGRES_MEMORY,
             Self::Redis | Self::Valkey => REDIS_MEMORY,
         }
     }
@@ -94,7 +121,7 @@ impl std::fmt::Display for Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSpec {
-    /// Its name: that of its PostgreSQL database as well.
+    /// Its name: that of the database in a PostgreSQL or MariaDB server as well.
     pub name: DatabaseName,
     /// Which server it is; never changes.
     pub engine: Kind,
@@ -107,7 +134,7 @@ pub struct DatabaseSpec {
     pub memory: ByteSize,
     /// Most processor time.
     pub cpus: Cpus,
-    /// What Redis or Valkey writes to its disk; PostgreSQL always writes everything.
+    /// What Redis or Valkey writes to its disk; the others always write everything.
     #[serde(default, skip_serializing_if = "Persistence::is_default")]
     pub persistence: Persistence,
     /// In place of what is derived, and beside it.
@@ -143,9 +170,10 @@ impl DatabaseSpec {
         if let Some(image) = &self.image {
             return image.clone();
         }
-        let version = self.version;
+        let version = self.engine.release(self.version);
         let text = match self.engine {
             Kind::Postgres => format!("postgres:{version}"),
+            Kind::Mariadb => format!("mariadb:{version}"),
             Kind::Redis => format!("redis:{version}"),
             Kind::Valkey => format!("valkey/valkey:{version}"),
         };
@@ -178,10 +206,16 @@ impl DatabaseSpec {
         if self.memory < self.engine.memory_min() {
             problems.push(format!("{} needs at least {} of memory", self.engine, self.engine.memory_min()));
         }
-        if self.engine == Kind::Postgres && self.persistence != Persistence::default() {
-            problems.push("persistence is for redis and valkey: postgres always keeps everything".to_owned());
+        if !self.engine.has_persistence() && self.persistence != Persistence::default() {
+            problems.push(format!(
+                "persistence is for redis and valkey: {} always keeps everything",
+                self.engine
+            ));
         }
-        if self.engine != Kind::Postgres && self.backup.iter().any(|policy| !policy.assertions.is_empty()) {
+        if self.engine == Kind::Mariadb && matches!(self.name.as_str(), "mysql" | "sys") {
+            problems.push(format!("{} is a database that every MariaDB server has by itself", self.name));
+        }
+        if !self.engine.speaks_sql() && self.backup.iter().any(|policy| !policy.assertions.is_empty()) {
             problems.push(format!("backup: `assert` is SQL, which {} does not speak", self.engine));
         }
         for name in self.settings.keys().filter(|name| !name.is_of(self.engine)) {
@@ -210,10 +244,11 @@ mod tests {
 
     #[test]
     fn images_are_the_official_ones() {
-        let names: Vec<String> = [("postgres", 16), ("redis", 7), ("valkey", 8)]
-            .map(|(engine, version)| spec(engine, version).reference().to_string())
-            .into();
-        assert_eq!(names, ["postgres:16", "redis:7", "valkey/valkey:8"]);
+        let names: Vec<String> =
+            [("postgres", 16), ("mariadb", 10), ("mariadb", 11), ("redis", 7), ("valkey", 8)]
+                .map(|(engine, version)| spec(engine, version).reference().to_string())
+                .into();
+        assert_eq!(names, ["postgres:16", "mariadb:10.11", "mariadb:11.8", "redis:7", "valkey/valkey:8"]);
         let own = DatabaseSpec { image: Some("team/pg:16-gis".parse().unwrap()), ..spec("postgres", 16) };
         assert_eq!(own.reference().as_str(), "team/pg:16-gis");
     }
@@ -236,7 +271,18 @@ mod tests {
         );
         let assertions = vec!["select true".to_owned()];
         let asked = BackupPolicy { assertions, ..BackupPolicy::of_postgres() };
+        let mariadb = DatabaseSpec { backup: Some(asked.clone()), ..spec("mariadb", 11) };
+        assert_eq!(mariadb.problems(), Vec::<String>::new());
         let redis = DatabaseSpec { backup: Some(asked), ..spec("redis", 7) };
         assert_eq!(redis.problems(), ["backup: `assert` is SQL, which redis does not speak"]);
+    }
+
+    #[test]
+    fn a_mariadb_takes_no_name_of_its_own_databases() {
+        let named =
+            |name: &str| DatabaseSpec { name: name.parse().unwrap(), ..spec("mariadb", 11) }.problems();
+        assert_eq!(named("db"), Vec::<String>::new());
+        assert_eq!(named("sys"), ["sys is a database that every MariaDB server has by itself"]);
+        assert_eq!(named("mysql").len(), 1);
     }
 }

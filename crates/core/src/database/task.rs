@@ -3,22 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use crate::backup::policy;
-use crate::database::role::{Login, SUPERUSER};
+use crate::database::role::SUPERUSER;
 use crate::database::spec::{DatabaseSpec, Kind, PIDS, STOP_GRACE};
-use crate::database::{Database, Image, tuning};
+use crate::database::{Database, Image};
 use crate::id::{DatabaseId, ServiceId};
 use crate::name::{AbsolutePath, EnvKey};
+use crate::quantity::ByteSize;
 use crate::route::settings::auth::SecretDigest;
 use crate::secret::Secret;
 use crate::secret::variables::Variables;
 use crate::service::Place;
-use crate::service::spec::StopSignal;
+use crate::service::spec::{Argv, StopSignal};
 use crate::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 
 /// Whose a task is that belongs to a database. No service has this id.
 pub const NO_SERVICE: ServiceId = ServiceId::new(0);
 
+/// Least memory that processes of a server share.
+const SHARED_MIN: ByteSize = ByteSize::mebibytes(64);
 /// Name of the superuser's password inside the task, for clients of Redis that somebody starts there.
 const REDIS_AUTH: [&str; 2] = ["REDISCLI_AUTH", "VALKEYCLI_AUTH"];
 
@@ -50,21 +52,15 @@ pub fn database_volume(database: DatabaseId) -> String {
 pub fn volume_path(engine: Kind) -> AbsolutePath {
     let path = match engine {
         Kind::Postgres => "/var/lib/postgresql",
+        Kind::Mariadb => "/var/lib/mysql",
         Kind::Redis | Kind::Valkey => "/data",
     };
     path.parse().expect("our own paths are valid")
 }
 
-/// Describes the container of the present task of a database.
-pub fn derive_database(
-    database: &Database,
-    image: &Image,
-    superuser: &Superuser,
-    logins: &[Login],
-) -> TaskSpec {
-    // Nobody collects the WAL of a preview, so it hands none out.
-    let backup = policy::of_database(database).cloned();
-    let (spec, place) = (&DatabaseSpec { backup, ..database.spec.clone() }, database.place());
+/// Describes the container of the present task of a database. No password stands in its command: an argument is seen by everybody.
+pub fn derive_database(database: &Database, image: &Image, superuser: &Superuser, command: Argv) -> TaskSpec {
+    let (spec, place) = (&database.spec, database.place());
     TaskSpec {
         name: database_container(&place, database.id, database.task),
         place,
@@ -73,7 +69,7 @@ pub fn derive_database(
         release: NO_RELEASE,
         purpose: Purpose::Database { database: database.id, task: database.task },
         image: image.id.clone(),
-        command: Some(tuning::command(spec, &superuser.digest, logins)),
+        command: Some(command),
         env: env(spec),
         secrets: secrets(spec, superuser),
         edge_address: None,
@@ -92,7 +88,7 @@ pub const fn stop_signal(engine: Kind) -> StopSignal {
     match engine {
         // Asks for a fast shutdown; SIGTERM would wait for every client to leave.
         Kind::Postgres => StopSignal::Sigint,
-        Kind::Redis | Kind::Valkey => StopSignal::Sigterm,
+        Kind::Mariadb | Kind::Redis | Kind::Valkey => StopSignal::Sigterm,
     }
 }
 
@@ -104,6 +100,10 @@ pub fn env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
             ("POSTGRES_DB", spec.name.to_string()),
             ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
         ],
+        // Its superuser comes from inside of the task only.
+        Kind::Mariadb => {
+            vec![("MARIADB_DATABASE", spec.name.to_string()), ("MARIADB_ROOT_HOST", "localhost".to_owned())]
+        }
         Kind::Redis | Kind::Valkey => Vec::new(),
     };
     pairs.into_iter().map(|(name, value)| (key(name), value)).collect()
@@ -113,11 +113,18 @@ pub fn env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
 pub fn secrets(spec: &DatabaseSpec, superuser: &Superuser) -> Variables {
     let names: &[&str] = match spec.engine {
         Kind::Postgres => &["POSTGRES_PASSWORD"],
+        // The second one is for clients inside of the task.
+        Kind::Mariadb => &["MARIADB_ROOT_PASSWORD", "MYSQL_PWD"],
         Kind::Redis | Kind::Valkey => &REDIS_AUTH,
     };
     let mut variables = Variables::default();
     names.iter().for_each(|name| variables.add(key(name), superuser.password.clone()));
     variables
+}
+
+/// Room for memory that processes of a server share, such as the workers of one query: beyond what Docker gives by itself.
+pub fn shared_memory(memory: ByteSize) -> ByteSize {
+    ByteSize::bytes(memory.as_bytes() / 4).max(SHARED_MIN)
 }
 
 fn key(name: &str) -> EnvKey {
@@ -140,7 +147,8 @@ mod tests {
         .unwrap();
         let image = Image { id: "a".repeat(64).parse().unwrap(), pull: None };
         let superuser = Superuser { password: Secret::from("s3cret"), digest: SecretDigest::new([1; 32]) };
-        let spec = derive_database(&database, &image, &superuser, &[]);
+        let command = Argv::try_from(vec!["postgres".to_owned()]).unwrap();
+        let spec = derive_database(&database, &image, &superuser, command);
         assert_eq!(spec.name, "havre-m3-2-db-production-shop");
         assert_eq!(spec.edge_address, None);
         assert_eq!(spec.private_network().as_deref(), Some("havre-e1"));
@@ -149,7 +157,19 @@ mod tests {
         assert_eq!(env, ["PGDATA=/var/lib/postgresql/16/docker", "POSTGRES_DB=db", "POSTGRES_USER=postgres"]);
         let names: Vec<&str> = spec.secrets.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(names, ["POSTGRES_PASSWORD"]);
-        let words = spec.command.unwrap();
-        assert!(!words.words().iter().any(|word| word.contains("s3cret")), "arguments are seen by everybody");
+        assert_eq!(spec.command.unwrap().words(), ["postgres"]);
+    }
+
+    #[test]
+    fn a_mariadb_is_told_who_its_superuser_is_and_where_from() {
+        let json = serde_json::json!({"name": "db", "engine": "mariadb", "version": 11, "memory": "512MB", "cpus": "1"});
+        let spec: DatabaseSpec = serde_json::from_value(json).unwrap();
+        let env: Vec<String> = env(&spec).iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(env, ["MARIADB_DATABASE=db", "MARIADB_ROOT_HOST=localhost"]);
+        let superuser = Superuser { password: Secret::from("s3cret"), digest: SecretDigest::new([1; 32]) };
+        let secrets = secrets(&spec, &superuser);
+        let names: Vec<&str> = secrets.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(names, ["MARIADB_ROOT_PASSWORD", "MYSQL_PWD"]);
+        assert_eq!(volume_path(spec.engine).as_str(), "/var/lib/mysql");
     }
 }

@@ -115,7 +115,7 @@ impl TaskSpec {
             Purpose::Database { .. }
             | Purpose::TestDatabase { .. }
             | Purpose::Drill { .. }
-            | Purpose::Recovery { .. } => Some(crate::database::tuning::shared_memory(self.memory)),
+            | Purpose::Recovery { .. } => Some(crate::database::task::shared_memory(self.memory)),
             Purpose::Task { .. }
             | Purpose::ReleaseCommand { .. }
             | Purpose::OneOff { .. }

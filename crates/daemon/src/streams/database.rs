@@ -13,6 +13,7 @@ use havre_core::database::task::database_container;
 use havre_core::id::DatabaseId;
 use havre_core::secret::Secret;
 use havre_core::service::spec::Argv;
+use havre_decide::database::mariadb;
 use havre_engine::exec::ExecSpec;
 use havre_engine::log::LogQuery;
 use havre_reconcile::copy::transfer;
@@ -58,12 +59,13 @@ pub(crate) async fn console(
 ) -> Result<ExecSession, TaskStreamError> {
     let database = read(streams, id).await?;
     let name = database.spec.name.to_string();
-    let words = match database.spec.engine {
-        Kind::Postgres => vec!["psql", "-U", SUPERUSER, "-d", name.as_str()],
-        Kind::Redis => vec!["redis-cli"],
-        Kind::Valkey => vec!["valkey-cli"],
+    let mut words: Vec<String> = match database.spec.engine {
+        Kind::Postgres => ["psql", "-U", SUPERUSER, "-d", name.as_str()].map(str::to_owned).into(),
+        Kind::Mariadb => [mariadb::client("mariadb"), vec![format!("--database={name}")]].concat(),
+        Kind::Redis => vec!["redis-cli".to_owned()],
+        Kind::Valkey => vec!["valkey-cli".to_owned()],
     };
-    let words: Vec<String> = words.into_iter().map(str::to_owned).chain(request.args).collect();
+    words.extend(request.args);
     let argv = Argv::try_from(words).map_err(|error| TaskStreamError::NotRunning(error.to_string()))?;
     let exec = ExecSpec { argv, env: BTreeMap::new(), terminal: request.terminal.map(size) };
     let running = streams.engine.exec(&container(&database), &exec).await.map_err(refuse)?;

@@ -2,26 +2,26 @@
 //! timed. What proves that it is the same is `proof`; what stays of it is a report. Whatever comes out, the server and its volume go before
 //! the drill is over. Tests at the end of the file.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::backup::keys;
 use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
+use crate::database::tuning;
 use havre_core::backup::manifest::Manifest;
+use havre_core::database::Image;
 use havre_core::database::spec::{DatabaseSpec, Kind, PIDS, STOP_GRACE};
-use havre_core::database::task::{NO_SERVICE, stop_signal, volume_path};
-use havre_core::database::{Image, tuning};
+use havre_core::database::task::{NO_SERVICE, Superuser, env, secrets, stop_signal, volume_path};
 use havre_core::id::{DrillId, EnvironmentId};
-use havre_core::name::{DatabaseName, EnvKey, EnvironmentName, ProjectName, TargetName};
+use havre_core::name::{DatabaseName, EnvironmentName, ProjectName, TargetName};
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::route::settings::auth::SecretDigest;
+use havre_core::secret::Secret;
 use havre_core::secret::variables::Variables;
 use havre_core::service::Place;
 use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 use havre_core::time::Timestamp;
 
-/// Most memory of a drill of PostgreSQL, whatever its database has: it runs beside it.
+/// Most memory of a drill of PostgreSQL or MariaDB, whatever its database has: it runs beside it.
 pub const MEMORY_MAX: ByteSize = ByteSize::mebibytes(1024);
 /// Images want one. It keeps nobody out, and has nobody to keep out: whoever is inside is let in by the socket, or by this, and nobody else
 /// gets there.
@@ -250,6 +250,12 @@ pub fn drill_place(drill: &Drill) -> Place {
 /// database.
 pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
     let spec = derive_server(&drill.spec);
+    // The digest is for servers that have no other way to keep strangers out.
+    let superuser = Superuser { password: Secret::from(PASSWORD), digest: PASSWORD_DIGEST };
+    let command = tuning::command(&spec, &superuser.digest, &[]);
+    let mut env = env(&spec);
+    let told = secrets(&spec, &superuser);
+    env.extend(told.iter().filter_map(|(name, value)| Some((name.clone(), value.expose_text()?.to_owned()))));
     TaskSpec {
         name: drill_container(drill),
         place: drill_place(drill),
@@ -258,9 +264,8 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
         release: NO_RELEASE,
         purpose: Purpose::Drill { drill: drill.id },
         image: image.id.clone(),
-        // The digest is for servers that have no other way to keep strangers out.
-        command: Some(tuning::command(&spec, &PASSWORD_DIGEST, &[])),
-        env: derive_env(&spec),
+        command: Some(command),
+        env,
         secrets: Variables::default(),
         edge_address: None,
         memory: spec.memory,
@@ -273,27 +278,14 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
     }
 }
 
-/// Of a PostgreSQL most lies on the disk, and its copy hands no WAL out; a Redis or Valkey needs the memory its data needs.
+/// Of a PostgreSQL or MariaDB most lies on the disk, and a copy hands no WAL out; a Redis or Valkey needs the memory its data needs.
 fn derive_server(spec: &DatabaseSpec) -> DatabaseSpec {
     match spec.engine {
-        Kind::Postgres => DatabaseSpec { memory: spec.memory.min(MEMORY_MAX), backup: None, ..spec.clone() },
+        Kind::Postgres | Kind::Mariadb => {
+            DatabaseSpec { memory: spec.memory.min(MEMORY_MAX), backup: None, ..spec.clone() }
+        }
         Kind::Redis | Kind::Valkey => keys::filling(spec),
     }
-}
-
-fn derive_env(spec: &DatabaseSpec) -> BTreeMap<EnvKey, String> {
-    let pairs = match spec.engine {
-        Kind::Postgres => vec![
-            ("POSTGRES_USER", havre_core::database::role::SUPERUSER.to_owned()),
-            ("POSTGRES_DB", spec.name.to_string()),
-            ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
-            ("PGDATA", format!("{}/{}/docker", volume_path(spec.engine), spec.version)),
-        ],
-        Kind::Redis | Kind::Valkey => {
-            vec![("REDISCLI_AUTH", PASSWORD.to_owned()), ("VALKEYCLI_AUTH", PASSWORD.to_owned())]
-        }
-    };
-    pairs.into_iter().map(|(name, value)| (name.parse().expect("our own names are valid"), value)).collect()
 }
 
 #[cfg(test)]
@@ -302,6 +294,7 @@ pub(crate) mod tests {
 
     use super::super::proof::tests::{AT, findings, loaded, manifest};
     use super::*;
+    use havre_core::name::EnvKey;
     use havre_core::service::spec::StopSignal;
 
     pub(crate) fn drill() -> Drill {
@@ -340,6 +333,12 @@ pub(crate) mod tests {
         assert_eq!(task.memory, MEMORY_MAX);
         assert_eq!(task.env.len(), 4);
         assert_eq!(task.secrets.iter().count(), 0);
+        let json = serde_json::json!({"name": "db", "engine": "mariadb", "version": 11, "memory": "512MB", "cpus": "1"});
+        let spec = serde_json::from_value(json).expect("is a specification");
+        let task = derive_drill(&Drill { spec, ..drill() }, &image);
+        let names: Vec<&str> = task.env.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["MARIADB_DATABASE", "MARIADB_ROOT_HOST", "MARIADB_ROOT_PASSWORD", "MYSQL_PWD"]);
+        assert!(task.is_alone());
     }
 
     #[test]

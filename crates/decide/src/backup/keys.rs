@@ -6,9 +6,9 @@
 use crate::backup::load::first_line;
 use crate::backup::producer::{parse_redis_info, redis_client, words};
 use crate::backup::proof::{Failure, Findings, Keys, Structure};
+use crate::database::tuning::redis_settings;
 use havre_core::backup::Content;
 use havre_core::database::spec::{DatabaseSpec, Kind, Persistence};
-use havre_core::database::tuning::redis_settings;
 
 /// Where a snapshot lies until it has been looked at: on the volume, which has room for the data, under a name that the server does not read.
 const ARRIVED: &str = "/data/.havre-restore.rdb";
@@ -19,7 +19,7 @@ const POLICY: &str = "maxmemory-policy";
 
 const fn inspector(kind: Kind) -> &'static str {
     match kind {
-        Kind::Postgres | Kind::Redis => "redis-check-rdb",
+        Kind::Postgres | Kind::Mariadb | Kind::Redis => "redis-check-rdb",
         Kind::Valkey => "valkey-check-rdb",
     }
 }
@@ -103,12 +103,15 @@ pub fn discard() -> Vec<String> {
 }
 
 /// What a server is while its database is filled: it writes nothing, so that nothing but the snapshot is read by the next one, and it lets go
-/// of nothing. PostgreSQL is what it always is.
+/// of nothing. PostgreSQL and MariaDB are what they always are.
 pub fn filling(spec: &DatabaseSpec) -> DatabaseSpec {
     let mut spec = spec.clone();
-    if spec.engine != Kind::Postgres {
-        spec.persistence = Persistence::None;
-        spec.settings.retain(|name, _| name.as_str() != POLICY);
+    match spec.engine {
+        Kind::Postgres | Kind::Mariadb => {}
+        Kind::Redis | Kind::Valkey => {
+            spec.persistence = Persistence::None;
+            spec.settings.retain(|name, _| name.as_str() != POLICY);
+        }
     }
     spec
 }
@@ -263,6 +266,8 @@ mod tests {
         assert_eq!([&cache, &snapshots, &nothing].map(is_discarded), [true, false, true]);
         let postgres = spec(&serde_json::json!({"engine": "postgres", "version": 16}));
         assert_eq!(filling(&postgres), postgres);
+        let mariadb = spec(&serde_json::json!({"engine": "mariadb", "version": 11}));
+        assert_eq!(filling(&mariadb), mariadb);
     }
 
     #[test]

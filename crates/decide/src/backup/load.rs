@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::backup::mariadb;
 use crate::backup::producer::{TABLES_MAX, Told, parse_line, postgres_session};
 use crate::backup::proof::{Assertion, Failure, Structure};
 use havre_core::database::role::SUPERUSER;
+use havre_core::database::spec::Kind;
 use havre_core::name::DatabaseName;
 
 /// Longest answer that is kept of one.
@@ -18,6 +20,8 @@ const ASSERTION_TIMEOUT_MS: u64 = 600_000;
 pub enum Format {
     /// What `pg_dump --format=custom` writes.
     PostgresArchive,
+    /// What `mariadb-dump` writes.
+    MariadbDump,
     /// A snapshot of Redis or Valkey.
     Rdb,
     /// Something else.
@@ -30,20 +34,27 @@ pub fn format(first: &[u8]) -> Format {
     if begins("PGDMP") {
         return Format::PostgresArchive;
     }
+    if mariadb::BEGINNINGS.iter().any(|one| first.starts_with(one)) {
+        return Format::MariadbDump;
+    }
     if begins("REDIS") || begins("VALKEY") {
         return Format::Rdb;
     }
     Format::Unknown
 }
 
-/// The command that reads a snapshot of this format from its standard input, in one transaction: all of it is there in the end, or nothing.
-/// `None` for what this version cannot load.
-pub fn loader(format: Format, database: &DatabaseName) -> Option<Vec<String>> {
-    let words = match format {
-        Format::PostgresArchive => ["pg_restore", "--exit-on-error", "--single-transaction"],
-        Format::Rdb | Format::Unknown => return None,
-    };
-    Some(words.map(str::to_owned).into_iter().chain(login(database)).collect())
+/// The command that reads a snapshot of this format from its standard input: of PostgreSQL in one transaction, so that all of it is there in the
+/// end, or nothing; of MariaDB, which has no such transactions, up to the first statement that fails, and what was made of it is thrown away.
+/// `None` for what this version cannot load, and for what this server does not read.
+pub fn loader(format: Format, engine: Kind, database: &DatabaseName) -> Option<Vec<String>> {
+    match (format, engine) {
+        (Format::PostgresArchive, Kind::Postgres) => {
+            let words = ["pg_restore", "--exit-on-error", "--single-transaction"].map(str::to_owned);
+            Some(words.into_iter().chain(login(database)).collect())
+        }
+        (Format::MariadbDump, Kind::Mariadb) => Some(mariadb::loader(database)),
+        (Format::PostgresArchive | Format::MariadbDump | Format::Rdb | Format::Unknown, _) => None,
+    }
 }
 
 fn login(database: &DatabaseName) -> [String; 3] {
@@ -96,9 +107,13 @@ pub fn assertion_options() -> String {
     format!("-c default_transaction_read_only=on -c statement_timeout={ASSERTION_TIMEOUT_MS}")
 }
 
-/// What the answer says: only one row with one value that is `true` holds.
-pub fn judge_assertion(sql: &str, code: i64, said: &str) -> Assertion {
-    let holds = code == 0 && said.trim_end_matches('\n') == "t";
+/// What the answer says: only one row with one value that is `true` holds, which MariaDB writes as 1.
+pub fn judge_assertion(engine: Kind, sql: &str, code: i64, said: &str) -> Assertion {
+    let is_true = match engine {
+        Kind::Postgres => "t",
+        Kind::Mariadb | Kind::Redis | Kind::Valkey => "1",
+    };
+    let holds = code == 0 && said.trim_end_matches('\n') == is_true;
     let answer = if code == 0 { said.trim().to_owned() } else { first_line(said, code) };
     Assertion {
         sql: sql.to_owned(),
@@ -131,20 +146,29 @@ mod tests {
     fn formats_are_known_by_how_they_begin() {
         assert_eq!(format(b"PGDMP\x01\x0e"), Format::PostgresArchive);
         assert_eq!(format(b"REDIS0011"), Format::Rdb);
+        assert_eq!(format(b"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB"), Format::MariadbDump);
+        assert_eq!(format(b"-- MariaDB dump 10.19  Distrib 10.6"), Format::MariadbDump);
         for unknown in [b"".as_slice(), b"PG", b"SELECT 1;", b"\x28\xb5\x2f\xfd"] {
             assert_eq!(format(unknown), Format::Unknown);
-            assert_eq!(loader(format(unknown), &database()), None);
+            assert_eq!(loader(format(unknown), Kind::Postgres, &database()), None);
         }
     }
 
     #[test]
     fn a_loader_loads_everything_or_nothing() {
-        let words = loader(Format::PostgresArchive, &database()).expect("is known");
+        let words = loader(Format::PostgresArchive, Kind::Postgres, &database()).expect("is known");
         assert_eq!(
             words.join(" "),
             "pg_restore --exit-on-error --single-transaction --no-password --username=postgres --dbname=db"
         );
-        assert_eq!(loader(Format::Rdb, &database()), None);
+        assert_eq!(loader(Format::Rdb, Kind::Redis, &database()), None);
+        let words = loader(Format::MariadbDump, Kind::Mariadb, &database()).expect("is known");
+        assert_eq!(
+            (words[0].as_str(), words.last().expect("has words").as_str()),
+            ("mariadb", "--max-allowed-packet=1G")
+        );
+        assert_eq!(loader(Format::MariadbDump, Kind::Postgres, &database()), None, "of another server");
+        assert_eq!(loader(Format::PostgresArchive, Kind::Mariadb, &database()), None);
     }
 
     #[test]
@@ -161,7 +185,12 @@ mod tests {
 
     #[test]
     fn only_one_true_is_true() {
+        let judge_assertion = |sql, code, said| judge_assertion(Kind::Postgres, sql, code, said);
         assert!(judge_assertion("select true", 0, "t\n").holds);
+        assert!(super::judge_assertion(Kind::Mariadb, "select true", 0, "1\n").holds);
+        for said in ["0\n", "t\n", "1\n1\n", "11\n", "1\t1\n", ""] {
+            assert!(!super::judge_assertion(Kind::Mariadb, "select 1", 0, said).holds, "{said:?}");
+        }
         for (code, said) in
             [(0, "f\n"), (0, ""), (0, "t\nt\n"), (0, "t|t\n"), (0, "true\n"), (1, "t\n"), (3, "")]
         {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::backup::mariadb;
 use havre_core::backup::What;
 use havre_core::database::role::SUPERUSER;
 use havre_core::database::spec::Kind;
@@ -27,7 +28,11 @@ pub fn application(target: &TargetName) -> String {
 pub fn file_name(what: &What, kind: Option<Kind>) -> String {
     let (name, end) = match (what, kind) {
         (What::Database { project, environment, database }, kind) => {
-            let end = if kind == Some(Kind::Postgres) { "dump" } else { "rdb" };
+            let end = match kind {
+                Some(Kind::Postgres) => "dump",
+                Some(Kind::Mariadb) => "sql",
+                Some(Kind::Redis | Kind::Valkey) | None => "rdb",
+            };
             (format!("{project}-{environment}-{database}"), end)
         }
         (What::Base { project, environment, database }, _) => {
@@ -172,7 +177,7 @@ pub fn postgres_version(text: &str) -> String {
 
 pub(super) const fn redis_client(kind: Kind) -> &'static str {
     match kind {
-        Kind::Postgres | Kind::Redis => "redis-cli",
+        Kind::Postgres | Kind::Mariadb | Kind::Redis => "redis-cli",
         Kind::Valkey => "valkey-cli",
     }
 }
@@ -207,7 +212,7 @@ pub fn redis_ask(kind: Kind) -> Vec<String> {
 /// What that answer says: the version, and the keys of each of its databases.
 pub fn parse_redis_info(kind: Kind, text: &str) -> (String, BTreeMap<String, u64>) {
     let (name, field) = match kind {
-        Kind::Postgres | Kind::Redis => ("Redis", "redis_version"),
+        Kind::Postgres | Kind::Mariadb | Kind::Redis => ("Redis", "redis_version"),
         Kind::Valkey => ("Valkey", "valkey_version"),
     };
     let mut version = "?".to_owned();
@@ -229,6 +234,7 @@ pub fn parse_redis_info(kind: Kind, text: &str) -> (String, BTreeMap<String, u64
 pub const fn beginnings(kind: Kind) -> &'static [&'static [u8]] {
     match kind {
         Kind::Postgres => &[b"PGDMP"],
+        Kind::Mariadb => mariadb::BEGINNINGS,
         Kind::Redis => &[b"REDIS"],
         Kind::Valkey => &[b"REDIS", b"VALKEY"],
     }
@@ -296,6 +302,7 @@ mod tests {
         };
         assert_eq!(file_name(&what("shop"), Some(Kind::Postgres)), "shop-production-db.dump");
         assert_eq!(file_name(&what("shop"), Some(Kind::Valkey)), "shop-production-db.rdb");
+        assert_eq!(file_name(&what("shop"), Some(Kind::Mariadb)), "shop-production-db.sql");
         assert_eq!(file_name(&What::Platform, None), "platform.tar");
         assert_eq!(wal_file_name(&what("shop")), "shop-production-db-wal.tar");
         let base = crate::backup::line::saved_in(&"base/shop/production/db".parse().expect("is one"));

@@ -1,7 +1,7 @@
 //! When a copy that was restored is the same as what was saved. One way for restores and drills: a server answers, the whole snapshot went
 //! into it, and what it then holds is what the manifest says. Pure: whoever does it says what was seen, `advance` says how far that is, or
-//! why it is no proof. PostgreSQL takes a snapshot in while it runs, Redis and Valkey when they start: that is one more part of theirs. Tests at
-//! the end of the file.
+//! why it is no proof. PostgreSQL and MariaDB take a snapshot in while they run, Redis and Valkey when they start: that is one more part of
+//! theirs. Tests at the end of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,7 +119,7 @@ pub enum Structure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assertion {
-    /// The answer, shortened; `t` where it is true.
+    /// The answer, shortened; `t` where it is true, `1` of MariaDB.
     pub answer: String,
     /// It is true: exactly one row with one value, which is `true`.
     pub holds: bool,

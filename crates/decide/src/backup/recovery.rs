@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use crate::backup::restore::Restore;
+use crate::database::tuning;
 use havre_core::database::role::SUPERUSER;
 use havre_core::database::spec::{DatabaseSpec, PIDS, STOP_GRACE};
 use havre_core::database::task::{NO_SERVICE, database_volume, volume_path};
-use havre_core::database::{Database, Image, tuning};
+use havre_core::database::{Database, Image};
 use havre_core::name::EnvKey;
 use havre_core::quantity::Span;
 use havre_core::route::settings::auth::SecretDigest;

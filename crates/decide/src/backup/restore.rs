@@ -228,7 +228,7 @@ pub fn derive_spec(
 ) -> Result<DatabaseSpec, SpecError> {
     let (engine, saved) = server(source_version).ok_or_else(|| {
         SpecError(format!(
-            "a snapshot of `{}` cannot be restored: only those of PostgreSQL, Redis and Valkey can",
+            "a snapshot of `{}` cannot be restored: only those of PostgreSQL, MariaDB, Redis and Valkey can",
             source_version.escape_debug()
         ))
     })?;
@@ -273,17 +273,18 @@ pub fn derive_recovered(
     )))
 }
 
-/// The server and the major version in `PostgreSQL 16.14`. Of a Redis or Valkey that did not say its version the newest one is taken: it
-/// reads what older ones wrote.
+/// The server and the major version in `PostgreSQL 16.14` or `MariaDB 10.11.19`. Of a Redis or Valkey that did not say its version the newest
+/// one is taken: it reads what older ones wrote.
 fn server(source_version: &str) -> Option<(Kind, u8)> {
     let (name, number) = source_version.split_once(' ')?;
-    let kind = match name {
-        "PostgreSQL" => Kind::Postgres,
-        "Redis" => Kind::Redis,
-        "Valkey" => Kind::Valkey,
+    let (kind, reads_older) = match name {
+        "PostgreSQL" => (Kind::Postgres, false),
+        "MariaDB" => (Kind::Mariadb, false),
+        "Redis" => (Kind::Redis, true),
+        "Valkey" => (Kind::Valkey, true),
         _ => return None,
     };
-    if number == "?" && kind != Kind::Postgres {
+    if number == "?" && reads_older {
         return Some((kind, *kind.versions().last()?));
     }
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
@@ -348,9 +349,25 @@ mod tests {
         assert_eq!((newer.version, newer.memory), (17, Kind::Postgres.memory_default()));
         let gone = derive_spec(None, "PostgreSQL 15.1", &name("x")).expect("fits");
         assert_eq!((gone.version, gone.image), (15, None));
-        for wrong in
-            ["MariaDB 11.4", "PostgreSQL", "", "PostgreSQL 9.6", "PostgreSQL ?", "Redis 6.2.1", "Redis"]
-        {
+        let of_other = derive_spec(Some(&source), "MariaDB 10.11.19-MariaDB", &name("x")).expect("fits");
+        assert_eq!((of_other.engine, of_other.version, of_other.image), (Kind::Mariadb, 10, None));
+        let maria: DatabaseSpec = serde_json::from_value(
+            serde_json::json!({"name": "db", "engine": "mariadb", "version": 11, "memory": "1GB", "cpus": "2"}),
+        )
+        .expect("is a specification");
+        let newer = derive_spec(Some(&maria), "MariaDB 10.11.19", &name("x")).expect("fits");
+        assert_eq!((newer.version, newer.memory), (11, maria.memory));
+        for wrong in [
+            "MariaDB ?",
+            "MariaDB 5.5.68",
+            "MySQL 8.4",
+            "PostgreSQL",
+            "",
+            "PostgreSQL 9.6",
+            "PostgreSQL ?",
+            "Redis 6.2.1",
+            "Redis",
+        ] {
             assert!(derive_spec(None, wrong, &name("x")).is_err(), "{wrong:?}");
         }
         let redis = derive_spec(Some(&source), "Redis 7.0.15", &name("x")).expect("fits");

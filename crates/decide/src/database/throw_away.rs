@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::database::plan::Health;
+use crate::database::tuning;
 use crate::database::variable::{Link, variables};
 use havre_core::artifact::Digest;
 use havre_core::build::Build;
@@ -12,7 +13,6 @@ use havre_core::build::test::TestSpec;
 use havre_core::database::role::{Login, RoleName};
 use havre_core::database::spec::{DatabaseSpec, Kind, PIDS, Persistence};
 use havre_core::database::task::{NO_SERVICE, Superuser, env, secrets, stop_signal};
-use havre_core::database::tuning;
 use havre_core::id::BuildId;
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::route::settings::auth::SecretDigest;
@@ -31,19 +31,29 @@ pub const THROW_AWAY_MAX: usize = 8;
 pub const START_TIMEOUT: Span = Span::seconds(120);
 
 /// Settings that say how much memory is used for what. Where a database gets less memory than it has elsewhere, they are derived anew.
-const OF_MEMORY: [&str; 8] = [
+const OF_MEMORY: [&str; 15] = [
     "effective_cache_size",
+    "innodb_buffer_pool_size",
+    "innodb_log_file_size",
+    "join_buffer_size",
+    "key_buffer_size",
     "maintenance_work_mem",
+    "max_heap_table_size",
     "max_wal_size",
     "maxmemory",
     "shared_buffers",
+    "sort_buffer_size",
     "temp_buffers",
+    "tmp_table_size",
     "wal_buffers",
     "work_mem",
 ];
 
 /// What PostgreSQL need not do for data that nobody will read again: wait for the disk.
 const NOT_SYNCED: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+/// The same of MariaDB.
+const NOT_SYNCED_MARIADB: [&str; 3] =
+    ["--innodb_flush_log_at_trx_commit=0", "--innodb_doublewrite=OFF", "--innodb_flush_method=nosync"];
 
 /// Passwords of one throw-away database. No row keeps them.
 #[derive(Debug, Clone)]
@@ -93,7 +103,7 @@ fn adapt(spec: &DatabaseSpec) -> DatabaseSpec {
         spec.memory = MEMORY_MAX;
         spec.settings.retain(|name, _| !OF_MEMORY.contains(&name.as_str()));
     }
-    if spec.engine != Kind::Postgres {
+    if spec.engine.has_persistence() {
         spec.persistence = Persistence::None;
     }
     // Nobody saves it, and nobody collects its WAL.
@@ -159,12 +169,11 @@ impl ThrowAway {
 
     fn command(&self) -> Argv {
         let command = tuning::command(&self.spec, &self.passwords.superuser.digest, &[self.login()]);
-        if self.spec.engine != Kind::Postgres {
-            return command;
-        }
         let mut words = command.words().to_vec();
-        for setting in NOT_SYNCED {
-            words.extend(["-c".to_owned(), setting.to_owned()]);
+        match self.spec.engine {
+            Kind::Postgres => words.extend(NOT_SYNCED.iter().flat_map(|one| ["-c", *one]).map(str::to_owned)),
+            Kind::Mariadb => words.extend(NOT_SYNCED_MARIADB.map(str::to_owned)),
+            Kind::Redis | Kind::Valkey => return command,
         }
         Argv::try_from(words).expect("three settings more are still far fewer than a command may have")
     }
@@ -272,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn a_mariadb_waits_for_no_disk() {
+        let database = throw_away(&spec("mariadb", serde_json::json!({})));
+        let task = database.derive_task(&service(), &build(), "a".repeat(64).parse().unwrap());
+        let words = task.command.expect("has one").words().join(" ");
+        assert!(
+            words.starts_with("mariadbd --") && words.ends_with(" --innodb_flush_method=nosync"),
+            "{words}"
+        );
+        let told = derive_variables(&[database]);
+        let url = told.iter().find(|(name, _)| name.as_str() == "DATABASE_URL").expect("is there").1;
+        assert_eq!(url.expose_text(), Some("mysql://api_a:s3cret@db:3306/db"));
+    }
+
+    #[test]
     fn its_test_is_told_what_uses_would_tell() {
         let told = derive_variables(&[throw_away(&spec("postgres", serde_json::json!({})))]);
         let url = told.iter().find(|(name, _)| name.as_str() == "DATABASE_URL").expect("is there").1;
@@ -286,6 +309,8 @@ mod tests {
         assert_eq!(small.memory, MEMORY_MAX);
         let left: Vec<&str> = small.settings.keys().map(|name| name.as_str()).collect();
         assert_eq!(left, ["jit"]);
+        let more = serde_json::json!({"memory": "2GB", "settings": {"innodb_buffer_pool_size": "1G"}});
+        assert!(throw_away(&spec("mariadb", more)).spec.settings.is_empty());
         let more = serde_json::json!({"memory": "1GB", "settings": {"shared_buffers": "512MB"}});
         assert_eq!(throw_away(&spec("postgres", more.clone())).spec, spec("postgres", more));
         assert_eq!(throw_away(&spec("redis", serde_json::json!({}))).spec.persistence, Persistence::None);

@@ -20,23 +20,31 @@ pub struct Link {
     pub password: Secret,
 }
 
-/// Every variable for databases, in the order a service names them: the first PostgreSQL is `DATABASE_URL` and `PG...`, the first Redis or
-/// Valkey is `REDIS_URL`, and each one has a variable after its own name.
+/// Every variable for databases, in the order a service names them: the first PostgreSQL or MariaDB is `DATABASE_URL`, the first PostgreSQL is
+/// `PG...`, the first MariaDB is `MYSQL_...`, the first Redis or Valkey is `REDIS_URL`, and each one has a variable after its own name.
 pub fn variables(links: &[Link]) -> BTreeMap<EnvKey, Secret> {
     let mut found = BTreeMap::new();
     let mut add = |name: &str, value: Secret| {
         // What came first stays: a database called `database` must not take the name of the first one.
         found.entry(key(name)).or_insert(value);
     };
-    if let Some(link) = links.iter().find(|link| link.engine == Kind::Postgres) {
+    let first = |engines: &[Kind]| links.iter().find(|link| engines.contains(&link.engine));
+    if let Some(link) = first(&[Kind::Postgres, Kind::Mariadb]) {
         add("DATABASE_URL", url(link));
-        add("PGHOST", Secret::from(link.database.as_str()));
-        add("PGPORT", Secret::from(link.engine.port().to_string()));
-        add("PGUSER", Secret::from(link.role.to_string()));
-        add("PGPASSWORD", link.password.clone());
-        add("PGDATABASE", Secret::from(link.database.as_str()));
     }
-    if let Some(link) = links.iter().find(|link| link.engine != Kind::Postgres) {
+    let families = [
+        (Kind::Postgres, ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"]),
+        (Kind::Mariadb, ["MYSQL_HOST", "MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE"]),
+    ];
+    for (engine, [host, port, user, password, database]) in families {
+        let Some(link) = first(&[engine]) else { continue };
+        add(host, Secret::from(link.database.as_str()));
+        add(port, Secret::from(link.engine.port().to_string()));
+        add(user, Secret::from(link.role.to_string()));
+        add(password, link.password.clone());
+        add(database, Secret::from(link.database.as_str()));
+    }
+    if let Some(link) = first(&[Kind::Redis, Kind::Valkey]) {
         add("REDIS_URL", url(link));
     }
     for link in links {
@@ -82,6 +90,7 @@ fn url(link: &Link) -> Secret {
     let port = engine.port();
     Secret::from(match engine {
         Kind::Postgres => format!("postgresql://{role}:{password}@{database}:{port}/{database}"),
+        Kind::Mariadb => format!("mysql://{role}:{password}@{database}:{port}/{database}"),
         Kind::Redis | Kind::Valkey => format!("redis://{role}:{password}@{database}:{port}"),
     })
 }
@@ -119,6 +128,26 @@ mod tests {
         PGPORT=5432
         PGUSER=api_a
         REDIS_URL=redis://api_a:s3cret@cache:6379
+        ");
+    }
+
+    #[test]
+    fn a_mariadb_has_names_of_its_own_beside_a_postgres() {
+        let links = [link("shop", Kind::Mariadb), link("db", Kind::Postgres)];
+        insta::assert_snapshot!(text(&links), @r"
+        DATABASE_URL=mysql://api_a:s3cret@shop:3306/shop
+        DB_URL=postgresql://api_a:s3cret@db:5432/db
+        MYSQL_DATABASE=shop
+        MYSQL_HOST=shop
+        MYSQL_PASSWORD=s3cret
+        MYSQL_PORT=3306
+        MYSQL_USER=api_a
+        PGDATABASE=db
+        PGHOST=db
+        PGPASSWORD=s3cret
+        PGPORT=5432
+        PGUSER=api_a
+        SHOP_URL=mysql://api_a:s3cret@shop:3306/shop
         ");
     }
 

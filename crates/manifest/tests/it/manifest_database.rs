@@ -112,6 +112,25 @@ fn the_newest_version_is_taken_when_none_is_named() {
 }
 
 #[test]
+fn a_mariadb_is_named_by_its_series_and_is_backed_up() {
+    for (version, image) in [
+        ("", "mariadb:11.8"),
+        ("10.11", "mariadb:10.11"),
+        ("\"10\"", "mariadb:10.11"),
+        ("11", "mariadb:11.8"),
+    ] {
+        let version = if version.is_empty() { String::new() } else { format!("version = {version}\n") };
+        let text = format!(
+            "project = \"shop\"\n[services.api]\nimage = \"a\"\n[databases.db]\nengine = \"mariadb\"\n{version}\
+             settings = {{ innodb_buffer_pool_size = \"1G\", sql_mode = \"STRICT_TRANS_TABLES,NO_ZERO_DATE\" }}\n"
+        );
+        let found = understood(&text).databases(&"production".parse().expect("a name"));
+        assert_eq!(found[0].reference().as_str(), image);
+        assert_eq!(found[0].backup, Some(BackupPolicy::of_postgres()));
+    }
+}
+
+#[test]
 fn what_is_wrong_has_a_way_out() {
     for (lines, said) in [
         ("", "`databases.db` does not say which server it is"),
@@ -150,6 +169,10 @@ fn what_is_wrong_has_a_way_out() {
             "engine = \"redis\"\nsettings = { work_mem = \"4MB\" }",
             "is not a setting of redis that may be set",
         ),
+        ("engine = \"mariadb\"\nversion = \"9\"", "major versions are: \"10.11\", \"11.8\""),
+        ("engine = \"mariadb\"\npersistence = \"rdb\"", "mariadb always keeps everything"),
+        ("engine = \"mariadb\"\nsettings = { event_scheduler = \"ON\" }", "is not a setting of mariadb"),
+        ("engine = \"redis\"\n[databases.sys]\nengine = \"mariadb\"", "every MariaDB server has by itself"),
         ("engine = \"redis\"\nbackup = { assert = [\"select true\"] }", "is SQL, which redis does not speak"),
         ("engine = \"redis\"\n[databases.api]\nengine = \"redis\"", "each needs a name of its own"),
         ("engine = \"redis\"\n[databases.postgres]\nengine = \"postgres\"", "has by itself"),

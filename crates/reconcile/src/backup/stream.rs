@@ -13,6 +13,7 @@ use havre_core::id::BackupRunId;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
 use havre_decide::backup::base::BaseWatch;
+use havre_decide::backup::ledger::Ledger;
 use havre_decide::backup::producer::reason;
 use havre_decide::secret::redact::{Redactor, Stream};
 use havre_engine::exec::ExecSession;
@@ -44,6 +45,8 @@ pub(super) struct Sink<'a> {
     writer: DuplexStream,
     tally: Tally,
     head: Vec<u8>,
+    /// Counts what passes, where that is a dump of MariaDB.
+    ledger: Option<Ledger>,
     told_at: Timestamp,
     /// On a base backup, which says itself where it lies in the WAL.
     pub(super) base: Option<BaseWatch>,
@@ -52,7 +55,17 @@ pub(super) struct Sink<'a> {
 impl<'a> Sink<'a> {
     pub(super) fn new(world: &'a World, run: BackupRunId, writer: DuplexStream) -> Self {
         let (tally, head) = (Tally::default(), Vec::new());
-        Self { world, run, writer, tally, head, told_at: world.now(), base: None }
+        Self { world, run, writer, tally, head, ledger: None, told_at: world.now(), base: None }
+    }
+
+    /// Counts in a dump of MariaDB from here on.
+    pub(super) fn count(&mut self) {
+        self.ledger = Some(Ledger::default());
+    }
+
+    /// What was counted so far.
+    pub(super) fn take_ledger(&mut self) -> Ledger {
+        self.ledger.take().unwrap_or_default()
     }
 
     /// Hands bytes on, after whatever came before has room.
@@ -62,6 +75,9 @@ impl<'a> Sink<'a> {
         self.head.extend_from_slice(&bytes[..room]);
         if let Some(base) = &mut self.base {
             base.push(bytes);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.read(bytes);
         }
         self.writer.write_all(bytes).await.map_err(|_| Unread)?;
         self.tell().await;

@@ -1,5 +1,5 @@
 //! Talks to a server through a client inside its own task: no port is open for it, and no password leaves the task. What is said is made in
-//! `havre_core::database::role`.
+//! `havre_core::database::role` and `havre_decide::database::mariadb`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use havre_core::database::spec::{DatabaseSpec, Kind};
 use havre_core::database::task::database_container;
 use havre_core::secret::Secret;
 use havre_core::service::spec::Argv;
+use havre_decide::database::mariadb;
 use havre_decide::database::plan::Health;
 use havre_engine::error::EngineError;
 use havre_engine::exec::ExecSpec;
@@ -41,6 +42,18 @@ impl<'a> Server<'a> {
         let container = database_container(&database.place(), database.id, database.task);
         Self { container, spec: &database.spec }
     }
+
+    /// What a client said that was not what was hoped for, in one line.
+    fn what_went_wrong(&self, said: &Said) -> String {
+        match self.spec.engine {
+            // Its client may repeat a statement, in which a password stands.
+            Kind::Mariadb => match mariadb::error(&said.text) {
+                error if error.is_empty() => format!("its client ended with code {}", said.code),
+                error => first_line(&error, said.code),
+            },
+            Kind::Postgres | Kind::Redis | Kind::Valkey => first_line(&said.text, said.code),
+        }
+    }
 }
 
 /// What a client said.
@@ -58,18 +71,24 @@ pub(super) async fn probe(world: &World, database: &Database) -> Health {
 pub(crate) async fn ask(world: &World, server: &Server<'_>) -> Health {
     let name = server.spec.name.as_str();
     let silent = |message: String| Health::Silent { message };
-    // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
-    let words = match server.spec.engine {
-        Kind::Postgres => vec!["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", name],
-        Kind::Redis => vec!["redis-cli", "ping"],
-        Kind::Valkey => vec!["valkey-cli", "ping"],
+    let (words, input) = match server.spec.engine {
+        // Over TCP: the first server of a new cluster, which only prepares it, listens on its socket alone.
+        Kind::Postgres => (owned(&["pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", name]), None),
+        Kind::Mariadb => (mariadb::session(None), Some(Secret::from(mariadb::ASK))),
+        Kind::Redis => (owned(&["redis-cli", "ping"]), None),
+        Kind::Valkey => (owned(&["valkey-cli", "ping"]), None),
     };
-    match run(world, server, &words, None).await {
-        Ok(said) if server.spec.engine == Kind::Postgres && said.code == 0 => Health::Answers,
-        Ok(said) if said.text.lines().any(|line| line == "PONG") => Health::Answers,
-        Ok(said) => silent(first_line(&said.text, said.code)),
-        Err(error) => silent(error.to_string()),
-    }
+    let said = match run(world, server, words, input.as_ref()).await {
+        Ok(said) => said,
+        Err(error) => return silent(error.to_string()),
+    };
+    let answers = match server.spec.engine {
+        Kind::Postgres => said.code == 0,
+        // It lets others in: not yet, where it only prepares its data.
+        Kind::Mariadb => said.code == 0 && said.text.lines().any(|line| line.trim() == "0"),
+        Kind::Redis | Kind::Valkey => said.text.lines().any(|line| line == "PONG"),
+    };
+    if answers { Health::Answers } else { silent(server.what_went_wrong(&said)) }
 }
 
 /// Makes the server of a database know a role.
@@ -86,13 +105,13 @@ pub(crate) async fn introduce(
     login: &Login,
     password: &Secret,
 ) -> Result<(), Fault> {
+    let (name, role) = (&server.spec.name, &login.role);
     let input = match server.spec.engine {
-        Kind::Postgres => {
-            let sql = postgres_make(&server.spec.name, &login.role, password);
-            sql.ok_or_else(|| Fault::Impossible(format!("the password of {} is not ours", login.role)))?
-        }
-        Kind::Redis | Kind::Valkey => Secret::from(redis_make(login)),
+        Kind::Postgres => postgres_make(name, role, password),
+        Kind::Mariadb => mariadb::make(name, role, password),
+        Kind::Redis | Kind::Valkey => Some(Secret::from(redis_make(login))),
     };
+    let input = input.ok_or_else(|| Fault::Impossible(format!("the password of {role} is not ours")))?;
     tell(world, server, &input).await
 }
 
@@ -100,6 +119,7 @@ pub(crate) async fn introduce(
 pub(super) async fn lock_role(world: &World, database: &Database, role: &RoleName) -> Result<(), Fault> {
     let input = match database.spec.engine {
         Kind::Postgres => postgres_lock(role),
+        Kind::Mariadb => mariadb::lock(role),
         Kind::Redis | Kind::Valkey => redis_lock(role),
     };
     tell(world, &Server::of(database), &Secret::from(input)).await
@@ -110,25 +130,17 @@ async fn tell(world: &World, server: &Server<'_>, input: &Secret) -> Result<(), 
     let name = server.spec.name.as_str();
     let words = match server.spec.engine {
         // Terse: an error never repeats the statement, in which a password may stand.
-        Kind::Postgres => vec![
-            "psql",
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-v",
-            "VERBOSITY=terse",
-            "-U",
-            SUPERUSER,
-            "-d",
-            name,
-        ],
-        Kind::Redis => vec!["redis-cli"],
-        Kind::Valkey => vec!["valkey-cli"],
+        Kind::Postgres => {
+            let quiet = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse"];
+            owned(&[quiet.as_slice(), &["-U", SUPERUSER, "-d", name]].concat())
+        }
+        Kind::Mariadb => mariadb::session(None),
+        Kind::Redis => owned(&["redis-cli"]),
+        Kind::Valkey => owned(&["valkey-cli"]),
     };
-    let said = run(world, server, &words, Some(input)).await?;
+    let said = run(world, server, words, Some(input)).await?;
     let is_done = match server.spec.engine {
-        Kind::Postgres => said.code == 0,
+        Kind::Postgres | Kind::Mariadb => said.code == 0,
         // Its client ends with 0 whatever was answered: `OK`, or the number of users that were taken away.
         Kind::Redis | Kind::Valkey => matches!(said.text.trim(), "OK" | "0" | "1"),
     };
@@ -137,7 +149,7 @@ async fn tell(world: &World, server: &Server<'_>, input: &Secret) -> Result<(), 
     }
     Err(Fault::Engine(EngineError::Failed {
         what: format!("tell the database {} about a role", server.spec.name),
-        message: first_line(&said.text, said.code),
+        message: server.what_went_wrong(&said),
     }))
 }
 
@@ -145,11 +157,10 @@ async fn tell(world: &World, server: &Server<'_>, input: &Secret) -> Result<(), 
 async fn run(
     world: &World,
     server: &Server<'_>,
-    words: &[&str],
+    words: Vec<String>,
     input: Option<&Secret>,
 ) -> Result<Said, EngineError> {
     let what = || format!("ask the database {}", server.spec.name);
-    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let argv = Argv::try_from(words).expect("our own commands are commands");
     let exec = ExecSpec { argv, env: BTreeMap::new(), terminal: None };
     let talk = async {
@@ -176,6 +187,10 @@ async fn run(
             Err(EngineError::Failed { what: what(), message })
         }
     }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// The first line that says something, shortened.

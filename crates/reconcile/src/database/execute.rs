@@ -1,19 +1,22 @@
 //! Executes the steps of one database and stores what follows. Short, idempotent, no choices; whatever decides something is in
 //! `havre_core::database`.
 
+use havre_core::backup::policy;
 use havre_core::database::role::RoleName;
-use havre_core::database::spec::{Kind as Server, STOP_GRACE};
+use havre_core::database::spec::{DatabaseSpec, STOP_GRACE};
 use havre_core::database::state::State;
-use havre_core::database::task::{NO_SERVICE, database_container, database_volume, derive_database};
+use havre_core::database::task::{
+    NO_SERVICE, database_container, database_volume, derive_database, stop_signal,
+};
 use havre_core::database::{Database, Image, RoleState};
 use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
-use havre_core::service::spec::StopSignal;
 use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
 use havre_decide::backup::keys::filling;
 use havre_decide::database::plan::{Next, Plan, Seen, Step, not_started};
+use havre_decide::database::tuning;
 use havre_decide::secret::redact::Redactor;
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
@@ -117,12 +120,15 @@ impl Executor<'_> {
         let read = world.store.read(move |view| {
             let is_filled = view.list_databases_being_filled()?.contains(&row.id);
             let spec = if is_filled { filling(&row.spec) } else { row.spec.clone() };
+            // Nobody collects the WAL of a preview, so it hands none out.
+            let spec = DatabaseSpec { backup: policy::of_database(&row).cloned(), ..spec };
             let (superuser, logins) =
                 (view.get_database_superuser(&row)?, view.list_database_logins(row.id)?);
             Ok((Database { spec, ..row }, superuser, logins))
         });
         let (database, superuser, logins) = read.await?;
-        let spec = derive_database(&database, &image, &superuser, &logins);
+        let command = tuning::command(&database.spec, &superuser.digest, &logins);
+        let spec = derive_database(&database, &image, &superuser, command);
         let started = world.engine.ensure_task(&spec).await;
         world.engine_view.forget();
         Ok(started?)
@@ -160,10 +166,7 @@ impl Executor<'_> {
 
     /// Returns once the task has ended.
     async fn stop_task(&self, task: u32) -> Result<(), Fault> {
-        let signal = match self.seen.database.spec.engine {
-            Server::Postgres => StopSignal::Sigint,
-            Server::Redis | Server::Valkey => StopSignal::Sigterm,
-        };
+        let signal = stop_signal(self.seen.database.spec.engine);
         let stopped = self.world.engine.stop_task(&self.container(task), signal, STOP_GRACE.duration()).await;
         self.world.engine_view.forget();
         Ok(stopped?)

@@ -1,6 +1,6 @@
 //! Copies: a snapshot goes into a server, and what is then in there is looked at. All of it by programs inside the task of the server, so that
 //! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_decide::backup::load`. What
-//! is particular to Redis and Valkey is in `redis`.
+//! is particular to each server is in `postgres`, `mariadb` and `redis`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,24 +10,24 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use havre_backup::{Dump, RepositoryError, Tally};
+use havre_core::backup::Content;
 use havre_core::backup::manifest::Manifest;
-use havre_core::backup::{Content, What};
-use havre_core::database::role::{RoleName, postgres_owners};
 use havre_core::database::spec::{DatabaseSpec, Kind};
-use havre_core::name::{DatabaseName, EnvKey, TargetName};
+use havre_core::name::{EnvKey, TargetName};
 use havre_core::service::spec::Argv;
 use havre_decide::backup::load;
-use havre_decide::backup::producer::{postgres_count, postgres_session, reason};
+use havre_decide::backup::producer::reason;
 use havre_decide::backup::proof::{Failure, Findings, Keys, Observation};
+use havre_decide::database::mariadb::error;
 use havre_decide::database::plan::Health;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecOutput, ExecSession, ExecSpec};
 use havre_engine::log::LogSource;
-use havre_store::{StoreError, View};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::redis;
+use super::mariadb::Guests;
+use super::{mariadb, postgres, redis};
 use crate::backup::repositories;
 use crate::database::client;
 use crate::deployment::chain;
@@ -51,6 +51,22 @@ pub(crate) struct Server {
     pub(crate) container: String,
     /// What it is, or shall be once it is filled.
     pub(crate) spec: DatabaseSpec,
+}
+
+impl Server {
+    /// What a program said on standard error, as far as it may be told.
+    fn plain(&self, errors: &str) -> String {
+        match self.spec.engine {
+            // It may repeat a part of a statement.
+            Kind::Mariadb => error(errors),
+            Kind::Postgres | Kind::Redis | Kind::Valkey => errors.to_owned(),
+        }
+    }
+
+    /// Why a program did not do what it was told.
+    pub(super) fn reason(&self, program: &str, code: i64, errors: &str) -> String {
+        reason(program, code, &self.plain(errors))
+    }
 }
 
 /// A snapshot that is given out.
@@ -150,7 +166,8 @@ async fn try_load(
     };
     let source = Source { manifest, first, dump };
     match server.spec.engine {
-        Kind::Postgres => Ok((fill(world, server, source).await?, None)),
+        Kind::Postgres => Ok((postgres::fill(world, server, source).await?, None)),
+        Kind::Mariadb => Ok((mariadb::fill(world, server, source).await?, None)),
         Kind::Redis | Kind::Valkey => {
             let (content, keys) = redis::fill(world, server, source).await?;
             Ok((content, Some(keys)))
@@ -158,65 +175,61 @@ async fn try_load(
     }
 }
 
-async fn fill(world: &World, server: &Server, source: Source<'_>) -> Result<Content, Failure> {
-    let Source { manifest, first, dump } = source;
-    let Some(words) = load::loader(load::format(&first), &server.spec.name) else {
-        let reason = "the snapshot is not an archive of pg_dump".to_owned();
-        return Err(Failure::Unsupported { reason });
-    };
-    make_owners(world, server, &manifest.what).await?;
-    let program = words[0].clone();
-    let session = exec(world, server, words, BTreeMap::new()).await.map_err(|error| loader(&error))?;
-    feed(session, &program, first, dump).await
-}
-
 pub(super) fn loader(error: &EngineError) -> Failure {
     Failure::Loader { reason: chain(error) }
 }
 
-/// Whoever owns something in the snapshot is there, and nobody of them gets in.
-async fn make_owners(world: &World, server: &Server, what: &What) -> Result<(), Failure> {
-    let what = what.clone();
-    let roles = world.store.read(move |view| roles(view, &what)).await;
-    let roles = roles.map_err(|error| Failure::Unreadable { reason: chain(&error) })?;
-    let (words, input) = (postgres_session(&server.spec.name), postgres_owners(&roles));
-    let asked = talk(world, server, words, Some(input), BTreeMap::new());
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(said)) if said.code == 0 => Ok(()),
-        Ok(Ok(said)) => Err(Failure::Loader { reason: reason("psql", said.code, &said.errors) }),
-        Ok(Err(error)) => Err(loader(&error)),
-        Err(_) => Err(Failure::Loader { reason: "psql did not end".to_owned() }),
-    }
+/// The command that reads a snapshot that begins like this into the database of a server.
+pub(super) fn loader_words(server: &Server, first: &[u8]) -> Result<Vec<String>, Failure> {
+    let Server { spec, .. } = server;
+    load::loader(load::format(first), spec.engine, &spec.name).ok_or_else(|| Failure::Unsupported {
+        reason: format!("the snapshot is nothing that a server of {} reads", spec.engine),
+    })
 }
 
-/// Roles of the database that was saved, as far as it is there.
-fn roles(view: &View<'_>, what: &What) -> Result<Vec<RoleName>, StoreError> {
-    let What::Database { project, environment, database } = what else { return Ok(Vec::new()) };
-    let Ok(name) = database.as_str().parse::<DatabaseName>() else { return Ok(Vec::new()) };
-    let Some(row) = view.find_database(project, environment, &name)? else { return Ok(Vec::new()) };
-    Ok(view.list_database_roles(row.id)?.into_iter().map(|role| role.name).collect())
+/// Says to a session who shall be there.
+pub(super) async fn make_owner(
+    world: &World,
+    server: &Server,
+    words: Vec<String>,
+    sql: String,
+) -> Result<(), Failure> {
+    let program = words[0].clone();
+    let asked = talk(world, server, words, Some(sql), BTreeMap::new());
+    let failed = |reason| Err(Failure::Loader { reason });
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(said)) if said.code == 0 => Ok(()),
+        Ok(Ok(said)) => failed(server.reason(&program, said.code, &said.errors)),
+        Ok(Err(error)) => Err(loader(&error)),
+        Err(_) => failed(format!("{program} did not end")),
+    }
 }
 
 /// Why a snapshot did not go in to its end.
 enum Stopped {
+    /// Somebody it names could not be made.
+    Owner(Failure),
     /// The repository could not give the rest out.
     Source(RepositoryError),
     /// The loader takes no more; its exit code says why.
     Gone,
 }
 
-/// Gives a snapshot to a loader, and waits for its end. What counts is what was given.
+/// Gives a snapshot to a loader, and waits for its end. What counts is what was given. Guests are let in before what names them.
 pub(super) async fn feed(
+    server: &Server,
     session: ExecSession,
     program: &str,
-    first: Bytes,
-    dump: Dump,
+    (first, dump): (Bytes, Dump),
+    guests: Option<Guests<'_>>,
 ) -> Result<Content, Failure> {
     let ExecSession { input, output, exit_code, .. } = session;
-    let (given, said) = tokio::join!(give(input, first, dump), listen(output, SAID_MAX));
+    let (given, said) = tokio::join!(give(input, first, dump, guests), listen(output, SAID_MAX));
     // The cause before what followed from it: a loader that got half of a snapshot fails as well.
-    if let Err(Stopped::Source(error)) = &given {
-        return Err(Failure::Repository { reason: chain(error) });
+    match &given {
+        Err(Stopped::Source(error)) => return Err(Failure::Repository { reason: chain(error) }),
+        Err(Stopped::Owner(failure)) => return Err(failure.clone()),
+        Ok(_) | Err(Stopped::Gone) => {}
     }
     let (_, errors) = said.map_err(|error| loader(&error))?;
     let code = exit_code.await.map_err(|error| loader(&error))?;
@@ -225,15 +238,23 @@ pub(super) async fn feed(
         _ if code == 0 => {
             Err(Failure::Loader { reason: format!("{program} ended before it had been given everything") })
         }
-        _ => Err(Failure::Loader { reason: reason(program, code, &errors) }),
+        _ => Err(Failure::Loader { reason: server.reason(program, code, &errors) }),
     }
 }
 
-async fn give(input: mpsc::Sender<Bytes>, first: Bytes, mut dump: Dump) -> Result<Content, Stopped> {
+async fn give(
+    input: mpsc::Sender<Bytes>,
+    first: Bytes,
+    mut dump: Dump,
+    mut guests: Option<Guests<'_>>,
+) -> Result<Content, Stopped> {
     let mut tally = Tally::default();
     let mut next = Some(first);
     while let Some(bytes) = next {
         tally.add(&bytes);
+        if let Some(guests) = &mut guests {
+            guests.welcome(&bytes).await.map_err(Stopped::Owner)?;
+        }
         input.send(bytes).await.map_err(|_| Stopped::Gone)?;
         next = dump.next().await.map_err(Stopped::Source)?;
     }
@@ -272,7 +293,8 @@ async fn try_check(
     assertions: Option<&[String]>,
 ) -> Result<Findings, Failure> {
     match (server.spec.engine, assertions) {
-        (Kind::Postgres, _) => look(world, server, assertions).await,
+        (Kind::Postgres, _) => postgres::look(world, server, assertions).await,
+        (Kind::Mariadb, _) => mariadb::look(world, server, assertions).await,
         (Kind::Redis | Kind::Valkey, Some([])) => redis::count(world, server).await,
         (Kind::Redis | Kind::Valkey, Some(_)) => {
             let reason = format!("`assert` is SQL, which {} does not speak", server.spec.engine);
@@ -287,29 +309,24 @@ async fn try_check(
     }
 }
 
-async fn look(world: &World, server: &Server, assertions: Option<&[String]>) -> Result<Findings, Failure> {
-    let name = &server.spec.name;
-    let unreadable = |error: EngineError| Failure::Unreadable { reason: chain(&error) };
-    let (words, input) = (postgres_session(name), postgres_count());
-    let said = talk(world, server, words, Some(input), BTreeMap::new()).await.map_err(unreadable)?;
+/// Rows of each table, as a session says them that is told to count.
+pub(super) async fn count(
+    world: &World,
+    server: &Server,
+    words: Vec<String>,
+    sql: String,
+) -> Result<Findings, Failure> {
+    let program = words[0].clone();
+    let said = talk(world, server, words, Some(sql), BTreeMap::new()).await;
+    let said = said.map_err(|error| unreadable(&error))?;
     if said.code != 0 {
-        return Err(Failure::Unreadable { reason: reason("psql", said.code, &said.errors) });
+        return Err(Failure::Unreadable { reason: server.reason(&program, said.code, &said.errors) });
     }
-    let mut findings = Findings { rows: load::parse_rows(&said.output)?, ..Findings::default() };
-    let Some(assertions) = assertions else { return Ok(findings) };
-    for sql in assertions {
-        let options: EnvKey = "PGOPTIONS".parse().expect("is a name");
-        let env = BTreeMap::from([(options, load::assertion_options())]);
-        let said = talk(world, server, load::assertion(name, sql), None, env).await.map_err(unreadable)?;
-        let text = if said.code == 0 { &said.output } else { &said.errors };
-        findings.assertions.push(load::judge_assertion(sql, said.code, text));
-    }
-    // The last one: it makes an extension.
-    let words = load::structure(name);
-    let said = talk(world, server, words, None, BTreeMap::new()).await.map_err(unreadable)?;
-    let text = if said.output.trim().is_empty() { &said.errors } else { &said.output };
-    findings.structure = load::judge_structure(said.code, text);
-    Ok(findings)
+    Ok(Findings { rows: load::parse_rows(&said.output)?, ..Findings::default() })
+}
+
+pub(super) fn unreadable(error: &EngineError) -> Failure {
+    Failure::Unreadable { reason: chain(error) }
 }
 
 /// Runs a program inside the task, tells it something, and reads all it says.

@@ -7,7 +7,9 @@
 pub(crate) mod copy;
 mod drill;
 pub mod give;
+mod mariadb;
 mod new;
+mod postgres;
 mod recovery;
 mod redis;
 mod schedule;

@@ -216,7 +216,7 @@ async fn pour(
     let program = words.first().cloned().unwrap_or_default();
     let session = copy::exec(world, server, words, BTreeMap::new()).await;
     let session = session.map_err(|error| loader(chain(&error)))?;
-    let content = copy::feed(session, &program, first, dump).await?;
+    let content = copy::feed(server, session, &program, (first, dump), None).await?;
     if content != piece.content {
         let expected = piece.content.clone();
         return Err(Failure::StreamDiffers { expected, found: content });

@@ -29,7 +29,8 @@ pub(super) async fn fill(
     }
     let kind = server.spec.engine;
     let session = copy::exec(world, server, keys::arrive(), BTreeMap::new()).await;
-    let content = copy::feed(session.map_err(|error| loader(&error))?, "dd", first, dump).await?;
+    let session = session.map_err(|error| loader(&error))?;
+    let content = copy::feed(server, session, "dd", (first, dump), None).await?;
     if content != manifest.content {
         return Err(Failure::StreamDiffers { expected: manifest.content.clone(), found: content });
     }

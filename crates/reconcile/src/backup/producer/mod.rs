@@ -2,6 +2,7 @@
 //! asked for after its last byte. What is said to servers of databases is made in `havre_decide::backup::producer`.
 
 mod base;
+mod mariadb;
 mod platform;
 mod postgres;
 mod redis;
@@ -9,6 +10,7 @@ mod redis;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use havre_core::backup::state::Exit;
 use havre_core::backup::{Content, What};
@@ -99,7 +101,7 @@ pub(super) async fn find(world: &World, what: &What) -> Result<Result<Subject, S
         return Ok(Err(format!("there is no {what} any more")));
     };
     let mut redactor = Redactor::default();
-    redactor.add(&key("POSTGRES_PASSWORD"), &password);
+    redactor.add(&key("DATABASE_PASSWORD"), &password);
     if is_base && database.spec.engine != Kind::Postgres {
         return Ok(Err(format!("{} has no base backups", database.spec.engine)));
     }
@@ -134,6 +136,7 @@ pub(super) async fn produce(
             match database.spec.engine {
                 Kind::Postgres if *is_base => base::produce(&server, sink).await,
                 Kind::Postgres => postgres::produce(&server, sink).await,
+                Kind::Mariadb => mariadb::produce(&server, sink).await,
                 Kind::Redis | Kind::Valkey => redis::produce(&server, sink).await,
             }
         }
@@ -146,6 +149,7 @@ pub(super) async fn clean_up(world: &World, subject: &Subject, target: &TargetNa
     let server = Server { world, database, target, redactor };
     let done = match database.spec.engine {
         Kind::Postgres => postgres::clean_up(&server).await,
+        Kind::Mariadb => mariadb::clean_up(&server).await,
         Kind::Redis | Kind::Valkey => redis::clean_up(&server).await,
     };
     if let Err(error) = done {
@@ -184,9 +188,23 @@ impl Server<'_> {
 
     /// Runs a program that says little, within `patience`.
     async fn ask(&self, words: Vec<String>, patience: Duration) -> Result<Answer, EngineError> {
+        self.tell(words, String::new(), patience).await
+    }
+
+    /// Runs a program that is told something and says little, within `patience`.
+    async fn tell(
+        &self,
+        words: Vec<String>,
+        told: String,
+        patience: Duration,
+    ) -> Result<Answer, EngineError> {
         let program = words.first().cloned().unwrap_or_default();
         let talk = async {
             let ExecSession { input, mut output, exit_code, .. } = self.exec(words).await?;
+            if !told.is_empty() {
+                // One that has ended reads nothing; its exit code says why.
+                let _ = input.send(Bytes::from(told)).await;
+            }
             drop(input);
             let (mut said, mut errors) = (Vec::new(), Tail::new(self.redactor));
             while let Some(piece) = output.next().await {

@@ -4,17 +4,19 @@
 //! PostgreSQL: a quarter of the memory for `shared_buffers` and three quarters as `effective_cache_size` are what its own documentation
 //! advises (Resource Consumption, Query Planning); the rest is shared out so that all connections sorting at once stay inside the limit,
 //! beyond which the kernel would end the whole server. Redis and Valkey: a quarter of the memory stays free, for writes while a snapshot is
-//! taken (Redis administration, memory); a full one refuses writes and never drops what somebody has stored (`noeviction`).
+//! taken (Redis administration, memory); a full one refuses writes and never drops what somebody has stored (`noeviction`). MariaDB: half of
+//! the memory for the buffer pool, an eighth of the rest for all connections sorting at once, and little for engines nobody should use.
 
 use std::collections::BTreeMap;
 
-use crate::database::role::{Login, redis_rules, redis_superuser_rules};
-use crate::database::spec::{DatabaseSpec, Kind, Persistence};
-use crate::quantity::ByteSize;
-use crate::route::settings::auth::SecretDigest;
-use crate::service::spec::Argv;
+use havre_core::database::role::{Login, redis_rules, redis_superuser_rules};
+use havre_core::database::spec::{DatabaseSpec, Kind, Persistence};
+use havre_core::route::settings::auth::SecretDigest;
+use havre_core::service::spec::Argv;
 
-/// Connections to PostgreSQL, when nothing is said; its own default.
+use super::mariadb::SOCKET;
+
+/// Connections to PostgreSQL or MariaDB, when nothing is said; PostgreSQL's own default.
 const CONNECTIONS: u64 = 100;
 /// Hands a finished file of the WAL out: into a folder on the volume, whole and on the disk before it has its name, so that the server forgets
 /// only what is safe there. What is there is never replaced by something else. PostgreSQL has a shell run it; only names of its own are put in.
@@ -25,12 +27,7 @@ const MIB: u64 = 1024 * KIB;
 
 /// Settings of a PostgreSQL server: those that are derived, and those of the user in their place.
 pub fn postgres_settings(spec: &DatabaseSpec) -> BTreeMap<&'static str, String> {
-    let memory = spec.memory.as_bytes();
-    let said = |name: &str| {
-        let found = spec.settings.iter().find(|(known, _)| known.as_str() == name);
-        found.and_then(|(_, value)| value.as_str().parse::<u64>().ok())
-    };
-    let connections = said("max_connections").unwrap_or(CONNECTIONS).max(1);
+    let (memory, connections) = (spec.memory.as_bytes(), connections(spec));
     let shared = memory / 4;
     // Half of what is left: a query may sort more than once, and the kernel's cache wants its part.
     let each = (memory - shared) / 2 / connections;
@@ -57,6 +54,44 @@ pub fn postgres_settings(spec: &DatabaseSpec) -> BTreeMap<&'static str, String> 
         let archive = [("archive_mode", "on"), ("archive_timeout", "60"), ("archive_command", ARCHIVE)];
         settings.extend(archive.map(|(name, value)| (name, value.to_owned())));
     }
+    settings
+}
+
+/// Connections a server takes: as its user says, in a whole number.
+fn connections(spec: &DatabaseSpec) -> u64 {
+    let found = spec.settings.iter().find(|(name, _)| name.as_str() == "max_connections");
+    found.and_then(|(_, value)| value.as_str().parse::<u64>().ok()).unwrap_or(CONNECTIONS).max(1)
+}
+
+/// Settings of a MariaDB server: those that are derived, and those of the user in their place.
+pub fn mariadb_settings(spec: &DatabaseSpec) -> BTreeMap<&'static str, String> {
+    let (memory, connections) = (spec.memory.as_bytes(), connections(spec));
+    let pool = memory / 2;
+    // A query may sort more than once, and temporary tables and threads want their part.
+    let each = (memory - pool) / 8 / connections;
+    let temporary = (memory / 64).clamp(MIB, 64 * MIB).to_string();
+    let mut settings = BTreeMap::from([
+        ("bind_address", "*".to_owned()),
+        ("socket", SOCKET.to_owned()),
+        // Names of hosts are never asked for: a role is let in by its password alone, from its private network.
+        ("skip_name_resolve", "ON".to_owned()),
+        ("character_set_server", "utf8mb4".to_owned()),
+        ("event_scheduler", "OFF".to_owned()),
+        ("max_connections", connections.to_string()),
+        ("innodb_buffer_pool_size", pool.to_string()),
+        ("innodb_log_file_size", (memory / 4).clamp(64 * MIB, 1024 * MIB).to_string()),
+        ("sort_buffer_size", each.clamp(64 * KIB, 2 * MIB).to_string()),
+        ("tmp_table_size", temporary.clone()),
+        ("max_heap_table_size", temporary),
+        // Caches of MyISAM, and of Aria, in which temporary tables lie that are too large: by themselves 128 MB each.
+        ("key_buffer_size", (8 * MIB).to_string()),
+        ("aria_pagecache_buffer_size", (memory / 32).clamp(8 * MIB, 128 * MIB).to_string()),
+        // As large as it goes: a row in a dump may be twice as long as the same row was, and a copy must take it.
+        ("max_allowed_packet", (1024 * MIB).to_string()),
+        // Whoever reads a dump may be as slow as the place it goes to: the wait for a producer, in seconds.
+        ("net_write_timeout", "3600".to_owned()),
+    ]);
+    settings.extend(spec.settings.iter().map(|(name, value)| (name.as_str(), value.as_str().to_owned())));
     settings
 }
 
@@ -92,6 +127,11 @@ pub fn command(spec: &DatabaseSpec, superuser: &SecretDigest, logins: &[Login]) 
             }
             words
         }
+        Kind::Mariadb => {
+            let settings = mariadb_settings(spec);
+            let words = settings.into_iter().map(|(name, value)| format!("--{name}={value}"));
+            std::iter::once("mariadbd".to_owned()).chain(words).collect()
+        }
         Kind::Redis => redis_words("redis-server", spec, superuser, logins),
         Kind::Valkey => redis_words("valkey-server", spec, superuser, logins),
     };
@@ -119,11 +159,6 @@ fn redis_words(
 /// PostgreSQL reads whole kilobytes.
 fn kilobytes(bytes: u64) -> String {
     format!("{}kB", bytes / KIB)
-}
-
-/// Room for memory that processes of a server share, such as the workers of one query: beyond what Docker gives by itself.
-pub fn shared_memory(memory: ByteSize) -> ByteSize {
-    ByteSize::bytes((memory.as_bytes() / 4).max(64 * MIB))
 }
 
 #[cfg(test)]
@@ -201,6 +236,47 @@ mod tests {
             let settings = postgres_settings(&spec);
             let bytes = |name: &str| settings[name].trim_end_matches("kB").parse::<u64>().unwrap() * KIB;
             let used = bytes("shared_buffers") + bytes("work_mem") * connections;
+            assert!(used <= spec.memory.as_bytes(), "{memory} with {connections}: {used}");
+        }
+    }
+
+    #[test]
+    fn mariadb_by_its_memory() {
+        let more = serde_json::json!({"settings": {"sql_mode": "ANSI"}});
+        insta::assert_snapshot!(line(&spec("mariadb", "512MB", more), &[]).replace(" --", "\n"), @r"
+        mariadbd
+        aria_pagecache_buffer_size=16777216
+        bind_address=*
+        character_set_server=utf8mb4
+        event_scheduler=OFF
+        innodb_buffer_pool_size=268435456
+        innodb_log_file_size=134217728
+        key_buffer_size=8388608
+        max_allowed_packet=1073741824
+        max_connections=100
+        max_heap_table_size=8388608
+        net_write_timeout=3600
+        skip_name_resolve=ON
+        socket=/run/mysqld/mysqld.sock
+        sort_buffer_size=335544
+        sql_mode=ANSI
+        tmp_table_size=8388608
+        ");
+    }
+
+    #[test]
+    fn a_mariadb_stays_inside_of_its_memory() {
+        for (memory, connections) in
+            [("128MB", 50_u64), ("512MB", 100), ("1GB", 100), ("8GB", 200), ("64GB", 1000)]
+        {
+            let more = serde_json::json!({"settings": {"max_connections": connections.to_string()}});
+            let spec = spec("mariadb", memory, more);
+            let settings = mariadb_settings(&spec);
+            let bytes = |name: &str| settings[name].parse::<u64>().unwrap();
+            let caches = bytes("innodb_buffer_pool_size")
+                + bytes("key_buffer_size")
+                + bytes("aria_pagecache_buffer_size");
+            let used = caches + bytes("sort_buffer_size") * connections;
             assert!(used <= spec.memory.as_bytes(), "{memory} with {connections}: {used}");
         }
     }
