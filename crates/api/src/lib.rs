@@ -32,8 +32,10 @@ pub mod route_table;
 pub mod secret;
 pub mod service;
 pub mod ssh_key;
+pub mod swap;
 pub mod task;
 pub mod traffic;
+pub mod tunnel;
 pub mod webhook;
 
 /// Media type of streamed answers: one JSON object on each line. An empty line keeps the connection alive and

@@ -33,12 +33,16 @@ pub(crate) fn error(redactor: &Redactor, error: BuildError) -> BuildError {
             message: redactor.text(message),
             last_lines: all(redactor, last_lines),
         },
-        BuildError::OutOfMemory { limit, step, last_lines } => {
-            BuildError::OutOfMemory { limit, step: redactor.text(step), last_lines: all(redactor, last_lines) }
-        }
-        BuildError::OutOfProcesses { limit, step, last_lines } => {
-            BuildError::OutOfProcesses { limit, step: redactor.text(step), last_lines: all(redactor, last_lines) }
-        }
+        BuildError::OutOfMemory { limit, step, last_lines } => BuildError::OutOfMemory {
+            limit,
+            step: redactor.text(step),
+            last_lines: all(redactor, last_lines),
+        },
+        BuildError::OutOfProcesses { limit, step, last_lines } => BuildError::OutOfProcesses {
+            limit,
+            step: redactor.text(step),
+            last_lines: all(redactor, last_lines),
+        },
         BuildError::Denied { image, message } => {
             BuildError::Denied { image: redactor.text(image), message: redactor.text(message) }
         }
@@ -91,11 +95,14 @@ mod tests {
         };
         let line = super::line(&redactor, line);
         assert_eq!((line.step.as_str(), line.text.as_str()), ("[2/2] RUN x [secret A]", "[secret A]"));
-        let found = error(&redactor, BuildError::DockerfileFailed {
-            step: "RUN planted-value".to_owned(),
-            message: "planted-value".to_owned(),
-            last_lines: vec!["a planted-value".to_owned()],
-        });
+        let found = error(
+            &redactor,
+            BuildError::DockerfileFailed {
+                step: "RUN planted-value".to_owned(),
+                message: "planted-value".to_owned(),
+                last_lines: vec!["a planted-value".to_owned()],
+            },
+        );
         assert!(!format!("{found:?} {found}").contains("planted"), "{found:?}");
         let cause = Arc::new(std::io::Error::other("no planted-value here"));
         let found = error(&redactor, BuildError::Failed { what: "x".to_owned(), source: cause });

@@ -96,6 +96,10 @@ ids! {
     BackupRunId "backup run" "u";
     /// One copy into a database: of another one, or of a dump.
     CopyId "copy" "q";
+    /// One exchange of the names of two databases, or upgrade of one.
+    SwapId "swap" "w";
+    /// One way from elsewhere into a database, for a time.
+    TunnelId "tunnel" "n";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<i64> {

@@ -22,3 +22,5 @@ pub mod service;
 pub mod site;
 pub mod source;
 pub mod ssh_key;
+pub mod swap;
+pub mod tunnel;

@@ -26,7 +26,9 @@ pub mod route;
 pub mod runner;
 pub mod service;
 pub mod site;
+pub mod swap;
 pub mod task_log;
+pub mod tunnel;
 pub mod variable;
 pub mod world;
 

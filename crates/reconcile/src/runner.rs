@@ -14,7 +14,7 @@ use crate::deployment::chain;
 use crate::world::World;
 use crate::{
     backup, build, certificate, copy, database, forge, image, job, pipeline, purge, registry, restore, route,
-    service, site,
+    service, site, swap, tunnel,
 };
 
 /// Everything is looked at again this often, whatever was or was not heard.
@@ -53,6 +53,10 @@ pub async fn run(world: World, stop: CancellationToken) {
     let copies = tokio::spawn(copy::run(world.clone(), stop.clone()));
     // Likewise: a snapshot takes its time to go into a server.
     let restores = tokio::spawn(restore::run(world.clone(), stop.clone()));
+    // Likewise: both servers of a swap take their time to stop and to start.
+    let swaps = tokio::spawn(swap::run(world.clone(), stop.clone()));
+    // Likewise: a server may not answer.
+    let tunnels = tokio::spawn(tunnel::run(world.clone(), stop.clone()));
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -92,6 +96,8 @@ pub async fn run(world: World, stop: CancellationToken) {
         ("WAL", wal),
         ("copies", copies),
         ("restores", restores),
+        ("swaps", swaps),
+        ("tunnels", tunnels),
         ("registries", registries),
     ] {
         if let Err(error) = ended.await {

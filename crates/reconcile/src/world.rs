@@ -114,6 +114,10 @@ pub struct World {
     pub copies_wake: Arc<Notify>,
     /// Wakes the loop of restores and drills from inside.
     pub restores_wake: Arc<Notify>,
+    /// Wakes the loop of swaps from inside.
+    pub swaps_wake: Arc<Notify>,
+    /// Wakes the loop of tunnels from inside.
+    pub tunnels_wake: Arc<Notify>,
     /// Work that outlives one activation: stopping tasks, builds, runs of jobs.
     pub tracker: TaskTracker,
     pub(crate) certificates: Arc<Desk>,
@@ -123,6 +127,8 @@ pub struct World {
     pub(crate) wal: Arc<crate::backup::wal::Desk>,
     pub(crate) copies: Arc<crate::copy::Desk>,
     pub(crate) restores: Arc<crate::restore::Desk>,
+    pub(crate) swaps: Arc<crate::swap::Desk>,
+    pub(crate) tunnels: Arc<crate::tunnel::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) build_queue: Arc<crate::build::Queue>,
     pub(crate) checking_out: crate::pipeline::CheckingOut,
@@ -157,6 +163,8 @@ impl World {
             backups_wake: Arc::default(),
             copies_wake: Arc::default(),
             restores_wake: Arc::default(),
+            swaps_wake: Arc::default(),
+            tunnels_wake: Arc::default(),
             tracker: TaskTracker::new(),
             certificates: Arc::default(),
             jobs: Arc::default(),
@@ -165,6 +173,8 @@ impl World {
             wal: Arc::default(),
             copies: Arc::default(),
             restores: Arc::default(),
+            swaps: Arc::default(),
+            tunnels: Arc::default(),
             building: Arc::default(),
             build_queue: Arc::default(),
             checking_out: Arc::default(),
@@ -187,6 +197,7 @@ impl World {
         self.jobs_wake.notify_one();
         self.databases_wake.notify_one();
         self.restores_wake.notify_one();
+        self.swaps_wake.notify_one();
     }
 
     /// All our tasks as the engine last listed them; asks it when something may have changed since.

@@ -111,6 +111,11 @@ impl Tx<'_> {
         if target.state.is_destroying() {
             return Err(StoreError::BeingDestroyed { place: target.place() });
         }
+        self.check_not_swapped(&target)?;
+        if let Origin::Database { id, .. } = new.origin {
+            let source = self.get_database(id)?;
+            self.check_not_swapped(&source)?;
+        }
         let open = self.list_open_copies()?;
         if let Some(open) = open.iter().find(|open| open.target == target.id) {
             return Err(StoreError::CopyRunning { place: target.place(), copy: open.id });

@@ -17,7 +17,7 @@ use havre_core::id::{DatabaseId, EnvironmentId, ReleaseId};
 use havre_core::name::{DatabaseName, EnvironmentName, ProjectName, ServiceName};
 use havre_core::route::settings::auth::SecretDigest;
 use havre_core::secret::Secret;
-use havre_core::service::Service;
+use havre_core::service::{Place as DatabasePlace, Service};
 use havre_core::time::Timestamp;
 use havre_decide::database::throw_away::Passwords;
 use rusqlite::Row;
@@ -55,7 +55,7 @@ fn read(row: &Row<'_>) -> Result<Database, StoreError> {
 }
 
 /// SHA-256 of a password of ours: it has enough randomness of its own to need no salt.
-fn digest(password: &Secret) -> SecretDigest {
+pub(crate) fn digest(password: &Secret) -> SecretDigest {
     SecretDigest::new(Sha256::digest(password.expose()).into())
 }
 
@@ -187,6 +187,7 @@ impl Tx<'_> {
         if database.spec == *spec {
             return Ok((database, Applied::Unchanged));
         }
+        self.check_not_swapped(&database)?;
         if database.spec.is_same_server(spec) {
             return self.change_backup_policy(&database, spec);
         }
@@ -231,6 +232,11 @@ impl Tx<'_> {
         if is_service {
             return Err(StoreError::NameTaken { kind: "service", name: spec.name.to_string() });
         }
+        // A swap gives it to the database it takes the name from.
+        let swaps = self.list_open_swaps()?;
+        if swaps.iter().any(|swap| swap.environment == environment && swap.names.aside == spec.name) {
+            return Err(StoreError::NameTaken { kind: "database", name: spec.name.to_string() });
+        }
         let password = random_password()?;
         let sealed = self.master_key()?.seal(&password, place(&row_name(environment, &spec.name)))?;
         let state = State::Starting { since: self.at, failures: 0 };
@@ -250,6 +256,38 @@ impl Tx<'_> {
         let database = self.get_database(DatabaseId::new(self.connection.last_insert_rowid()))?;
         self.tell_database(&database, Fact::Created)?;
         Ok((database, Applied::Created))
+    }
+
+    /// Gives a database without a task another name, for which the superuser's password is sealed anew.
+    ///
+    /// # Errors
+    /// `Conflict` when it has a task: plan again.
+    pub(crate) fn rename_database(
+        &mut self,
+        database: &Database,
+        spec: &DatabaseSpec,
+    ) -> Result<(), StoreError> {
+        if database.state.has_task() {
+            let (id, found) = (database.id.to_string(), database.state.name());
+            return Err(StoreError::Conflict { id, expected: "stopped", found });
+        }
+        let password = self.get_database_superuser(database)?.password;
+        let sealed =
+            self.master_key()?.seal(&password, place(&row_name(database.environment, &spec.name)))?;
+        let revision = database.revision + 1;
+        row::run(
+            self.connection,
+            "UPDATE databases SET name = ?2, spec = ?3, revision = ?4, sealed_password = ?5 WHERE id = ?1",
+            (
+                database.id.row(),
+                spec.name.as_str(),
+                row::to_json("a specification", spec)?,
+                column(revision),
+                sealed,
+            ),
+        )?;
+        let renamed = self.get_database(database.id)?;
+        self.tell_database(&renamed, Fact::Changed { revision })
     }
 
     /// One more task, as the database is specified now; replaces the state `from`.
@@ -353,8 +391,13 @@ impl Tx<'_> {
         Ok(database)
     }
 
-    fn tell_database(&mut self, database: &Database, fact: Fact) -> Result<(), StoreError> {
-        let event = Event { database: database.place(), fact };
+    pub(crate) fn tell_database(&mut self, database: &Database, fact: Fact) -> Result<(), StoreError> {
+        self.tell_place(database.place(), fact)
+    }
+
+    /// The same of a database that may be gone, or have another name.
+    pub(crate) fn tell_place(&mut self, database: DatabasePlace, fact: Fact) -> Result<(), StoreError> {
+        let event = Event { database, fact };
         self.append(Subject::Node, EventKind::Database(event))?;
         Ok(())
     }

@@ -11,6 +11,7 @@ use havre_decide::deployment::plan::replicas_after;
 use rusqlite::Row;
 
 use crate::error::StoreError;
+use crate::release::NewRelease;
 use crate::row::{self, Origin};
 use crate::view::{Tx, View};
 
@@ -100,6 +101,21 @@ impl Tx<'_> {
         let deployment = DeploymentId::new(self.connection.last_insert_rowid());
         self.tell(service, EventKind::Deployment(Event::Requested { deployment, release, kind }))?;
         self.get_deployment(deployment)
+    }
+
+    /// Records that what is live of a service should be deployed again as it is; nothing where nothing is live.
+    pub fn redeploy(&mut self, service: &service::Service) -> Result<Option<DeploymentId>, StoreError> {
+        let Some(live) = service.live.filter(|_| service.destroyed_at.is_none()) else { return Ok(None) };
+        let live = self.get_release(live)?;
+        let release = self.create_release(NewRelease {
+            service: service.id,
+            artifact: live.artifact,
+            spec: live.spec,
+            revision: live.revision,
+            build: live.build,
+            commit: live.commit,
+        })?;
+        Ok(Some(self.create_deployment(service.id, release.id, Kind::Restart)?.id))
     }
 
     /// Replaces the state `from` by `to`; nothing happens when they are the same.

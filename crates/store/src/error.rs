@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use havre_core::backup::target::name_some;
 use havre_core::backup::{RepositoryId, What};
-use havre_core::id::{BackupRunId, CopyId, DrillId, JobRunId};
+use havre_core::id::{BackupRunId, CopyId, DrillId, JobRunId, SwapId};
 use havre_core::name::{EnvKey, JobName, ServiceName, TargetName};
 use havre_core::secret::value::SecretVersion;
 use havre_core::service::Place;
@@ -191,6 +191,28 @@ pub enum StoreError {
         place: Place,
         /// Its open copy.
         copy: CopyId,
+    },
+    /// A database that is swapped is left alone.
+    #[error("{swap}, a swap or an upgrade of the database {place}, has not ended")]
+    SwapRunning {
+        /// Which database.
+        place: Box<Place>,
+        /// Its open swap.
+        swap: SwapId,
+    },
+    /// Something is under way that a swap would break.
+    #[error("could not begin to swap or upgrade the database {place}: {why}")]
+    SwapRefused {
+        /// Which database.
+        place: Box<Place>,
+        /// What.
+        why: String,
+    },
+    /// Each of them is one of the streams of the API.
+    #[error("{most} tunnels are open already, and that is the most there may be")]
+    TooManyTunnels {
+        /// How many.
+        most: usize,
     },
     /// Runs of one job never overlap.
     #[error("{run} of the job {job} has not ended, and two runs of a job never overlap")]

@@ -11,7 +11,7 @@ use crate::state::AppState;
 use crate::{
     access, backup, build, certificate, copy, database, deployment, dns_provider, edge, environment, event,
     git, issuer, job, node, pipeline, preview, project, registry, release, remote, repository, restore,
-    secret, service, ssh_key, task, webhook,
+    secret, service, ssh_key, swap, task, tunnel, webhook,
 };
 
 /// The API on the TCP address: every request carries an access token, but for two, and for deliveries of webhooks, which prove
@@ -59,6 +59,7 @@ pub fn openapi() -> String {
         havre_api::error::StreamEnd,
         havre_api::task::SessionClient,
         havre_api::task::SessionServer,
+        havre_api::tunnel::TunnelGrant,
     )),
     modifiers(&BearerToken),
     security(("token" = [])),
@@ -138,7 +139,7 @@ fn endpoints() -> Vec<Endpoint> {
 
 /// From a commit to artifacts, and who announces one.
 fn source_endpoints() -> Vec<Endpoint> {
-    use Permission::{Change, Command, Public, Read};
+    use Permission::{Change, Command, Public, Read, Tunnel};
     vec![
         Endpoint::quick(Read, routes!(build::list::list)),
         Endpoint::quick(Read, routes!(build::get::get)),
@@ -166,6 +167,12 @@ fn source_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(database::destroy::destroy)),
         Endpoint::quick(Change, routes!(database::rotate::rotate)),
         Endpoint::quick(Command, routes!(database::console::console)),
+        Endpoint::quick(Tunnel, routes!(tunnel::open::open)),
+        Endpoint::quick(Tunnel, routes!(tunnel::connect::connect)),
+        Endpoint::quick(Read, routes!(swap::list::list)),
+        Endpoint::quick(Read, routes!(swap::get::get)),
+        Endpoint::quick(Change, routes!(swap::create::create)),
+        Endpoint::quick(Change, routes!(swap::cancel::cancel)),
         Endpoint::quick(Read, routes!(copy::list::list)),
         Endpoint::quick(Read, routes!(copy::get::get)),
         Endpoint::quick(Change, routes!(copy::create::create)),

@@ -5,10 +5,10 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` `payload_invalid` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` `delivery_refused` | no valid access token; a delivery whose sender does not know the secret of the webhook |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `build_secret_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `ssh_key_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` `secret_not_found` `database_not_found` `backup_target_not_found` `backup_run_not_found` `copy_not_found` `snapshot_not_found` `restore_not_found` `drill_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `build_secret_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `ssh_key_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` `secret_not_found` `database_not_found` `backup_target_not_found` `backup_run_not_found` `copy_not_found` `swap_not_found` `snapshot_not_found` `restore_not_found` `drill_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
-//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` `secret_in_use` `database_in_use` `rotation_running` `backup_running` `backup_target_in_use` `backup_target_elsewhere` `no_backup_target` `no_backup_repository` `kit_shown` `copy_running` `too_many_restores` `drill_running` | right in itself, but not in the present state |
+//! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` `secret_in_use` `database_in_use` `rotation_running` `backup_running` `backup_target_in_use` `backup_target_elsewhere` `no_backup_target` `no_backup_repository` `kit_shown` `copy_running` `swap_running` `swap_refused` `too_many_restores` `drill_running` | right in itself, but not in the present state |
 //! | 413 | `body_too_large` `context_too_large` | over a limit |
 //! | 415 | `payload_form` | a form instead of JSON |
 //! | 422 | `push_refused` `spec_invalid` `context_invalid` `image_invalid` `build_secret_invalid` `certificate_invalid` `issuer_invalid` `provider_invalid` `registry_invalid` `remote_invalid` `webhook_invalid` `secret_invalid` `backup_target_invalid` `backup_unsupported` `payload_refused` `copy_refused` `policy_invalid` | well formed, but breaks a rule |
@@ -88,6 +88,9 @@ pub enum Code {
     CopyNotFound,
     CopyRunning,
     CopyRefused,
+    SwapNotFound,
+    SwapRunning,
+    SwapRefused,
     PolicyInvalid,
     RegistryNotFound,
     RemoteNotFound,
@@ -183,6 +186,9 @@ impl Code {
             Self::CopyNotFound => ("copy_not_found", StatusCode::NOT_FOUND),
             Self::CopyRunning => ("copy_running", StatusCode::CONFLICT),
             Self::CopyRefused => ("copy_refused", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::SwapNotFound => ("swap_not_found", StatusCode::NOT_FOUND),
+            Self::SwapRunning => ("swap_running", StatusCode::CONFLICT),
+            Self::SwapRefused => ("swap_refused", StatusCode::CONFLICT),
             Self::PolicyInvalid => ("policy_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::SnapshotNotFound => ("snapshot_not_found", StatusCode::NOT_FOUND),
             Self::RestoreNotFound => ("restore_not_found", StatusCode::NOT_FOUND),
@@ -357,7 +363,7 @@ impl From<StoreError> for Refusal {
             StoreError::JobRunning { run, .. } => Self::new(Code::JobRunning, text)
                 .hint(format!("wait until it has ended, or `havre job cancel {run}`")),
             StoreError::OtherServer { .. } => Self::new(Code::OtherKind, text)
-                .hint("give the new one another name, and move the data from one to the other"),
+                .hint("`havre db upgrade NAME --to VERSION` makes a newer version of it; another server needs another name"),
             StoreError::DatabaseInUse { .. } => Self::new(Code::DatabaseInUse, text)
                 .hint("take it out of their `uses` and deploy them, or destroy them first"),
             StoreError::RotationRunning { .. } => Self::new(Code::RotationRunning, text)
@@ -372,6 +378,10 @@ impl From<StoreError> for Refusal {
             | StoreError::NoRepository { .. } => backup_refused(&error, text),
             StoreError::CopyRunning { copy, .. } => Self::new(Code::CopyRunning, text)
                 .hint(format!("wait until it has ended, or `havre db cancel {copy}`")),
+            StoreError::SwapRunning { swap, .. } => Self::new(Code::SwapRunning, text)
+                .hint(format!("wait until it has ended, or `havre db cancel {swap}`")),
+            StoreError::SwapRefused { .. } => Self::new(Code::SwapRefused, text)
+                .hint("wait for that, then ask again"),
             StoreError::TooManyRestores { .. } => Self::new(Code::TooManyRestores, text)
                 .hint("wait until one is over; `havre db list` shows what they make"),
             StoreError::DrillRunning { drill, .. } => Self::new(Code::DrillRunning, text)
@@ -453,6 +463,7 @@ fn not_found_code(kind: &str) -> Code {
         "backup target" => Code::BackupTargetNotFound,
         "backup run" => Code::BackupRunNotFound,
         "copy" => Code::CopyNotFound,
+        "swap" => Code::SwapNotFound,
         "restore" => Code::RestoreNotFound,
         "drill" => Code::DrillNotFound,
         "registry" => Code::RegistryNotFound,
@@ -483,7 +494,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> (\""))
             .map(|(_, rest)| rest.split('"').next().unwrap())
             .collect();
-        assert_eq!(names.len(), 94);
+        assert_eq!(names.len(), 97);
         for name in names {
             assert_eq!(page.matches(&format!("`{name}`")).count(), 1, "{name} must be on the page once");
         }

@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use havre_core::artifact::Digest;
 use havre_core::id::{
     BackupRunId, BuildId, CertificateId, CopyId, DeploymentId, DrillId, JobRunId, PipelineId, RestoreId,
+    SwapId, TunnelId,
 };
 use havre_core::name::{
     BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
@@ -236,6 +237,10 @@ one_segment! {
     BackupRunPath(BackupRunId) "backup_run";
     /// Id in the path of a copy.
     CopyPath(CopyId) "copy";
+    /// Id in the path of a swap.
+    SwapPath(SwapId) "swap";
+    /// Id in the path of a tunnel.
+    TunnelPath(TunnelId) "tunnel";
     /// Id in the path of a restore.
     RestorePath(RestoreId) "restore";
     /// Id in the path of a drill.

@@ -33,7 +33,9 @@ pub mod serve;
 pub mod service;
 pub mod ssh_key;
 pub mod state;
+pub mod swap;
 pub mod task;
+pub mod tunnel;
 pub mod webhook;
 
 mod extract;

@@ -1,7 +1,9 @@
-//! Databases: what runs, what it waits for, a client inside, copies, new passwords, and taking one away. Tests at the end of the files.
+//! Databases: what runs, what it waits for, a client inside, ways in from here, copies, new passwords, new names and versions, and taking one
+//! away. Tests at the end of the files.
 
 pub(crate) mod cancel;
 pub(crate) mod command;
+pub(crate) mod connect;
 pub(crate) mod console;
 pub(crate) mod copies;
 pub(crate) mod copy;
@@ -13,6 +15,9 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod person;
 pub(crate) mod rotate;
+pub(crate) mod swap;
+pub(crate) mod swaps;
+pub(crate) mod upgrade;
 
 mod frames;
 

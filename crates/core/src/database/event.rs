@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::database::role::RoleName;
 use crate::database::state::State;
+use crate::id::{SwapId, TunnelId};
 use crate::service::Place;
+use crate::time::Timestamp;
 
 /// A past-tense fact about one database; the subject of the event is the installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,27 @@ pub enum Fact {
         /// Which.
         role: RoleName,
     },
+    /// Somebody asked for a way in from elsewhere.
+    TunnelOpened {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// When it ends at the latest.
+        until: Timestamp,
+    },
+    /// A tunnel is over, and its role is gone.
+    TunnelClosed {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// Why, for people.
+        why: String,
+    },
+    /// A swap or an upgrade was asked for, or has come further.
+    SwapChanged {
+        /// The swap.
+        swap: SwapId,
+        /// How far, for people.
+        to: String,
+    },
     /// Somebody asked for it and its data to go.
     DestroyRequested,
     /// It is gone, with its data.
@@ -73,6 +96,9 @@ impl std::fmt::Display for Event {
             },
             Fact::RoleMade { role } => write!(f, "lets {} in as {role}", role.service),
             Fact::RoleLocked { role } => write!(f, "lets {role} in no more"),
+            Fact::TunnelOpened { tunnel, until } => write!(f, "lets somebody in by {tunnel} until {until}"),
+            Fact::TunnelClosed { tunnel, why } => write!(f, "lets nobody in by {tunnel} any more: {why}"),
+            Fact::SwapChanged { swap, to } => write!(f, "{swap}: {to}"),
             Fact::DestroyRequested => f.write_str("should go with its data"),
             Fact::Destroyed => f.write_str("is gone with its data"),
         }

@@ -14,7 +14,7 @@ use crate::text::text_json;
 pub const SUPERUSER: &str = "postgres";
 
 /// The group that owns everything in a PostgreSQL database. No role of a service has this name: theirs hold a `_`.
-const GROUP: &str = "app";
+pub const GROUP: &str = "app";
 
 /// Which of the two roles of a service: a password is changed by making the other one, so that connections go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,7 +120,7 @@ pub fn is_plain(text: &str) -> bool {
 }
 
 /// What keeps a password out of the server's log and statistics, whatever the settings say.
-const UNSEEN: &str = "SET client_min_messages = warning;\n\
+pub const UNSEEN: &str = "SET client_min_messages = warning;\n\
     SET log_statement = 'none';\n\
     SET log_min_duration_statement = -1;\n\
     SET log_min_error_statement = 'panic';\n\
@@ -190,8 +190,8 @@ pub fn postgres_lock(role: &RoleName) -> String {
 
 /// Rules of a user of Redis or Valkey: it may do everything but run the server. Libraries of queues list clients. Only the hash of a password
 /// stands in them.
-pub fn redis_rules(login: &Login) -> String {
-    format!("on #{} ~* &* +@all -@admin +client|list", hex(&login.digest))
+pub fn redis_rules(digest: &SecretDigest) -> String {
+    format!("on #{} ~* &* +@all -@admin +client|list", hex(digest))
 }
 
 /// The same for the user that may do everything.
@@ -201,7 +201,7 @@ pub fn redis_superuser_rules(digest: &SecretDigest) -> String {
 
 /// A command that makes a role be there; done twice, it changes nothing.
 pub fn redis_make(login: &Login) -> String {
-    format!("ACL SETUSER {} reset {}\n", login.role, redis_rules(login))
+    format!("ACL SETUSER {} reset {}\n", login.role, redis_rules(&login.digest))
 }
 
 /// A command that takes a role away, with its connections.

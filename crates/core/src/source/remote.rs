@@ -308,6 +308,10 @@ mod tests {
         for wrong in ["https://ada:hush@a.org/x.git", "https://hush@a.org/x.git", "http://@a.org/x.git"] {
             assert_eq!(wrong.parse::<RemoteUrl>(), Err(RemoteUrlError::Credentials), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_ssh_that_are_none() {
         let no_ssh = [
             "ssh://a.org/x.git",
             "ssh://git@a.org",

@@ -84,6 +84,23 @@ impl TaskStreams for Nothing {
         nothing()
     }
 
+    async fn open_tunnel(
+        &self,
+        _database: DatabaseId,
+        _actor: havre_core::event::Actor,
+        _request: havre_api::tunnel::TunnelRequest,
+    ) -> Result<ExecSession, TaskStreamError> {
+        nothing()
+    }
+
+    async fn connect_tunnel(
+        &self,
+        _tunnel: havre_core::id::TunnelId,
+        _actor: havre_core::event::Actor,
+    ) -> Result<ExecSession, TaskStreamError> {
+        nothing()
+    }
+
     async fn dump(&self, _database: DatabaseId, _format: DumpFormat) -> Lines<Bytes> {
         nothing()
     }

@@ -1,11 +1,13 @@
 //! Logs, commands in tasks and one-off tasks, from the engine to the API, as plain data. Reads only; desired state is
-//! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job, `database` what a database writes.
+//! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job, `database` what a database writes,
+//! `tunnel` carries bytes to one.
 
 mod database;
 mod job;
 mod kept;
 mod logs;
 mod session;
+mod tunnel;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use futures_util::stream::BoxStream;
 use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
+use havre_api::tunnel::TunnelRequest;
 use havre_core::copy::DumpFormat;
-use havre_core::id::{CopyId, DatabaseId, JobRunId, ReleaseId, ServiceId, TaskId};
+use havre_core::event::Actor;
+use havre_core::id::{CopyId, DatabaseId, JobRunId, ReleaseId, ServiceId, TaskId, TunnelId};
 use havre_core::secret::Secret;
 use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, derive_one_off};
@@ -163,6 +167,19 @@ impl TaskStreams for EngineStreams {
         request: ConsoleRequest,
     ) -> Result<ExecSession, TaskStreamError> {
         database::console(self, database, request).await
+    }
+
+    async fn open_tunnel(
+        &self,
+        database: DatabaseId,
+        actor: Actor,
+        request: TunnelRequest,
+    ) -> Result<ExecSession, TaskStreamError> {
+        tunnel::open(self, database, actor, request).await
+    }
+
+    async fn connect_tunnel(&self, tunnel: TunnelId, actor: Actor) -> Result<ExecSession, TaskStreamError> {
+        tunnel::connect(self, tunnel, actor).await
     }
 
     async fn dump(&self, database: DatabaseId, format: DumpFormat) -> Result<Pieces, TaskStreamError> {

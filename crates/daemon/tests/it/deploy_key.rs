@@ -203,8 +203,7 @@ async fn what_lies_behind_ssh_is_fetched_built_and_deployed() {
     deliver(&world, &hook, &commit).await;
     let said = until("the changed key is told", async || {
         let events: Vec<Event> = world.api.lines("/v1/events?after=0").await;
-        let all = events.into_iter().map(|event| event.text);
-        all.filter(|text| text.contains("could not be fetched")).next_back()
+        events.into_iter().map(|event| event.text).rfind(|text| text.contains("could not be fetched"))
     })
     .await;
     let shown = fingerprint(&forge.host_key("other-host"));

@@ -15,6 +15,8 @@ pub enum Violation {
     Forgotten,
     /// A server that does not answer would be asked to do something.
     NobodyThere,
+    /// A server would start while its name is exchanged: two could answer to one name.
+    Held,
 }
 
 impl std::fmt::Display for Violation {
@@ -24,6 +26,7 @@ impl std::fmt::Display for Violation {
             Self::DataLost => "data would go that nobody asked to destroy, or that a server has open",
             Self::Forgotten => "a task that runs would be forgotten",
             Self::NobodyThere => "a server that does not answer would be asked to do something",
+            Self::Held => "a server would start while its name is exchanged",
         })
     }
 }
@@ -38,7 +41,7 @@ pub fn check(plan: &Plan, seen: &Seen) -> Vec<Violation> {
             Step::StartTask => {
                 let may_start = matches!(seen.database.state, State::Starting { .. })
                     && seen.others.is_empty()
-                    && !seen.is_held;
+                    && !seen.is_volume_held;
                 if !may_start {
                     violations.push(Violation::TwoServers);
                 }
@@ -51,6 +54,11 @@ pub fn check(plan: &Plan, seen: &Seen) -> Vec<Violation> {
             }
             _ => {}
         }
+    }
+    if seen.is_held
+        && (plan.steps.contains(&Step::StartTask) || matches!(plan.next, Some(Next::Begin { .. })))
+    {
+        violations.push(Violation::Held);
     }
     match &plan.next {
         Some(Next::Begin { .. }) if !is_absent => violations.push(Violation::TwoServers),

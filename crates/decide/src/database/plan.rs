@@ -35,6 +35,9 @@ pub const PROBE_STARTING: Span = Span::seconds(1);
 /// The same for one that has.
 pub const PROBE_READY: Span = Span::seconds(15);
 
+/// Why a database does not run whose name is exchanged.
+const HELD: &str = "waits for its new name";
+
 /// What the server said when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -67,6 +70,8 @@ pub struct Seen {
     /// Replaced roles that some task may have been started with.
     pub in_use: BTreeSet<RoleName>,
     /// A restore writes on its volume.
+    pub is_volume_held: bool,
+    /// A swap exchanges its name: it may not run until that is done.
     pub is_held: bool,
 }
 
@@ -184,7 +189,7 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     if let State::Destroying { .. } = seen.database.state {
         return destroying(seen, now);
     }
-    if seen.is_held {
+    if seen.is_volume_held {
         return Plan::wait("a restore puts its files on its volume", now.after(PROBE_READY.duration()));
     }
     // Whatever it is, it is on the same volume.
@@ -206,7 +211,7 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
 }
 
 fn starting(seen: &Seen, since: Timestamp, failures: u32, now: Timestamp) -> Plan {
-    if seen.database.started_revision != seen.database.revision {
+    if seen.is_held || seen.database.started_revision != seen.database.revision {
         return Plan::state(State::Stopping { since: now, why: StopReason::Changed });
     }
     match (&seen.task, &seen.health) {
@@ -240,7 +245,7 @@ fn ready(seen: &Seen, since: Timestamp, now: Timestamp) -> Plan {
         }
         EngineState::Running { .. } => {}
     }
-    if seen.database.started_revision != seen.database.revision {
+    if seen.is_held || seen.database.started_revision != seen.database.revision {
         return Plan::state(State::Stopping { since: now, why: StopReason::Changed });
     }
     match &seen.health {
@@ -281,6 +286,9 @@ fn stopped(seen: &Seen, since: Timestamp, why: &StopReason, failures: u32, now: 
     if seen.task != EngineState::Absent {
         return Plan::steps(vec![Step::StopTask, Step::RemoveTask]);
     }
+    if seen.is_held {
+        return Plan::wait(HELD, now.after(PROBE_READY.duration()));
+    }
     let pause = match failures {
         0 => Span::seconds(0),
         count => BACK_OFF[(count as usize - 1).min(BACK_OFF.len() - 1)],
@@ -296,6 +304,9 @@ fn stopped(seen: &Seen, since: Timestamp, why: &StopReason, failures: u32, now: 
 fn failed(seen: &Seen, at: Timestamp, reason: &FailureReason, now: Timestamp) -> Plan {
     if seen.task != EngineState::Absent {
         return Plan::steps(vec![Step::StopTask, Step::RemoveTask]);
+    }
+    if seen.is_held {
+        return Plan::wait(HELD, now.after(PROBE_READY.duration()));
     }
     let until = at.after(TRY_AGAIN.duration());
     let is_changed = seen.database.started_revision != seen.database.revision;

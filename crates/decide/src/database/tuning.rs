@@ -152,7 +152,7 @@ fn redis_words(
     }
     // One word each, which the server reads as a line of its configuration: a command has at most 256 words.
     words.push(format!("--user default {}", redis_superuser_rules(superuser)));
-    words.extend(logins.iter().map(|login| format!("--user {} {}", login.role, redis_rules(login))));
+    words.extend(logins.iter().map(|login| format!("--user {} {}", login.role, redis_rules(&login.digest))));
     words
 }
 

@@ -5,7 +5,7 @@
 //! was being filled is begun again with a fresh database, or undone, and one that was being put into its place is looked at by its names.
 
 mod execute;
-mod program;
+pub(crate) mod program;
 mod rows;
 pub mod transfer;
 

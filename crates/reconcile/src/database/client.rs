@@ -38,7 +38,7 @@ pub(crate) struct Server<'a> {
 
 impl<'a> Server<'a> {
     /// The server of a database: that of its present task.
-    fn of(database: &'a Database) -> Self {
+    pub(crate) fn of(database: &'a Database) -> Self {
         let container = database_container(&database.place(), database.id, database.task);
         Self { container, spec: &database.spec }
     }
@@ -126,7 +126,7 @@ pub(super) async fn lock_role(world: &World, database: &Database, role: &RoleNam
 }
 
 /// Says something to the server as its superuser.
-async fn tell(world: &World, server: &Server<'_>, input: &Secret) -> Result<(), Fault> {
+pub(crate) async fn tell(world: &World, server: &Server<'_>, input: &Secret) -> Result<(), Fault> {
     let name = server.spec.name.as_str();
     let words = match server.spec.engine {
         // Terse: an error never repeats the statement, in which a password may stand.

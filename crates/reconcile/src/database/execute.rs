@@ -9,7 +9,6 @@ use havre_core::database::task::{
     NO_SERVICE, database_container, database_volume, derive_database, stop_signal,
 };
 use havre_core::database::{Database, Image, RoleState};
-use havre_core::deployment::Kind;
 use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
 use havre_core::task::EngineState;
@@ -20,7 +19,7 @@ use havre_decide::database::tuning;
 use havre_decide::secret::redact::Redactor;
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
-use havre_store::{Environment, NewRelease, StoreError, Tx};
+use havre_store::{Environment, StoreError, Tx};
 
 use super::client;
 use crate::deployment::chain;
@@ -259,17 +258,7 @@ fn made(tx: &mut Tx<'_>, database: &Database, role: &RoleName) -> Result<bool, S
         return Ok(false);
     }
     tx.set_role_made(database, role)?;
-    let Some(live) = service.live.filter(|_| service.destroyed_at.is_none()) else { return Ok(true) };
-    let live = tx.get_release(live)?;
-    let release = tx.create_release(NewRelease {
-        service: service.id,
-        artifact: live.artifact,
-        spec: live.spec,
-        revision: live.revision,
-        build: live.build,
-        commit: live.commit,
-    })?;
-    tx.create_deployment(service.id, release.id, Kind::Restart)?;
+    tx.redeploy(&service)?;
     Ok(true)
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn add_postgres(outside: &Outside, script: Script) {
 }
 
 /// A service that uses the database.
-fn user() -> ServiceSpec {
+pub(crate) fn user() -> ServiceSpec {
     let mut work = work("1");
     work.uses = vec!["db".parse().unwrap()];
     spec(work)
@@ -108,13 +108,13 @@ pub(crate) async fn tasks(outside: &Outside) -> Vec<EngineTask> {
 }
 
 /// Variables of the tasks of the service.
-async fn variables(outside: &Outside) -> Vec<BTreeMap<String, String>> {
+pub(crate) async fn variables(outside: &Outside) -> Vec<BTreeMap<String, String>> {
     let tasks = outside.engine.list_tasks().await.unwrap().into_iter();
     let tasks = tasks.filter(|task| matches!(task.purpose, Purpose::Task { .. }));
     tasks.map(|task| outside.engine.variables(&task.name).unwrap()).collect()
 }
 
-async fn story(control: &Control) -> Vec<String> {
+pub(crate) async fn story(control: &Control) -> Vec<String> {
     let events = control.world.store.read(|view| view.events(0, None, 1000)).await.unwrap();
     events.iter().map(|event| event.kind.to_string()).filter(|text| text.starts_with("database ")).collect()
 }

@@ -9,6 +9,7 @@ use havre_core::backup::retention::Keep;
 use havre_core::backup::run::{BackupRun, RunFilter};
 use havre_core::backup::state::{Failure, State};
 use havre_core::backup::target::BackupTarget;
+use havre_core::id::DatabaseId;
 use havre_core::name::TargetName;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
@@ -26,10 +27,12 @@ const LOOKED_AT: u32 = 20;
 struct Saved {
     what: What,
     policy: BackupPolicy,
+    /// Of a base backup: the database whose files it is.
+    files_of: Option<DatabaseId>,
     /// Since when there is something to save.
     since: Timestamp,
-    /// Whether there ever was something in it.
-    is_made: bool,
+    /// Whether it can be saved: there was something in it once, and no swap is giving it another name.
+    is_ready: bool,
 }
 
 impl View<'_> {
@@ -38,19 +41,23 @@ impl View<'_> {
         let platform = Saved {
             what: What::Platform,
             policy: BackupPolicy::of_platform(),
+            files_of: None,
             since: Timestamp::from_millis(i64::MIN),
-            is_made: true,
+            is_ready: true,
         };
         let mut saved = vec![platform];
         for database in self.list_databases()? {
             let Some(policy) = of_database(&database) else { continue };
-            let (since, is_made) = (database.created_at, database.ready_at.is_some());
+            let since = database.created_at;
+            let is_ready = database.ready_at.is_some() && self.find_open_swap(database.id)?.is_none();
             if let Some(policy) = base_policy(policy).filter(|_| database.spec.keeps_wal()) {
                 // Before its server has started with that, it hands no WAL out.
-                let is_made = is_made && database.started_revision == database.revision;
-                saved.push(Saved { what: base_of(&database), policy, since, is_made });
+                let is_ready = is_ready && database.started_revision == database.revision;
+                let (what, files_of) = (base_of(&database), Some(database.id));
+                saved.push(Saved { what, policy, files_of, since, is_ready });
             }
-            saved.push(Saved { what: what_of(&database), policy: policy.clone(), since, is_made });
+            let (what, policy) = (what_of(&database), policy.clone());
+            saved.push(Saved { what, policy, files_of: None, since, is_ready });
         }
         Ok(saved)
     }
@@ -59,10 +66,12 @@ impl View<'_> {
     pub fn list_backup_duties(&self) -> Result<Vec<Duty>, StoreError> {
         let targets = self.list_backup_targets()?;
         let mut duties = Vec::new();
-        for saved in self.list_saved()?.into_iter().filter(|saved| saved.is_made) {
+        for saved in self.list_saved()?.into_iter().filter(|saved| saved.is_ready) {
             for target in goes_to(&saved.policy, &targets) {
                 let (mut good_at, trouble) = self.past(&saved.what, target)?;
-                if matches!(saved.what, What::Base { .. }) && self.is_line_broken(&saved.what, target)? {
+                if let Some(database) = saved.files_of
+                    && self.is_line_broken(&saved.what, database, target)?
+                {
                     good_at = None;
                 }
                 let (what, target, every) = (saved.what.clone(), target.clone(), saved.policy.every);
@@ -105,7 +114,7 @@ impl View<'_> {
     /// How far back every second is promised of what is called so where it is saved; nothing where it is no base backup, or nothing is promised.
     pub fn find_base_window(&self, what: &What) -> Result<Option<Span>, StoreError> {
         let saved = self.list_saved()?.into_iter().find(|saved| saved.what == *what);
-        Ok(saved.and_then(|saved| saved.policy.point_in_time).filter(|_| matches!(what, What::Base { .. })))
+        Ok(saved.filter(|saved| saved.files_of.is_some()).and_then(|saved| saved.policy.point_in_time))
     }
 
     fn past(

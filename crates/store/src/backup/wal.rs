@@ -141,11 +141,20 @@ impl View<'_> {
         Ok(found.flatten())
     }
 
-    /// Whether the newest base backup in a target has a gap behind it, so that another one is due.
-    pub(crate) fn is_line_broken(&self, what: &What, target: &TargetName) -> Result<bool, StoreError> {
+    /// Whether the newest base backup in a target has a gap behind it, or is of another database that had this name before a swap or before
+    /// it was destroyed, so that another one is due.
+    pub(crate) fn is_line_broken(
+        &self,
+        what: &What,
+        named_so: DatabaseId,
+        target: &TargetName,
+    ) -> Result<bool, StoreError> {
         let Some(run) = self.newest_good_backup_run(what, target)? else { return Ok(false) };
         let Some(manifest) = run.manifest else { return Ok(false) };
         let Some((database, facts, whole_at)) = self.find_base_facts(run.id)? else { return Ok(true) };
+        if database != named_so {
+            return Ok(true);
+        }
         let base = Base { run: run.id, target: run.target, manifest, database, facts, whole_at };
         let from = Segment::holding(facts.timeline, facts.start).number;
         Ok(is_broken(&base, &self.list_stretches(&saved_in(what), from)?))

@@ -156,6 +156,15 @@ async fn a_base_backup_is_due_again_when_there_is_a_gap_behind_it() {
 }
 
 #[tokio::test]
+async fn a_base_backup_of_another_database_that_had_the_name_is_none_of_this_one() {
+    let (world, id) = world().await;
+    save(&world, DatabaseId::new(99), 3, 100).await;
+    assert_eq!(duty(&world).await.good_at, None);
+    save(&world, id, 3, 200).await;
+    assert_eq!(duty(&world).await.good_at, Some(at(200)));
+}
+
+#[tokio::test]
 async fn trouble_is_told_when_it_is_another_one() {
     let (world, id) = world().await;
     let lost = || Some(Trouble::Lost { count: 1 });
@@ -198,7 +207,8 @@ async fn a_database_waits_for_its_files_and_then_starts() {
     let is_held = || world.store.read(move |view| view.is_volume_held(database));
     assert!(is_held().await.unwrap());
     let loading = RestoreState::Working { progress: Part::Loading { since: at(200) } };
-    let checking = RestoreState::Working { progress: Part::Checking { since: at(5000), loaded: content() } };
+    let progress = Part::Checking { since: at(5000), loaded: content(), keys: None };
+    let checking = RestoreState::Working { progress };
     let (from, to) = (restore.state.clone(), loading.clone());
     world.write(200, move |tx| tx.set_restore_state(id, &from, &to)).await;
     assert!(is_held().await.unwrap());

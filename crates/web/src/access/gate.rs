@@ -29,6 +29,8 @@ pub(crate) enum Permission {
     Change,
     /// Run commands in or beside tasks.
     Command,
+    /// Reach the server of a database from elsewhere.
+    Tunnel,
     /// Be on the machine.
     Machine,
     /// Be an edge.

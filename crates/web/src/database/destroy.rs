@@ -25,7 +25,7 @@ use crate::{lookup, transaction};
         (status = 202, body = DestroyDatabaseResponse),
         (status = 200, body = DestroyDatabaseResponse, description = "A dry run"),
         (status = 400, body = ErrorBody, description = "`confirm_missing`"),
-        (status = 409, body = ErrorBody, description = "`database_in_use`"),
+        (status = 409, body = ErrorBody, description = "`database_in_use` or `swap_running`"),
     ))]
 pub(crate) async fn destroy(
     State(state): State<AppState>,
@@ -42,6 +42,7 @@ pub(crate) async fn destroy(
     let at = state.now();
     let answer = transaction::write(&state, actor, move |tx| {
         let row = lookup::database(tx, &path)?;
+        tx.check_not_swapped(&row)?;
         let gone = list(tx, &row)?;
         if !gone.users.is_empty() {
             return Err(StoreError::DatabaseInUse { place: row.place(), users: gone.users }.into());

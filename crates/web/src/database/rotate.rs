@@ -24,7 +24,7 @@ use crate::{lookup, transaction};
     responses(
         (status = 202, body = Database),
         (status = 404, body = ErrorBody, description = "`environment_not_found` or `database_not_found`"),
-        (status = 409, body = ErrorBody, description = "`rotation_running` or `being_destroyed`"),
+        (status = 409, body = ErrorBody, description = "`rotation_running`, `swap_running` or `being_destroyed`"),
     ))]
 pub(crate) async fn rotate(
     State(state): State<AppState>,
@@ -36,6 +36,7 @@ pub(crate) async fn rotate(
         if row.state.is_destroying() {
             return Err(StoreError::BeingDestroyed { place: row.place() }.into());
         }
+        tx.check_not_swapped(&row)?;
         for role in tx.list_database_roles(row.id)? {
             match role.state {
                 RoleState::Made => drop(tx.add_database_role(&row, &role.name.service)?),

@@ -7,8 +7,10 @@ use futures_util::stream::BoxStream;
 use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, TerminalSize};
+use havre_api::tunnel::TunnelRequest;
 use havre_core::copy::DumpFormat;
-use havre_core::id::{CopyId, DatabaseId, JobRunId, ServiceId, TaskId};
+use havre_core::event::Actor;
+use havre_core::id::{CopyId, DatabaseId, JobRunId, ServiceId, TaskId, TunnelId};
 use havre_core::secret::Secret;
 use tokio::sync::mpsc;
 
@@ -49,6 +51,17 @@ pub trait TaskStreams: Send + Sync + 'static {
         database: DatabaseId,
         request: ConsoleRequest,
     ) -> Result<ExecSession, TaskStreamError>;
+
+    /// Holds a tunnel to a database open for this caller until the session is dropped: its one line of output is a `TunnelGrant`.
+    async fn open_tunnel(
+        &self,
+        database: DatabaseId,
+        actor: Actor,
+        request: TunnelRequest,
+    ) -> Result<ExecSession, TaskStreamError>;
+
+    /// One connection to the server of a database through a tunnel that this caller holds: input and output are its bytes.
+    async fn connect_tunnel(&self, tunnel: TunnelId, actor: Actor) -> Result<ExecSession, TaskStreamError>;
 
     /// A dump of a database. Its end without an error is the end of a whole one.
     async fn dump(

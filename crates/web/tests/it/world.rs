@@ -14,11 +14,12 @@ use futures_util::stream::BoxStream;
 use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
+use havre_api::tunnel::TunnelRequest;
 use havre_core::artifact::Artifact;
 use havre_core::copy::DumpFormat;
 use havre_core::deployment::{Deployment, Kind, state::State};
 use havre_core::event::Actor;
-use havre_core::id::{BuildId, CopyId, DatabaseId, JobRunId, ServiceId};
+use havre_core::id::{BuildId, CopyId, DatabaseId, JobRunId, ServiceId, TunnelId};
 use havre_core::release::Release;
 use havre_core::secret::Secret;
 use havre_core::service::{Place, Service};
@@ -481,6 +482,23 @@ impl TaskStreams for FakeStreams {
     ) -> Result<ExecSession, TaskStreamError> {
         let asked = format!("{database} {}", serde_json::to_string(&request).expect("is JSON"));
         self.asked_for_databases.lock().expect("no holder panics").push(asked);
+        self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn open_tunnel(
+        &self,
+        database: DatabaseId,
+        actor: Actor,
+        request: TunnelRequest,
+    ) -> Result<ExecSession, TaskStreamError> {
+        let asked =
+            format!("{database} tunnel {actor} {}", serde_json::to_string(&request).expect("is JSON"));
+        self.asked_for_databases.lock().expect("no holder panics").push(asked);
+        self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn connect_tunnel(&self, tunnel: TunnelId, actor: Actor) -> Result<ExecSession, TaskStreamError> {
+        self.asked_for_databases.lock().expect("no holder panics").push(format!("{tunnel} connect {actor}"));
         self.sessions.lock().expect("no holder panics").pop_front().expect("a planted answer")
     }
 

@@ -304,6 +304,8 @@ fn start_ids_at(store: &Path, first: i64) {
         "databases",
         "drills",
         "restores",
+        "swaps",
+        "tunnels",
     ] {
         let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
         store.execute(sql, (table, first)).expect("ids can start elsewhere");

@@ -66,6 +66,21 @@ fn a_change_stops_it_before_the_next_task_begins() {
 }
 
 #[test]
+fn one_whose_name_is_exchanged_stops_and_stays_stopped() {
+    let held = |state, task, health| {
+        let mut held = seen(state, task, health);
+        held.is_held = true;
+        plan(&held, at(700)).to_string()
+    };
+    assert_eq!(held(ready(), RUNNING, Health::Answers), "→ stopping\n");
+    assert_eq!(held(starting(), EngineState::Absent, Health::NotAsked), "→ stopping\n");
+    let stopped = json!({"state": "stopped", "since": at(6), "why": {"code": "changed"}, "failures": 0});
+    assert_eq!(held(stopped, EngineState::Absent, Health::NotAsked), "… waits for its new name\n");
+    let failed = json!({"state": "failed", "at": at(1), "reason": {"code": "never_ready", "message": "x"}});
+    assert_eq!(held(failed, EngineState::Absent, Health::NotAsked), "… waits for its new name\n");
+}
+
+#[test]
 fn another_task_on_its_volume_goes_first() {
     let mut two = seen(starting(), EngineState::Absent, Health::NotAsked);
     two.others = vec![1];
@@ -136,12 +151,12 @@ fn destroying_waits_for_those_who_use_it_and_ends_with_the_volume() {
 #[test]
 fn a_server_does_not_start_while_a_restore_writes_on_its_volume() {
     let mut held = seen(starting(), EngineState::Absent, Health::NotAsked);
-    held.is_held = true;
+    held.is_volume_held = true;
     let waits = plan(&held, at(5));
     assert!(waits.steps.is_empty() && waits.next.is_none(), "{waits}");
     assert_eq!(waits.waiting_on, "a restore puts its files on its volume");
     let started = Plan { steps: vec![Step::StartTask], ..Plan::default() };
     assert_eq!(check(&started, &held), [Violation::TwoServers]);
-    held.is_held = false;
+    held.is_volume_held = false;
     assert!(check(&started, &held).is_empty());
 }

@@ -7,8 +7,11 @@ use crate::stack::grammar::first_line;
 
 use super::{no_image, supported};
 
+/// Finds the version in the text of a file.
+type Find = fn(&str) -> Option<&str>;
+
 /// Files that name a version, in the order in which they count, and where in their text it stands.
-const FILES: [(&str, fn(&str) -> Option<&str>); 4] = [
+const FILES: [(&str, Find); 4] = [
     ("system.properties", runtime),
     (".java-version", line),
     (".sdkmanrc", candidate),
