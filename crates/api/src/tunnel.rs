@@ -55,6 +55,7 @@ impl TunnelGrant {
         let Self { database, engine, role, password, .. } = self;
         match engine {
             Kind::Postgres => format!("postgresql://{role}:{password}@127.0.0.1:{port}/{database}"),
+            Kind::Mariadb => format!("mysql://{role}:{password}@127.0.0.1:{port}/{database}"),
             Kind::Redis | Kind::Valkey => format!("redis://{role}:{password}@127.0.0.1:{port}"),
         }
     }
@@ -85,6 +86,7 @@ mod tests {
     fn an_address_and_no_password_elsewhere() {
         let grant = grant(Kind::Postgres);
         assert_eq!(grant.url(5433), "postgresql://havre_n5:s3cret@127.0.0.1:5433/db");
+        assert_eq!(self::grant(Kind::Mariadb).url(3307), "mysql://havre_n5:s3cret@127.0.0.1:3307/db");
         assert_eq!(self::grant(Kind::Valkey).url(6380), "redis://havre_n5:s3cret@127.0.0.1:6380");
         assert!(!format!("{grant:?}").contains("s3cret"));
     }

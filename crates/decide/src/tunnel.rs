@@ -11,6 +11,8 @@ use havre_core::secret::Secret;
 use havre_core::service::Place;
 use havre_core::time::Timestamp;
 
+use crate::database::mariadb;
+
 /// How long a tunnel lasts, when nothing is said.
 pub const LASTS: Span = Span::seconds(8 * 3600);
 /// How long it lasts at most.
@@ -144,6 +146,26 @@ pub fn postgres_end(id: TunnelId) -> String {
 /// A command that makes the role of a tunnel to Redis or Valkey, of which only the hash of its password is known.
 pub fn redis_make(id: TunnelId, digest: &SecretDigest) -> String {
     format!("ACL SETUSER {} reset {}\n", role(id), redis_rules(digest))
+}
+
+/// SQL that makes the role of a tunnel in a MariaDB. `None` for a password that is not one of ours.
+pub fn mariadb_make(id: TunnelId, name: &DatabaseName, password: &Secret) -> Option<Secret> {
+    let (role, password) = (role(id), password.expose_text().filter(|text| is_plain(text))?);
+    Some(Secret::from(format!(
+        "{quiet}CREATE USER IF NOT EXISTS '{role}'@'%' ACCOUNT LOCK;\n\
+         ALTER USER '{role}'@'%' IDENTIFIED BY '{password}' WITH MAX_USER_CONNECTIONS {CONNECTIONS_MAX} ACCOUNT UNLOCK;\n\
+         GRANT ALL PRIVILEGES ON `{name}`.* TO '{role}'@'%';\n",
+        quiet = mariadb::UNSEEN
+    )))
+}
+
+/// SQL that ends its connections and lets nobody in. The role stays, locked: views and routines that it made name it.
+pub fn mariadb_end(id: TunnelId) -> String {
+    let role = role(id);
+    format!(
+        "{}ALTER USER IF EXISTS '{role}'@'%' ACCOUNT LOCK;\nKILL CONNECTION USER '{role}';\n",
+        mariadb::UNSEEN
+    )
 }
 
 /// A command that takes it away with its connections.

@@ -21,7 +21,8 @@ use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, environment_network};
 use havre_core::time::Timestamp;
 use havre_decide::tunnel::{
-    CONNECTIONS_MAX, End, Seen, Tunnel, end, postgres_end, postgres_make, redis_end, redis_make,
+    CONNECTIONS_MAX, End, Seen, Tunnel, end, mariadb_end, mariadb_make, postgres_end, postgres_make,
+    redis_end, redis_make,
 };
 use havre_engine::error::EngineError;
 use havre_store::tunnel::tunnel_password;
@@ -181,6 +182,8 @@ async fn make_role(world: &World, held: &Held, digest: &SecretDigest) -> Result<
     let input = match database.spec.engine {
         Kind::Postgres => postgres_make(&held.tunnel, &database.spec.name, &held.password)
             .ok_or_else(|| TunnelError::NotReady("its password is not one of ours".to_owned()))?,
+        Kind::Mariadb => mariadb_make(held.tunnel.id, &database.spec.name, &held.password)
+            .ok_or_else(|| TunnelError::NotReady("its password is not one of ours".to_owned()))?,
         Kind::Redis | Kind::Valkey => Secret::from(redis_make(held.tunnel.id, digest)),
     };
     tell(world, &Server::of(database), &input).await.map_err(|fault| TunnelError::NotReady(explain(fault)))
@@ -322,6 +325,7 @@ async fn close(world: &World, subject: &Subject, why: End) -> Result<(), String>
     if let Some(database) = database.as_ref().filter(|database| !database.state.is_destroying()) {
         let input = match database.spec.engine {
             Kind::Postgres => Some(postgres_end(tunnel.id)),
+            Kind::Mariadb => Some(mariadb_end(tunnel.id)),
             // What it was told it forgets when it stops.
             Kind::Redis | Kind::Valkey => (database.task == tunnel.task).then(|| redis_end(tunnel.id)),
         };

@@ -30,7 +30,7 @@ const GRANT_MAX: usize = 64 * 1024;
 pub(crate) struct Options {
     /// Database
     database: DatabaseName,
-    /// Port of 127.0.0.1 to listen on [default: 5433, or 6380 for Redis and Valkey]; 0 takes a free one
+    /// Port of 127.0.0.1 to listen on [default: 5433, 3307 for MariaDB, 6380 for Redis and Valkey]; 0 takes a free one
     #[arg(long)]
     port: Option<u16>,
     /// Hours after which it ends at the latest
@@ -60,6 +60,7 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
 const fn usual_port(engine: Kind) -> u16 {
     match engine {
         Kind::Postgres => 5433,
+        Kind::Mariadb => 3307,
         Kind::Redis | Kind::Valkey => 6380,
     }
 }
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn usual_ports_are_beside_those_of_servers() {
-        let ports = [Kind::Postgres, Kind::Redis, Kind::Valkey].map(usual_port);
-        assert_eq!(ports, [5433, 6380, 6380]);
+        let ports = [Kind::Postgres, Kind::Mariadb, Kind::Redis, Kind::Valkey].map(usual_port);
+        assert_eq!(ports, [5433, 3307, 6380, 6380]);
     }
 }

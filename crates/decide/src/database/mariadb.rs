@@ -17,7 +17,7 @@ pub const ASK: &str = "SELECT @@skip_networking;\n";
 
 /// What keeps a password out of the general log, the slow log and the binary log, whatever somebody has set, and makes the server read our
 /// text as we mean it.
-const UNSEEN: &str = "SET SESSION sql_log_off = 1, SESSION slow_query_log = 0, SESSION sql_log_bin = 0, SESSION sql_mode = '';\n";
+pub const UNSEEN: &str = "SET SESSION sql_log_off = 1, SESSION slow_query_log = 0, SESSION sql_log_bin = 0, SESSION sql_mode = '';\n";
 
 /// A client of the server, with nothing of the image's own settings. Its program comes first.
 pub fn client(program: &str) -> Vec<String> {

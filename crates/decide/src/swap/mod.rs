@@ -98,9 +98,14 @@ pub enum Unfit {
     /// Services speak to another kind of server in another way.
     #[error("{0} is {1} and {2} is {3}: services that use one cannot use the other")]
     OtherKind(DatabaseName, Kind, DatabaseName, Kind),
-    /// Redis and Valkey cannot be restored yet.
-    #[error("{0} is {1}: only PostgreSQL is upgraded, since only its backups are restored")]
+    /// The others read the files of older versions by themselves, or cannot rename what they hold.
+    #[error("{0} is {1}: only PostgreSQL is upgraded")]
     NotPostgres(DatabaseName, Kind),
+    /// What is inside of the server has its name as well, and stays as it is called.
+    #[error(
+        "{0} is mariadb, which cannot rename a database: let services use the other one by its name, in `uses`"
+    )]
+    NoOtherName(DatabaseName),
     /// Servers only read dumps of older ones.
     #[error("{0} is {1} {2} already: an upgrade is to a newer version, and there is none back")]
     NotNewer(DatabaseName, Kind, u8),
@@ -120,6 +125,9 @@ pub fn check_exchange(front: &DatabaseSpec, other: &DatabaseSpec) -> Result<(), 
     if front.engine != other.engine {
         let (name, other_name) = (front.name.clone(), other.name.clone());
         return Err(Unfit::OtherKind(name, front.engine, other_name, other.engine));
+    }
+    if front.engine == Kind::Mariadb {
+        return Err(Unfit::NoOtherName(front.name.clone()));
     }
     Ok(())
 }
@@ -209,6 +217,8 @@ mod tests {
         ] {
             assert_eq!(check_exchange(&db, &other).map_err(|error| error.to_string()), Err(said.to_owned()));
         }
+        let maria = check_exchange(&spec("shop", "mariadb", 11), &spec("shop-2", "mariadb", 11));
+        assert!(maria.map_err(|error| error.to_string()).is_err_and(|said| said.contains("cannot rename")));
         let upgrade = |spec: &DatabaseSpec, version| {
             upgraded(spec, version, &name("db-upgrade-16")).map_err(|error| error.to_string())
         };
@@ -217,11 +227,7 @@ mod tests {
         for (old, version, said) in [
             (&db, 15, "db is postgres 15 already: an upgrade is to a newer version, and there is none back"),
             (&db, 99, "postgres 99 is not known here; versions are: 14, 15, 16, 17, 18"),
-            (
-                &spec("cache", "valkey", 8),
-                9,
-                "cache is valkey: only PostgreSQL is upgraded, since only its backups are restored",
-            ),
+            (&spec("cache", "valkey", 8), 9, "cache is valkey: only PostgreSQL is upgraded"),
         ] {
             assert_eq!(upgrade(old, version), Err(said.to_owned()));
         }

@@ -55,7 +55,7 @@ async fn tell(world: &World, database: &Database, sql: &str) -> Result<(), Strin
 /// What the server answers; nothing where it has no names inside.
 async fn ask(world: &World, database: &Database, sql: &str) -> Result<String, String> {
     match database.spec.engine {
-        Kind::Redis | Kind::Valkey => Ok(String::new()),
+        Kind::Mariadb | Kind::Redis | Kind::Valkey => Ok(String::new()),
         Kind::Postgres => match say(world.engine.as_ref(), database, MAINTENANCE, sql).await {
             Ok(answer) => Ok(answer),
             Err(Trouble::Again(message)) => Err(message),

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn files_in_their_order() {
-        let table: [(&[(&str, &str)], Option<u16>); 8] = [
+        type Files = &'static [(&'static str, &'static str)];
+        let table: [(Files, Option<u16>); 8] = [
             (&[("system.properties", "# c\njava.runtime.version=17\n")], Some(17)),
             (&[("system.properties", "maven.version=3\n")], None),
             (&[(".java-version", "\n21\n"), ("system.properties", "java.runtime.version = 11")], Some(11)),
