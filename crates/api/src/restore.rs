@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 /// A point in time to which a database can be brought back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RestorePoint {
-    /// When its backup began: what was there then comes back.
+    /// When its backup began, or the second to which WAL brings it: what was there then comes back.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Its snapshot.
@@ -45,6 +45,20 @@ pub struct RestorePoint {
 pub struct RestorePointList {
     /// Newest first.
     pub points: Vec<RestorePoint>,
+    /// Time of which every second can be brought back, oldest first; empty where no WAL is kept.
+    #[serde(default)]
+    pub line: Vec<RestoreInterval>,
+}
+
+/// Time of which every second can be brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestoreInterval {
+    /// From this instant on.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// Until before this one: what happened later is not in any target yet.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
 }
 
 /// Asks for a new database out of a snapshot. The one that was saved stays as it is.
@@ -54,7 +68,7 @@ pub struct CreateRestoreRequest {
     /// The snapshot, or at least its first eight digits; left out, the newest one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
-    /// The newest one that is not younger than this, in place of `snapshot`.
+    /// This very second where it is on the line, else the newest one that is not younger, in place of `snapshot`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Timestamp>,

@@ -58,8 +58,8 @@ pub struct Pruned {
     pub removed_bytes: u64,
 }
 
-/// A place where backups lie. One writer at a time: a repository lets its own calls wait for each other, and that no second Havre writes
-/// is for its caller to see to.
+/// A place where backups lie. Streams may be stored beside each other; what rearranges a repository lets its other calls wait. That no second
+/// Havre writes is for its caller to see to.
 ///
 /// Every method may answer [`RepositoryError::Missing`], [`RepositoryError::WrongPassword`] and [`RepositoryError::Failed`]. None makes a
 /// repository where there is none, but for [`Repository::init`].

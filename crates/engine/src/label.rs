@@ -40,7 +40,9 @@ pub const DATABASE_TASK: &str = "dev.havre.database-task";
 pub const TEST_DATABASE: &str = "dev.havre.test-database";
 /// Id of the drill, where the purpose is one.
 pub const DRILL: &str = "dev.havre.drill";
-/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test`, `test-database`, `database` or `drill`.
+/// Id of the restore, where the purpose is a recovery.
+pub const RESTORE: &str = "dev.havre.restore";
+/// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test`, `test-database`, `database`, `drill` or `recovery`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image; on a container, where the purpose is a test or a database of one, that of the test.
 pub const BUILD: &str = "dev.havre.build";
@@ -53,6 +55,7 @@ const PURPOSE_TEST: &str = "test";
 const PURPOSE_TEST_DATABASE: &str = "test-database";
 const PURPOSE_DATABASE: &str = "database";
 const PURPOSE_DRILL: &str = "drill";
+const PURPOSE_RECOVERY: &str = "recovery";
 
 /// Names one installation of Havre for ever; two on one engine leave each other alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -127,6 +130,9 @@ pub(crate) fn derive_labels(installation: &Installation, task: &TaskSpec) -> Has
             (DATABASE_TASK, task.to_string()),
         ],
         Purpose::Drill { drill } => vec![(PURPOSE, PURPOSE_DRILL.to_owned()), (DRILL, drill.to_string())],
+        Purpose::Recovery { restore } => {
+            vec![(PURPOSE, PURPOSE_RECOVERY.to_owned()), (RESTORE, restore.to_string())]
+        }
     };
     let place = [
         (PROJECT, task.place.project.to_string()),
@@ -155,6 +161,7 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
             Purpose::Database { database: parse(labels, DATABASE)?, task: parse(labels, DATABASE_TASK)? }
         }
         PURPOSE_DRILL => Purpose::Drill { drill: parse(labels, DRILL)? },
+        PURPOSE_RECOVERY => Purpose::Recovery { restore: parse(labels, RESTORE)? },
         _ => return None,
     };
     let release = match purpose {
@@ -162,11 +169,15 @@ pub(crate) fn parse_labels(labels: &HashMap<String, String>) -> Option<TaskLabel
         Purpose::Test { .. }
         | Purpose::TestDatabase { .. }
         | Purpose::Database { .. }
-        | Purpose::Drill { .. } => NO_RELEASE,
+        | Purpose::Drill { .. }
+        | Purpose::Recovery { .. } => NO_RELEASE,
         _ => parse(labels, RELEASE)?,
     };
     let service = match purpose {
-        Purpose::TestDatabase { .. } | Purpose::Database { .. } | Purpose::Drill { .. } => NO_SERVICE,
+        Purpose::TestDatabase { .. }
+        | Purpose::Database { .. }
+        | Purpose::Drill { .. }
+        | Purpose::Recovery { .. } => NO_SERVICE,
         _ => parse(labels, SERVICE_ID)?,
     };
     Some(TaskLabels { purpose, service, release, environment: parse(labels, ENVIRONMENT_ID)? })

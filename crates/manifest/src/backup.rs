@@ -10,13 +10,16 @@ use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use crate::schema;
 use crate::service::read_or;
-use havre_core::backup::policy::{BackupPolicy, DRILL_MIN, EVERY_MAX, EVERY_MIN, assertion_problems};
+use havre_core::backup::policy::{BackupPolicy, DRILL_MIN, EVERY_MAX, EVERY_MIN, WINDOW, assertion_problems};
 use havre_core::backup::retention::Keep;
 use havre_core::database::spec::Kind;
 use havre_core::name::TargetName;
+use havre_core::quantity::Span;
 
 /// Most snapshots of one kind.
 const KEEP_MOST: u32 = 1000;
+/// Time of which every second can be brought back, where that is wanted and nothing else is said.
+const WINDOW_USUAL: Span = Span::seconds(7 * 86_400);
 
 /// The policy of a database: the usual one of its server where nothing is said; `None` for none, and where it has a problem.
 pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind) -> Option<BackupPolicy> {
@@ -37,6 +40,10 @@ pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind)
         Some(drill) => Some(reader.span(&drill, DRILL_MIN..=EVERY_MAX)?),
         None => None,
     };
+    let point_in_time = match fields.find("point_in_time") {
+        Some(value) => read_window(reader, &value, engine)?,
+        None => None,
+    };
     if let Some(value) = fields.find("assert").filter(|_| !engine.speaks_sql()) {
         let message = format!("`{}` is SQL, which {engine} does not speak", value.path);
         let hint = "remove it: a drill compares the keys by itself";
@@ -44,7 +51,21 @@ pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind)
     }
     let assertions = read_assertions(reader, &fields);
     let targets = read_targets(reader, &fields);
-    Some(BackupPolicy { every, keep, drill, assertions, targets })
+    Some(BackupPolicy { every, keep, drill, point_in_time, assertions, targets })
+}
+
+/// `true`, `false`, or how far back every second can be brought back. `None` where it has a problem.
+fn read_window(reader: &mut Reader<'_>, value: &Value<'_>, engine: Kind) -> Option<Option<Span>> {
+    let window = match value.is_boolean() {
+        true => reader.boolean(value)?.then_some(WINDOW_USUAL),
+        false => Some(reader.span(value, WINDOW)?),
+    };
+    if window.is_some() && engine != Kind::Postgres {
+        let message = format!("`{}`: {engine} keeps no log of every change", value.path);
+        reader.report(Code::WrongValue, value.at(), message, "leave it out: it is for postgres");
+        return None;
+    }
+    Some(window)
 }
 
 /// Statements that must be true of a copy. What they mean only a server knows, so only their form is looked at.

@@ -419,8 +419,8 @@ pub const DATABASE: Keys = Keys {
 /// `backup` of a database.
 pub const BACKUP: Keys = Keys {
     table: "databases.<name>.backup",
-    known: &["every", "keep", "drill", "assert", "targets"],
-    later: &["wal"],
+    known: &["every", "keep", "drill", "point_in_time", "assert", "targets"],
+    later: &[],
     meant: &[
         ("schedule", "every"),
         ("interval", "every"),
@@ -430,7 +430,9 @@ pub const BACKUP: Keys = Keys {
         ("restore_drill", "drill"),
         ("assertions", "assert"),
         ("checks", "assert"),
-        ("pitr", "wal"),
+        ("pitr", "point_in_time"),
+        ("wal", "point_in_time"),
+        ("window", "point_in_time"),
     ],
 };
 

@@ -88,7 +88,8 @@ fn commands(engine: &[EngineTask], id: ServiceId) -> Vec<havre_core::id::Deploym
             | Purpose::Test { .. }
             | Purpose::TestDatabase { .. }
             | Purpose::Database { .. }
-            | Purpose::Drill { .. } => None,
+            | Purpose::Drill { .. }
+            | Purpose::Recovery { .. } => None,
         })
         .collect()
 }
@@ -104,7 +105,8 @@ fn jobs(engine: &[EngineTask], id: ServiceId) -> Vec<JobRunId> {
             | Purpose::Test { .. }
             | Purpose::TestDatabase { .. }
             | Purpose::Database { .. }
-            | Purpose::Drill { .. } => None,
+            | Purpose::Drill { .. }
+            | Purpose::Recovery { .. } => None,
         })
         .collect();
     runs.sort();

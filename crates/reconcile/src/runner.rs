@@ -47,6 +47,8 @@ pub async fn run(world: World, stop: CancellationToken) {
     let databases = tokio::spawn(database::run(world.clone(), stop.clone()));
     // Likewise: a backup may take hours.
     let backups = tokio::spawn(backup::run(world.clone(), stop.clone()));
+    // Likewise: what happens now is lost with the disk until a target has it.
+    let wal = tokio::spawn(backup::wal::run(world.clone(), stop.clone()));
     // Likewise: a large database takes hours.
     let copies = tokio::spawn(copy::run(world.clone(), stop.clone()));
     // Likewise: a snapshot takes its time to go into a server.
@@ -91,6 +93,7 @@ pub async fn run(world: World, stop: CancellationToken) {
         ("jobs", jobs),
         ("databases", databases),
         ("backups", backups),
+        ("WAL", wal),
         ("copies", copies),
         ("restores", restores),
         ("swaps", swaps),

@@ -372,6 +372,7 @@ impl Tx<'_> {
         }
         self.set_waiting("database", id.row(), "")?;
         row::run(self.connection, "DELETE FROM database_roles WHERE database = ?1", [id.row()])?;
+        row::run(self.connection, "DELETE FROM wal_spools WHERE database = ?1", [id.row()])?;
         row::run(self.connection, "DELETE FROM databases WHERE id = ?1", [id.row()])?;
         self.tell_database(&database, Fact::Destroyed)
     }

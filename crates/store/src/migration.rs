@@ -44,6 +44,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0022_test_database.sql"),
     },
     Migration { number: 23, name: "deploy_key", sql: include_str!("../migrations/0023_deploy_key.sql") },
+    Migration { number: 24, name: "wal", sql: include_str!("../migrations/0024_wal.sql") },
     Migration { number: 27, name: "swap", sql: include_str!("../migrations/0027_swap.sql") },
 ];
 

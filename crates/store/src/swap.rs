@@ -7,6 +7,7 @@ use havre_core::database::event::Fact;
 use havre_core::database::{Database, RoleState};
 use havre_core::id::{BackupRunId, DatabaseId, EnvironmentId, SwapId};
 use havre_core::name::{DatabaseName, ServiceName, TargetName};
+use havre_decide::backup::line::saved_in;
 use havre_decide::swap::plan::Next;
 use havre_decide::swap::state::{Outcome, State};
 use havre_decide::swap::{KEPT, Names, Swap, Wish, aside_name, exchanged, upgrade_name, upgraded};
@@ -145,10 +146,10 @@ impl View<'_> {
             return Err(refused(database, format!("the restore {} into it has not ended", restore.id)));
         }
         let what = what_of(database);
-        match self.list_unfinished_backup_runs()?.into_iter().find(|run| run.what == what) {
+        match self.list_unfinished_backup_runs()?.into_iter().find(|run| saved_in(&run.what) == what) {
             None => Ok(()),
             Some(run) => {
-                Err(StoreError::BackupRunning { what: Box::new(what), target: run.target, run: run.id })
+                Err(StoreError::BackupRunning { what: Box::new(run.what), target: run.target, run: run.id })
             }
         }
     }
@@ -296,8 +297,9 @@ impl Tx<'_> {
         let spec = upgraded(&front.spec, *version, &swap.names.other)
             .map_err(|unfit| refused(&front, unfit.to_string()))?;
         let (environment, source) = (front.environment, front.spec.name);
+        let (target, recovery) = (run.target, None);
         let restore =
-            self.create_restore(&NewRestore { environment, source, spec, target: run.target, manifest })?;
+            self.create_restore(&NewRestore { environment, source, spec, target, manifest, recovery })?;
         let sql = "UPDATE swaps SET back = ?2 WHERE id = ?1";
         row::run(self.connection, sql, (swap.id.row(), restore.database.row()))?;
         Ok(State::Restoring { since: self.at, restore: restore.id })

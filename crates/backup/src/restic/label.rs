@@ -48,6 +48,12 @@ pub(super) fn describe<const N: usize>(entry: &Entry, ours: [String; N]) -> Snap
     file
 }
 
+/// Whether a snapshot, pending or not, is of this entry.
+pub(super) fn is_of(file: &SnapshotFile, entry: &Entry) -> bool {
+    let is_then = file.time.timestamp() == instant(entry.at);
+    is_then && entry.tags.iter().all(|tag| file.tags.contains(tag.as_str()))
+}
+
 pub(super) fn is_pending(file: &SnapshotFile) -> bool {
     file.tags.contains(PENDING)
 }

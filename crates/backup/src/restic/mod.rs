@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use havre_core::backup::{Content, RepositoryId, SnapshotId};
 use havre_core::secret::Secret;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::bucket::{Bucket, BucketError, BucketKeys, BucketLocation};
@@ -74,8 +74,9 @@ pub fn open_sftp(
 #[derive(Debug, Clone)]
 pub struct ResticRepository {
     place: Arc<Place>,
-    /// One writes at a time.
-    writer: Arc<Mutex<()>>,
+    /// Whoever adds or forgets snapshots holds it for reading: they do not disturb each other, and WAL of a minute must not wait for a dump of
+    /// hours. Whoever needs the repository for himself holds it for writing.
+    writer: Arc<RwLock<()>>,
     /// Who reads a snapshot holds it for reading: meanwhile no file goes, and the index stays.
     layout: Arc<RwLock<()>>,
 }
@@ -106,12 +107,12 @@ impl ResticRepository {
         }
     }
 
-    /// Does something that writes, after whoever writes now. It is finished also where nobody waits for it any more.
+    /// Does something while nobody else writes. It is finished also where nobody waits for it any more.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Place) -> Result<T, RepositoryError> + Send + 'static,
     ) -> Result<T, RepositoryError> {
-        let turn = self.writer.clone().lock_owned().await;
+        let turn = self.writer.clone().write_owned().await;
         blocking(&self.place, move |place| {
             let _turn = turn;
             work(place)
@@ -124,7 +125,7 @@ impl ResticRepository {
         &self,
         work: impl FnOnce(&Place) -> Result<T, RepositoryError> + Send + 'static,
     ) -> Result<T, RepositoryError> {
-        let turn = self.writer.clone().lock_owned().await;
+        let turn = self.writer.clone().write_owned().await;
         let alone = self.layout.clone().write_owned().await;
         blocking(&self.place, move |place| {
             let _held = (turn, alone);
@@ -154,14 +155,34 @@ fn panicked(place: &Place, error: &tokio::task::JoinError) -> RepositoryError {
     }
 }
 
+/// As long as a stream is stored, nobody takes its first half for one that a crash has left.
+struct UnderWay {
+    place: Arc<Place>,
+    entry: Entry,
+}
+
+impl UnderWay {
+    fn begin(place: &Arc<Place>, entry: &Entry) -> Self {
+        place.begin(entry);
+        Self { place: Arc::clone(place), entry: entry.clone() }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.place.end(&self.entry);
+    }
+}
+
 async fn store(
     repository: ResticRepository,
     entry: Entry,
     source: Source,
     cancel: CancellationToken,
 ) -> Result<Stored, RepositoryError> {
-    let _turn = repository.writer.clone().lock_owned().await;
+    let _turn = repository.writer.clone().read_owned().await;
     let place = &repository.place;
+    let _under_way = UnderWay::begin(place, &entry);
     let (reader, ended) = source.into_parts();
     let watch = Watch::default();
     let bridge = Bridge::new(reader, Handle::current(), cancel.clone());
@@ -245,7 +266,12 @@ impl Repository for ResticRepository {
 
     async fn forget(&self, ids: &[SnapshotId]) -> Result<(), RepositoryError> {
         let ids = ids.to_vec();
-        self.write(move |place| place.forget(&ids)).await
+        let turn = self.writer.clone().read_owned().await;
+        blocking(&self.place, move |place| {
+            let _turn = turn;
+            place.forget(&ids)
+        })
+        .await
     }
 
     async fn prune(&self, grace: Duration) -> Result<Pruned, RepositoryError> {

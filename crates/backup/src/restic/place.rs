@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ pub(super) struct Place {
     key: Mutex<Option<Key>>,
     /// Held while descriptions of snapshots are removed, or all of them read: a reader must not be told of one that is gone by then.
     names: Mutex<()>,
+    /// Streams that are stored now.
+    under_way: Mutex<Vec<Entry>>,
+    /// What a crash has left was looked for, and everything of since was removed: to look reads the description of every snapshot.
+    is_tidy: AtomicBool,
 }
 
 /// The key of the repository, which nothing may print.
@@ -74,11 +79,36 @@ pub(super) struct Readable {
 
 impl Place {
     pub(super) fn new(storage: Arc<dyn Storage>, password: Secret) -> Self {
-        Self { storage, password, key: Mutex::new(None), names: Mutex::new(()) }
+        Self {
+            storage,
+            password,
+            key: Mutex::new(None),
+            names: Mutex::new(()),
+            under_way: Mutex::default(),
+            is_tidy: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn location(&self) -> String {
         self.storage.location()
+    }
+
+    /// A stream is stored from now on.
+    pub(super) fn begin(&self, entry: &Entry) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).push(entry.clone());
+    }
+
+    /// It is stored no more, however that ended.
+    pub(super) fn end(&self, entry: &Entry) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = under_way.iter().position(|one| one == entry) {
+            under_way.swap_remove(at);
+        }
+    }
+
+    fn is_under_way(&self, file: &SnapshotFile) -> bool {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.iter().any(|entry| label::is_of(file, entry))
     }
 
     fn failed(&self, doing: &'static str, reason: impl ToString) -> RepositoryError {
@@ -199,20 +229,13 @@ impl Place {
         let doing = "store a stream";
         let Open { backend, inner } = self.opened()?;
         let fail = |error: Box<RusticError>| self.said(doing, &backend, &error);
-        let held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        // What a crash has left between the two halves. There is one writer, so nobody is in between now.
-        let left: Vec<FileId> = inner
-            .get_all_snapshots()
-            .map_err(fail)?
-            .iter()
-            .filter(|one| label::is_pending(one))
-            .map(|one| one.id)
-            .collect();
-        inner.delete_snapshots(&left).map_err(fail)?;
-        drop(held);
+        // Said before it is done: what somebody leaves meanwhile is looked for again.
+        if !self.is_tidy.swap(true, Ordering::SeqCst) {
+            self.tidy(&backend, &inner).map_err(|error| self.untidy(error))?;
+        }
         let inner = inner.to_indexed_ids().map_err(fail)?;
         let file = label::describe(entry, [PENDING.to_owned()]);
-        let saved = archive(&inner, entry, file, 0, reader).map_err(fail)?;
+        let saved = archive(&inner, entry, file, 0, reader).map_err(|error| self.untidy(fail(error)))?;
         let pending = Pending {
             id: saved.id,
             tree: saved.tree,
@@ -225,9 +248,35 @@ impl Place {
         Ok(pending)
     }
 
+    /// Removes what a crash has left between the two halves; who is in between now is known.
+    fn tidy(&self, backend: &Backend, inner: &Repository<OpenStatus>) -> Result<(), RepositoryError> {
+        let doing = "store a stream";
+        let fail = |error: Box<RusticError>| self.said(doing, backend, &error);
+        let _held = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let left: Vec<FileId> = inner
+            .get_all_snapshots()
+            .map_err(fail)?
+            .iter()
+            .filter(|one| label::is_pending(one) && !self.is_under_way(one))
+            .map(|one| one.id)
+            .collect();
+        inner.delete_snapshots(&left).map_err(fail)?;
+        self.settled(doing, backend)
+    }
+
+    /// A half may be left: over a network an answer can be lost when the file is there. It is looked for before the next stream.
+    fn untidy<E>(&self, error: E) -> E {
+        self.is_tidy.store(false, Ordering::SeqCst);
+        error
+    }
+
     /// Removes what [`Place::take_in`] has left.
     pub(super) fn discard(&self, pending: &Pending) -> Result<(), RepositoryError> {
-        self.remove(&[pending.id])
+        self.remove_half(pending.id)
+    }
+
+    fn remove_half(&self, id: FileId) -> Result<(), RepositoryError> {
+        self.remove(&[id]).map_err(|error| self.untidy(error))
     }
 
     /// Second half: reads everything back, described once more with its size, and where it is the same writes the snapshot that is listed.
@@ -249,14 +298,14 @@ impl Place {
         // Pending as well: what cannot be read is left out of it without an error.
         let file = label::describe(entry, [PENDING.to_owned()]);
         let second = archive(&inner, entry, file, produced.bytes, reader)
-            .map_err(|error| self.said(doing, &backend, &error))?;
+            .map_err(|error| self.untidy(self.said(doing, &backend, &error)))?;
         let snapshot = self
             .settled(doing, &backend)
             .and_then(|()| watch.content().map_err(|error| self.unread(error)))
             .and_then(|found| same(produced, found))
             .and_then(|()| self.described_alike(&second, entry, &content, produced))
             .and_then(|()| self.publish(&second, entry, produced));
-        let removed = self.remove(&[second.id]);
+        let removed = self.remove_half(second.id);
         if let (Ok(_), Err(error)) = (&snapshot, &removed) {
             // It is never listed, and the next run removes it.
             tracing::warn!(%error, "the second half of a snapshot could not be removed");
@@ -281,13 +330,20 @@ impl Place {
         let before: BTreeSet<FileId> = inner.list::<FileId>().map_err(fail)?.collect();
         inner.save_snapshots(vec![file.clone()]).map_err(fail)?;
         self.settled(doing, &backend)?;
-        // Nobody says what its id is; it is the one that was not there before, since there is one writer.
+        // Nobody says what its id is; it is the one that was not there before, and is no other one that is stored at the same time.
         let after: BTreeSet<FileId> = inner.list::<FileId>().map_err(fail)?.collect();
-        let mut new = after.difference(&before);
-        if let (Some(id), None) = (new.next(), new.next()) {
-            file.id = *id;
+        for id in after.difference(&before) {
+            // One that is gone already was somebody's first half.
+            let Ok(found) = inner.get_file::<SnapshotFile>(id) else { continue };
+            let is_this = found.tree == file.tree && label::is_of(&found, entry);
+            if is_this && !label::is_pending(&found) {
+                file.id = *id;
+            }
         }
-        label::snapshot(&file).ok_or_else(|| self.failed(doing, "it cannot be found after it was written"))
+        label::snapshot(&file).ok_or_else(|| match backend.trouble() {
+            Some(trouble) => self.troubled(doing, trouble),
+            None => self.failed(doing, "it cannot be found after it was written"),
+        })
     }
 
     /// What a reader of the repository says is about the repository, not about a source.
@@ -521,10 +577,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_first_half_of_one_that_is_stored_now_stays() {
+        let (folder, place) = made();
+        let other = Entry { at: Timestamp::from_millis(1_763_978_460_000), ..entry() };
+        place.begin(&entry());
+        let (reader, watch) = watched(&b"some bytes"[..]);
+        let first = place.take_in(&entry(), reader).expect("is stored");
+        place.begin(&other);
+        let (reader, _) = watched(&b"other bytes"[..]);
+        let second = place.take_in(&other, reader).expect("is stored");
+        let produced = watch.content().expect("was read");
+        let never = CancellationToken::new();
+        let snapshot = place.confirm(&first, &entry(), &produced, &never).expect("is the same");
+        assert_eq!((snapshot.at, snapshot.content), (entry().at, produced));
+        place.end(&entry());
+        // Here Havre is killed; another one goes on.
+        let place = another(&folder);
+        let (reader, _) = watched(&b"more"[..]);
+        let third =
+            place.take_in(&Entry { at: Timestamp::from_millis(0), ..entry() }, reader).expect("is stored");
+        let left: Vec<FileId> =
+            place.opened().expect("opens").inner.list::<FileId>().expect("is listed").collect();
+        assert!(left.contains(&third.id) && !left.contains(&second.id) && !left.contains(&first.id));
+    }
+
+    fn another(folder: &tempfile::TempDir) -> Place {
+        let storage = Arc::new(Folder::new(&folder.path().join("repository")));
+        Place::new(storage, Secret::from("password"))
+    }
+
     fn made() -> (tempfile::TempDir, Place) {
         let folder = tempfile::tempdir().expect("is made");
-        let storage = Arc::new(Folder::new(&folder.path().join("repository")));
-        let place = Place::new(storage, Secret::from("password"));
+        let place = another(&folder);
         place.init().expect("is made");
         (folder, place)
     }
@@ -536,11 +621,12 @@ mod tests {
 
     #[test]
     fn the_first_half_looks_like_no_backup_and_the_next_run_removes_it() {
-        let (_folder, place) = made();
+        let (folder, place) = made();
         let (reader, watch) = watched(&b"some bytes"[..]);
         let pending = place.take_in(&entry(), reader).expect("is stored");
         assert!(place.list().expect("is listed").is_empty(), "nobody has read it back");
         // Here Havre is killed; another one goes on.
+        let place = another(&folder);
         let (reader, again) = watched(&b"some bytes"[..]);
         let second = place.take_in(&entry(), reader).expect("is stored");
         let left: Vec<FileId> =

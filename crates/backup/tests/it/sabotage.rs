@@ -162,7 +162,7 @@ async fn a_config_that_is_lost_is_not_made_anew() {
 }
 
 #[tokio::test]
-async fn two_runs_at_once_wait_for_each_other() {
+async fn two_runs_at_once_do_not_disturb_each_other() {
     let (world, repository) = made().await;
     let never = CancellationToken::new();
     let (slow, verdict) = ending(&noise(LARGE, 2));

@@ -76,6 +76,9 @@ pub(crate) struct Named {
     /// The platform itself: what Havre needs to come back
     #[arg(long, conflicts_with = "database")]
     platform: bool,
+    /// The files of the database, from which its WAL goes on
+    #[arg(long, requires = "database")]
+    base: bool,
 }
 
 impl Named {
@@ -87,7 +90,11 @@ impl Named {
         let Some(database) = &self.database else { return Ok(None) };
         let scope = invocation.scope()?;
         let (project, environment) = (scope.project, scope.environment);
-        Ok(Some(What::Database { project, environment, database: database.into() }))
+        let database = database.into();
+        Ok(Some(match self.base {
+            true => What::Base { project, environment, database },
+            false => What::Database { project, environment, database },
+        }))
     }
 }
 

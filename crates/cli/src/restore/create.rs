@@ -26,6 +26,7 @@ pub(super) async fn run(
     let scope = invocation.scope()?;
     let client = invocation.client()?;
     let Options { snapshot, at, name, dry_run, detach, .. } = options;
+    let at = super::meant(invocation, database, at).await?;
     let request = CreateRestoreRequest { snapshot, at, name, dry_run };
     let asked: CreateRestoreResponse =
         client.call(Method::POST, &path(&scope, database, "/restores"), &request).await?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use havre_core::name::DatabaseName;
 
-use super::Options;
+use super::{At, Options};
 use crate::database::path;
 use crate::exit::{CliError, Exit};
 use crate::http::Client;
@@ -28,11 +28,15 @@ pub(super) async fn run(
     if is_stdout && std::io::stdout().is_terminal() {
         return Err(CliError::usage("a snapshot is no text for a terminal").hint("name a file, or a pipe"));
     }
+    let at = match options.at {
+        Some(At::Instant(at)) => Some(at),
+        Some(At::Latest) | None => None,
+    };
     let target = query(
         &path(&scope, database, "/snapshot"),
         &[
             ("snapshot", options.snapshot.as_ref().map(|text| text as _)),
-            ("at", options.at.as_ref().map(|at| at as _)),
+            ("at", at.as_ref().map(|at| at as _)),
         ],
     );
     tokio::select! {

@@ -1,6 +1,6 @@
 //! `havre restore list`: points in time on a line, and one on each line. Tests at the end of the file.
 
-use havre_api::restore::{Restore, RestoreList, RestorePoint, RestorePointList};
+use havre_api::restore::{Restore, RestoreInterval, RestoreList, RestorePoint, RestorePointList};
 use havre_core::name::DatabaseName;
 use havre_core::time::Timestamp;
 
@@ -37,7 +37,12 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     let list: RestorePointList = client.get(&path(&scope, &options.database, "/points")).await?;
     if json {
         output::json(&list)?;
-    } else if list.points.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    if !list.line.is_empty() {
+        output::data(&render_line(&list.line))?;
+    }
+    if list.points.is_empty() {
         output::say("there is no good backup of it yet; `havre backup run` makes one");
     } else {
         output::data(&render(&list.points, time::now()))?;
@@ -60,6 +65,12 @@ fn render(points: &[RestorePoint], now: Timestamp) -> String {
         ]));
     }
     format!("{}\n{}", line(points, now), table::columns(&rows))
+}
+
+/// Time of which every second can be brought back. What is missing between two of them was never stored.
+fn render_line(line: &[RestoreInterval]) -> String {
+    let said = line.iter().map(|one| format!("every second from {} until {}\n", one.from, one.until));
+    said.collect()
 }
 
 /// The points between the oldest one and now, each at its place.
@@ -132,6 +143,20 @@ pub(super) mod tests {
         22222222  2026-11-24T11:00:00.000Z  1h ago   disk-two  1.5 KB  2       7     PostgreSQL 16.14
         11111111  2026-11-24T02:00:00.000Z  10h ago  disk-two  1.5 KB  2       7     PostgreSQL 16.14
         ");
+    }
+
+    #[test]
+    fn a_gap_in_the_line_is_seen() {
+        let at = |text: &str| Timestamp::parse(text).expect("an instant");
+        let line = [
+            RestoreInterval { from: at("2026-11-24T02:00:00Z"), until: at("2026-11-24T03:00:00Z") },
+            RestoreInterval { from: at("2026-11-24T05:00:00Z"), until: at("2026-11-24T06:00:00Z") },
+        ];
+        assert_eq!(
+            render_line(&line),
+            "every second from 2026-11-24T02:00:00.000Z until 2026-11-24T03:00:00.000Z\n\
+             every second from 2026-11-24T05:00:00.000Z until 2026-11-24T06:00:00.000Z\n"
+        );
     }
 
     #[test]

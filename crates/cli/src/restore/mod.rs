@@ -5,9 +5,11 @@ mod dump;
 mod list;
 
 use clap::Subcommand;
+use havre_api::restore::{RestoreInterval, RestorePointList};
 use havre_core::name::DatabaseName;
 use havre_core::time::{Timestamp, TimestampError};
 
+use crate::database::path;
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 
@@ -34,9 +36,10 @@ struct Options {
     /// This snapshot, by at least eight of its digits; else the newest one
     #[arg(long, value_name = "ID")]
     snapshot: Option<String>,
-    /// The newest snapshot that is not younger than this, such as 2026-11-24T10:00:00Z
+    /// This second where its WAL is kept, such as 2026-11-24T10:00:00Z, or the last one there is (latest); else the newest snapshot that is
+    /// not younger
     #[arg(long, value_name = "TIME", value_parser = instant, conflicts_with = "snapshot")]
-    at: Option<Timestamp>,
+    at: Option<At>,
     /// Name of the new database; else the first free one, such as db-restored-1
     #[arg(long = "as", value_name = "NAME")]
     name: Option<DatabaseName>,
@@ -51,8 +54,43 @@ struct Options {
     to: Option<std::path::PathBuf>,
 }
 
-fn instant(text: &str) -> Result<Timestamp, TimestampError> {
-    Timestamp::parse(text)
+/// What somebody wants to go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// The last second there is.
+    Latest,
+    /// This one.
+    Instant(Timestamp),
+}
+
+fn instant(text: &str) -> Result<At, TimestampError> {
+    if text == "latest" { Ok(At::Latest) } else { Timestamp::parse(text).map(At::Instant) }
+}
+
+/// The instant that is meant. The last one is asked of the server: WAL of the last minute may not be there yet.
+async fn meant(
+    invocation: &Invocation,
+    database: &DatabaseName,
+    at: Option<At>,
+) -> Result<Option<Timestamp>, CliError> {
+    match at {
+        None => return Ok(None),
+        Some(At::Instant(at)) => return Ok(Some(at)),
+        Some(At::Latest) => {}
+    }
+    let points = path(&invocation.scope()?, database, "/points");
+    let list: RestorePointList = invocation.client()?.get(&points).await?;
+    last(&list.line).map(Some).ok_or_else(|| {
+        CliError::usage(format!(
+            "no second of {database} can be brought back: its WAL is not kept, or not there yet"
+        ))
+        .hint("leave --at out for the newest snapshot; `backup = { point_in_time = true }` keeps WAL")
+    })
+}
+
+/// The last millisecond of a line.
+fn last(line: &[RestoreInterval]) -> Option<Timestamp> {
+    line.last().map(|interval| Timestamp::from_millis(interval.until.as_millis() - 1))
 }
 
 pub(crate) async fn run(invocation: &Invocation, args: Args) -> Result<Exit, CliError> {
@@ -67,5 +105,23 @@ pub(crate) async fn run(invocation: &Invocation, args: Args) -> Result<Exit, Cli
     match options.to.clone() {
         Some(file) => dump::run(invocation, &database, &options, &file).await,
         None => create::run(invocation, &database, options).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_an_instant_or_the_last_one() {
+        let at = Timestamp::parse("2026-11-24T10:00:00Z").expect("an instant");
+        assert_eq!(instant("2026-11-24T10:00:00Z"), Ok(At::Instant(at)));
+        assert_eq!(instant("latest"), Ok(At::Latest));
+        assert!(instant("Latest").is_err() && instant("now").is_err());
+        let until = |until| RestoreInterval { from: at, until };
+        let later = at.after(std::time::Duration::from_secs(60));
+        let line = [until(at), until(later)];
+        assert_eq!(last(&line).map(|at| at.to_string()).as_deref(), Some("2026-11-24T10:00:59.999Z"));
+        assert_eq!(last(&[]), None);
     }
 }

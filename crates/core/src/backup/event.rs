@@ -215,6 +215,18 @@ pub enum Event {
         /// What is wrong.
         alarm: Alarm,
     },
+    /// The WAL of a database is not where it should be: its disk may fill, and what happens now may be lost. Somebody has to look.
+    WalTrouble {
+        /// Of what.
+        what: What,
+        /// What is wrong, for people.
+        trouble: String,
+    },
+    /// The WAL of a database is where it should be again.
+    WalWell {
+        /// Of what.
+        what: What,
+    },
     /// What is promised is there again.
     AlarmCleared {
         /// Of what.
@@ -277,6 +289,8 @@ impl std::fmt::Display for Event {
             | Self::DrillAdvanced { .. }
             | Self::DrillPassed { .. }
             | Self::DrillFailed { .. } => self.fmt_proof(f),
+            Self::WalTrouble { what, trouble } => write!(f, "WAL of {what}: {trouble}"),
+            Self::WalWell { what } => write!(f, "WAL of {what} is where it should be again"),
             Self::AlarmRaised { what, target, alarm } => write!(f, "backup of {what} in {target}: {alarm}"),
             Self::AlarmCleared { what, target } => {
                 write!(f, "backup of {what} in {target}: what is promised is there again")

@@ -1,5 +1,5 @@
 //! A backup: one run that tries to save something, and never good before what was stored has been read back and is the same.
-//! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`, and how to restore without Havre is `kit`. Where
+//! How far a run has come is decided in `state`, what a good one leaves behind is `manifest`. Where
 //! backups lie is `target`, `location` and `credential`; what is promised is `policy`; a run as a row is `run`. Which snapshots stay is `retention`, how
 //! many copies there are and how old is `account`, what is too old `age`. What is due, and what comes back, is decided in
 //! `decide`. Tests at the ends of the files.
@@ -8,7 +8,6 @@ pub mod account;
 pub mod age;
 pub mod credential;
 pub mod event;
-pub mod kit;
 pub mod location;
 pub mod manifest;
 pub mod policy;
@@ -133,6 +132,15 @@ pub enum What {
         /// Its name in `havre.toml`; databases and services share one grammar.
         database: ServiceName,
     },
+    /// The files of a PostgreSQL database: what its WAL needs to bring it back to any second.
+    Base {
+        /// Its project.
+        project: ProjectName,
+        /// Its environment.
+        environment: EnvironmentName,
+        /// Its name in `havre.toml`.
+        database: ServiceName,
+    },
     /// A volume of a service.
     Volume {
         /// The project.
@@ -151,7 +159,7 @@ pub enum What {
 /// Text that names nothing that is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "what is saved is named platform, database/PROJECT/ENVIRONMENT/DATABASE or volume/PROJECT/ENVIRONMENT/SERVICE/VOLUME"
+    "what is saved is named platform, database/PROJECT/ENVIRONMENT/DATABASE, base/PROJECT/ENVIRONMENT/DATABASE or volume/PROJECT/ENVIRONMENT/SERVICE/VOLUME"
 )]
 pub struct WhatError;
 
@@ -161,6 +169,9 @@ impl What {
         match self {
             Self::Database { project, environment, database } => {
                 format!("database/{project}/{environment}/{database}")
+            }
+            Self::Base { project, environment, database } => {
+                format!("base/{project}/{environment}/{database}")
             }
             Self::Volume { project, environment, service, volume } => {
                 format!("volume/{project}/{environment}/{service}/{volume}")
@@ -183,6 +194,11 @@ impl FromStr for What {
                 environment: environment.parse().map_err(|_| WhatError)?,
                 database: database.parse().map_err(|_| WhatError)?,
             }),
+            ["base", project, environment, database] => Ok(Self::Base {
+                project: project.parse().map_err(|_| WhatError)?,
+                environment: environment.parse().map_err(|_| WhatError)?,
+                database: database.parse().map_err(|_| WhatError)?,
+            }),
             ["volume", project, environment, service, volume] => Ok(Self::Volume {
                 project: project.parse().map_err(|_| WhatError)?,
                 environment: environment.parse().map_err(|_| WhatError)?,
@@ -200,6 +216,9 @@ impl fmt::Display for What {
             Self::Database { project, environment, database } => {
                 write!(f, "database {project}/{environment}/{database}")
             }
+            Self::Base { project, environment, database } => {
+                write!(f, "base of database {project}/{environment}/{database}")
+            }
             Self::Volume { project, environment, service, volume } => {
                 write!(f, "volume {volume} of {project}/{environment}/{service}")
             }
@@ -214,7 +233,12 @@ mod tests {
 
     #[test]
     fn what_is_saved_has_one_key() {
-        for key in ["platform", "database/shop/production/db", "volume/shop/production/api/uploads"] {
+        for key in [
+            "platform",
+            "database/shop/production/db",
+            "base/shop/production/db",
+            "volume/shop/production/api/uploads",
+        ] {
             assert_eq!(key.parse::<What>().expect("is one").key(), key);
         }
         for wrong in

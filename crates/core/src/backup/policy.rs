@@ -25,6 +25,8 @@ pub const EVERY_MIN: Span = Span::seconds(15 * 60);
 pub const EVERY_MAX: Span = Span::seconds(366 * 86_400);
 /// Shortest time between two drills: each of them is a whole server for a while.
 pub const DRILL_MIN: Span = Span::seconds(3600);
+/// Shortest and longest time of which every second can be brought back.
+pub const WINDOW: std::ops::RangeInclusive<Span> = Span::seconds(86_400)..=EVERY_MAX;
 /// How long a run may take beyond its turn before its copy counts as late.
 const LATE_AFTER: Span = Span::seconds(3600);
 
@@ -39,6 +41,9 @@ pub struct BackupPolicy {
     /// Time between restore drills; absent for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<Span>,
+    /// Time back from now of which every second can be brought back; absent where its WAL is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_in_time: Option<Span>,
     /// SQL that must be true of a copy that a drill has restored, each in one row with one value.
     #[serde(default, rename = "assert", skip_serializing_if = "Vec::is_empty")]
     pub assertions: Vec<String>,
@@ -54,6 +59,7 @@ impl BackupPolicy {
             every: Span::seconds(86_400),
             keep: Keep { daily: 7, weekly: 4, monthly: 6, ..Keep::default() },
             drill: None,
+            point_in_time: None,
             assertions: Vec::new(),
             targets: BTreeSet::new(),
         }
@@ -65,6 +71,7 @@ impl BackupPolicy {
             every: Span::seconds(3600),
             keep: Keep { hourly: 24, daily: 7, weekly: 4, ..Keep::default() },
             drill: None,
+            point_in_time: None,
             assertions: Vec::new(),
             targets: BTreeSet::new(),
         }
@@ -91,6 +98,9 @@ impl BackupPolicy {
         }
         if self.drill.is_some_and(|drill| drill < DRILL_MIN || drill > EVERY_MAX) {
             problems.push(format!("`drill` is from {DRILL_MIN} to {EVERY_MAX}"));
+        }
+        if self.point_in_time.is_some_and(|window| !WINDOW.contains(&window)) {
+            problems.push(format!("`point_in_time` is from {} to {}", WINDOW.start(), WINDOW.end()));
         }
         problems
             .extend(assertion_problems(&self.assertions).into_iter().map(|text| format!("`assert`: {text}")));
@@ -173,6 +183,7 @@ mod tests {
             every: Span::seconds(60),
             keep: Keep::default(),
             drill: Some(Span::seconds(60)),
+            point_in_time: Some(Span::seconds(3600)),
             ..BackupPolicy::of_postgres()
         };
         assert_eq!(
@@ -181,6 +192,7 @@ mod tests {
                 "`every` is from 15m to 366d",
                 "`keep` keeps nothing: say at least one of its numbers",
                 "`drill` is from 1h to 366d",
+                "`point_in_time` is from 1d to 366d",
             ]
         );
     }

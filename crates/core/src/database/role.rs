@@ -161,6 +161,23 @@ pub fn postgres_owners(roles: &[RoleName]) -> String {
     sql
 }
 
+/// SQL that makes the files of another database be this one: its name, its superuser's password, and nobody gets in who had a password there.
+/// Said to the database `postgres`; done twice, it changes nothing. `None` for a password that is not one of ours.
+pub fn postgres_adopt(old: &DatabaseName, new: &DatabaseName, password: &Secret) -> Option<Secret> {
+    let password = password.expose_text().filter(|text| is_plain(text))?;
+    Some(Secret::from(format!(
+        "{UNSEEN}BEGIN;\n\
+         DO $havre$\nDECLARE login record;\nBEGIN\n\
+         FOR login IN SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND rolname <> '{SUPERUSER}' LOOP\n\
+         EXECUTE pg_catalog.format('ALTER ROLE %I WITH NOLOGIN PASSWORD NULL', login.rolname);\nEND LOOP;\n\
+         IF '{old}' <> '{new}' AND EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = '{old}') THEN \
+         ALTER DATABASE \"{old}\" RENAME TO \"{new}\"; END IF;\n\
+         END\n$havre$;\n\
+         ALTER ROLE \"{SUPERUSER}\" WITH LOGIN PASSWORD '{password}';\n\
+         COMMIT;\n"
+    )))
+}
+
 /// SQL that takes a role away: it may not connect any more, and connections it has end. The role itself stays, for what may still name it.
 pub fn postgres_lock(role: &RoleName) -> String {
     format!(
@@ -227,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_password_that_is_not_ours_reaches_no_statement() {
-        let database = "db".parse().expect("is a name");
+        let database: DatabaseName = "db".parse().expect("is a name");
         for wrong in ["", "it's", "a\nb", "a\\b", "$$"] {
             assert!(postgres_make(&database, &role("api_a"), &Secret::from(wrong)).is_none(), "{wrong:?}");
         }

@@ -140,7 +140,7 @@ pub struct DatabaseSpec {
     /// In place of what is derived, and beside it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<SettingName, SettingValue>,
-    /// What is promised of its backups; absent where there are none. Changes nothing of the server.
+    /// What is promised of its backups; absent where there are none. Of the server it changes only whether its WAL is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupPolicy>,
 }
@@ -180,10 +180,15 @@ impl DatabaseSpec {
         text.parse().expect("a name and a number are a reference")
     }
 
-    /// Whether another specification wants the same server, whatever it wants of its backups.
+    /// Whether another specification wants the same server, whatever else it wants of its backups.
     pub fn is_same_server(&self, other: &Self) -> bool {
         let without = |spec: &Self| Self { backup: None, ..spec.clone() };
-        without(self) == without(other)
+        without(self) == without(other) && self.keeps_wal() == other.keeps_wal()
+    }
+
+    /// Whether its server hands out its WAL, so that every second can be brought back.
+    pub fn keeps_wal(&self) -> bool {
+        self.engine == Kind::Postgres && self.backup.as_ref().is_some_and(|one| one.point_in_time.is_some())
     }
 
     /// What is wrong with it, for people; empty when nothing is. Names and quantities are parsed types already.
@@ -215,6 +220,10 @@ impl DatabaseSpec {
         }
         for name in self.settings.keys().filter(|name| !name.is_of(self.engine)) {
             problems.push(format!("`{name}` is not a setting of {} that may be set", self.engine));
+        }
+        let has_window = self.backup.as_ref().is_some_and(|one| one.point_in_time.is_some());
+        if self.engine != Kind::Postgres && has_window {
+            problems.push(format!("backup: `point_in_time` is for postgres: {} has no WAL", self.engine));
         }
         problems.extend(
             self.backup.iter().flat_map(BackupPolicy::problems).map(|text| format!("backup: {text}")),

@@ -9,7 +9,8 @@ use crate::artifact::Digest;
 use crate::build::Build;
 use crate::build::test::TestSpec;
 use crate::id::{
-    BuildId, DatabaseId, DeploymentId, DrillId, EnvironmentId, JobRunId, ReleaseId, ServiceId, TaskId,
+    BuildId, DatabaseId, DeploymentId, DrillId, EnvironmentId, JobRunId, ReleaseId, RestoreId, ServiceId,
+    TaskId,
 };
 use crate::job::JobRun;
 use crate::name::{AbsolutePath, EnvKey};
@@ -89,7 +90,7 @@ impl TaskSpec {
 
     /// Whether it has no network at all: a drill holds what somebody entrusted to a database, and nobody should meet it.
     pub const fn is_alone(&self) -> bool {
-        matches!(self.purpose, Purpose::Drill { .. })
+        matches!(self.purpose, Purpose::Drill { .. } | Purpose::Recovery { .. })
     }
 
     /// Engine's name of the private network it joins first. Tests of a commit never meet the tasks and databases of an environment: `None` for
@@ -97,7 +98,7 @@ impl TaskSpec {
     /// [is alone](Self::is_alone).
     pub fn private_network(&self) -> Option<String> {
         match self.purpose {
-            Purpose::Drill { .. } => None,
+            Purpose::Drill { .. } | Purpose::Recovery { .. } => None,
             Purpose::Test { build } => self.has_databases.then(|| test_network(build)),
             Purpose::TestDatabase { build, .. } => Some(test_network(build)),
             Purpose::Task { .. }
@@ -111,9 +112,10 @@ impl TaskSpec {
     /// Room for memory its processes share, where that is more than the engine gives by itself.
     pub fn shared_memory(&self) -> Option<ByteSize> {
         match self.purpose {
-            Purpose::Database { .. } | Purpose::TestDatabase { .. } | Purpose::Drill { .. } => {
-                Some(crate::database::task::shared_memory(self.memory))
-            }
+            Purpose::Database { .. }
+            | Purpose::TestDatabase { .. }
+            | Purpose::Drill { .. }
+            | Purpose::Recovery { .. } => Some(crate::database::task::shared_memory(self.memory)),
             Purpose::Task { .. }
             | Purpose::ReleaseCommand { .. }
             | Purpose::OneOff { .. }
@@ -172,6 +174,11 @@ pub enum Purpose {
     Drill {
         /// The drill.
         drill: DrillId,
+    },
+    /// What fills the volume of a new database from a base backup and WAL, before its own server starts.
+    Recovery {
+        /// The restore.
+        restore: RestoreId,
     },
 }
 

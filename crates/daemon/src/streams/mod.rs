@@ -69,7 +69,8 @@ impl EngineStreams {
                 | Purpose::Test { .. }
                 | Purpose::TestDatabase { .. }
                 | Purpose::Database { .. }
-                | Purpose::Drill { .. } => None,
+                | Purpose::Drill { .. }
+                | Purpose::Recovery { .. } => None,
             })
             .collect())
     }

@@ -23,6 +23,7 @@ mod fake_forge;
 mod hook;
 mod job;
 mod mariadb;
+mod point_in_time;
 mod preview;
 mod promote;
 mod push;

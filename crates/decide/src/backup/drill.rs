@@ -278,11 +278,11 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
     }
 }
 
-/// Of a PostgreSQL or MariaDB most lies on the disk; a Redis or Valkey needs the memory its data needs.
+/// Of a PostgreSQL or MariaDB most lies on the disk, and a copy hands no WAL out; a Redis or Valkey needs the memory its data needs.
 fn derive_server(spec: &DatabaseSpec) -> DatabaseSpec {
     match spec.engine {
         Kind::Postgres | Kind::Mariadb => {
-            DatabaseSpec { memory: spec.memory.min(MEMORY_MAX), ..spec.clone() }
+            DatabaseSpec { memory: spec.memory.min(MEMORY_MAX), backup: None, ..spec.clone() }
         }
         Kind::Redis | Kind::Valkey => keys::filling(spec),
     }

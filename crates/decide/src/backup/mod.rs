@@ -1,16 +1,24 @@
 //! Which runs begin now is `plan`; `stock` says for each thing that is saved which copies are missing; `producer` is what is said to the programs
 //! that give the bytes, `mariadb` the same of such a server, and `ledger` reads what its program writes. What comes back is `restore`, what tries
-//! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`, those of Redis and Valkey by `keys`.
-//! Tests at the ends of the files.
+//! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`, those of Redis and Valkey of `keys`. `kit`
+//! is the page that restores without Havre. To any second: `wal` names files, `tar` and `base` read what comes, `spool` says what becomes of
+//! WAL, `line` which seconds are there, `recovery` how one comes back. Tests at the ends of the files.
 
+pub mod base;
 pub mod drill;
 pub mod keys;
+pub mod kit;
 pub mod ledger;
+pub mod line;
 pub mod load;
 pub mod mariadb;
 pub mod plan;
 pub mod producer;
 pub mod proof;
+pub mod recovery;
 pub mod report;
 pub mod restore;
+pub mod spool;
 pub mod stock;
+pub mod tar;
+pub mod wal;

@@ -35,6 +35,9 @@ pub fn file_name(what: &What, kind: Option<Kind>) -> String {
             };
             (format!("{project}-{environment}-{database}"), end)
         }
+        (What::Base { project, environment, database }, _) => {
+            (format!("{project}-{environment}-{database}-base"), "tar")
+        }
         (What::Volume { project, environment, service, volume }, _) => {
             (format!("{project}-{environment}-{service}-{volume}"), "tar")
         }
@@ -42,6 +45,17 @@ pub fn file_name(what: &What, kind: Option<Kind>) -> String {
     };
     let name: String = name.chars().take(90).collect();
     format!("{name}.{end}")
+}
+
+/// The same for WAL of a database.
+pub fn wal_file_name(what: &What) -> String {
+    let base = file_name(what, Some(Kind::Postgres));
+    format!("{}-wal.tar", base.trim_end_matches(".dump"))
+}
+
+/// Asks a session for the version of its server; answered by a line of its own.
+pub fn postgres_ask_version() -> String {
+    "SELECT pg_catalog.current_setting('server_version');\n".to_owned()
 }
 
 pub(super) fn words(words: &[&str]) -> Vec<String> {
@@ -156,7 +170,7 @@ pub fn parse_line(line: &str) -> Option<Told> {
 }
 
 /// Without what the packager of the server adds.
-fn postgres_version(text: &str) -> String {
+pub fn postgres_version(text: &str) -> String {
     let number: String = text.split_whitespace().next().unwrap_or("?").chars().take(32).collect();
     format!("PostgreSQL {number}")
 }
@@ -290,6 +304,11 @@ mod tests {
         assert_eq!(file_name(&what("shop"), Some(Kind::Valkey)), "shop-production-db.rdb");
         assert_eq!(file_name(&what("shop"), Some(Kind::Mariadb)), "shop-production-db.sql");
         assert_eq!(file_name(&What::Platform, None), "platform.tar");
+        assert_eq!(wal_file_name(&what("shop")), "shop-production-db-wal.tar");
+        let base = crate::backup::line::saved_in(&"base/shop/production/db".parse().expect("is one"));
+        assert_eq!(base, what("shop"));
+        let base: What = "base/shop/production/db".parse().expect("is one");
+        assert_eq!(file_name(&base, Some(Kind::Postgres)), "shop-production-db-base.tar");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::line::Recovery;
 use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
 use havre_core::backup::manifest::Manifest;
 use havre_core::database::spec::{CPUS, DatabaseSpec, Kind, Persistence};
@@ -31,8 +32,10 @@ pub struct Restore {
     pub database: DatabaseId,
     /// Where the snapshot lies.
     pub target: TargetName,
-    /// What the new database must be.
+    /// What the new database must be; with a recovery, what its files must be before the WAL changes them.
     pub manifest: Manifest,
+    /// How it comes to its second; absent where a dump comes back.
+    pub recovery: Option<Recovery>,
     /// Where it stands.
     pub state: State,
     /// When it was asked for.
@@ -66,6 +69,22 @@ pub enum State {
         /// Why.
         reason: Failure,
     },
+}
+
+impl Restore {
+    /// What comes back is as it was then.
+    pub fn at(&self) -> Timestamp {
+        self.recovery.as_ref().map_or(self.manifest.started_at, |recovery| recovery.at)
+    }
+
+    /// Whether the server of the new database has to wait, because somebody else writes on its volume.
+    pub const fn holds_volume(&self) -> bool {
+        let is_before = matches!(
+            self.state,
+            State::Working { progress: Progress::Preparing { .. } | Progress::Loading { .. } }
+        );
+        self.recovery.is_some() && is_before
+    }
 }
 
 impl State {
@@ -233,6 +252,25 @@ pub fn derive_spec(
         Some(problem) => Err(SpecError(problem.clone())),
         None => Ok(spec),
     }
+}
+
+/// The same for files of a server: only the same major version reads them.
+///
+/// # Errors
+/// The database has another version now.
+pub fn derive_recovered(
+    source: Option<&DatabaseSpec>,
+    source_version: &str,
+    name: &DatabaseName,
+) -> Result<DatabaseSpec, SpecError> {
+    let spec = derive_spec(source, source_version, name)?;
+    if server(source_version) == Some((Kind::Postgres, spec.version)) {
+        return Ok(spec);
+    }
+    let is = spec.version;
+    Err(SpecError(format!(
+        "files of {source_version} are of no use to PostgreSQL {is}; a dump of it can be restored"
+    )))
 }
 
 /// The server and the major version in `PostgreSQL 16.14` or `MariaDB 10.11.19`. Of a Redis or Valkey that did not say its version the newest

@@ -39,8 +39,9 @@ pub fn check(plan: &Plan, seen: &Seen) -> Vec<Violation> {
     for step in &plan.steps {
         match step {
             Step::StartTask => {
-                let may_start =
-                    matches!(seen.database.state, State::Starting { .. }) && seen.others.is_empty();
+                let may_start = matches!(seen.database.state, State::Starting { .. })
+                    && seen.others.is_empty()
+                    && !seen.is_volume_held;
                 if !may_start {
                     violations.push(Violation::TwoServers);
                 }

@@ -69,6 +69,8 @@ pub struct Seen {
     pub users: BTreeSet<ServiceName>,
     /// Replaced roles that some task may have been started with.
     pub in_use: BTreeSet<RoleName>,
+    /// A restore writes on its volume.
+    pub is_volume_held: bool,
     /// A swap exchanges its name: it may not run until that is done.
     pub is_held: bool,
 }
@@ -186,6 +188,9 @@ impl std::fmt::Display for Plan {
 pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     if let State::Destroying { .. } = seen.database.state {
         return destroying(seen, now);
+    }
+    if seen.is_volume_held {
+        return Plan::wait("a restore puts its files on its volume", now.after(PROBE_READY.duration()));
     }
     // Whatever it is, it is on the same volume.
     if !seen.others.is_empty() {

@@ -106,6 +106,8 @@ fn adapt(spec: &DatabaseSpec) -> DatabaseSpec {
     if spec.engine.has_persistence() {
         spec.persistence = Persistence::None;
     }
+    // Nobody saves it, and nobody collects its WAL.
+    spec.backup = None;
     spec
 }
 

@@ -18,6 +18,10 @@ use super::mariadb::SOCKET;
 
 /// Connections to PostgreSQL or MariaDB, when nothing is said; PostgreSQL's own default.
 const CONNECTIONS: u64 = 100;
+/// Hands a finished file of the WAL out: into a folder on the volume, whole and on the disk before it has its name, so that the server forgets
+/// only what is safe there. What is there is never replaced by something else. PostgreSQL has a shell run it; only names of its own are put in.
+const ARCHIVE: &str = "d=/var/lib/postgresql/havre-wal; mkdir -p $d && if test -e $d/%f; then cmp -s %p $d/%f; \
+    else dd if=%p of=$d/.%f.part bs=1M conv=fsync status=none && mv $d/.%f.part $d/%f && sync $d; fi";
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -46,6 +50,10 @@ pub fn postgres_settings(spec: &DatabaseSpec) -> BTreeMap<&'static str, String> 
         ("log_lock_waits", "on".to_owned()),
     ]);
     settings.extend(spec.settings.iter().map(|(name, value)| (name.as_str(), value.as_str().to_owned())));
+    if spec.keeps_wal() {
+        let archive = [("archive_mode", "on"), ("archive_timeout", "60"), ("archive_command", ARCHIVE)];
+        settings.extend(archive.map(|(name, value)| (name, value.to_owned())));
+    }
     settings
 }
 
@@ -190,6 +198,22 @@ mod tests {
         wal_compression=on
         work_mem=1966kB
         ");
+    }
+
+    #[test]
+    fn wal_is_handed_out_where_every_second_counts() {
+        let backup = serde_json::json!({"every": "1d", "keep": {"daily": 7}, "point_in_time": "7d"});
+        let kept = spec("postgres", "512MB", serde_json::json!({"backup": backup}));
+        let settings = postgres_settings(&kept);
+        assert_eq!((settings["archive_mode"].as_str(), settings["archive_timeout"].as_str()), ("on", "60"));
+        assert_eq!(
+            settings["archive_command"],
+            "d=/var/lib/postgresql/havre-wal; mkdir -p $d && if test -e $d/%f; then cmp -s %p $d/%f; else dd if=%p \
+             of=$d/.%f.part bs=1M conv=fsync status=none && mv $d/.%f.part $d/%f && sync $d; fi"
+        );
+        let usual = spec("postgres", "512MB", serde_json::json!({}));
+        assert!(!postgres_settings(&usual).contains_key("archive_mode"));
+        assert!(!kept.is_same_server(&usual), "it has to start again");
     }
 
     #[test]

@@ -116,7 +116,8 @@ fn derive_private_network(task: &TaskSpec, network: &str) -> NetworkingConfig {
         | Purpose::OneOff { .. }
         | Purpose::Job { .. }
         | Purpose::Test { .. }
-        | Purpose::Drill { .. } => None,
+        | Purpose::Drill { .. }
+        | Purpose::Recovery { .. } => None,
     };
     let endpoint = EndpointSettings { aliases, ..EndpointSettings::default() };
     let endpoints = HashMap::from([(network.to_owned(), endpoint)]);

@@ -380,6 +380,7 @@ fn purpose_id(task: &TaskSpec) -> String {
         havre_core::task::spec::Purpose::OneOff { number } => number.to_string(),
         havre_core::task::spec::Purpose::Job { run, attempt } => format!("{run}-{attempt}"),
         havre_core::task::spec::Purpose::Drill { drill } => drill.to_string(),
+        havre_core::task::spec::Purpose::Recovery { restore } => restore.to_string(),
         havre_core::task::spec::Purpose::Test { build } => build.to_string(),
         havre_core::task::spec::Purpose::Database { database, task } => format!("{database}-{task}"),
         havre_core::task::spec::Purpose::TestDatabase { build, number } => format!("{build}-{number}"),

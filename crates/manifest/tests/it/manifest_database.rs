@@ -73,16 +73,28 @@ fn postgres_is_backed_up_when_nothing_is_said() {
 fn a_policy_says_how_often_what_stays_and_where() {
     let found = policy(
         "engine = \"postgres\"\nbackup = { every = \"6h\", keep = { last = 3, daily = 7, timezone = \"Europe/Paris\" }, \
-         drill = \"7d\", assert = [\"select true\"], targets = [\"disk-two\"] }",
+         drill = \"7d\", point_in_time = \"14d\", assert = [\"select true\"], targets = [\"disk-two\"] }",
     );
     let found = serde_json::to_value(found).expect("is JSON");
     let keep = serde_json::json!({
         "last": 3, "hourly": 0, "daily": 7, "weekly": 0, "monthly": 0, "yearly": 0, "zone": "Europe/Paris",
     });
     let expected = serde_json::json!({
-        "every": "6h", "keep": keep, "drill": "7d", "assert": ["select true"], "targets": ["disk-two"],
+        "every": "6h", "keep": keep, "drill": "7d", "point_in_time": "14d", "assert": ["select true"], "targets": ["disk-two"],
     });
     assert_eq!(found, expected);
+}
+
+#[test]
+fn every_second_of_a_week_when_no_time_is_said() {
+    let window = |said: &str| {
+        let lines = format!("engine = \"postgres\"\nbackup = {{ point_in_time = {said} }}");
+        policy(&lines).expect("is a policy").point_in_time.map(|window| window.to_string())
+    };
+    assert_eq!(
+        (window("true").as_deref(), window("false"), window("\"2d\"").as_deref()),
+        (Some("7d"), None, Some("2d"))
+    );
 }
 
 #[test]
@@ -126,7 +138,9 @@ fn what_is_wrong_has_a_way_out() {
         ("engine = \"postgres\"\nversion = \"13\"", "Havre knows no postgres 13"),
         ("engine = \"postgres\"\nmemory = \"64MB\"", "the least of postgres is 128MB"),
         ("engine = \"postgres\"\npersistence = \"rdb\"", "postgres always keeps everything"),
-        ("engine = \"postgres\"\nbackup = { wal = true }", "needs a later version of Havre"),
+        ("engine = \"postgres\"\nbackup = { wal = true }", "did you mean `point_in_time`?"),
+        ("engine = \"postgres\"\nbackup = { point_in_time = \"1h\" }", "must be between 1d and 366d"),
+        ("engine = \"redis\"\nbackup = { point_in_time = true }", "it is for postgres"),
         ("engine = \"postgres\"\nbackup = \"daily\"", "expected a table"),
         ("engine = \"postgres\"\nbackup = { every = \"1m\" }", "must be between 15m and 366d"),
         ("engine = \"postgres\"\nbackup = { retention = { daily = 1 } }", "did you mean `keep`?"),

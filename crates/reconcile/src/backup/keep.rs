@@ -8,6 +8,8 @@ use havre_core::backup::{SnapshotId, What};
 use havre_core::event::Actor;
 use havre_core::id::BackupRunId;
 use havre_core::name::TargetName;
+use havre_core::time::Timestamp;
+use havre_decide::backup::line::forget_bases;
 use havre_decide::backup::plan::{PRUNE_EVERY, is_prune_due};
 
 use super::run::{gone, tag};
@@ -73,20 +75,22 @@ async fn retain(
     listed: &[Snapshot],
 ) -> Result<(), String> {
     let (asked, there) = (what.clone(), target.clone());
-    let read = world
-        .store
-        .read(move |view| Ok((view.find_backup_keep(&asked)?, view.list_good_backup_runs(&asked, &there)?)));
-    let (keep, rows) = read.await.map_err(|error| chain(&error))?;
+    let read = world.store.read(move |view| {
+        let keep = view.find_backup_keep(&asked)?;
+        Ok((keep, view.find_base_window(&asked)?, view.list_good_backup_runs(&asked, &there)?))
+    });
+    let (keep, window, rows) = read.await.map_err(|error| chain(&error))?;
     let mut candidates = Vec::new();
+    let mut whole: Vec<(SnapshotId, Timestamp)> = Vec::new();
     for row in &rows {
         let Some(manifest) = &row.manifest else { continue };
         match listed.iter().find(|snapshot| snapshot.id == manifest.snapshot) {
             None => gone(world, row).await.map_err(|error| chain(&error))?,
-            Some(found) if found.content == manifest.content => candidates.push(Candidate {
-                id: manifest.snapshot.clone(),
-                at: manifest.started_at,
-                is_verified: true,
-            }),
+            Some(found) if found.content == manifest.content => {
+                let id = manifest.snapshot.clone();
+                whole.push((id.clone(), manifest.verified_at));
+                candidates.push(Candidate { id, at: manifest.started_at, is_verified: true });
+            }
             Some(_) => {
                 tracing::error!(run = %row.id, "the repository says something else about a snapshot than its manifest");
             }
@@ -94,7 +98,10 @@ async fn retain(
     }
     // Without a policy everything stays.
     let Some(keep) = keep else { return Ok(()) };
-    let forget = plan_retention(&keep, &candidates).forget;
+    let forget = match window {
+        Some(window) => forget_bases(window, &whole, world.now()),
+        None => plan_retention(&keep, &candidates).forget,
+    };
     let newest = candidates.iter().max_by_key(|one| one.at).map(|one| &one.id);
     if newest.is_some_and(|newest| forget.contains(newest)) {
         tracing::error!(%what, backup_target = %target, "refused to remove the newest backup that restores");

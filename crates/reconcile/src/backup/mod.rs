@@ -9,6 +9,7 @@ mod producer;
 pub mod repositories;
 mod run;
 mod stream;
+pub mod wal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

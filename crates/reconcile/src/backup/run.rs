@@ -191,6 +191,11 @@ async fn produce(
         producer::clean_up(course.world, subject, &run.target).await;
         return Ok(());
     };
+    if let Some((database, facts)) = produced.base {
+        let (id, now) = (run.id, course.world.now());
+        let record = move |tx: &mut havre_store::Tx<'_>| tx.record_base_backup(id, database, facts);
+        course.world.store.write(now, Actor::Havre, record).await?;
+    }
     course.about.source_version = produced.version;
     course.about.rows = produced.rows;
     course.progress.produced_bytes = produced.content.bytes;

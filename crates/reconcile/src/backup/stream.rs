@@ -12,6 +12,7 @@ use havre_core::event::Actor;
 use havre_core::id::BackupRunId;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
+use havre_decide::backup::base::BaseWatch;
 use havre_decide::backup::ledger::Ledger;
 use havre_decide::backup::producer::reason;
 use havre_decide::secret::redact::{Redactor, Stream};
@@ -47,12 +48,14 @@ pub(super) struct Sink<'a> {
     /// Counts what passes, where that is a dump of MariaDB.
     ledger: Option<Ledger>,
     told_at: Timestamp,
+    /// On a base backup, which says itself where it lies in the WAL.
+    pub(super) base: Option<BaseWatch>,
 }
 
 impl<'a> Sink<'a> {
     pub(super) fn new(world: &'a World, run: BackupRunId, writer: DuplexStream) -> Self {
         let (tally, head) = (Tally::default(), Vec::new());
-        Self { world, run, writer, tally, head, ledger: None, told_at: world.now() }
+        Self { world, run, writer, tally, head, ledger: None, told_at: world.now(), base: None }
     }
 
     /// Counts in a dump of MariaDB from here on.
@@ -70,6 +73,9 @@ impl<'a> Sink<'a> {
         self.tally.add(bytes);
         let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
+        if let Some(base) = &mut self.base {
+            base.push(bytes);
+        }
         if let Some(ledger) = &mut self.ledger {
             ledger.read(bytes);
         }

@@ -1,8 +1,9 @@
 //! Executes the steps of one database and stores what follows. Short, idempotent, no choices; whatever decides something is in
 //! `havre_core::database`.
 
+use havre_core::backup::policy;
 use havre_core::database::role::RoleName;
-use havre_core::database::spec::STOP_GRACE;
+use havre_core::database::spec::{DatabaseSpec, STOP_GRACE};
 use havre_core::database::state::State;
 use havre_core::database::task::{
     NO_SERVICE, database_container, database_volume, derive_database, stop_signal,
@@ -118,6 +119,8 @@ impl Executor<'_> {
         let read = world.store.read(move |view| {
             let is_filled = view.list_databases_being_filled()?.contains(&row.id);
             let spec = if is_filled { filling(&row.spec) } else { row.spec.clone() };
+            // Nobody collects the WAL of a preview, so it hands none out.
+            let spec = DatabaseSpec { backup: policy::of_database(&row).cloned(), ..spec };
             let (superuser, logins) =
                 (view.get_database_superuser(&row)?, view.list_database_logins(row.id)?);
             Ok((Database { spec, ..row }, superuser, logins))

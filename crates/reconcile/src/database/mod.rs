@@ -131,6 +131,7 @@ struct Subject {
     roles: Vec<havre_core::database::Role>,
     users: BTreeSet<havre_core::name::ServiceName>,
     in_use: BTreeSet<havre_core::database::role::RoleName>,
+    is_volume_held: bool,
     is_held: bool,
 }
 
@@ -172,6 +173,7 @@ fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
             roles: view.list_database_roles(database.id)?,
             users,
             in_use: view.list_roles_in_use(&database)?,
+            is_volume_held: view.is_volume_held(database.id)?,
             is_held: view.find_open_swap(database.id)?.is_some_and(|swap| swap.state.holds_servers()),
             database,
         });
@@ -200,6 +202,7 @@ fn see(subject: &Subject, engine: &[EngineTask]) -> Seen {
         roles: subject.roles.clone(),
         users: subject.users.clone(),
         in_use: subject.in_use.clone(),
+        is_volume_held: subject.is_volume_held,
         is_held: subject.is_held,
     }
 }

@@ -46,11 +46,11 @@ const SAID_MAX: usize = 4096;
 
 /// A server in a task, and the database in it.
 #[derive(Debug, Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Name of the container.
-    pub(super) container: String,
+    pub(crate) container: String,
     /// What it is, or shall be once it is filled.
-    pub(super) spec: DatabaseSpec,
+    pub(crate) spec: DatabaseSpec,
 }
 
 impl Server {
@@ -80,10 +80,10 @@ pub(super) struct Source<'a> {
 }
 
 /// What a program said.
-pub(super) struct Said {
-    pub(super) code: i64,
-    pub(super) output: String,
-    pub(super) errors: String,
+pub(crate) struct Said {
+    pub(crate) code: i64,
+    pub(crate) output: String,
+    pub(crate) errors: String,
 }
 
 /// Whether the server takes connections; why not, in words.
@@ -330,7 +330,7 @@ pub(super) fn unreadable(error: &EngineError) -> Failure {
 }
 
 /// Runs a program inside the task, tells it something, and reads all it says.
-pub(super) async fn talk(
+pub(crate) async fn talk(
     world: &World,
     server: &Server,
     words: Vec<String>,
@@ -348,7 +348,7 @@ pub(super) async fn talk(
     Ok(Said { code: exit_code.await?, output, errors })
 }
 
-pub(super) async fn exec(
+pub(crate) async fn exec(
     world: &World,
     server: &Server,
     words: Vec<String>,

@@ -4,12 +4,13 @@
 //! Few run at once, each of them in a task of its own. What Havre left half done is seen by its row: a load that nobody goes on with proves
 //! nothing, so the copy goes, with its container and its volume.
 
-mod copy;
+pub(crate) mod copy;
 mod drill;
 pub mod give;
 mod mariadb;
 mod new;
 mod postgres;
+mod recovery;
 mod redis;
 mod schedule;
 
@@ -63,7 +64,7 @@ enum Item {
 pub(crate) struct Desk {
     /// What is under way.
     busy: Mutex<BTreeSet<Item>>,
-    /// The engine was seen without a task of any drill that is over, and none has begun since.
+    /// The engine was seen without a task of any drill or restore that is over, and none has begun since.
     is_tidy: AtomicBool,
 }
 
@@ -76,6 +77,11 @@ impl Desk {
 
     fn end(&self, item: Item) {
         self.busy.lock().expect("no holder panics").remove(&item);
+    }
+
+    /// A container is about to be started that is to go.
+    fn begin_untidy(&self) {
+        self.is_tidy.store(false, Ordering::SeqCst);
     }
 
     fn is_busy(&self, item: Item) -> bool {
@@ -127,15 +133,27 @@ pub async fn activate(world: &World, stop: &CancellationToken) -> Result<Option<
     Ok(Some(next.map_or(soon, |at| at.min(soon))))
 }
 
-/// Takes away what is left of drills that are over, or that the store knows nothing of.
+/// Takes away what is left of drills and restores that are over, or that the store knows nothing of.
 async fn tidy(world: &World) -> Result<(), RestoreError> {
-    // Listed before rows are read: a drill that is begun after this has its row.
+    // Listed before rows are read: what is begun after this has its row.
     let engine = world.engine_tasks().await?;
-    let open: BTreeSet<DrillId> = world
-        .store
-        .read(|view| Ok(view.list_open_drills()?.into_iter().map(|drill| drill.id).collect()))
-        .await?;
-    let mut is_tidy = true;
+    let read = world.store.read(|view| {
+        let open: BTreeSet<DrillId> = view.list_open_drills()?.into_iter().map(|drill| drill.id).collect();
+        let held = view.list_open_restores()?.into_iter().filter(|restore| restore.holds_volume());
+        Ok((open, held.map(|restore| restore.id).collect::<BTreeSet<RestoreId>>()))
+    });
+    let (open, held) = read.await?;
+    let mut is_tidy = held.is_empty();
+    for (id, task) in engine.iter().filter_map(|task| Some((recovery::of_task(task.purpose)?, task))) {
+        if held.contains(&id) || world.restores.is_busy(Item::Restore(id)) {
+            continue;
+        }
+        if let Err(error) = world.engine.remove_task(&task.name).await {
+            tracing::warn!(restore = %id, error = %chain(&error), "could not take away what is left of a restore; trying again");
+            is_tidy = false;
+        }
+        world.engine_view.forget();
+    }
     for (id, task) in engine.iter().filter_map(of_drill) {
         if open.contains(&id) || world.restores.is_busy(Item::Drill(id)) {
             continue;

@@ -7,12 +7,13 @@ use havre_core::database::task::database_container;
 use havre_core::event::Actor;
 use havre_core::id::RestoreId;
 use havre_core::time::Timestamp;
-use havre_decide::backup::proof::{Failure, Observation, Progress};
+use havre_decide::backup::proof::{Failure, Findings, Observation, Progress};
 use havre_decide::backup::restore::{PREPARE_MAX, Restore, State, observe};
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
-use super::copy;
+use super::{copy, recovery};
+use crate::deployment::chain;
 use crate::world::World;
 
 /// Moves a restore on as far as it goes now.
@@ -27,6 +28,11 @@ pub(super) async fn advance(
     loop {
         let State::Working { progress } = &restore.state else { return Ok(()) };
         let Some(seen) = step(world, &restore, progress, has_begun, stop).await? else { return Ok(()) };
+        if let (Some(_), Observation::Broken { .. }) = (&restore.recovery, &seen)
+            && let Err(error) = recovery::discard(world, &restore).await
+        {
+            tracing::warn!(restore = %id, error = %chain(&error), "could not take away what is left of a restore; trying again");
+        }
         let (from, to) =
             (restore.state.clone(), observe(&restore.state, &seen, &restore.manifest, world.now()));
         if let State::Failed { stage, reason, .. } = &to {
@@ -52,6 +58,9 @@ async fn step(
         Ok(database) => database,
         Err(reason) => return Ok(Some(Observation::Broken { reason })),
     };
+    if restore.recovery.is_some() {
+        return Ok(recovered(world, restore, &database, (progress, has_begun), stop).await);
+    }
     let server = copy::Server {
         container: database_container(&database.place(), database.id, database.task),
         spec: database.spec.clone(),
@@ -65,6 +74,40 @@ async fn step(
         Progress::Starting { since, .. } => restarted(&database, *since, world.now()),
         Progress::Checking { .. } => copy::check(world, &server, None, stop).await,
     })
+}
+
+/// The same of one that is brought to a second: first its files and its WAL, and only then its own server.
+async fn recovered(
+    world: &World,
+    restore: &Restore,
+    database: &Database,
+    (progress, has_begun): (&Progress, bool),
+    stop: &CancellationToken,
+) -> Option<Observation> {
+    let broken = |reason| Some(Observation::Broken { reason });
+    match progress {
+        Progress::Preparing { since } => match recovery::prepare(world, restore, database).await {
+            Ok(Ok(())) => Some(Observation::Answers),
+            Ok(Err(reason)) if world.now().since(*since) >= PREPARE_MAX => broken(Failure::Server { reason }),
+            Ok(Err(why)) => {
+                tracing::warn!(restore = %restore.id, %why, "a restore waits for its container");
+                None
+            }
+            Err(reason) => broken(reason),
+        },
+        Progress::Loading { .. } if !has_begun => {
+            // Nobody goes on with it; what is left of it goes with its row.
+            let _ = recovery::discard(world, restore).await;
+            Some(Observation::Interrupted)
+        }
+        Progress::Loading { .. } => recovery::load(world, restore, database, stop).await,
+        // Files are there before any server starts, so nothing is left for a next one to read: it only has to answer.
+        Progress::Starting { since, .. } => prepared(database, *since, world.now()),
+        Progress::Checking { since, .. } => match prepared(database, *since, world.now()) {
+            Some(Observation::Answers) => Some(Observation::Checked { findings: Findings::default() }),
+            seen => seen,
+        },
+    }
 }
 
 /// The new database; or why there is none any more.

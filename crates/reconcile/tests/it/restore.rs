@@ -79,6 +79,7 @@ async fn ask(control: &Control, change: impl FnOnce(&mut Manifest) + Send + 'sta
             spec,
             target: point.target,
             manifest: point.manifest,
+            recovery: None,
         })?;
         Ok(restore.id)
     });

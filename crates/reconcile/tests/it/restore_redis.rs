@@ -89,6 +89,7 @@ async fn ask(control: &Control) -> RestoreId {
             spec,
             target: point.target,
             manifest: point.manifest,
+            recovery: None,
         })?;
         Ok(restore.id)
     });

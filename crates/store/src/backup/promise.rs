@@ -9,8 +9,11 @@ use havre_core::backup::retention::Keep;
 use havre_core::backup::run::{BackupRun, RunFilter};
 use havre_core::backup::state::{Failure, State};
 use havre_core::backup::target::BackupTarget;
+use havre_core::id::DatabaseId;
 use havre_core::name::TargetName;
+use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
+use havre_decide::backup::line::{base_of, base_policy};
 use havre_decide::backup::plan::{Duty, Trouble};
 
 use crate::error::StoreError;
@@ -24,6 +27,8 @@ const LOOKED_AT: u32 = 20;
 struct Saved {
     what: What,
     policy: BackupPolicy,
+    /// Of a base backup: the database whose files it is.
+    files_of: Option<DatabaseId>,
     /// Since when there is something to save.
     since: Timestamp,
     /// Whether it can be saved: there was something in it once, and no swap is giving it another name.
@@ -31,23 +36,28 @@ struct Saved {
 }
 
 impl View<'_> {
-    /// Everything that has a policy: the platform, and databases. What is on its way out has none.
+    /// Everything that has a policy: the platform, databases, and base backups of those whose WAL is kept. What is on its way out has none.
     fn list_saved(&self) -> Result<Vec<Saved>, StoreError> {
         let platform = Saved {
             what: What::Platform,
             policy: BackupPolicy::of_platform(),
+            files_of: None,
             since: Timestamp::from_millis(i64::MIN),
             is_ready: true,
         };
         let mut saved = vec![platform];
         for database in self.list_databases()? {
             let Some(policy) = of_database(&database) else { continue };
-            saved.push(Saved {
-                what: what_of(&database),
-                policy: policy.clone(),
-                since: database.created_at,
-                is_ready: database.ready_at.is_some() && self.find_open_swap(database.id)?.is_none(),
-            });
+            let since = database.created_at;
+            let is_ready = database.ready_at.is_some() && self.find_open_swap(database.id)?.is_none();
+            if let Some(policy) = base_policy(policy).filter(|_| database.spec.keeps_wal()) {
+                // Before its server has started with that, it hands no WAL out.
+                let is_ready = is_ready && database.started_revision == database.revision;
+                let (what, files_of) = (base_of(&database), Some(database.id));
+                saved.push(Saved { what, policy, files_of, since, is_ready });
+            }
+            let (what, policy) = (what_of(&database), policy.clone());
+            saved.push(Saved { what, policy, files_of: None, since, is_ready });
         }
         Ok(saved)
     }
@@ -58,7 +68,12 @@ impl View<'_> {
         let mut duties = Vec::new();
         for saved in self.list_saved()?.into_iter().filter(|saved| saved.is_ready) {
             for target in goes_to(&saved.policy, &targets) {
-                let (good_at, trouble) = self.past(&saved.what, target)?;
+                let (mut good_at, trouble) = self.past(&saved.what, target)?;
+                if let Some(database) = saved.files_of
+                    && self.is_line_broken(&saved.what, database, target)?
+                {
+                    good_at = None;
+                }
                 let (what, target, every) = (saved.what.clone(), target.clone(), saved.policy.every);
                 duties.push(Duty { what, target, every, good_at, trouble });
             }
@@ -94,6 +109,12 @@ impl View<'_> {
     /// Which snapshots of this stay, as its policy says; nothing where it has none any more: then all of them do.
     pub fn find_backup_keep(&self, what: &What) -> Result<Option<Keep>, StoreError> {
         Ok(self.list_saved()?.into_iter().find(|saved| saved.what == *what).map(|saved| saved.policy.keep))
+    }
+
+    /// How far back every second is promised of what is called so where it is saved; nothing where it is no base backup, or nothing is promised.
+    pub fn find_base_window(&self, what: &What) -> Result<Option<Span>, StoreError> {
+        let saved = self.list_saved()?.into_iter().find(|saved| saved.what == *what);
+        Ok(saved.filter(|saved| saved.files_of.is_some()).and_then(|saved| saved.policy.point_in_time))
     }
 
     fn past(

@@ -7,8 +7,10 @@ use havre_core::backup::What;
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
 use havre_core::database::spec::DatabaseSpec;
+use havre_core::database::state::State as Server;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
 use havre_core::name::{DatabaseName, TargetName};
+use havre_decide::backup::line::{Recovery, saved_in};
 use havre_decide::backup::proof::Progress;
 use havre_decide::backup::restore::{Point, Restore, State};
 use rusqlite::Row;
@@ -22,10 +24,12 @@ const KEEP: u32 = 100;
 /// Most that are not over: each of them is a server that loads.
 const OPEN_MAX: usize = 8;
 
-const SELECT: &str = "SELECT id, project, environment, source, name, database, target, manifest, state, created_at, ended_at FROM restores";
+const SELECT: &str = "SELECT id, project, environment, source, name, database, target, manifest, recovery, state, created_at, ended_at \
+    FROM restores";
 
 fn read(row: &Row<'_>) -> Result<Restore, StoreError> {
     let origin = Origin::of("restores", row)?;
+    let has_recovery = row.get::<_, Option<String>>("recovery")?.is_some();
     Ok(Restore {
         id: RestoreId::new(origin.id),
         project: origin.text(row, "project")?,
@@ -35,6 +39,7 @@ fn read(row: &Row<'_>) -> Result<Restore, StoreError> {
         database: DatabaseId::new(row.get("database")?),
         target: origin.text(row, "target")?,
         manifest: origin.json(row, "manifest")?,
+        recovery: if has_recovery { Some(origin.json(row, "recovery")?) } else { None },
         state: origin.json(row, "state")?,
         created_at: row::instant(row, "created_at")?,
         ended_at: row::instant_or_none(row, "ended_at")?,
@@ -54,6 +59,8 @@ pub struct NewRestore {
     pub target: TargetName,
     /// What the new database must be.
     pub manifest: Manifest,
+    /// How it comes to its second; absent where a dump comes back.
+    pub recovery: Option<Recovery>,
 }
 
 impl View<'_> {
@@ -69,6 +76,12 @@ impl View<'_> {
     /// Restores that are not over, oldest first.
     pub fn list_open_restores(&self) -> Result<Vec<Restore>, StoreError> {
         row::list(self.connection, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY id"), [], read)
+    }
+
+    /// Whether a restore writes on the volume of a database, so that its server has to wait.
+    pub fn is_volume_held(&self, database: DatabaseId) -> Result<bool, StoreError> {
+        let open = self.list_open_restores()?;
+        Ok(open.iter().any(|restore| restore.database == database && restore.holds_volume()))
     }
 
     /// Databases that are filled now: nobody is let in, and their servers keep nothing yet.
@@ -111,11 +124,18 @@ impl Tx<'_> {
             return Err(StoreError::TooManyRestores { most: OPEN_MAX });
         }
         let (database, _) = self.apply_database(new.environment, &new.spec)?;
-        let what = &new.manifest.what;
+        let what = saved_in(&new.manifest.what);
+        let recovery = match &new.recovery {
+            Some(recovery) => {
+                self.take_image(new, database.id)?;
+                Some(row::to_json("a recovery", recovery)?)
+            }
+            None => None,
+        };
         row::run(
             self.connection,
-            "INSERT INTO restores (what_key, project, environment, source, name, database, target, manifest, state, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO restores (what_key, project, environment, source, name, database, target, manifest, state, created_at, recovery) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             (
                 what.key(),
                 database.project.as_str(),
@@ -127,16 +147,41 @@ impl Tx<'_> {
                 new.manifest.canonical(),
                 row::to_json("a state", &State::first(self.at))?,
                 self.at.as_millis(),
+                recovery,
             ),
         )?;
         let id = RestoreId::new(self.connection.last_insert_rowid());
         self.tell_backup(Event::RestoreCreated {
             restore: id,
-            what: what.clone(),
+            what,
             database: name.clone(),
             snapshot: new.manifest.snapshot.clone(),
         })?;
         self.get_restore(id)
+    }
+
+    /// Files are read by the very server that wrote them: another build of the same version may sort its texts otherwise.
+    fn take_image(&mut self, new: &NewRestore, database: DatabaseId) -> Result<(), StoreError> {
+        let Some(source) = self.find_environment_database(new.environment, &new.source)? else {
+            return Ok(());
+        };
+        match source.image {
+            Some(image) if source.spec.reference() == new.spec.reference() => {
+                self.set_database_image(database, &image)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Its volume is free now: the server of the new database starts, and its time to answer begins.
+    fn release_volume(&mut self, restore: &Restore) -> Result<(), StoreError> {
+        let database = match self.get_database(restore.database) {
+            Ok(database) if !database.state.is_destroying() => database,
+            Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let to = Server::Starting { since: self.at, failures: 0 };
+        self.set_database_state(database.id, &database.state, to)
     }
 
     /// Replaces the state `from` by `to`; nothing happens when they are the same. With one that failed goes what was made of its database;
@@ -158,7 +203,7 @@ impl Tx<'_> {
             "UPDATE restores SET state = ?2, ended_at = ?3 WHERE id = ?1",
             (id.row(), row::to_json("a state", to)?, to.is_over().then_some(self.at.as_millis())),
         )?;
-        let what = restore.manifest.what.clone();
+        let what = saved_in(&restore.manifest.what);
         let event = match to {
             State::Working { progress } => Event::RestoreAdvanced { restore: id, stage: progress.stage() },
             State::Ready { .. } => Event::RestoreReady { restore: id, what, database: restore.name.clone() },
@@ -167,6 +212,10 @@ impl Tx<'_> {
             }
         };
         self.tell_backup(event)?;
+        let after = Restore { state: to.clone(), ..restore.clone() };
+        if restore.holds_volume() && !after.holds_volume() && !to.is_over() {
+            self.release_volume(&restore)?;
+        }
         match to {
             State::Failed { .. } => match self.request_database_destroy(restore.database, self.at) {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
@@ -184,7 +233,7 @@ impl Tx<'_> {
     fn prune_restores(&mut self, ended: &Restore) -> Result<(), StoreError> {
         let sql = "DELETE FROM restores WHERE what_key = ?1 AND ended_at IS NOT NULL AND id NOT IN \
             (SELECT id FROM restores WHERE what_key = ?1 ORDER BY id DESC LIMIT ?2)";
-        row::run(self.connection, sql, (ended.manifest.what.key(), KEEP))?;
+        row::run(self.connection, sql, (saved_in(&ended.manifest.what).key(), KEEP))?;
         Ok(())
     }
 }

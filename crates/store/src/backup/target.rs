@@ -1,11 +1,11 @@
 //! Targets of backups, with the sealed passwords of their repositories and what proves who writes there. Tests: `tests/it/backup.rs`.
 
 use havre_core::backup::event::Event;
-use havre_core::backup::kit::{self, PASSWORD_BYTES};
 use havre_core::backup::target::{BackupTarget, OpenTarget, TARGETS_MAX, TargetSpec, TargetState};
 use havre_core::backup::{RepositoryId, What};
 use havre_core::name::TargetName;
 use havre_core::secret::Secret;
+use havre_decide::backup::kit::{self, PASSWORD_BYTES};
 use rusqlite::Row;
 use zeroize::Zeroizing;
 

@@ -42,5 +42,6 @@ mod test_network;
 mod token;
 mod tunnel;
 mod waiting;
+mod wal;
 mod webhook;
 mod world;

@@ -32,6 +32,7 @@ fn new(environment: EnvironmentId, name: &str) -> NewRestore {
         spec: serde_json::from_value(spec).unwrap(),
         target: "disk".parse().unwrap(),
         manifest: manifest(),
+        recovery: None,
     }
 }
 

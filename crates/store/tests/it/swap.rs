@@ -149,6 +149,25 @@ async fn it_is_refused_while_anything_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_base_backup_of_it_is_under_way_as_well() {
+    let world = World::new();
+    let both = databases(&world).await;
+    let target: TargetSpec = serde_json::from_value(serde_json::json!({
+        "name": "disk", "location": {"kind": "folder", "path": "/mnt/disk"}, "medium": "two", "is_offsite": false,
+    }))
+    .unwrap();
+    world
+        .write(1, move |tx| {
+            tx.set_backup_target(&target, None)?;
+            let what = "base/dropit/production/db".parse().unwrap();
+            tx.create_backup_run(&what, &"disk".parse().unwrap()).map(drop)
+        })
+        .await;
+    let asked = ask(&world, with(&both)).await;
+    assert!(matches!(asked, Err(StoreError::BackupRunning { .. })), "{asked:?}");
+}
+
+#[tokio::test]
 async fn what_is_swapped_is_left_alone() {
     let world = World::new();
     let both = databases(&world).await;

@@ -13,6 +13,7 @@ use havre_core::backup::run::BackupRun;
 use havre_core::backup::target::BackupTarget;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
+use havre_decide::backup::line::{base_of, base_policy};
 use havre_decide::backup::stock::{LIVE_MEDIUM, Stock, take_stock, target_gaps};
 use havre_store::View;
 
@@ -35,6 +36,11 @@ pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<BackupS
         for row in &databases {
             let promised = policy::of_database(row);
             accounts.push(take(view, policy::what_of(row), promised, &targets, now)?);
+            if let Some(promised) = promised.and_then(base_policy) {
+                let mut account = take(view, base_of(row), Some(&promised), &targets, now)?;
+                account.gaps.extend(view.find_wal_trouble(row.id)?.map(|text| format!("WAL: {text}")));
+                accounts.push(account);
+            }
         }
         let gaps = target_gaps(&targets);
         let is_met = gaps.is_empty() && accounts.iter().all(|account| account.gaps.is_empty());

@@ -6,14 +6,15 @@ use havre_api::error::ErrorBody;
 use havre_api::restore::{CreateRestoreRequest, CreateRestoreResponse};
 use havre_core::database::spec::{DATABASES_MAX, DatabaseSpec};
 use havre_core::name::ServiceName;
-use havre_decide::backup::restore::{Point, derive_spec, free_name};
+use havre_decide::backup::line::Recovery;
+use havre_decide::backup::restore::{Point, derive_recovered, derive_spec, free_name};
 use havre_store::{NewRestore, StoreError, View};
 use http::StatusCode;
 
 use crate::access::gate::Caller;
 use crate::error::{Code, Refusal};
 use crate::extract::{DatabasePath, Input};
-use crate::restore::{chosen, find_points, wanted, wire_point, wire_restore};
+use crate::restore::{chosen, find_points, find_recovery, wanted, wire_point, wire_restore};
 use crate::state::AppState;
 use crate::transaction;
 
@@ -38,22 +39,21 @@ pub(crate) async fn create(
     Input(request): Input<CreateRestoreRequest>,
 ) -> Result<(StatusCode, Json<CreateRestoreResponse>), Refusal> {
     if request.dry_run {
-        let answer = transaction::read(&state, move |view| {
-            let (point, spec) = plan(view, &path, request)?;
-            Ok(answer(&point, &spec))
-        });
+        let answer = transaction::read(&state, move |view| Ok(plan(view, &path, request)?.answer()));
         return Ok((StatusCode::OK, Json(answer.await?)));
     }
     let done = transaction::write(&state, actor, move |tx| {
-        let (point, spec) = plan(tx, &path, request)?;
+        let plan = plan(tx, &path, request)?;
         let environment = tx.ensure_environment(path.project.clone(), path.environment.clone())?;
-        let mut answer = answer(&point, &spec);
+        let mut answer = plan.answer();
+        let Plan { point, recovery, spec } = plan;
         let restore = tx.create_restore(&NewRestore {
             environment: environment.id,
             source: path.database.clone(),
             spec,
             target: point.target,
             manifest: point.manifest,
+            recovery,
         })?;
         answer.dry_run = false;
         answer.restore = Some(wire_restore(restore));
@@ -62,25 +62,40 @@ pub(crate) async fn create(
     Ok((StatusCode::ACCEPTED, Json(done.await?)))
 }
 
-fn answer(point: &Point, spec: &DatabaseSpec) -> CreateRestoreResponse {
-    CreateRestoreResponse {
-        dry_run: true,
-        point: wire_point(point),
-        database: spec.name.clone(),
-        server: format!("{} {}", spec.engine, spec.version),
-        restore: None,
+/// What comes back, and into what.
+struct Plan {
+    point: Point,
+    /// How it comes to its second; absent where a dump comes back.
+    recovery: Option<Recovery>,
+    spec: DatabaseSpec,
+}
+
+impl Plan {
+    fn answer(&self) -> CreateRestoreResponse {
+        let mut point = wire_point(&self.point);
+        if let Some(recovery) = &self.recovery {
+            point.at = recovery.at;
+        }
+        CreateRestoreResponse {
+            dry_run: true,
+            point,
+            database: self.spec.name.clone(),
+            server: format!("{} {}", self.spec.engine, self.spec.version),
+            restore: None,
+        }
     }
 }
 
-/// What comes back, and into what.
-fn plan(
-    view: &View<'_>,
-    path: &DatabasePath,
-    request: CreateRestoreRequest,
-) -> Result<(Point, DatabaseSpec), Refusal> {
+fn plan(view: &View<'_>, path: &DatabasePath, request: CreateRestoreRequest) -> Result<Plan, Refusal> {
     let CreateRestoreRequest { snapshot, at, name, dry_run: _ } = request;
-    let points = find_points(view, path)?;
-    let point = chosen(&points, &wanted(snapshot, at)?, path)?;
+    let recovered = match (at, &snapshot) {
+        (Some(at), None) => find_recovery(view, path, at)?,
+        (Some(_), Some(_)) | (None, _) => None,
+    };
+    let (point, recovery) = match recovered {
+        Some((point, recovery)) => (point, Some(recovery)),
+        None => (chosen(&find_points(view, path)?, &wanted(snapshot, at)?, path)?, None),
+    };
     let source = view.find_database(&path.project, &path.environment, &path.database)?;
     let (databases, taken) = taken(view, path)?;
     if databases >= DATABASES_MAX {
@@ -98,12 +113,16 @@ fn plan(
         let text = format!("{name} is a database that every PostgreSQL server has by itself");
         return Err(Refusal::new(Code::SpecInvalid, text));
     }
-    let spec = derive_spec(source.as_ref().map(|row| &row.spec), &point.manifest.source_version, &name);
+    let (source, version) = (source.as_ref().map(|row| &row.spec), &point.manifest.source_version);
+    let spec = match recovery {
+        Some(_) => derive_recovered(source, version, &name),
+        None => derive_spec(source, version, &name),
+    };
     let spec = spec.map_err(|error| {
         Refusal::new(Code::BackupUnsupported, error.to_string())
             .hint(format!("`havre restore {} --to FILE` gives its bytes out all the same", path.database))
     })?;
-    Ok((point, spec))
+    Ok(Plan { point, recovery, spec })
 }
 
 /// How many databases the environment has, and every name that is taken there.

@@ -13,6 +13,7 @@ use havre_api::restore::RestorePoint;
 use havre_core::backup::What;
 use havre_core::time::Timestamp;
 use havre_decide::backup::drill::{Drill, State as DrillState, Verdict};
+use havre_decide::backup::line::{Base, Recovery, Stretch, resolve};
 use havre_decide::backup::report::Report;
 use havre_decide::backup::restore::{ChoiceError, Point, Restore, State, Wanted, choose};
 use havre_store::View;
@@ -37,6 +38,34 @@ pub(crate) fn find_points(view: &View<'_>, path: &DatabasePath) -> Result<Vec<Po
         lookup::database(view, path)?;
     }
     Ok(points)
+}
+
+/// Base backups and WAL of a database, whether it is there or not.
+pub(crate) fn line(view: &View<'_>, path: &DatabasePath) -> Result<(Vec<Base>, Vec<Stretch>), Refusal> {
+    let base = What::Base {
+        project: path.project.clone(),
+        environment: path.environment.clone(),
+        database: (&path.database).into(),
+    };
+    Ok((view.list_bases(&base)?, view.list_stretches(&what(path), 0)?))
+}
+
+/// How to come to an instant by WAL; nothing where a backup of before is what is left of that time.
+pub(crate) fn find_recovery(
+    view: &View<'_>,
+    path: &DatabasePath,
+    at: Timestamp,
+) -> Result<Option<(Point, Recovery)>, Refusal> {
+    let (bases, stretches) = line(view, path)?;
+    let found = resolve(&bases, &stretches, &path.database, at).map_err(|error| {
+        Refusal::new(Code::SnapshotNotFound, format!("{}: {error}", path.database))
+            .hint(format!("`havre restore list {}` shows what there is", path.database))
+    })?;
+    let point = |base: &Base| {
+        let (run, target, manifest) = (base.run, base.target.clone(), base.manifest.clone());
+        Point { run, target, manifest }
+    };
+    Ok(found.map(|(base, recovery)| (point(base), recovery)))
 }
 
 /// Which point a request means.
@@ -90,6 +119,7 @@ pub(crate) fn wire_restore(row: Restore) -> havre_api::restore::Restore {
         State::Failed { reason, .. } => reason.to_string(),
         State::Working { .. } | State::Ready { .. } => String::new(),
     };
+    let at = row.at();
     havre_api::restore::Restore {
         id: row.id,
         project: row.project,
@@ -98,7 +128,7 @@ pub(crate) fn wire_restore(row: Restore) -> havre_api::restore::Restore {
         database: row.name,
         target: row.target,
         snapshot: row.manifest.snapshot,
-        at: row.manifest.started_at,
+        at,
         status: row.state.name().to_owned(),
         is_final: row.state.is_over(),
         state: row.state,

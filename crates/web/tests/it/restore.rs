@@ -9,9 +9,13 @@ use havre_core::backup::manifest::Manifest;
 use havre_core::backup::run::Progress;
 use havre_core::backup::state::{About, State};
 use havre_core::id::DrillId;
+use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
 use havre_decide::backup::drill::{State as DrillState, Verdict};
+use havre_decide::backup::line::BaseFacts;
 use havre_decide::backup::proof::Findings;
+use havre_decide::backup::wal::{Lsn, Segment};
+use havre_store::NewStretch;
 use havre_web::restore::streams::SnapshotError;
 use serde_json::{Value, json};
 
@@ -77,6 +81,89 @@ async fn points_are_listed_newest_first() {
     assert_eq!(body["points"][1]["run"], "u1");
     let (status, body) = world.get(&format!("{ENVIRONMENT}/databases/other/points")).await;
     assert_eq!((status, &body["code"]), (404, &json!("database_not_found")), "{body}");
+}
+
+/// A base backup of two hours ago, and WAL behind it of an hour.
+async fn keep_wal(world: &World) {
+    let hours = |hours: i64| Timestamp::from_millis(START - hours * 3_600_000);
+    world
+        .write(move |tx| {
+            let database = tx.list_databases()?.remove(0).id;
+            let what = "base/dropit/production/db".parse().expect("is one");
+            let manifest = Manifest { what, started_at: hours(2), ..manifest(2, '3', "PostgreSQL 16.14") };
+            let target: TargetName = "disk-two".parse().expect("is one");
+            let run = tx.create_backup_run(&manifest.what, &target)?;
+            let run = tx.begin_backup_run(run.id)?;
+            let facts = BaseFacts { timeline: 1, start: Lsn(3 << 24), stop: Lsn((3 << 24) + 300) };
+            tx.record_base_backup(run.id, database, facts)?;
+            let good = State::Good { at: hours(2), manifest: Box::new(manifest) };
+            tx.record_backup_state(run.id, &run.state, &good, Progress::default())?;
+            tx.record_stretch(&NewStretch {
+                what: "database/dropit/production/db".parse().expect("is one"),
+                database,
+                target,
+                first: Segment { timeline: 1, number: 3 },
+                last: 9,
+                until: Some(Timestamp::from_millis(START + 3_600_000)),
+                snapshot: "4".repeat(64).parse().expect("is one"),
+                content: Content { bytes: 7, sha256: "b".repeat(64).parse().expect("is one") },
+                replaces: None,
+            })
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_second_of_the_line_comes_back_exactly() {
+    let world = saved().await;
+    keep_wal(&world).await;
+    let (status, body) = world.get(&of_db("points")).await;
+    assert_eq!(status, 200, "{body}");
+    // The base backup is recorded by the clock of the store, which stands still here.
+    let line = json!([{ "from": "2026-11-24T10:00:00.000Z", "until": "2026-11-24T11:00:00.000Z" }]);
+    assert_eq!((&body["line"], body["points"].as_array().map(Vec::len)), (&line, Some(2)), "{body}");
+    let at = "2026-11-24T10:30:00.123Z";
+    let (status, made) = world.ask("POST", &of_db("restores"), json!({ "at": at })).await;
+    assert_eq!(status, 202, "{made}");
+    assert_eq!((&made["point"]["at"], &made["restore"]["at"]), (&json!(at), &json!(at)));
+    assert_eq!(
+        (&made["point"]["snapshot"], &made["server"]),
+        (&json!("3".repeat(64)), &json!("postgres 16"))
+    );
+    let (_, listed) = world.get(&of_db("restores")).await;
+    assert_eq!(listed["restores"][0]["id"], made["restore"]["id"], "it is one of the database");
+    // Behind the end nothing is known; before the line, the dump of then is what there is.
+    let (status, said) = world.ask("POST", &of_db("restores"), json!({ "at": "2026-11-24T11:00:00Z" })).await;
+    assert_eq!((status, &said["code"]), (404, &json!("snapshot_not_found")), "{said}");
+    assert!(
+        said["message"].as_str().is_some_and(|text| text.contains("every second is there from")),
+        "{said}"
+    );
+    let (status, dump) = world.ask("POST", &of_db("restores"), json!({ "at": "2026-11-24T09:30:00Z" })).await;
+    assert_eq!((status, &dump["point"]["at"]), (202, &json!("2026-11-24T09:00:00.000Z")), "{dump}");
+}
+
+#[tokio::test]
+async fn a_base_backup_is_asked_for_where_wal_is_kept() {
+    let world = saved().await;
+    let base = json!({ "kind": "base", "project": "dropit", "environment": "production", "database": "db" });
+    let (status, said) = world.ask("POST", "/v1/backup-runs", json!({ "what": base })).await;
+    assert_eq!((status, &said["code"]), (422, &json!("backup_unsupported")), "{said}");
+    let db = json!({"name": "db", "engine": "postgres", "version": 16, "memory": "512MB", "cpus": "1",
+        "backup": { "every": "1d", "keep": { "daily": 7 }, "point_in_time": "7d" }});
+    let (status, body) = world.ask("PUT", ENVIRONMENT, json!({ "services": [], "databases": [db] })).await;
+    assert_eq!(status, 200, "{body}");
+    let (status, asked) = world.ask("POST", "/v1/backup-runs", json!({ "what": base })).await;
+    assert_eq!(
+        (status, &asked["runs"][0]["name"]),
+        (202, &json!("base of database dropit/production/db")),
+        "{asked}"
+    );
+    let (status, account) = world.get("/v1/backup-status").await;
+    assert_eq!(status, 200, "{account}");
+    let names: Vec<_> =
+        account["accounts"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    assert!(names.contains(&&json!("base of database dropit/production/db")), "{names:?}");
 }
 
 #[tokio::test]

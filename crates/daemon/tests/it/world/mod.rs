@@ -303,6 +303,7 @@ fn start_ids_at(store: &Path, first: i64) {
         "job_runs",
         "databases",
         "drills",
+        "restores",
         "swaps",
         "tunnels",
     ] {

@@ -28,13 +28,14 @@ fn any_seen() -> impl Strategy<Value = Seen> {
         prop_oneof![Just(EngineState::Absent), Just(EngineState::Created), Just(RUNNING), Just(exited(1))];
     let healths = prop_oneof![Just(Health::NotAsked), Just(Health::Answers), Just(silent())];
     let others = prop::collection::vec(1_u32..5, 0..2);
-    (any_state(), tasks, healths, others, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(state, task, health, others, is_new, has_user, is_held)| {
+    let held = (any::<bool>(), any::<bool>());
+    (any_state(), tasks, healths, others, any::<bool>(), any::<bool>(), held).prop_map(
+        |(state, task, health, others, is_new, has_user, (is_volume_held, is_held))| {
             // Only a task that runs can be asked.
             let health = if task == RUNNING { health } else { Health::NotAsked };
             let mut seen = seen(state, task, health);
             seen.others = others;
-            seen.is_held = is_held;
+            (seen.is_volume_held, seen.is_held) = (is_volume_held, is_held);
             seen.roles = vec![role("api_a", RoleState::Wanted)];
             if is_new {
                 seen.database.ready_at = None;

@@ -36,6 +36,7 @@ pub(crate) fn seen(state: Value, task: EngineState, health: Health) -> Seen {
         roles: Vec::new(),
         users: BTreeSet::new(),
         in_use: BTreeSet::new(),
+        is_volume_held: false,
         is_held: false,
     }
 }

@@ -4,7 +4,8 @@ use havre_core::database::RoleState;
 use havre_core::database::state::State;
 use havre_core::name::ServiceName;
 use havre_core::task::EngineState;
-use havre_decide::database::plan::{Health, not_started, plan};
+use havre_decide::database::check::{Violation, check};
+use havre_decide::database::plan::{Health, Plan, Step, not_started, plan};
 use serde_json::json;
 
 use super::{RUNNING, at, exited, ready, role, seen, silent, starting};
@@ -145,4 +146,17 @@ fn destroying_waits_for_those_who_use_it_and_ends_with_the_volume() {
     assert_eq!(planned(RUNNING), "- stop its task\n- remove its task\n");
     assert_eq!(planned(exited(0)), "- remove its task\n");
     assert_eq!(planned(EngineState::Absent), "- remove its volume and its rows\n");
+}
+
+#[test]
+fn a_server_does_not_start_while_a_restore_writes_on_its_volume() {
+    let mut held = seen(starting(), EngineState::Absent, Health::NotAsked);
+    held.is_volume_held = true;
+    let waits = plan(&held, at(5));
+    assert!(waits.steps.is_empty() && waits.next.is_none(), "{waits}");
+    assert_eq!(waits.waiting_on, "a restore puts its files on its volume");
+    let started = Plan { steps: vec![Step::StartTask], ..Plan::default() };
+    assert_eq!(check(&started, &held), [Violation::TwoServers]);
+    held.is_volume_held = false;
+    assert!(check(&started, &held).is_empty());
 }

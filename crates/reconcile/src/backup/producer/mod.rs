@@ -1,6 +1,7 @@
 //! Producers: what gives the bytes of each thing that is saved, and says honestly how it ended. A program's verdict is its exit code,
 //! asked for after its last byte. What is said to servers of databases is made in `havre_decide::backup::producer`.
 
+mod base;
 mod mariadb;
 mod platform;
 mod postgres;
@@ -16,8 +17,10 @@ use havre_core::backup::{Content, What};
 use havre_core::database::Database;
 use havre_core::database::spec::Kind;
 use havre_core::database::task::database_container;
+use havre_core::id::DatabaseId;
 use havre_core::name::{DatabaseName, EnvKey, TargetName};
 use havre_core::service::spec::Argv;
+use havre_decide::backup::line::BaseFacts;
 use havre_decide::backup::producer::{application, file_name};
 use havre_decide::secret::redact::Redactor;
 use havre_engine::error::EngineError;
@@ -37,8 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is saved, as far as it takes to do so.
 pub(super) enum Subject {
-    /// A database, and what must not be told of it.
-    Database { database: Box<Database>, redactor: Redactor },
+    /// A database, by a dump or by its files, and what must not be told of it.
+    Database { database: Box<Database>, redactor: Redactor, is_base: bool },
     /// Havre itself.
     Platform,
 }
@@ -52,12 +55,14 @@ pub(super) struct Produced {
     pub(super) version: String,
     /// Rows of each table, keys of each database; nothing where nobody could count.
     pub(super) rows: BTreeMap<String, u64>,
+    /// Of a base backup: of which server it is, and where it lies in the WAL.
+    pub(super) base: Option<(DatabaseId, BaseFacts)>,
 }
 
 impl Produced {
     fn failed(sink: Sink<'_>, reason: String) -> Self {
         let (exit, content) = (Exit::Failed { reason }, sink.end().0);
-        Self { exit, content, version: String::new(), rows: BTreeMap::new() }
+        Self { exit, content, version: String::new(), rows: BTreeMap::new(), base: None }
     }
 
     /// What a program has written, whose stream must begin in one of these ways.
@@ -70,17 +75,17 @@ impl Produced {
             }
             exit => exit,
         };
-        Self { exit, content, version: String::new(), rows: BTreeMap::new() }
+        Self { exit, content, version: String::new(), rows: BTreeMap::new(), base: None }
     }
 }
 
 /// Finds what is to be saved; or why that cannot be, in words.
 pub(super) async fn find(world: &World, what: &What) -> Result<Result<Subject, String>, StoreError> {
-    let What::Database { project, environment, database } = what else {
-        return Ok(match what {
-            What::Platform => Ok(Subject::Platform),
-            other => Err(format!("nothing of Havre gives out {other}")),
-        });
+    let (project, environment, database, is_base) = match what {
+        What::Platform => return Ok(Ok(Subject::Platform)),
+        What::Volume { .. } => return Ok(Err(format!("nothing of Havre gives out {what}"))),
+        What::Database { project, environment, database } => (project, environment, database, false),
+        What::Base { project, environment, database } => (project, environment, database, true),
     };
     // Both kinds of names are labels.
     let Ok(name) = database.as_str().parse::<DatabaseName>() else {
@@ -97,7 +102,10 @@ pub(super) async fn find(world: &World, what: &What) -> Result<Result<Subject, S
     };
     let mut redactor = Redactor::default();
     redactor.add(&key("DATABASE_PASSWORD"), &password);
-    Ok(Ok(Subject::Database { database: Box::new(database), redactor }))
+    if is_base && database.spec.engine != Kind::Postgres {
+        return Ok(Err(format!("{} has no base backups", database.spec.engine)));
+    }
+    Ok(Ok(Subject::Database { database: Box::new(database), redactor, is_base }))
 }
 
 impl Subject {
@@ -123,9 +131,10 @@ pub(super) async fn produce(
 ) -> Result<Produced, Unread> {
     match subject {
         Subject::Platform => platform::produce(world, target, sink).await,
-        Subject::Database { database, redactor } => {
+        Subject::Database { database, redactor, is_base } => {
             let server = Server { world, database, target, redactor };
             match database.spec.engine {
+                Kind::Postgres if *is_base => base::produce(&server, sink).await,
                 Kind::Postgres => postgres::produce(&server, sink).await,
                 Kind::Mariadb => mariadb::produce(&server, sink).await,
                 Kind::Redis | Kind::Valkey => redis::produce(&server, sink).await,
@@ -136,7 +145,7 @@ pub(super) async fn produce(
 
 /// Ends what a producer that was given up has left. Best effort: the next run to the same target does it again.
 pub(super) async fn clean_up(world: &World, subject: &Subject, target: &TargetName) {
-    let Subject::Database { database, redactor } = subject else { return };
+    let Subject::Database { database, redactor, .. } = subject else { return };
     let server = Server { world, database, target, redactor };
     let done = match database.spec.engine {
         Kind::Postgres => postgres::clean_up(&server).await,

@@ -7,7 +7,9 @@ use havre_api::error::ErrorBody;
 use havre_core::backup::What;
 use havre_core::backup::policy::{self, BackupPolicy};
 use havre_core::backup::target::BackupTarget;
+use havre_core::database::Database;
 use havre_core::name::{DatabaseName, TargetName};
+use havre_decide::backup::line::base_policy;
 use havre_store::{StoreError, View};
 use http::StatusCode;
 
@@ -99,18 +101,31 @@ fn promised(view: &View<'_>, what: &What) -> Result<BackupPolicy, Refusal> {
         What::Platform => Ok(BackupPolicy::of_platform()),
         What::Volume { .. } => Err(Refusal::new(Code::BackupUnsupported, "volumes are not saved yet")),
         What::Database { project, environment, database } => {
-            let path = DatabasePath {
-                project: project.clone(),
-                environment: environment.clone(),
-                database: database.as_str().parse::<DatabaseName>()?,
-            };
-            let row = lookup::database(view, &path)?;
-            if row.state.is_destroying() {
-                return Err(StoreError::BeingDestroyed { place: row.place() }.into());
-            }
+            let (project, environment) = (project.clone(), environment.clone());
+            let path =
+                DatabasePath { project, environment, database: database.as_str().parse::<DatabaseName>()? };
+            let row = there(view, &path)?;
             Ok(policy::of_database(&row).cloned().unwrap_or_else(BackupPolicy::of_postgres))
         }
+        What::Base { project, environment, database } => {
+            let (project, environment) = (project.clone(), environment.clone());
+            let path =
+                DatabasePath { project, environment, database: database.as_str().parse::<DatabaseName>()? };
+            let row = there(view, &path)?;
+            policy::of_database(&row).and_then(base_policy).ok_or_else(|| {
+                Refusal::new(Code::BackupUnsupported, format!("the WAL of {} is not kept", row.spec.name))
+                    .hint("`backup = { point_in_time = true }` of a postgres keeps it")
+            })
+        }
     }
+}
+
+fn there(view: &View<'_>, path: &DatabasePath) -> Result<Database, Refusal> {
+    let row = lookup::database(view, path)?;
+    if row.state.is_destroying() {
+        return Err(StoreError::BeingDestroyed { place: row.place() }.into());
+    }
+    Ok(row)
 }
 
 /// The platform, and every database with a policy.

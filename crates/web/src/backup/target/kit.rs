@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use havre_api::backup::{BackupKit, BackupKitQuery};
 use havre_api::error::ErrorBody;
-use havre_core::backup::kit::{self, Kit};
+use havre_decide::backup::kit::{self, Kit};
 use havre_store::StoreError;
 
 use crate::access::gate::Caller;

@@ -1,10 +1,10 @@
 //! The recovery kit: one page to print, with which somebody restores without Havre and without this machine. It is made when a repository
 //! is, and shown once. Whoever has it can read every backup, so it is a secret as a whole. Tests at the end of the file.
 
-use crate::backup::RepositoryId;
-use crate::secret::Secret;
-use crate::ssh_key::Fingerprint;
-use crate::time::Timestamp;
+use havre_core::backup::RepositoryId;
+use havre_core::secret::Secret;
+use havre_core::ssh_key::Fingerprint;
+use havre_core::time::Timestamp;
 
 /// Bytes of chance in a password. As many as the keys of the repository itself have.
 pub const PASSWORD_BYTES: usize = 32;
@@ -68,6 +68,23 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// How to bring a PostgreSQL back to a second by programs that every PostgreSQL has.
+const SECOND: &str = "\
+To bring a PostgreSQL back to a second, where its WAL was kept: you need PostgreSQL of the same version, a user other than root, the newest
+snapshot of a file ...-base.tar from before that second, and every snapshot of ...-wal.tar of the same database from that base until after
+that second (their tags from/... and to/... name the first and the last segment of each; more of them do no harm).
+
+    mkdir -m 0700 data wal
+    restic dump --no-lock BASE /FILE-base.tar | tar -x -f - -C data
+    restic dump --no-lock ID /FILE-wal.tar | tar -x -f - -C wal          (the same for each ID)
+    touch data/recovery.signal
+    postgres -D data -c listen_addresses= -c unix_socket_directories=$PWD -c hot_standby=off -c archive_mode=off \\
+      -c \"restore_command=cp $PWD/wal/%f %p\" -c recovery_target_timeline=current -c recovery_target_action=promote \\
+      -c \"recovery_target_time=2026-11-24 10:00:00+00\"
+
+Once `psql -h $PWD -U postgres -l` answers, it is there. `pg_verifybackup -n data`, before recovery.signal is made, compares its files.
+";
+
 /// The page.
 pub fn page(kit: &Kit) -> Secret {
     let location = quoted(&kit.location);
@@ -123,6 +140,7 @@ pub fn page(kit: &Kit) -> Secret {
     line("");
     line("To look at the whole repository for damage: restic check --read-data --no-lock");
     line("");
+    line(SECOND);
     line(
         "The file platform.tar is the state of Havre itself. Secrets in it are sealed with the master key of the server",
     );
