@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 20] = [
+const BANS: [(&str, &[&str], &str); 21] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -140,6 +140,24 @@ const BANS: [(&str, &[&str], &str); 20] = [
             "havre-web",
         ],
         "calls and answers as data: no I/O, no clock, no store, no token",
+    ),
+    (
+        "havre-outward",
+        &[
+            "axum",
+            "rusqlite",
+            "bollard",
+            "havre-api",
+            "havre-store",
+            "havre-engine",
+            "havre-build",
+            "havre-source",
+            "havre-backup",
+            "havre-acme",
+            "havre-reconcile",
+            "havre-web",
+        ],
+        "one call to a host that users name: it knows nothing of what is said, and keeps nothing",
     ),
     (
         "havre-privacy",

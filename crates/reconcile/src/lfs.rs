@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::RootCertStore;
 
 use crate::deployment::chain;
-use crate::outward::{Answer, CallError, Caller, Request};
+use havre_outward::{Answer, CallError, Caller, Request};
 
 /// Longest silence inside of a download.
 const IDLE: Duration = Duration::from_secs(30);

@@ -16,7 +16,6 @@ pub mod image;
 pub mod job;
 pub mod lfs;
 pub mod observe;
-pub mod outward;
 pub mod pipeline;
 pub mod public;
 pub mod purge;

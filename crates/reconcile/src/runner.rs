@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use havre_core::id::ServiceId;
 use havre_store::{StoreError, View};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
@@ -26,37 +27,45 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Pause before a service is tried again after an error.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Loops of their own, each with what it is called in the log: what they wait for never holds a service back.
+fn spawn_others(world: &World, stop: &CancellationToken) -> Vec<(&'static str, JoinHandle<()>)> {
+    let (world, stop) = (|| world.clone(), || stop.clone());
+    vec![
+        // What issuers and servers of names answer.
+        ("certificates", tokio::spawn(certificate::run(world(), stop()))),
+        // A CDN that does not answer is waited for by nobody else.
+        ("calls to CDNs", tokio::spawn(purge::run(world(), stop()))),
+        // A forge that does not answer holds no pipeline up.
+        ("statuses", tokio::spawn(forge::run(world(), stop()))),
+        // Docker may take long to remove a large image.
+        ("images", tokio::spawn(image::run(world(), stop()))),
+        // A registry may not answer.
+        ("registries", tokio::spawn(registry::run(world(), stop()))),
+        // A large repository takes its time.
+        ("pipelines", tokio::spawn(pipeline::run(world(), stop()))),
+        // An image may have to be pulled for a job, and its task takes its time to stop.
+        ("jobs", tokio::spawn(job::run(world(), stop()))),
+        // A server of a database takes its time to start and to stop.
+        ("databases", tokio::spawn(database::run(world(), stop()))),
+        // A backup may take hours.
+        ("backups", tokio::spawn(backup::run(world(), stop()))),
+        // What happens now is lost with the disk until a target has it.
+        ("WAL", tokio::spawn(backup::wal::run(world(), stop()))),
+        // A large database takes hours.
+        ("copies", tokio::spawn(copy::run(world(), stop()))),
+        // A snapshot takes its time to go into a server.
+        ("restores", tokio::spawn(restore::run(world(), stop()))),
+        // Both servers of a swap take their time to stop and to start.
+        ("swaps", tokio::spawn(swap::run(world(), stop()))),
+        // A server may not answer.
+        ("tunnels", tokio::spawn(tunnel::run(world(), stop()))),
+    ]
+}
+
 /// Runs the loops until `stop`; returns when every step under way has ended.
 pub async fn run(world: World, stop: CancellationToken) {
     let listener = world.tracker.spawn(listen(world.clone()));
-    // A loop of its own: what issuers and servers of names answer never holds a service back.
-    let certificates = tokio::spawn(certificate::run(world.clone(), stop.clone()));
-    // Likewise: a CDN that does not answer is waited for by nobody else.
-    let purges = tokio::spawn(purge::run(world.clone(), stop.clone()));
-    // Likewise: a forge that does not answer holds no pipeline up.
-    let statuses = tokio::spawn(forge::run(world.clone(), stop.clone()));
-    // Likewise: Docker may take long to remove a large image.
-    let images = tokio::spawn(image::run(world.clone(), stop.clone()));
-    // Likewise: a registry may not answer.
-    let registries = tokio::spawn(registry::run(world.clone(), stop.clone()));
-    // Likewise: a large repository takes its time.
-    let pipelines = tokio::spawn(pipeline::run(world.clone(), stop.clone()));
-    // Likewise: an image may have to be pulled for a job, and its task takes its time to stop.
-    let jobs = tokio::spawn(job::run(world.clone(), stop.clone()));
-    // Likewise: a server of a database takes its time to start and to stop.
-    let databases = tokio::spawn(database::run(world.clone(), stop.clone()));
-    // Likewise: a backup may take hours.
-    let backups = tokio::spawn(backup::run(world.clone(), stop.clone()));
-    // Likewise: what happens now is lost with the disk until a target has it.
-    let wal = tokio::spawn(backup::wal::run(world.clone(), stop.clone()));
-    // Likewise: a large database takes hours.
-    let copies = tokio::spawn(copy::run(world.clone(), stop.clone()));
-    // Likewise: a snapshot takes its time to go into a server.
-    let restores = tokio::spawn(restore::run(world.clone(), stop.clone()));
-    // Likewise: both servers of a swap take their time to stop and to start.
-    let swaps = tokio::spawn(swap::run(world.clone(), stop.clone()));
-    // Likewise: a server may not answer.
-    let tunnels = tokio::spawn(tunnel::run(world.clone(), stop.clone()));
+    let others = spawn_others(&world, &stop);
     let busy = Arc::new(Busy::default());
     let mut changes = world.store.changes();
     let mut resync = world.clock.sleep(RESYNC);
@@ -86,29 +95,10 @@ pub async fn run(world: World, stop: CancellationToken) {
         changes.mark_unchanged();
     }
     listener.abort();
-    for (what, ended) in [
-        ("certificates", certificates),
-        ("calls to CDNs", purges),
-        ("images", images),
-        ("jobs", jobs),
-        ("databases", databases),
-        ("backups", backups),
-        ("WAL", wal),
-        ("copies", copies),
-        ("restores", restores),
-        ("swaps", swaps),
-        ("tunnels", tunnels),
-        ("registries", registries),
-    ] {
+    for (what, ended) in others {
         if let Err(error) = ended.await {
             tracing::error!(%error, "the loop of {what} broke off");
         }
-    }
-    if let Err(error) = statuses.await {
-        tracing::error!(%error, "the loop of statuses broke off");
-    }
-    if let Err(error) = pipelines.await {
-        tracing::error!(%error, "the loop of pipelines broke off");
     }
     world.tracker.close();
     world.tracker.wait().await;

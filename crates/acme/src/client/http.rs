@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use havre_decide::dns::public::is_public;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
@@ -22,7 +23,6 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::client::address::is_public;
 use crate::client::answer;
 use crate::error::{AuthorityError, ProblemKind};
 

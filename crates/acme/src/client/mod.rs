@@ -3,7 +3,6 @@
 //! Pebble, `tests/it/abuse.rs` against servers that misbehave.
 
 mod account;
-pub mod address;
 mod answer;
 mod calls;
 mod http;

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use futures_util::future::join_all;
 use havre_core::dns::{LookupFailure, Server, View};
 use havre_core::name::DnsName;
+use havre_decide::dns::public::is_public;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::ask::ask;
 use super::client::DnsClient;
-use crate::client::address::is_public;
 
 /// CNAMEs that are followed; more is a loop or a mistake.
 pub(super) const HOPS_MAX: usize = 8;

@@ -4,7 +4,7 @@
 use crate::backup::line::BaseFacts;
 use crate::backup::spool::Mark;
 use crate::backup::tar::{Entry, Watch};
-use crate::backup::wal::{Lsn, Segment, WalError, WalFile};
+use crate::backup::wal::{self, Lsn, Segment, WalError, WalFile};
 use havre_core::database::role::SUPERUSER;
 use havre_core::time::Timestamp;
 use serde::Deserialize;
@@ -111,7 +111,7 @@ fn parse_label(entry: &Entry) -> Result<(u32, Lsn), WalError> {
     let said = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     let place = said("START WAL LOCATION:").split_whitespace().next().unwrap_or_default();
     let timeline = said("START TIMELINE:");
-    let timeline = timeline.parse().map_err(|_| WalError(timeline.chars().take(48).collect()))?;
+    let timeline = timeline.parse().map_err(|_| wal::refused(timeline))?;
     Ok((timeline, place.parse()?))
 }
 

@@ -213,7 +213,7 @@ mod tests {
             assert!(words.lines().any(|word| word == setting), "{setting} is not in {words}");
         }
         // The last one counts.
-        let last = words.lines().filter(|word| word.starts_with("listen_addresses=")).last();
+        let last = words.lines().rfind(|word| word.starts_with("listen_addresses="));
         assert_eq!(last, Some("listen_addresses="));
         assert!(is_through("f\n") && !is_through("t\n") && !is_through(""));
     }

@@ -27,7 +27,7 @@ pub struct Lsn(pub u64);
 #[error("`{0}` is no name of a file, nor a place, of a WAL")]
 pub struct WalError(String);
 
-fn refused(text: &str) -> WalError {
+pub(super) fn refused(text: &str) -> WalError {
     WalError(text.chars().take(48).flat_map(char::escape_default).collect())
 }
 

@@ -12,7 +12,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use tokio_rustls::rustls::RootCertStore;
 
 use super::{ForgeAnswer, Forges};
-use crate::outward::{CallError, Caller, Request};
+use havre_outward::{CallError, Caller, Request};
 
 /// Calls over the network.
 #[derive(Debug, Clone)]

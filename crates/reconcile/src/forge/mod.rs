@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 pub use http::HttpForges;
 
 use crate::deployment::chain;
-use crate::outward::CallError;
 use crate::world::World;
+use havre_outward::CallError;
 
 /// While a status waits to be told, it is looked at this often: nothing announces that its time has come.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use havre_acme::client::address::is_public;
 use havre_core::event::Actor;
 use havre_core::name::ProjectName;
 use havre_core::source::remote::next_try;
 use havre_core::source::{CommitId, RemoteUrl};
 use havre_core::ssh_key::PublicKey;
+use havre_decide::dns::public::is_public;
 use havre_source::{Remote, Source, SourceError, SshAccess};
 use havre_store::{FetchRow, RemoteRow, StoreError, View};
 use tokio_util::sync::CancellationToken;

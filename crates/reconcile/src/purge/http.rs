@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_rustls::rustls::RootCertStore;
 
 use super::{PurgeError, Purger};
-use crate::outward::{Caller, Request};
+use havre_outward::{Caller, Request};
 
 /// Largest secret, in bytes.
 const SECRET_MAX: u64 = 4096;

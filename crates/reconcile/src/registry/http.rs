@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::RootCertStore;
 
 use super::{LimitError, PullLimits};
-use crate::outward::{Caller, Request, Response};
+use havre_outward::{Caller, Request, Response};
 
 /// Longest time for both questions together.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -7,8 +7,8 @@ use havre_core::pipeline::{Cause, Stage, State};
 use havre_core::quantity::Span;
 use havre_core::secret::Secret;
 use havre_core::source::forge::Forge;
+use havre_outward::CallError;
 use havre_reconcile::forge::{self, ForgeAnswer};
-use havre_reconcile::outward::CallError;
 use havre_store::{NewPipeline, TellingSpec};
 
 use crate::world::{Control, Outside};

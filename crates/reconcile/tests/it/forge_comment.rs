@@ -9,8 +9,8 @@ use havre_core::quantity::Span;
 use havre_core::secret::Secret;
 use havre_core::service::spec::{HttpsMode, HttpsSpec, RouteSpec, ServiceSpec};
 use havre_core::source::forge::Forge;
+use havre_outward::CallError;
 use havre_reconcile::forge::{ForgeAnswer, comment};
-use havre_reconcile::outward::CallError;
 use havre_store::{NewPipeline, TellingSpec};
 
 use crate::world::{Control, Outside, spec, work};

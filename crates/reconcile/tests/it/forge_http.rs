@@ -10,8 +10,8 @@ use havre_forge::call::Call;
 use havre_forge::comment::list;
 use havre_forge::repository::Repository;
 use havre_forge::status::{Note, tell};
+use havre_outward::CallError;
 use havre_reconcile::forge::{ForgeAnswer, Forges, HttpForges};
-use havre_reconcile::outward::CallError;
 use tokio_rustls::rustls::RootCertStore;
 
 use crate::outward::FakeForge;

@@ -13,9 +13,9 @@ use havre_core::secret::Secret;
 use havre_core::site::purge::PurgeSpec;
 use havre_decide::registry::limit::PullLimit;
 use havre_forge::call::{Call, Method};
+use havre_outward::CallError;
 use havre_reconcile::backup::repositories::Repositories;
 use havre_reconcile::forge::{ForgeAnswer, Forges};
-use havre_reconcile::outward::CallError;
 use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::registry::{LimitError, PullLimits};
 

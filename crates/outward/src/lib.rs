@@ -1,14 +1,16 @@
 //! One HTTP call to a host outside, for who tells CDNs and forges something, asks Docker Hub or fetches with Git LFS: the name is looked up once,
 //! addresses inside networks are refused unless the server allows them, the connection goes to an address that was checked, the certificate
-//! must be for the name, redirects are not followed, and everything has an end. Knows nothing of what is said, keeps nothing. Tests:
-//! `tests/it/purge_http.rs`, `tests/it/forge_http.rs`, `tests/it/registry_http.rs`, `tests/it/lfs_http.rs`.
+//! must be for the name, redirects are not followed, and everything has an end. Knows nothing of what is said, keeps nothing.
+//!
+//! A crate of its own because it enforces a ban: loops reach hosts whose names users give through here and in no other way. It sees no store, no
+//! seam and no loop. Tests: at those who call, `reconcile/tests/it/{purge_http,forge_http,registry_http,lfs_http}.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use havre_acme::client::address::is_public;
 use havre_core::outward::OutwardUrl;
+use havre_decide::dns::public::is_public;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -22,8 +24,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-use crate::deployment::chain;
 
 /// Longest call, from looking up the name to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -47,32 +47,37 @@ pub enum CallError {
 
 /// What is sent.
 #[derive(Debug)]
-pub(crate) struct Request<'a> {
+pub struct Request<'a> {
     /// Whom to call.
-    pub(crate) url: &'a OutwardUrl,
-    pub(crate) method: &'static str,
+    pub url: &'a OutwardUrl,
+    /// Such as `GET`.
+    pub method: &'static str,
     /// Path and query.
-    pub(crate) target: String,
+    pub target: String,
     /// Header lines beside those of every call.
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON, unless a header line says what it is; none when empty.
-    pub(crate) body: String,
+    pub body: String,
 }
 
 /// What came.
 #[derive(Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
+pub struct Response {
+    /// Of the answer.
+    pub status: u16,
+    /// Header lines of the answer.
+    pub headers: HeaderMap,
     /// At most as much of it as the caller wants.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// What begins to come. Dropped, it ends the connection.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
+pub struct Answer {
+    /// Of the answer.
+    pub status: u16,
+    /// Header lines of the answer.
+    pub headers: HeaderMap,
     body: Incoming,
     /// Both keep the connection open.
     _sender: SendRequest<Full<Bytes>>,
@@ -84,7 +89,7 @@ impl Answer {
     ///
     /// # Errors
     /// The body broke off.
-    pub(crate) async fn next(&mut self) -> hyper::Result<Option<Bytes>> {
+    pub async fn next(&mut self) -> hyper::Result<Option<Bytes>> {
         while let Some(frame) = self.body.frame().await {
             if let Ok(data) = frame?.into_data() {
                 return Ok(Some(data));
@@ -96,7 +101,7 @@ impl Answer {
 
 /// Calls over the network.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
+pub struct Caller {
     allow_private: bool,
     /// The key of `havred.toml` that allows private addresses; none where nothing does.
     setting: Option<&'static str>,
@@ -111,27 +116,33 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// With the usual limit, and trusting whom the machine trusts.
-    pub(crate) fn new(allow_private: bool, setting: Option<&'static str>, body_max: usize) -> Self {
+    pub fn new(allow_private: bool, setting: Option<&'static str>, body_max: usize) -> Self {
         Self { allow_private, setting, limit: LIMIT, body_max, roots: None, public: None }
     }
 
     /// With another limit for the whole call.
-    pub(crate) fn with_limit(self, limit: Duration) -> Self {
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
     }
 
     /// Trusts these and nobody else.
-    pub(crate) fn with_roots(self, roots: RootCertStore) -> Self {
+    #[must_use]
+    pub fn with_roots(self, roots: RootCertStore) -> Self {
         Self { roots: Some(Arc::new(roots)), ..self }
     }
 
     /// Takes this one address for a public one.
-    pub(crate) fn with_public(self, address: SocketAddr) -> Self {
+    #[must_use]
+    pub fn with_public(self, address: SocketAddr) -> Self {
         Self { public: Some(address), ..self }
     }
 
     /// Makes the call.
-    pub(crate) async fn call(&self, request: Request<'_>) -> Result<Response, CallError> {
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call(&self, request: Request<'_>) -> Result<Response, CallError> {
         let url = request.url;
         let work = async {
             let mut answer = self.run(request).await?;
@@ -143,7 +154,10 @@ impl Caller {
     }
 
     /// Makes the call and answers as soon as the body begins, however long that is; its end is the caller's to set.
-    pub(crate) async fn open(&self, request: Request<'_>) -> Result<Answer, CallError> {
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn open(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let url = request.url;
         self.in_time(url, self.run(request)).await
     }
@@ -291,4 +305,9 @@ async fn system_roots(url: &OutwardUrl) -> Result<RootCertStore, CallError> {
         return Err(CallError::Away(message.to_owned()));
     }
     Ok(roots)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
