@@ -66,8 +66,7 @@ impl SftpServer {
             // Where it locks its helpers up; made by its unit elsewhere.
             std::fs::create_dir_all("/run/sshd").expect("is made");
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("has a port");
-        let port = port.local_addr().expect("has an address").port();
+        let port = free_port();
         let config = folder.path().join("sshd_config");
         std::fs::write(&config, configuration(folder.path(), port, sftp)).expect("is written");
         let log = std::fs::File::create(folder.path().join("log")).expect("is made");
@@ -138,6 +137,12 @@ impl SftpServer {
 /// A repository there.
 pub(crate) fn repository(sftp: Sftp) -> SftpRepository {
     SftpRepository::over_sftp(sftp, Secret::from(PASSWORD), Handle::current())
+}
+
+/// Free a moment ago, and listened to by nobody of this process any more.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("has a port");
+    listener.local_addr().expect("has an address").port()
 }
 
 fn configuration(folder: &Path, port: u16, sftp: &str) -> String {

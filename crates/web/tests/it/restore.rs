@@ -207,7 +207,7 @@ async fn what_cannot_be_restored_is_refused() {
         let (found, body) = world.ask("POST", &of_db("restores"), request.clone()).await;
         assert_eq!((found, &body["code"]), (status, &json!(code)), "{request}: {body}");
     }
-    save(&world, manifest(0, '4', "MariaDB 11.4")).await;
+    save(&world, manifest(0, '4', "MySQL 8.4")).await;
     let (status, body) = world.ask("POST", &of_db("restores"), json!({})).await;
     assert_eq!((status, &body["code"]), (422, &json!("backup_unsupported")), "{body}");
     let (status, body) = world.ask("POST", &of_db("drills"), Value::Null).await;
