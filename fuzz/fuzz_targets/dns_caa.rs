@@ -1,9 +1,9 @@
 //! CAA records, whatever bytes a server answers: what is read can be shown and stored, and nobody but who is named may issue.
 #![no_main]
 
-use havre_core::dns::caa::check_caa;
 use havre_core::dns::{CaaRecord, CaaSet};
 use havre_core::name::CertificateName;
+use havre_decide::dns::caa::check_caa;
 use libfuzzer_sys::fuzz_target;
 
 /// From `tag value`, with a `!` before it where it is critical.
