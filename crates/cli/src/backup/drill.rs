@@ -5,14 +5,9 @@ use havre_core::name::DatabaseName;
 
 use crate::database::path;
 use crate::exit::{CliError, Exit};
-use crate::http::Client;
+use crate::http::{Client, ending};
 use crate::invocation::Invocation;
 use crate::output::{self, printable, time};
-
-/// Pause between looks.
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
-/// Looks in a row that may find no server before it is given up.
-const ATTEMPTS: u32 = 60;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -49,25 +44,9 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
 
 /// Says how it goes on, until it is over. With `--json`, only how it ended.
 async fn follow(client: &Client, asked: Drill, json: bool) -> Result<Exit, CliError> {
-    let (mut said, mut attempts) = (String::new(), 0);
-    let target = format!("/v1/drills/{}", asked.id);
-    loop {
-        match client.get::<Drill>(&target).await {
-            Ok(found) => {
-                attempts = 0;
-                if found.is_final {
-                    return ended(&found, json);
-                }
-                if said != found.status {
-                    output::say(&format!("{} is {}", found.id, printable(&found.status)));
-                    said = found.status;
-                }
-            }
-            Err(error) if error.exit == Exit::Unreachable && attempts < ATTEMPTS => attempts += 1,
-            Err(error) => return Err(error),
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let path = format!("/v1/drills/{}", asked.id);
+    let progress = |found: &Drill| format!("{} is {}", found.id, found.status);
+    ended(&ending::last(client, &path, |found: &Drill| found.is_final, progress).await?, json)
 }
 
 fn ended(found: &Drill, json: bool) -> Result<Exit, CliError> {

@@ -2,7 +2,6 @@
 //! the server: leaving does not stop it. Tests at the end of the file.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use havre_api::copy::{Copy, CopyRequest, CopyResponse};
 use havre_core::copy::POLICY_MAX;
@@ -14,14 +13,10 @@ use hyper::Method;
 use super::path;
 use crate::environment::destroy::ask;
 use crate::exit::{CliError, Exit};
-use crate::http::Client;
+use crate::http::{Client, ending};
 use crate::invocation::{Invocation, Scope};
 use crate::output::{self, time};
 
-/// Pause between looks.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Looks in a row without an answer before giving up.
-const ATTEMPTS: u32 = 60;
 /// Tables that are shown.
 const TABLES: usize = 20;
 
@@ -112,8 +107,9 @@ pub(super) fn read_policy(path: &Path) -> Result<String, CliError> {
 
 /// Shows how far it has come, then how it ended. With `--json`, only the copy as it ended.
 pub(super) async fn follow(client: &Client, id: CopyId, json: bool) -> Result<Exit, CliError> {
+    let path = format!("/v1/copies/{id}");
     tokio::select! {
-        result = end(client, id) => show(&result?, json),
+        result = ending::last(client, &path, |copy: &Copy| copy.is_final, progress) => show(&result?, json),
         _ = tokio::signal::ctrl_c() => {
             output::say(&format!("{id} goes on; `havre db cancel {id}` stops it"));
             Ok(Exit::Interrupted)
@@ -121,27 +117,10 @@ pub(super) async fn follow(client: &Client, id: CopyId, json: bool) -> Result<Ex
     }
 }
 
-/// The copy once it has ended.
-async fn end(client: &Client, id: CopyId) -> Result<Copy, CliError> {
-    let (mut attempts, mut told) = (0, String::new());
-    loop {
-        match client.get::<Copy>(&format!("/v1/copies/{id}")).await {
-            Ok(copy) if copy.is_final => return Ok(copy),
-            Ok(copy) => {
-                attempts = 0;
-                let now = match copy.waiting.is_empty() {
-                    true => copy.state.name().to_owned(),
-                    false => copy.waiting,
-                };
-                if now != told {
-                    output::say(&output::printable(&now));
-                    told = now;
-                }
-            }
-            Err(error) if error.exit == Exit::Unreachable && attempts < ATTEMPTS => attempts += 1,
-            Err(error) => return Err(error),
-        }
-        tokio::time::sleep(PAUSE).await;
+fn progress(copy: &Copy) -> String {
+    match copy.waiting.is_empty() {
+        true => copy.state.name().to_owned(),
+        false => copy.waiting.clone(),
     }
 }
 

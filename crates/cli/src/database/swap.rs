@@ -1,8 +1,6 @@
 //! `havre db swap`: another database takes the name services use; followed to its end, as `havre db upgrade` is. It belongs to the server: leaving
 //! does not stop it. Tests at the end of the file.
 
-use std::time::Duration;
-
 use havre_api::swap::{Swap, SwapRequest, SwapResponse};
 use havre_core::id::SwapId;
 use havre_core::name::{DatabaseName, EnvironmentName};
@@ -11,14 +9,9 @@ use hyper::Method;
 use super::path;
 use crate::environment::destroy::ask;
 use crate::exit::{CliError, Exit};
-use crate::http::Client;
+use crate::http::{Client, ending};
 use crate::invocation::Invocation;
 use crate::output;
-
-/// Pause between looks.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Looks in a row without an answer before giving up.
-const ATTEMPTS: u32 = 60;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -95,33 +88,13 @@ pub(super) async fn begin(
 
 /// Shows how far it has come, then how it ended. With `--json`, only the swap as it ended.
 async fn follow(client: &Client, id: SwapId, json: bool) -> Result<Exit, CliError> {
+    let path = format!("/v1/swaps/{id}");
     tokio::select! {
-        result = end(client, id) => show(&result?, json),
+        result = ending::last(client, &path, |swap: &Swap| swap.is_final, progress) => show(&result?, json),
         _ = tokio::signal::ctrl_c() => {
             output::say(&format!("{id} goes on; `havre db cancel {id}` stops it while that is possible"));
             Ok(Exit::Interrupted)
         }
-    }
-}
-
-/// The swap once it has ended.
-async fn end(client: &Client, id: SwapId) -> Result<Swap, CliError> {
-    let (mut attempts, mut told) = (0, String::new());
-    loop {
-        match client.get::<Swap>(&format!("/v1/swaps/{id}")).await {
-            Ok(swap) if swap.is_final => return Ok(swap),
-            Ok(swap) => {
-                attempts = 0;
-                let now = progress(&swap);
-                if now != told {
-                    output::say(&output::printable(&now));
-                    told = now;
-                }
-            }
-            Err(error) if error.exit == Exit::Unreachable && attempts < ATTEMPTS => attempts += 1,
-            Err(error) => return Err(error),
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

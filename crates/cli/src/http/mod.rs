@@ -3,6 +3,7 @@
 
 mod connect;
 mod download;
+pub(crate) mod ending;
 mod lines;
 pub(crate) mod path;
 mod session;

@@ -8,14 +8,9 @@ use hyper::Method;
 use super::Options;
 use crate::database::path;
 use crate::exit::{CliError, Exit};
-use crate::http::Client;
+use crate::http::{Client, ending};
 use crate::invocation::Invocation;
 use crate::output::{self, printable, time};
-
-/// Pause between looks.
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
-/// Looks in a row that may find no server before it is given up.
-const ATTEMPTS: u32 = 60;
 
 pub(super) async fn run(
     invocation: &Invocation,
@@ -73,25 +68,9 @@ fn plan(database: &DatabaseName, asked: &CreateRestoreResponse) -> String {
 
 /// Says how it goes on, until it is over. With `--json`, only how it ended.
 async fn follow(client: &Client, asked: Restore, json: bool) -> Result<Exit, CliError> {
-    let (mut said, mut attempts) = (String::new(), 0);
-    let target = format!("/v1/restores/{}", asked.id);
-    loop {
-        match client.get::<Restore>(&target).await {
-            Ok(found) => {
-                attempts = 0;
-                if found.is_final {
-                    return ended(&found, json);
-                }
-                if said != found.status {
-                    output::say(&format!("{} is {}", found.id, printable(&found.status)));
-                    said = found.status;
-                }
-            }
-            Err(error) if error.exit == Exit::Unreachable && attempts < ATTEMPTS => attempts += 1,
-            Err(error) => return Err(error),
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    let path = format!("/v1/restores/{}", asked.id);
+    let progress = |found: &Restore| format!("{} is {}", found.id, found.status);
+    ended(&ending::last(client, &path, |found: &Restore| found.is_final, progress).await?, json)
 }
 
 fn ended(found: &Restore, json: bool) -> Result<Exit, CliError> {
