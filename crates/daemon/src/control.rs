@@ -59,6 +59,7 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
     let seams = (Arc::clone(&engine), Arc::clone(&builder) as _, Arc::clone(&source));
     let world = world((&config, &build, path), &folders, store.clone(), seams)?;
     let logs = (folders.task_logs.clone(), folders.job_logs.clone());
+    let world = havre_data::world::World::from(world);
     let streams = Arc::new(EngineStreams::new(world.clone(), logs));
     let stop = CancellationToken::new();
     let (node_sender, node) = watch::channel(NodeView::default());
@@ -103,7 +104,9 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
     let watched = (Arc::clone(&engine), Arc::clone(&builder));
     servers.spawn(node::watch_engine(watched, node_sender, stop.clone()));
     servers.spawn(clean_up(engine, builder));
-    let loops = tokio::spawn(havre_reconcile::runner::run(world, stop.clone()));
+    let common = havre_reconcile::world::World::clone(&world);
+    let loops = tokio::spawn(havre_reconcile::runner::run(common, stop.clone()));
+    let data_loops = tokio::spawn(havre_data::runner::run(world, stop.clone()));
     tracing::info!(socket = %config.socket.display(), "control is ready");
     signals::stopped().await?;
     tracing::info!("stopping: no new requests, steps under way end");
@@ -111,6 +114,7 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
     servers.close();
     servers.wait().await;
     loops.await.context("the loops broke off")?;
+    data_loops.await.context("the loops of data broke off")?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use havre_core::backup::credential::s3_keys;
 use havre_core::backup::location::Location;
 use havre_core::backup::target::OpenTarget;
 use havre_core::secret::Secret;
-use havre_reconcile::backup::repositories::Repositories;
+use havre_reconcile::repositories::Repositories;
 use tokio::runtime::Handle;
 
 /// The places this Havre reaches.

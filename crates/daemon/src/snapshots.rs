@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use havre_core::backup::SnapshotId;
 use havre_core::name::TargetName;
-use havre_reconcile::restore::give::open_snapshot;
-use havre_reconcile::world::World;
+use havre_data::restore::give::open_snapshot;
+use havre_data::world::World;
 use havre_web::restore::streams::{SnapshotError, SnapshotStream, SnapshotStreams};
 use tokio_util::sync::CancellationToken;
 

@@ -71,7 +71,7 @@ fn failure(step: &Step, error: &StepError) -> FailureReason {
 }
 
 /// The error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

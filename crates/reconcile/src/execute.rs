@@ -76,10 +76,15 @@ impl StepError {
 }
 
 /// Why a step could not be done, before it is named.
-pub(crate) enum Fault {
+#[derive(Debug)]
+pub enum Fault {
+    /// The engine says so.
     Engine(EngineError),
+    /// The store says so.
     Store(StoreError),
+    /// It can never be done.
     Impossible(String),
+    /// It can be done later.
     NotYet(String),
 }
 
@@ -236,7 +241,7 @@ impl Executor<'_> {
         let engine = &self.world.engine;
         engine.stop_task(&name, StopSignal::Sigterm, COMMAND_GRACE).await?;
         engine.remove_task(&name).await?;
-        self.world.engine_view.forget();
+        self.world.forget_engine();
         if lines.is_empty() {
             return Ok(());
         }
@@ -261,7 +266,7 @@ impl Executor<'_> {
 
     async fn ensure_task(&self, spec: &TaskSpec) -> Result<(), Fault> {
         let started = self.world.engine.ensure_task(spec).await;
-        self.world.engine_view.forget();
+        self.world.forget_engine();
         Ok(started?)
     }
 
@@ -293,7 +298,7 @@ impl Executor<'_> {
         let name = task_container(&self.seen.service.place, task.task.release, id);
         task_log::save(self.world, &task.task, &name).await;
         self.world.engine.remove_task(&name).await?;
-        self.world.engine_view.forget();
+        self.world.forget_engine();
         let forget = self.world.store.write(self.world.now(), Actor::Havre, move |tx| tx.forget_task(id));
         Ok(forget.await?)
     }

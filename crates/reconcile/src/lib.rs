@@ -3,11 +3,9 @@
 //!
 //! A crate of its own because it enforces a ban: it sees neither `web` nor the edge; it meets them only in the store.
 
-pub mod backup;
 pub mod build;
 pub mod certificate;
 pub mod clock;
-pub mod copy;
 pub mod database;
 pub mod deployment;
 pub mod execute;
@@ -20,12 +18,11 @@ pub mod pipeline;
 pub mod public;
 pub mod purge;
 pub mod registry;
-pub mod restore;
+pub mod repositories;
 pub mod route;
 pub mod runner;
 pub mod service;
 pub mod site;
-pub mod swap;
 pub mod task_log;
 pub mod tunnel;
 pub mod variable;

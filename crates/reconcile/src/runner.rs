@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::chain;
 use crate::world::World;
 use crate::{
-    backup, build, certificate, copy, database, forge, image, job, pipeline, purge, registry, restore, route,
-    service, site, swap, tunnel,
+    build, certificate, database, forge, image, job, pipeline, purge, registry, route, service, site, tunnel,
 };
 
 /// Everything is looked at again this often, whatever was or was not heard.
@@ -47,16 +46,6 @@ fn spawn_others(world: &World, stop: &CancellationToken) -> Vec<(&'static str, J
         ("jobs", tokio::spawn(job::run(world(), stop()))),
         // A server of a database takes its time to start and to stop.
         ("databases", tokio::spawn(database::run(world(), stop()))),
-        // A backup may take hours.
-        ("backups", tokio::spawn(backup::run(world(), stop()))),
-        // What happens now is lost with the disk until a target has it.
-        ("WAL", tokio::spawn(backup::wal::run(world(), stop()))),
-        // A large database takes hours.
-        ("copies", tokio::spawn(copy::run(world(), stop()))),
-        // A snapshot takes its time to go into a server.
-        ("restores", tokio::spawn(restore::run(world(), stop()))),
-        // Both servers of a swap take their time to stop and to start.
-        ("swaps", tokio::spawn(swap::run(world(), stop()))),
         // A server may not answer.
         ("tunnels", tokio::spawn(tunnel::run(world(), stop()))),
     ]
@@ -86,7 +75,7 @@ pub async fn run(world: World, stop: CancellationToken) {
             _ = changes.changed() => {}
             () = world.wake.notified() => {}
             () = &mut resync => {
-                world.engine_view.forget();
+                world.forget_engine();
                 is_resync = true;
                 resync = world.clock.sleep(RESYNC);
             }
@@ -170,7 +159,7 @@ async fn advance(world: World, busy: Arc<Busy>, id: ServiceId) {
         };
         if let Some(error) = failed {
             tracing::warn!(service = %id, %error, "could not move a service on; trying again");
-            world.engine_view.forget();
+            world.forget_engine();
             world.clock.sleep(RETRY).await;
             if !world.tracker.is_closed() {
                 continue;

@@ -78,7 +78,10 @@ async fn record(world: &World, id: ServiceId, plan: &Plan) -> Result<(), StoreEr
 }
 
 /// Stores why an item waits, if that changed.
-pub(crate) async fn record_waiting(
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub async fn record_waiting(
     world: &World,
     room: &'static str,
     id: i64,

@@ -32,7 +32,7 @@ pub async fn last_lines(world: &World, container: &str, release: ReleaseId, coun
 }
 
 /// The same without what a redactor knows.
-pub(crate) async fn last_lines_without(
+pub async fn last_lines_without(
     world: &World,
     container: &str,
     redactor: &Redactor,

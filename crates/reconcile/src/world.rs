@@ -23,13 +23,13 @@ use havre_store::Store;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use crate::backup::repositories::Repositories;
 use crate::certificate::Desk;
 use crate::clock::Clock;
 use crate::forge::Forges;
 use crate::public::PublicProbe;
 use crate::purge::Purger;
 use crate::registry::PullLimits;
+use crate::repositories::Repositories;
 
 /// Places and networks; fixed for the life of the process.
 #[derive(Debug, Clone)]
@@ -123,11 +123,6 @@ pub struct World {
     pub(crate) certificates: Arc<Desk>,
     pub(crate) jobs: Arc<crate::job::Desk>,
     pub(crate) databases: Arc<crate::database::Desk>,
-    pub(crate) backups: Arc<crate::backup::Desk>,
-    pub(crate) wal: Arc<crate::backup::wal::Desk>,
-    pub(crate) copies: Arc<crate::copy::Desk>,
-    pub(crate) restores: Arc<crate::restore::Desk>,
-    pub(crate) swaps: Arc<crate::swap::Desk>,
     pub(crate) tunnels: Arc<crate::tunnel::Desk>,
     pub(crate) building: crate::build::Running,
     pub(crate) build_queue: Arc<crate::build::Queue>,
@@ -169,11 +164,6 @@ impl World {
             certificates: Arc::default(),
             jobs: Arc::default(),
             databases: Arc::default(),
-            backups: Arc::default(),
-            wal: Arc::default(),
-            copies: Arc::default(),
-            restores: Arc::default(),
-            swaps: Arc::default(),
             tunnels: Arc::default(),
             building: Arc::default(),
             build_queue: Arc::default(),
@@ -190,9 +180,14 @@ impl World {
         self.clock.now()
     }
 
+    /// Forgets the engine's last answer.
+    pub fn forget_engine(&self) {
+        self.engine_view.forget();
+    }
+
     /// Forgets the engine's last answer and wakes the loops.
     pub fn engine_changed(&self) {
-        self.engine_view.forget();
+        self.forget_engine();
         self.wake.notify_one();
         self.jobs_wake.notify_one();
         self.databases_wake.notify_one();
@@ -254,7 +249,7 @@ impl EngineView {
         self.tasks.lock().expect("no holder of the view panics").clone()
     }
 
-    pub(crate) fn forget(&self) {
+    fn forget(&self) {
         let mut tasks = self.tasks.lock().expect("no holder of the view panics");
         self.changes.fetch_add(1, Ordering::SeqCst);
         *tasks = None;

@@ -13,10 +13,10 @@ use havre_core::database::task::database_container;
 use havre_core::id::DatabaseId;
 use havre_core::secret::Secret;
 use havre_core::service::spec::Argv;
+use havre_data::copy::transfer;
 use havre_decide::database::mariadb;
 use havre_engine::exec::ExecSpec;
 use havre_engine::log::LogQuery;
-use havre_reconcile::copy::transfer;
 use havre_web::task::streams::{ExecSession, TaskStreamError};
 
 use crate::streams::{EngineStreams, Pieces, logs, refuse, session, size, store_failed};

@@ -25,13 +25,13 @@ use havre_core::id::{CopyId, DatabaseId, JobRunId, ReleaseId, ServiceId, TaskId,
 use havre_core::secret::Secret;
 use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, derive_one_off};
+use havre_data::copy::transfer;
+use havre_data::world::World;
 use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecSpec, TerminalSize};
 use havre_engine::task::EngineTask;
-use havre_reconcile::copy::transfer;
 use havre_reconcile::variable::{self, VariableError};
-use havre_reconcile::world::World;
 use havre_store::{Store, StoreError};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
 use tokio::sync::mpsc;

@@ -82,7 +82,7 @@ async fn begin(
     say(world, &outside.0, text).await;
     let task = database.derive_task(service, build, image);
     let begun = world.engine.ensure_task(&task).await;
-    world.engine_view.forget();
+    world.forget_engine();
     begun?;
     Ok(task)
 }
@@ -107,7 +107,7 @@ async fn wait(
     let server = Server { container: task.name.clone(), spec: &database.spec };
     loop {
         let health = client::ask(world, &server).await;
-        world.engine_view.forget();
+        world.forget_engine();
         // An engine that is being started again has its time.
         let state = look(world, task.purpose).await.unwrap_or(EngineState::Created);
         match judge_start(&database.spec, &health, &state, world.now().since(started)) {
@@ -137,7 +137,7 @@ pub(super) async fn remove(world: &World, build: BuildId) -> Result<(), Failure>
     for task in world.engine.list_tasks().await? {
         if matches!(task.purpose, Purpose::TestDatabase { build: of, .. } if of == build) {
             let removed = world.engine.remove_task(&task.name).await;
-            world.engine_view.forget();
+            world.forget_engine();
             removed?;
         }
     }

@@ -94,7 +94,7 @@ async fn begin_databases(
 
 async fn remove(world: &World, name: &str) -> Result<(), EngineError> {
     let removed = world.engine.remove_task(name).await;
-    world.engine_view.forget();
+    world.forget_engine();
     removed
 }
 
@@ -139,7 +139,7 @@ async fn run_command(
 ) -> Result<(), Failure> {
     let step = task.command.as_ref().map(step_name).unwrap_or_default();
     let begun = world.engine.ensure_task(task).await;
-    world.engine_view.forget();
+    world.forget_engine();
     begun.map_err(|error| Failure { step: step.clone(), ..Failure::from(error) })?;
     let started = world.now();
     let query = LogQuery { follow: true, ..LogQuery::default() };
@@ -155,7 +155,7 @@ async fn run_command(
     };
     if let Verdict::Failed { is_running: true, .. } = verdict {
         let stopped = world.engine.stop_task(&task.name, task.stop_signal, task.stop_grace.duration()).await;
-        world.engine_view.forget();
+        world.forget_engine();
         if let Err(error) = stopped {
             tracing::warn!(task = %task.name, %error, "could not stop a test; it is removed");
         }
@@ -181,7 +181,7 @@ async fn wait(
             has_more = log.pass_line() => {
                 if !has_more {
                     // The task has ended, or the engine went away.
-                    world.engine_view.forget();
+                    world.forget_engine();
                 }
                 !has_more
             }

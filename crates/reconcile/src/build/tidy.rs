@@ -83,6 +83,6 @@ async fn remove_tasks(world: &World) {
         if let Err(error) = world.engine.remove_task(&task.name).await {
             tracing::warn!(%build, error = %chain(&error), "could not remove the task of a test");
         }
-        world.engine_view.forget();
+        world.forget_engine();
     }
 }

@@ -29,11 +29,11 @@ const OUTPUT_MAX: usize = 4096;
 
 /// A server, and the container it runs in.
 #[derive(Debug)]
-pub(crate) struct Server<'a> {
+pub struct Server<'a> {
     /// Name of the container.
-    pub(crate) container: String,
+    pub container: String,
     /// What it is.
-    pub(crate) spec: &'a DatabaseSpec,
+    pub spec: &'a DatabaseSpec,
 }
 
 impl<'a> Server<'a> {
@@ -68,7 +68,7 @@ pub(super) async fn probe(world: &World, database: &Database) -> Health {
 }
 
 /// Asks a server whether it takes connections.
-pub(crate) async fn ask(world: &World, server: &Server<'_>) -> Health {
+pub async fn ask(world: &World, server: &Server<'_>) -> Health {
     let name = server.spec.name.as_str();
     let silent = |message: String| Health::Silent { message };
     let (words, input) = match server.spec.engine {

@@ -80,7 +80,7 @@ impl Executor<'_> {
             Step::RemoveOther { task } => {
                 self.stop_task(*task).await?;
                 self.world.engine.remove_task(&self.container(*task)).await?;
-                self.world.engine_view.forget();
+                self.world.forget_engine();
                 Ok(())
             }
             Step::AddRole { service } => {
@@ -129,7 +129,7 @@ impl Executor<'_> {
         let command = tuning::command(&database.spec, &superuser.digest, &logins);
         let spec = derive_database(&database, &image, &superuser, command);
         let started = world.engine.ensure_task(&spec).await;
-        world.engine_view.forget();
+        world.forget_engine();
         Ok(started?)
     }
 
@@ -167,7 +167,7 @@ impl Executor<'_> {
     async fn stop_task(&self, task: u32) -> Result<(), Fault> {
         let signal = stop_signal(self.seen.database.spec.engine);
         let stopped = self.world.engine.stop_task(&self.container(task), signal, STOP_GRACE.duration()).await;
-        self.world.engine_view.forget();
+        self.world.forget_engine();
         Ok(stopped?)
     }
 
@@ -184,7 +184,7 @@ impl Executor<'_> {
             self.write(move |tx| tx.tell_database_end(&row, lines)).await?;
         }
         self.world.engine.remove_task(&container).await?;
-        self.world.engine_view.forget();
+        self.world.forget_engine();
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! A database has one thing under way at most, a look at its server included; databases never wait for each other. Where control is killed,
 //! the labels of a task say which task of which database it is, so that the next one goes on with it and never starts a second server.
 
-pub(crate) mod client;
+pub mod client;
 pub(crate) mod execute;
 pub mod variable;
 

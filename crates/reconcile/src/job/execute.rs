@@ -74,7 +74,7 @@ async fn start_task(world: &World, subject: &Subject) -> Result<(), Fault> {
     prepare::networks(world, &subject.environment).await?;
     prepare::artifact(world, &subject.release).await?;
     let started = world.engine.ensure_task(&spec).await;
-    world.engine_view.forget();
+    world.forget_engine();
     Ok(started?)
 }
 
@@ -85,7 +85,7 @@ async fn stop_task(world: &World, subject: &Subject) -> Result<(), Fault> {
     let grace = work.map_or(COMMAND_GRACE, |work| work.stop_grace.duration());
     let name = job_container(&subject.service.place, &subject.run);
     let stopped = world.engine.stop_task(&name, signal, grace).await;
-    world.engine_view.forget();
+    world.forget_engine();
     Ok(stopped?)
 }
 

@@ -59,10 +59,7 @@ pub trait PullLimits: Send + Sync + std::fmt::Debug {
 ///
 /// # Errors
 /// When there are some and they cannot be opened: then nothing is pulled.
-pub(crate) async fn credentials(
-    world: &World,
-    reference: &ImageRef,
-) -> Result<Option<Credentials>, StoreError> {
+pub async fn credentials(world: &World, reference: &ImageRef) -> Result<Option<Credentials>, StoreError> {
     let found = credentials_of(world, BTreeSet::from([RegistryHost::of(reference)])).await?;
     Ok(found.into_iter().next())
 }

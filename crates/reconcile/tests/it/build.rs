@@ -8,15 +8,11 @@ use havre_core::id::BuildId;
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::secret::Secret;
 use havre_core::service::spec::{DockerfileSource, ImageSource, TaskWork};
-use havre_decide::build::admission::{Disk, DiskFloor, Floors, Room};
+use havre_decide::build::admission::{Disk, Room};
 
 use havre_reconcile::image;
 
 use crate::world::{Control, Outside, spec, work};
-
-/// What must be free before a build starts.
-pub(crate) const FLOORS: Floors =
-    Floors { memory: ByteSize::mebibytes(256), disk: DiskFloor::Bytes(ByteSize::mebibytes(2048)) };
 
 /// A service that is built, by a step that mounts these secrets.
 fn built(secrets: &[&str]) -> TaskWork {

@@ -21,7 +21,7 @@ use havre_reconcile::{certificate, route};
 use havre_x509::challenge::{challenge_certificate, placeholder};
 use havre_x509::inspect::leaf_der;
 
-use crate::restart::{Killed, incarnation};
+use crate::kill::{Killed, incarnation};
 use crate::world::{Control, Outside, spec, work};
 
 const PRODUCTION: &str = "https://acme.example.org/directory";

@@ -7,7 +7,7 @@ use havre_reconcile::database;
 use serde_json::json;
 
 use crate::database::{add_postgres, apply, row, tasks};
-use crate::restart::{Killed, incarnation};
+use crate::kill::{Killed, incarnation};
 use crate::world::{Control, Outside};
 
 fn prepare() -> Outside {

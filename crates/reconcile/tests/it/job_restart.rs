@@ -11,7 +11,7 @@ use havre_reconcile::job;
 use serde_json::json;
 
 use crate::job::{at, begin, runs, tasks};
-use crate::restart::{Killed, incarnation};
+use crate::kill::{Killed, incarnation};
 use crate::world::{Control, Outside};
 
 /// A run that is due now.

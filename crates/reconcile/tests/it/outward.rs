@@ -14,10 +14,10 @@ use havre_core::site::purge::PurgeSpec;
 use havre_decide::registry::limit::PullLimit;
 use havre_forge::call::{Call, Method};
 use havre_outward::CallError;
-use havre_reconcile::backup::repositories::Repositories;
 use havre_reconcile::forge::{ForgeAnswer, Forges};
 use havre_reconcile::purge::{PurgeError, Purger};
 use havre_reconcile::registry::{LimitError, PullLimits};
+use havre_reconcile::repositories::Repositories;
 
 /// Places of repositories: an empty one each, until somebody makes a repository there.
 #[derive(Debug, Default)]

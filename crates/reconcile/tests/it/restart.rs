@@ -1,10 +1,6 @@
 //! The restart matrix: control is killed at every point where it waits for anything (a store write, the engine, the
 //! edge, a log), comes back on the same disk, engine and edge, and must always reach the same end.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use havre_core::deployment::Kind;
 use havre_core::deployment::state::State;
 use havre_core::event::Actor;
@@ -14,31 +10,8 @@ use havre_core::service::spec::{CanarySpec, CheckSpec, TaskWork};
 use havre_engine::fake::knobs::Operation;
 use havre_engine::fake::script::Script;
 
+use crate::kill::{Killed, incarnation};
 use crate::world::{Control, Outside, spec, with_release_command, with_volume, work};
-
-/// Polls a future a number of times, then gives up on it: whoever drops it there has been killed there.
-pub(crate) struct Killed<F> {
-    pub(crate) future: Pin<Box<F>>,
-    pub(crate) polls: usize,
-}
-
-impl<F: Future> Future for Killed<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.future.as_mut().poll(context).map(Some)
-    }
-}
-
-/// Runs one incarnation of control; everything it started dies with its runtime.
-pub(crate) fn incarnation<T>(f: impl AsyncFnOnce() -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(f())
-}
 
 struct Scenario {
     first: TaskWork,

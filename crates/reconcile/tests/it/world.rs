@@ -17,7 +17,7 @@ use havre_core::deployment::{Deployment, Kind};
 use havre_core::event::{Actor, EventKind};
 use havre_core::id::{BuildId, DeploymentId, ReleaseId, ServiceId, TaskId};
 use havre_core::name::{AbsolutePath, HostName, ProbeTarget};
-use havre_core::quantity::Span;
+use havre_core::quantity::{ByteSize, Span};
 use havre_core::route::https::CertificatePurpose;
 use havre_core::route::{Checks, EdgeView, Health, Role, Table, Target, UpstreamView};
 use havre_core::service::spec::{
@@ -27,19 +27,25 @@ use havre_core::service::spec::{
 use havre_core::task::EngineState;
 use havre_core::task::spec::Purpose;
 use havre_core::time::Timestamp;
+use havre_decide::build::admission::{DiskFloor, Floors};
 use havre_engine::Engine;
 use havre_engine::fake::FakeEngine;
 use havre_engine::fake::script::Script;
 use havre_engine::log::LogSource;
 use havre_reconcile::clock::ManualClock;
 use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
-use havre_reconcile::world::{PlatformFiles, Seams, Settings, World, edge_network};
+use havre_reconcile::world::{PlatformFiles, Seams, Settings, World as Common, edge_network};
 use havre_reconcile::{build, route, service};
 use havre_source::fake::FakeSource;
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
 
+use crate::loops::World;
 use crate::outward::{FakeCdn, FakeForge, FakeHub, FakePlaces};
+
+/// What must be free before a build starts.
+pub(crate) const FLOORS: Floors =
+    Floors { memory: ByteSize::mebibytes(256), disk: DiskFloor::Bytes(ByteSize::mebibytes(2048)) };
 
 /// What outlives a control process: the disk, the engine, the edge, the clock.
 #[derive(Debug, Clone)]
@@ -164,7 +170,7 @@ impl Outside {
             job_log_dir: self.path("job-logs"),
             build_dir: self.path("builds"),
             build_capacity: 1,
-            build_floors: crate::build::FLOORS,
+            build_floors: FLOORS,
             public_addresses: vec!["203.0.113.7".parse().unwrap()],
             remote_private,
             public_url: Some("https://havre.example.org".parse().unwrap()),
@@ -174,7 +180,8 @@ impl Outside {
                 never: self.path("master.key"),
             },
         };
-        Control { world: World::new(store, seams, settings), outside: self.clone() }
+        let world = Common::new(store, seams, settings).into();
+        Control { world, outside: self.clone() }
     }
 }
 

@@ -1,0 +1,3 @@
+//! Which world the loops under test act on.
+
+pub(crate) use havre_data::world::World;
