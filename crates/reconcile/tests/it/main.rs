@@ -13,6 +13,7 @@ mod database;
 mod database_restart;
 mod deploy;
 mod drill;
+mod drill_to_a_second;
 mod failure;
 mod fetch;
 mod forge;
