@@ -143,7 +143,9 @@ pub fn settled(spec: &DatabaseSpec, info: &str) -> Settled {
         return Settled::Yes;
     }
     let is = |name: &str, value: &str| field(info, name) == Some(value);
-    if is("aof_last_bgrewrite_status", "err") || is("aof_last_write_status", "err") {
+    // One that answers and does not say whether it keeps a log would be waited for in vain.
+    let is_silent = field(info, "loading").is_some() && field(info, "aof_enabled").is_none();
+    if is_silent || is("aof_last_bgrewrite_status", "err") || is("aof_last_write_status", "err") {
         return Settled::Failed;
     }
     let has_begun = is("aof_enabled", "1") && is("aof_rewrite_scheduled", "0");
@@ -284,7 +286,9 @@ mod tests {
         for other in [info(0, 0, 0, "ok"), info(1, 1, 0, "ok"), info(1, 0, 1, "ok"), String::new()] {
             assert_eq!(settled(&log, &other), Settled::NotYet, "{other}");
         }
-        assert_eq!(settled(&log, &info(1, 0, 0, "err")), Settled::Failed);
+        for never in [info(1, 0, 0, "err"), "loading:0\r\n".to_owned()] {
+            assert_eq!(settled(&log, &never), Settled::Failed, "{never}");
+        }
         assert_eq!(settled(&snapshots, ""), Settled::Yes);
     }
 

@@ -27,12 +27,17 @@ const DIGEST: &str =
     "142f7b8c900e08d74b0d35519a8c2ee85a4ad840c12e704666fe9d9eca4e4d8f  /data/.havre-restore.rdb\n";
 const INSPECTED: &str = "[offset 4624] \\o/ RDB looks OK! \\o/\n[info] 3 keys read\n[info] 1 expires\n";
 
-/// A server with this many keys, whose snapshots hold three, of which one ends by itself.
-fn server(keys: u64) -> Script {
-    let info = format!(
+/// What a server with this many keys says of itself once it keeps a log of its writes.
+fn info(keys: u64) -> String {
+    format!(
         "redis_version:7.0.15\r\nloading:0\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
          aof_last_bgrewrite_status:ok\r\ndb0:keys={keys},expires=1,avg_ttl=0\r\n"
-    );
+    )
+}
+
+/// A server with this many keys, whose snapshots hold three, of which one ends by itself.
+fn server(keys: u64) -> Script {
+    let info = info(keys);
     let programs = [
         ("redis-cli ping", Program::prints("PONG\n", 0)),
         ("redis-cli INFO", Program::prints(&info, 0)),
@@ -204,8 +209,13 @@ async fn what_is_damaged_or_missing_leaves_no_database() {
         ),
         (
             "redis-cli INFO",
-            Program::prints("redis_version:7.0.15\r\nloading:0\r\ndb0:keys=1,expires=0\r\n", 0),
+            Program::prints(&info(1), 0),
             "checking: the snapshot holds 3 keys, of which 1 end by themselves, and the copy has 1",
+        ),
+        (
+            "redis-cli INFO",
+            Program::prints("redis_version:7.0.15\r\nloading:0\r\ndb0:keys=3,expires=0\r\n", 0),
+            "checking: the snapshot could not be loaded: its server could not write the log of its writes (appendonly)",
         ),
         (
             "redis-cli CONFIG",
