@@ -523,8 +523,8 @@ fn requests_refuse_what_they_do_not_know() {
 #[test]
 fn backups() {
     use havre_api::backup::{
-        BackupCheck, BackupKit, BackupKitQuery, BackupRunList, BackupRunQuery, BackupStatus, BackupTargetList,
-        CreateBackupRunsRequest, RemoveBackupTargetQuery, SetBackupTargetRequest,
+        BackupCheck, BackupKit, BackupKitQuery, BackupRunList, BackupRunQuery, BackupStatus,
+        BackupTargetList, CreateBackupRunsRequest, RemoveBackupTargetQuery, SetBackupTargetRequest,
     };
     let folder = json!({ "kind": "folder", "path": "/mnt/two" });
     let bucket = json!({
@@ -580,6 +580,7 @@ fn backups() {
     refused::<SetBackupTargetRequest>(json!({ "location": folder, "medium": "m" }));
     refused::<CreateBackupRunsRequest>(json!({ "target": "two" }));
     refused::<BackupRunQuery>(json!({}));
+    refused::<havre_api::restore::CreateDrillQuery>(json!({ "method": "dump" }));
     refused::<BackupKitQuery>(json!({}));
     refused::<RemoveBackupTargetQuery>(json!({}));
 }
