@@ -8,9 +8,10 @@ use havre_core::backup::state::State;
 use havre_core::backup::target::TargetState;
 use havre_core::backup::{RepositoryId, SnapshotId, What};
 use havre_core::event::Actor;
-use havre_core::id::BackupRunId;
+use havre_core::id::{BackupRunId, DrillId};
 use havre_core::name::{MediumName, TargetName};
 use havre_core::time::Timestamp;
+use havre_decide::backup::check::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -241,8 +242,37 @@ pub struct BackupAccount {
     pub rpo_target_ms: Option<u64>,
     /// Age of the newest copy that restores: what would be lost now. Absent where there is none.
     pub rpo_measured_ms: Option<u64>,
+    /// The newest drill of it that is over and was not interrupted: of a database, of a dump; of a base backup, to a second. Absent where there was
+    /// none.
+    pub drill: Option<DrillAccount>,
     /// What is missing, in sentences.
     pub gaps: Vec<String>,
+}
+
+/// What the newest drill came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DrillAccount {
+    /// Its id.
+    #[schema(value_type = String, example = "x7")]
+    pub drill: DrillId,
+    /// When it was over.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Why it did not pass, for people; empty where it did.
+    pub failure: String,
+    /// From its beginning until the copy was whole; absent unless it passed.
+    pub rto_measured_ms: Option<u64>,
+    /// What would have been lost when it was asked for.
+    pub rpo_measured_ms: u64,
+}
+
+/// What somebody has to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackupCheck {
+    /// Targets first, then copies, then databases; empty where all is as it was promised.
+    #[schema(value_type = Vec<Object>, example = json!([{"subject": "wal", "what": {"kind": "database", "project": "dropit",
+        "environment": "production", "database": "db"}, "target": null, "reason": "bucket has nothing"}]))]
+    pub problems: Vec<Problem>,
 }
 
 /// One copy.

@@ -164,6 +164,18 @@ pub struct DumpQuery {
     pub at: Option<Timestamp>,
 }
 
+/// Query of `POST .../databases/{database}/drills`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct CreateDrillQuery {
+    /// How the database is brought back: `dump`, which is what happens where nothing is said, or `point_in_time`: out of a base backup and WAL, to
+    /// the newest second there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, example = "point_in_time")]
+    pub method: Option<drill::Method>,
+}
+
 /// One drill: a restore that was tried and thrown away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Drill {
@@ -185,6 +197,9 @@ pub struct Drill {
     /// The snapshot.
     #[schema(value_type = String)]
     pub snapshot: SnapshotId,
+    /// How the database is brought back: `dump` or `point_in_time`.
+    #[schema(value_type = String, example = "dump")]
+    pub method: drill::Method,
     /// The instant that would come back.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
@@ -200,6 +215,8 @@ pub struct Drill {
     pub failure: String,
     /// From its beginning until the copy was whole; absent unless it passed.
     pub rto_measured_ms: Option<u64>,
+    /// What would have been lost when it was asked for: how far the newest instant lay behind that can be brought back in this way.
+    pub rpo_measured_ms: u64,
     /// Whether the policy asked for it, and nobody else.
     pub is_scheduled: bool,
     /// When it was asked for.

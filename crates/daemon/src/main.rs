@@ -1,6 +1,7 @@
 //! `havred`, the server: one binary, separate processes for the roles `control`, `edge`, `guard` and `supervise`. Wiring and
 //! signals only. Tests: `script/e2e` and at the end of files.
 
+mod check;
 mod config;
 mod control;
 mod entropy;
@@ -16,7 +17,7 @@ mod ssh;
 mod streams;
 mod supervise;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -62,6 +63,12 @@ enum Role {
     },
     /// Reads the configuration, says whether it is usable, and ends.
     Check,
+    /// Says what of backups somebody has to look at, one line for each, out of the store alone; ends with 6 when there is anything.
+    BackupCheck {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -78,27 +85,31 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     init_log();
-    let result = config::load(&arguments.config).and_then(|config| match arguments.role {
-        Role::Control => control::run(config, &arguments.config),
-        Role::Edge => run_edge(config),
-        Role::Guard => guard::run(&config),
-        Role::Supervise => supervise::run(&config, &arguments.config),
-        Role::Key(KeyCommand::Create) => key::create(&config.control.master_key),
-        Role::GitKeys { fingerprint } => ssh::print_key(&config.control, &arguments.config, &fingerprint),
-        Role::GitSsh { key } => ssh::serve(&config.control, key),
-        Role::Check => {
-            println!("{} is usable", arguments.config.display());
-            Ok(())
-        }
-    });
+    let result =
+        config::load(&arguments.config).and_then(|config| run(arguments.role, config, &arguments.config));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // The whole chain in one line: the journal shows lines.
             eprintln!("havred: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(role: Role, config: config::Config, path: &Path) -> anyhow::Result<ExitCode> {
+    match role {
+        Role::Control => control::run(config, path)?,
+        Role::Edge => run_edge(config)?,
+        Role::Guard => guard::run(&config)?,
+        Role::Supervise => supervise::run(&config, path)?,
+        Role::Key(KeyCommand::Create) => key::create(&config.control.master_key)?,
+        Role::GitKeys { fingerprint } => ssh::print_key(&config.control, path, &fingerprint)?,
+        Role::GitSsh { key } => ssh::serve(&config.control, key)?,
+        Role::Check => println!("{} is usable", path.display()),
+        Role::BackupCheck { json } => return check::run(&config.control, json),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_edge(config: config::Config) -> anyhow::Result<()> {

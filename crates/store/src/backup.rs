@@ -1,7 +1,8 @@
 //! Backups: targets in `target.rs`, runs in `run.rs`, what is promised of both in `promise.rs`; restores in `restore.rs`, drills in
-//! `drill.rs`, WAL in `wal.rs`. What a policy asks for is in the specification of each database; what is due, and how far a run has come, is decided in
+//! `drill.rs`, WAL in `wal.rs`, what somebody has to look at in `check.rs`. What a policy asks for is in the specification of each database; what is due, and how far a run has come, is decided in
 //! `havre_core::backup`. Tests: `tests/it/backup.rs`, `tests/it/backup_promise.rs`, `tests/it/restore.rs`, `tests/it/drill.rs`.
 
+mod check;
 mod drill;
 mod promise;
 mod restore;

@@ -87,6 +87,17 @@ pub enum StoreError {
         /// Newest migration this program has.
         known: i64,
     },
+    /// An older Havre has written this store, and who only looks does not change it.
+    #[error(
+        "could not look into the store: it was written by an older havred (schema {found}, this one knows {known}); control brings it up \
+         to date when it starts"
+    )]
+    OlderSchema {
+        /// Newest migration in the file.
+        found: i64,
+        /// Newest migration this program has.
+        known: i64,
+    },
     /// A migration in the file is not the one this program has under that number.
     #[error(
         "could not open the store: migration {number} ({name}) in it is not the one of this havred; \

@@ -45,6 +45,7 @@ pub mod webhook;
 
 mod edge;
 mod export;
+mod inspect;
 mod lock;
 mod migration;
 mod open;
@@ -65,6 +66,7 @@ pub use environment::Environment;
 pub use error::StoreError;
 pub use event::chain::Chain;
 pub use forge::{StatusRow, TellingFailure, TellingSpec};
+pub use inspect::inspect;
 pub use issuer::AccountRow;
 pub use job::LiveJobs;
 pub use pipeline::{NewPipeline, RefRow};

@@ -46,6 +46,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 23, name: "deploy_key", sql: include_str!("../migrations/0023_deploy_key.sql") },
     Migration { number: 24, name: "wal", sql: include_str!("../migrations/0024_wal.sql") },
     Migration { number: 25, name: "swap", sql: include_str!("../migrations/0025_swap.sql") },
+    Migration {
+        number: 31,
+        name: "drill_to_a_second",
+        sql: include_str!("../migrations/0031_drill_to_a_second.sql"),
+    },
 ];
 
 struct Applied {
@@ -60,6 +65,13 @@ pub(crate) fn is_foreign(connection: &Connection) -> Result<bool, StoreError> {
         "SELECT count(*), coalesce(sum(name = 'migrations'), 0) FROM sqlite_schema WHERE type = 'table'";
     let (tables, ours): (i64, i64) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(tables > 0 && ours == 0)
+}
+
+/// Number of the newest migration in a store, and of the newest that this program has.
+pub(crate) fn versions(connection: &Connection) -> Result<(i64, i64), StoreError> {
+    let sql = "SELECT coalesce(max(number), 0) FROM migrations";
+    let found = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok((found, MIGRATIONS.last().map_or(0, |migration| migration.number)))
 }
 
 /// Brings the schema up to the newest of `migrations`, or refuses a file that another program has shaped.

@@ -223,6 +223,7 @@ fn backup_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(backup::run::create::create)),
         Endpoint::quick(Change, routes!(backup::run::cancel::cancel)),
         Endpoint::quick(Read, routes!(backup::status::status)),
+        Endpoint::quick(Read, routes!(backup::check::check)),
     ]
 }
 

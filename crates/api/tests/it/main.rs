@@ -523,8 +523,8 @@ fn requests_refuse_what_they_do_not_know() {
 #[test]
 fn backups() {
     use havre_api::backup::{
-        BackupKit, BackupKitQuery, BackupRunList, BackupRunQuery, BackupStatus, BackupTargetList,
-        CreateBackupRunsRequest, RemoveBackupTargetQuery, SetBackupTargetRequest,
+        BackupCheck, BackupKit, BackupKitQuery, BackupRunList, BackupRunQuery, BackupStatus,
+        BackupTargetList, CreateBackupRunsRequest, RemoveBackupTargetQuery, SetBackupTargetRequest,
     };
     let folder = json!({ "kind": "folder", "path": "/mnt/two" });
     let bucket = json!({
@@ -570,11 +570,17 @@ fn backups() {
     golden::<BackupStatus>(json!({ "is_met": false, "gaps": ["g"], "accounts": [{
         "what": { "kind": "platform" }, "name": "platform",
         "policy": { "every": "1h", "keep": keep, "drill": "7d", "targets": ["two"] },
-        "copies": [copy("current"), copy("stale"), copy("missing")], "rpo_target_ms": 1, "rpo_measured_ms": 2, "gaps": [],
+        "copies": [copy("current"), copy("stale"), copy("missing")], "rpo_target_ms": 1, "rpo_measured_ms": 2,
+        "drill": { "drill": "x7", "at": AT, "failure": "f", "rto_measured_ms": 3, "rpo_measured_ms": 4 }, "gaps": [],
     }] }));
+    golden::<BackupCheck>(json!({ "problems": [
+        { "subject": "wal", "what": what, "target": null, "reason": "r" },
+        { "subject": "target", "what": null, "target": "two", "reason": "r" },
+    ] }));
     refused::<SetBackupTargetRequest>(json!({ "location": folder, "medium": "m" }));
     refused::<CreateBackupRunsRequest>(json!({ "target": "two" }));
     refused::<BackupRunQuery>(json!({}));
+    refused::<havre_api::restore::CreateDrillQuery>(json!({ "method": "dump" }));
     refused::<BackupKitQuery>(json!({}));
     refused::<RemoveBackupTargetQuery>(json!({}));
 }

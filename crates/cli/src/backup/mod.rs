@@ -1,6 +1,7 @@
 //! `havre backup`: where backups lie, what ran, and what is missing. Tests at the end of the files.
 
 mod cancel;
+mod check;
 mod create;
 mod drill;
 mod kit;
@@ -29,12 +30,14 @@ pub(crate) enum Command {
     List(list::Options),
     /// Stop runs
     Cancel(cancel::Options),
-    /// Try now whether the newest backup of a database restores, and wait for its end
+    /// Try now whether a database comes back, and wait for its end
     Drill(drill::Options),
     /// List drills, or show what one found
     Report(report::Options),
     /// Show copies, their ages, and what is missing
     Status,
+    /// Say what of backups somebody has to look at, one line for each; for probes
+    Check,
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +60,7 @@ pub(crate) async fn run(invocation: &Invocation, command: Command) -> Result<Exi
         Command::Drill(options) => drill::run(invocation, options).await,
         Command::Report(options) => report::run(invocation, options).await,
         Command::Status => status::run(invocation).await,
+        Command::Check => check::run(invocation).await,
     }
 }
 

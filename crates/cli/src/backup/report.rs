@@ -1,5 +1,7 @@
 //! `havre backup report`: drills, or what one found. Tests at the end of the file.
 
+use std::time::Duration;
+
 use havre_api::restore::{Drill, DrillList, DrillReport};
 use havre_core::backup::manifest::Manifest;
 use havre_core::id::DrillId;
@@ -8,7 +10,7 @@ use havre_decide::backup::drill::Verdict;
 use havre_decide::backup::proof::{Findings, Keys, Structure};
 use havre_decide::backup::report::Report;
 
-use super::drill::took;
+use super::drill::{behind, took, tried};
 use crate::exit::{CliError, Exit};
 use crate::http::path;
 use crate::invocation::Invocation;
@@ -56,24 +58,38 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
 }
 
 fn render_list(drills: &[Drill], now: Timestamp) -> String {
-    let mut rows =
-        vec![table::row(["DRILL", "DATABASE", "STATE", "SNAPSHOT", "TARGET", "WHEN", "WHOLE AFTER", "WHY"])];
+    let mut rows = vec![table::row([
+        "DRILL",
+        "DATABASE",
+        "HOW",
+        "STATE",
+        "SNAPSHOT",
+        "TARGET",
+        "WHEN",
+        "WHOLE AFTER",
+        "LOST THEN",
+        "WHY",
+    ])];
     for drill in drills {
-        let after = drill
-            .rto_measured_ms
-            .map_or_else(String::new, |millis| time::length(std::time::Duration::from_millis(millis)));
+        let after = drill.rto_measured_ms.map_or_else(String::new, length);
         rows.push(table::row([
             &drill.id.to_string(),
             &format!("{}/{}/{}", drill.project, drill.environment, drill.database),
+            drill.method.as_str(),
             &printable(&drill.status),
             drill.snapshot.short(),
             drill.target.as_str(),
             &time::ago(drill.created_at, now),
             &after,
+            &length(drill.rpo_measured_ms),
             &printable(&drill.failure),
         ]));
     }
     table::columns(&rows)
+}
+
+fn length(millis: u64) -> String {
+    time::length(Duration::from_millis(millis))
 }
 
 fn render(report: &DrillReport) -> String {
@@ -86,8 +102,10 @@ fn render(report: &DrillReport) -> String {
         }
     };
     item("why", &printable(&drill.failure));
-    item("snapshot", &format!("{} of {} in {}", drill.snapshot.short(), drill.at, drill.target));
+    item("method", drill.method.as_str());
+    item("tried", &tried(drill));
     item("time", &took(drill));
+    item("loss", &behind(drill));
     match Report::parse(&report.text) {
         Ok(read) => {
             item("server", &printable(&read.server));
@@ -106,6 +124,10 @@ fn render(report: &DrillReport) -> String {
 fn found(findings: &Findings, manifest: &Manifest, item: &mut impl FnMut(&str, &str)) {
     let rows: u64 = findings.rows.values().sum();
     match findings.keys {
+        // Where nobody counted, nobody compared.
+        None if manifest.rows.is_empty() => {
+            item("found", &format!("{} tables with {rows} rows", findings.rows.len()))
+        }
         None => {
             item("found", &format!("{} tables with {rows} rows, as they were saved", findings.rows.len()))
         }
@@ -117,17 +139,21 @@ fn found(findings: &Findings, manifest: &Manifest, item: &mut impl FnMut(&str, &
             item("counted", &format!("{counted} keys, a moment after it was saved: no proof of anything"));
         }
     }
-    item(
-        "structure",
-        match &findings.structure {
-            Structure::Sound => "sound",
-            Structure::NotAvailable => "not checked: its image has no pg_amcheck",
-            Structure::NotAsked => "not checked",
-            Structure::Damaged { .. } => "damaged",
-        },
-    );
+    if !findings.files.is_not_asked() {
+        item("files", said(&findings.files, "not checked: its image has no pg_verifybackup"));
+    }
+    item("structure", said(&findings.structure, "not checked: its image has no pg_amcheck"));
     for assertion in &findings.assertions {
         item("true", &printable(&assertion.sql));
+    }
+}
+
+fn said<'a>(structure: &Structure, without: &'a str) -> &'a str {
+    match structure {
+        Structure::Sound => "sound",
+        Structure::NotAvailable => without,
+        Structure::NotAsked => "not checked",
+        Structure::Damaged { .. } => "damaged",
     }
 }
 
@@ -143,7 +169,8 @@ pub(super) mod tests {
         let mut body = json!({
             "id": "x7", "project": "dropit", "environment": "production", "database": "db", "target": "disk-two",
             "snapshot": "1".repeat(64), "at": AT, "state": { "state": "passed", "at": AT }, "status": "passed",
-            "is_final": true, "failure": "", "rto_measured_ms": null, "is_scheduled": true, "created_at": AT, "ended_at": AT,
+            "is_final": true, "failure": "", "method": "dump", "rto_measured_ms": null, "rpo_measured_ms": 25_000, "is_scheduled": true,
+            "created_at": AT, "ended_at": AT,
         });
         for (key, value) in more.as_object().expect("is a table") {
             body[key] = value.clone();
@@ -168,8 +195,10 @@ pub(super) mod tests {
         let report = DrillReport { drill, text: text(), signature: "c".repeat(64), is_signed: true };
         insta::assert_snapshot!(render(&report), @r"
         x7  dropit/production/db  passed
-            snapshot  11111111 of 2026-11-24T10:00:00.000Z in disk-two
+            method    dump
+            tried     snapshot 11111111 of 2026-11-24T10:00:00.000Z in disk-two
             time      the copy was whole after 1m04s
+            loss      25.0s would have been lost then
             server    postgres 16
             found     1 tables with 2 rows, as they were saved
             structure sound
@@ -186,6 +215,13 @@ pub(super) mod tests {
         ] {
             assert!(of_redis.contains(line), "{of_redis}");
         }
+        let base = text().replace(r#"{"public.users":2},"snapshot""#, r#"{},"snapshot""#);
+        let files = findings.replace(r#""rows""#, r#""files":{"structure":"sound"},"rows""#);
+        let of_line = DrillReport { text: base.replace(findings, &files), ..report.clone() };
+        let of_line = render(&of_line);
+        for line in ["    found     1 tables with 2 rows\n", "    files     sound\n"] {
+            assert!(of_line.contains(line), "{of_line}");
+        }
         let changed = DrillReport { text: text().replace("64000", "6400"), is_signed: false, ..report };
         assert!(render(&changed).contains("(NOT of this installation, or changed)"));
     }
@@ -195,8 +231,8 @@ pub(super) mod tests {
         let failed = drill(json!({ "status": "failed", "failure": "1 tables differ" }));
         let now = Timestamp::parse("2026-11-24T12:00:00Z").expect("an instant");
         insta::assert_snapshot!(render_list(&[failed], now), @r"
-        DRILL  DATABASE              STATE   SNAPSHOT  TARGET    WHEN    WHOLE AFTER  WHY
-        x7     dropit/production/db  failed  11111111  disk-two  2h ago               1 tables differ
+        DRILL  DATABASE              HOW   STATE   SNAPSHOT  TARGET    WHEN    WHOLE AFTER  LOST THEN  WHY
+        x7     dropit/production/db  dump  failed  11111111  disk-two  2h ago               25.0s      1 tables differ
         ");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use havre_api::backup::{BackupAccount, BackupCopy, BackupStatus, CopyStanding};
+use havre_api::backup::{BackupAccount, BackupCopy, BackupStatus, CopyStanding, DrillAccount};
 use havre_core::time::Timestamp;
 
 use crate::exit::{CliError, Exit};
@@ -48,8 +48,20 @@ fn render_account(account: &BackupAccount, now: Timestamp) -> String {
     for line in table::columns(&rows).lines() {
         text.push_str(&format!("    copy      {line}\n"));
     }
+    if let Some(drill) = &account.drill {
+        text.push_str(&format!("    drill     {}\n", drilled(drill, now)));
+    }
     push_gaps(&mut text, &account.gaps);
     text
+}
+
+/// What the newest drill came to: how long it takes, and what is lost.
+fn drilled(drill: &DrillAccount, now: Timestamp) -> String {
+    let (id, ago, lost) = (drill.drill, time::ago(drill.at, now), length(drill.rpo_measured_ms));
+    match drill.rto_measured_ms {
+        Some(took) => format!("{id} passed {ago}: whole after {}, {lost} would have been lost", length(took)),
+        None => format!("{id} failed {ago}: {}", printable(&drill.failure)),
+    }
 }
 
 fn row(copy: &BackupCopy, now: Timestamp) -> Vec<String> {
@@ -112,6 +124,12 @@ mod tests {
             copy      disk-two  disk-two            10m00s old  u7  next in 50m00s
             copy      bucket    bucket    off-site  none            next is due
             missing   bucket: it has no verified snapshot
+        base of database shop/production/db
+            lost now  1h00m; promised: at most 1d01h
+            drill     x7 passed 2h ago: whole after 1m04s, 25.0s would have been lost
+        database shop/production/db
+            lost now  1h00m; promised: at most 1d01h
+            drill     x6 failed 2h ago: 1 tables differ
         database shop/production/cache  is not backed up, as havre.toml says
         targets
             missing   bucket cannot be used: access denied

@@ -72,7 +72,7 @@ async fn a_changed_report_is_found_out() {
     let drill = json!({
         "id": "x7", "project": "shop", "environment": "production", "database": "db", "target": "disk-two",
         "snapshot": "1".repeat(64), "at": AT, "state": { "state": "passed", "at": AT }, "status": "passed", "is_final": true,
-        "failure": "", "rto_measured_ms": 1500, "is_scheduled": true, "created_at": AT, "ended_at": AT,
+        "failure": "", "method": "dump", "rto_measured_ms": 1500, "rpo_measured_ms": 0, "is_scheduled": true, "created_at": AT, "ended_at": AT,
     });
     let report = |is_signed| json!({ "drill": drill, "text": "{}", "signature": "c".repeat(64), "is_signed": is_signed });
     fake.answer("GET /v1/drills/x7/report", 200, report(false));

@@ -13,6 +13,7 @@ mod database;
 mod deploy;
 mod deploy_key;
 mod destroy;
+mod drill_to_a_second;
 mod edge_descriptors;
 mod edge_hand_over;
 mod edge_memory;

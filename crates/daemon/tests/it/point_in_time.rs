@@ -19,7 +19,7 @@ use crate::world::{ENVIRONMENT, World, until};
 const POSTGRES: &str = "postgres:15";
 
 /// The container of a database, once it answers.
-async fn container(world: &World, name: &str) -> String {
+pub(crate) async fn container(world: &World, name: &str) -> String {
     let look = async || {
         let found = world.api.find::<Database>(&format!("{ENVIRONMENT}/databases/{name}")).await?;
         assert_ne!(found.status, "failed", "{}", found.waiting);
@@ -29,7 +29,7 @@ async fn container(world: &World, name: &str) -> String {
     format!("havre-{}-{}-{name}-production-e2e", found.id, found.task)
 }
 
-fn sql(container: &str, database: &str, text: &str) -> String {
+pub(crate) fn sql(container: &str, database: &str, text: &str) -> String {
     let words =
         ["exec", container, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d"];
     docker(&[words.as_slice(), &[database, "-c", text]].concat())

@@ -1,5 +1,5 @@
 //! One drill: starts its server where nobody can reach it, fills it, looks at what came of it, and throws it away. Each part is recorded before
-//! the next one begins; what follows from what was seen is `havre_decide::backup::drill`.
+//! the next one begins; what follows from what was seen is `havre_decide::backup::drill`. What is particular to a drill to a second is in `second`.
 
 use havre_core::database::Image;
 use havre_core::database::task::NO_SERVICE;
@@ -11,6 +11,7 @@ use havre_decide::backup::drill::{
     Drill, PREPARE_MAX, State, derive_drill, drill_container, drill_place, drill_volume, observe,
 };
 use havre_decide::backup::proof::{Failure, Observation, Progress};
+use havre_decide::backup::recovery::{Part, derive_drilled};
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
 use havre_reconcile::deployment::chain;
@@ -18,7 +19,7 @@ use havre_reconcile::execute::Fault;
 use havre_reconcile::registry;
 use tokio_util::sync::CancellationToken;
 
-use super::copy;
+use super::{copy, second};
 use crate::world::World;
 
 /// Moves a drill on as far as it goes now; why not, in words.
@@ -69,6 +70,9 @@ async fn step(
         }
         Progress::Loading { .. } if !has_begun => Some(Observation::Interrupted),
         Progress::Loading { .. } => {
+            if let Some(aim) = &drill.aim {
+                return Ok(second::load(world, (drill, aim), &server, stop).await);
+            }
             let loaded = copy::load(world, &server, (&drill.target, &drill.manifest), stop).await;
             if let Some(Observation::Loaded { keys: Some(_), .. }) = loaded {
                 give_way(world, &server).await?;
@@ -92,7 +96,7 @@ fn no_server(reason: String) -> Observation {
     Observation::Broken { reason: Failure::Server { reason } }
 }
 
-/// The server runs and takes connections. Done again, it makes no second one.
+/// The server runs and takes connections; of a drill to a second, the container that takes the files in runs. Done again, it makes no second one.
 async fn prepare(world: &World, drill: &Drill, server: &copy::Server) -> Result<(), Fault> {
     let tasks = world.engine_tasks().await?;
     let found = tasks.iter().find(|task| task.purpose == Purpose::Drill { drill: drill.id });
@@ -107,16 +111,23 @@ async fn prepare(world: &World, drill: &Drill, server: &copy::Server) -> Result<
             let volume =
                 VolumeSpec { name: drill_volume(drill.id), service: NO_SERVICE, place: drill_place(drill) };
             world.engine.ensure_volume(&volume).await?;
-            let started = world.engine.ensure_task(&derive_drill(drill, &image)).await;
+            let task = match &drill.aim {
+                Some(aim) => derive_drilled(drill, aim, Part::Fill, &image),
+                None => derive_drill(drill, &image),
+            };
+            let started = world.engine.ensure_task(&task).await;
             world.forget_engine();
             started?;
         }
     }
-    copy::probe(world, server).await.map_err(Fault::NotYet)
+    match drill.aim {
+        Some(_) => Ok(()),
+        None => copy::probe(world, server).await.map_err(Fault::NotYet),
+    }
 }
 
 /// The image of the database, on this machine.
-async fn image(world: &World, drill: &Drill) -> Result<Image, Fault> {
+pub(super) async fn image(world: &World, drill: &Drill) -> Result<Image, Fault> {
     let reference = match &drill.image {
         Some(image) if world.engine.find_image(&image.id).await?.is_some() => return Ok(image.clone()),
         Some(Image { pull: Some(pull), .. }) => pull.clone(),

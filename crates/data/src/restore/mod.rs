@@ -13,6 +13,7 @@ mod postgres;
 mod recovery;
 mod redis;
 mod schedule;
+mod second;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

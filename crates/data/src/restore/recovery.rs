@@ -6,19 +6,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use havre_core::backup::Content;
+use havre_core::backup::manifest::Manifest;
 use havre_core::database::role::postgres_adopt;
 use havre_core::database::spec::STOP_GRACE;
 use havre_core::database::task::{NO_SERVICE, database_volume};
 use havre_core::database::{Database, Image};
-use havre_core::name::DatabaseName;
+use havre_core::name::{DatabaseName, TargetName};
 use havre_core::service::spec::StopSignal;
 use havre_core::task::EngineState;
 use havre_core::task::spec::Purpose;
 use havre_decide::backup::line::{Piece, Recovery};
+use havre_decide::backup::load::judge_structure;
 use havre_decide::backup::producer::{postgres_session, reason};
-use havre_decide::backup::proof::{Failure, Observation};
+use havre_decide::backup::proof::{Failure, Observation, Structure};
 use havre_decide::backup::recovery::{
     Part, ask, container, derive, give_wal, is_through, make_folders, signal, sweep, unpack_base, unpack_wal,
+    verify,
 };
 use havre_decide::backup::restore::Restore;
 use havre_decide::secret::redact::Redactor;
@@ -34,7 +37,7 @@ use crate::backup::repositories::{self, Opened};
 use crate::world::World;
 
 /// Longest time files and WAL may take to go in, and to be read.
-const LOAD_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LOAD_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest wait for a program that says little.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a server that reads.
@@ -137,7 +140,7 @@ pub(super) async fn load(
     }
 }
 
-fn loader(reason: impl Into<String>) -> Failure {
+pub(super) fn loader(reason: impl Into<String>) -> Failure {
     Failure::Loader { reason: reason.into() }
 }
 
@@ -147,27 +150,57 @@ async fn try_load(
     recovery: &Recovery,
     database: &Database,
 ) -> Result<Content, Failure> {
-    let opened = repositories::open(world, &restore.target).await;
+    let server = server(restore, Part::Fill, database);
+    let (content, _) = fill(world, &server, (&restore.target, &restore.manifest), recovery, false).await?;
+    remove(world, &server).await?;
+    recover(world, restore, recovery, database).await?;
+    Ok(content)
+}
+
+/// Puts the files of a base backup and its WAL on the volume of a server that does not run yet: what came as the base backup, and what was said
+/// about its files, where that is asked. Nothing more goes in behind files that are damaged.
+pub(super) async fn fill(
+    world: &World,
+    server: &Server,
+    (target, manifest): (&TargetName, &Manifest),
+    recovery: &Recovery,
+    is_verified: bool,
+) -> Result<(Content, Structure), Failure> {
+    let opened = repositories::open(world, target).await;
     let opened = opened.map_err(|reason| Failure::Repository { reason })?;
-    if opened.id != restore.manifest.repository {
+    if opened.id != manifest.repository {
         let reason = "another repository lies there than the one the manifest names".to_owned();
         return Err(Failure::Repository { reason });
     }
-    let (fill, spec) = (server(restore, Part::Fill, database), &database.spec);
-    run(world, &fill, make_folders(spec), None).await?;
-    let base =
-        Piece { snapshot: restore.manifest.snapshot.clone(), content: restore.manifest.content.clone() };
-    let content = pour(world, &fill, &opened, &base, unpack_base(spec)).await?;
-    for piece in &recovery.stretches {
-        pour(world, &fill, &opened, piece, unpack_wal()).await?;
+    let spec = &server.spec;
+    run(world, server, make_folders(spec), None).await?;
+    let base = Piece { snapshot: manifest.snapshot.clone(), content: manifest.content.clone() };
+    let content = pour(world, server, &opened, &base, unpack_base(spec)).await?;
+    let files = if is_verified { look_at_files(world, server).await? } else { Structure::NotAsked };
+    if let Structure::Damaged { .. } = files {
+        return Ok((content, files));
     }
-    run(world, &fill, give_wal(), None).await?;
-    run(world, &fill, signal(spec), None).await?;
-    let removed = world.engine.remove_task(&fill.container).await;
+    for piece in &recovery.stretches {
+        pour(world, server, &opened, piece, unpack_wal()).await?;
+    }
+    run(world, server, give_wal(), None).await?;
+    run(world, server, signal(spec), None).await?;
+    Ok((content, files))
+}
+
+/// Whether the files are those that were given out. It reads all of them, so it takes as long as that.
+async fn look_at_files(world: &World, server: &Server) -> Result<Structure, Failure> {
+    let said = copy::talk(world, server, verify(&server.spec), None, BTreeMap::new()).await;
+    let said = said.map_err(|error| loader(chain(&error)))?;
+    let text = if said.output.trim().is_empty() { &said.errors } else { &said.output };
+    Ok(judge_structure(said.code, text))
+}
+
+/// Takes a container away that has done its part.
+pub(super) async fn remove(world: &World, server: &Server) -> Result<(), Failure> {
+    let removed = world.engine.remove_task(&server.container).await;
     world.forget_engine();
-    removed.map_err(|error| loader(chain(&error)))?;
-    recover(world, restore, recovery, database).await?;
-    Ok(content)
+    removed.map_err(|error| loader(chain(&error)))
 }
 
 fn server(restore: &Restore, part: Part, database: &Database) -> Server {
@@ -235,9 +268,7 @@ async fn recover(
     let started = start(world, restore, Part::Recover, database, &image).await;
     started.map_err(|fault| loader(words_of(fault)))?;
     let server = server(restore, Part::Recover, database);
-    while !has_recovered(world, &server).await? {
-        world.clock.sleep(LOOK_AGAIN).await;
-    }
+    wait(world, &server).await?;
     let row = database.clone();
     let superuser = world.store.read(move |view| view.get_database_superuser(&row)).await;
     let superuser = superuser.map_err(|error| loader(chain(&error)))?;
@@ -249,12 +280,18 @@ async fn recover(
     let grace = STOP_GRACE.duration();
     let stopped = world.engine.stop_task(&server.container, StopSignal::Sigint, grace).await;
     stopped.map_err(|error| loader(chain(&error)))?;
-    let removed = world.engine.remove_task(&server.container).await;
-    world.forget_engine();
-    removed.map_err(|error| loader(chain(&error)))
+    remove(world, &server).await
 }
 
-fn words_of(fault: Fault) -> String {
+/// Waits until a server has read WAL up to its second.
+pub(super) async fn wait(world: &World, server: &Server) -> Result<(), Failure> {
+    while !has_recovered(world, server).await? {
+        world.clock.sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+pub(super) fn words_of(fault: Fault) -> String {
     match fault {
         Fault::Engine(error) => chain(&error),
         Fault::Store(error) => chain(&error),

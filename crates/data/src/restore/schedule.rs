@@ -1,11 +1,12 @@
-//! Which drills are due. A drill tries the newest backup there is, wherever it lies. Chosen in `havre_decide::backup::drill`, and again in the
-//! transaction that records it.
+//! Which drills are due. A drill tries the newest dump there is, wherever it lies, or in turn a second that a base backup and WAL bring back.
+//! Chosen in `havre_decide::backup::drill` and `aim`, and again in the transaction that records it.
 
 use havre_core::backup::policy::{of_database, what_of};
 use havre_core::database::Database;
 use havre_core::event::Actor;
 use havre_core::time::Timestamp;
-use havre_decide::backup::drill::due_at;
+use havre_decide::backup::aim::{Pick, number};
+use havre_decide::backup::drill::{Method, Past, due_at, turn};
 use havre_decide::backup::restore::{Wanted, choose};
 use havre_store::{NewDrill, StoreError, Tx, View};
 
@@ -36,14 +37,32 @@ fn look(view: &View<'_>, now: Timestamp) -> Result<(Vec<NewDrill>, Option<Timest
         let Some(at) = due_at(every, last, now) else { continue };
         if at > now {
             next = Some(next.map_or(at, |other| other.min(at)));
-        } else if let Some(drill) = of_newest(view, &database)? {
-            due.push(drill);
+        } else {
+            due.extend(of_turn(view, &database, last, now)?);
         }
     }
     Ok((due, next))
 }
 
-/// A drill of the newest backup; nothing where there is none: that is said elsewhere.
+/// The drill whose turn it is; nothing where there is nothing to try: that is said elsewhere.
+fn of_turn(
+    view: &View<'_>,
+    database: &Database,
+    last: Option<Past>,
+    now: Timestamp,
+) -> Result<Option<NewDrill>, StoreError> {
+    let dump = of_newest(view, database)?;
+    let pick = Pick::Any(number(&what_of(database).key(), now));
+    // Files of another version than the database has now are of no use to its server: the next base backup is.
+    let line = view.find_aim(database, pick)?.and_then(|found| NewDrill::of_line(database, found, true).ok());
+    Ok(match turn(last, dump.is_some(), line.is_some()) {
+        Some(Method::Dump) => dump,
+        Some(Method::PointInTime) => line,
+        None => None,
+    })
+}
+
+/// A drill of the newest dump; nothing where there is none: that is said elsewhere.
 fn of_newest(view: &View<'_>, database: &Database) -> Result<Option<NewDrill>, StoreError> {
     let points = view.list_points(&what_of(database))?;
     let Ok(point) = choose(&points, &Wanted::Newest) else { return Ok(None) };
@@ -57,6 +76,7 @@ fn of_newest(view: &View<'_>, database: &Database) -> Result<Option<NewDrill>, S
         spec: database.spec.clone(),
         image: database.image.clone(),
         assertions: of_database(database).map(|policy| policy.assertions.clone()).unwrap_or_default(),
+        aim: None,
         is_scheduled: true,
     }))
 }

@@ -24,12 +24,12 @@ fn weekly() -> serde_json::Value {
     json!({ "every": "1d", "keep": { "last": 5 }, "drill": "7d", "assert": ["select count(*) > 0 from users"] })
 }
 
-async fn drills(control: &Control) -> Vec<Drill> {
+pub(crate) async fn drills(control: &Control) -> Vec<Drill> {
     control.world.store.read(|view| view.list_drills(None, 100)).await.unwrap()
 }
 
 /// The newest one, of which nothing is left.
-async fn last(control: &Control) -> Drill {
+pub(crate) async fn last(control: &Control) -> Drill {
     rounds(control).await;
     let tasks = control.outside.engine.list_tasks().await.unwrap();
     let is_drill = |purpose: &Purpose| matches!(purpose, Purpose::Drill { .. });
@@ -38,14 +38,14 @@ async fn last(control: &Control) -> Drill {
     drills(control).await.remove(0)
 }
 
-fn failure(drill: &Drill) -> String {
+pub(crate) fn failure(drill: &Drill) -> String {
     match &drill.state {
         State::Failed { stage, reason, .. } => format!("{stage}: {reason}"),
         other => panic!("it has not failed: {other:?}"),
     }
 }
 
-async fn later(control: &Control, span: Span) {
+pub(crate) async fn later(control: &Control, span: Span) {
     control.outside.clock.advance(span.duration());
     rounds(control).await;
 }
@@ -186,6 +186,7 @@ async fn a_drill_the_store_knows_nothing_of_is_taken_away() {
         spec: serde_json::from_value(json).unwrap(),
         image: None,
         assertions: Vec::new(),
+        aim: None,
         is_scheduled: false,
         state: State::first(control.world.now()),
         report: None,

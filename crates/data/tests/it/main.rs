@@ -11,6 +11,7 @@ mod copy_transfer;
 #[path = "../../../reconcile/tests/it/database.rs"]
 mod database;
 mod drill;
+mod drill_to_a_second;
 #[path = "../../../reconcile/tests/it/kill.rs"]
 mod kill;
 mod loops;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::world::{Control, Outside};
 use crate::{backup, database};
 
-const TASK: &str = "havre-m1-1-db-production-dropit";
+pub(crate) const TASK: &str = "havre-m1-1-db-production-dropit";
 /// What `psql` says, whatever it is asked: the version, a snapshot, and where a mark lies.
 const SAID: &str = "16.14 (Debian)\n{\"version\" : \"16.14 (Debian)\", \"snapshot\" : \"00000003-00000008-1\"}\n\
     {\"counted\" : true}\n{\"segment\" : \"000000010000000000000004\"}\n";
@@ -47,7 +47,7 @@ pub(crate) fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     all
 }
 
-fn segment(number: u64) -> Vec<u8> {
+pub(crate) fn segment(number: u64) -> Vec<u8> {
     let one = Segment { timeline: 1, number };
     let mut bytes = vec![0x10, 0xd1, 6, 0, 1, 0, 0, 0];
     bytes.extend(one.start().0.to_le_bytes());
@@ -74,7 +74,7 @@ pub(crate) fn base() -> Vec<u8> {
     ])
 }
 
-fn writes(bytes: Vec<u8>) -> Program {
+pub(crate) fn writes(bytes: Vec<u8>) -> Program {
     let pieces = bytes
         .chunks(1 << 20)
         .map(|part| ExecOutput { stream: LogSource::Stdout, bytes: Bytes::copy_from_slice(part) });
@@ -152,6 +152,28 @@ async fn a_base_backup_says_where_it_lies() {
         "{:?}",
         runs[0].state
     );
+}
+
+#[tokio::test]
+async fn a_server_with_tablespaces_gives_no_base_backup_and_says_why() {
+    let control = Outside::new().control();
+    let mut script = server(two_segments());
+    for (name, program) in &mut script.programs {
+        if name == "psql" {
+            *program = Program::prints(&format!("{SAID}{{\"tablespaces\" : [\"fast\"]}}\n"), 0);
+        }
+    }
+    prepare(&control, script).await;
+    assert!(bases(&control).await.is_empty());
+    let of = async |what: What| {
+        let filter = RunFilter { what: Some(what), ..RunFilter::default() };
+        let runs = control.world.store.read(move |view| view.list_backup_runs(&filter, 10)).await.unwrap();
+        format!("{:?}", runs[0].state)
+    };
+    let said = of(base_of_db()).await;
+    assert!(said.contains("it has tablespaces (fast), whose files no base backup holds"), "{said}");
+    let dump = of(db()).await;
+    assert!(dump.starts_with("Good"), "{dump}");
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 /// Where a server hands its WAL out, on its volume; named in its `archive_command` as well.
 pub const SPOOL: &str = "/var/lib/postgresql/havre-wal";
+/// Most tablespaces that are named in a sentence.
+const NAMED_MAX: usize = 5;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -22,6 +24,38 @@ pub fn base_backup() -> Vec<String> {
     let how = ["--pgdata=-", "--format=tar", "--wal-method=none", "--checkpoint=fast", "--label=havre"];
     let who = ["--no-password", "--username", SUPERUSER];
     words(&["pg_basebackup"]).into_iter().chain(words(&how)).chain(words(&who)).collect()
+}
+
+/// Asks for tablespaces of the user: their files lie elsewhere, and one stream has no place for them. Answered by a line for [`tablespaces`].
+pub fn ask_tablespaces() -> String {
+    "SELECT pg_catalog.json_build_object('tablespaces', coalesce(pg_catalog.json_agg(spcname ORDER BY spcname), '[]'::json)) \
+     FROM pg_catalog.pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global');\n"
+        .to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tablespaces {
+    tablespaces: Vec<String>,
+}
+
+/// Why no base backup can be made of a server that answers [`ask_tablespaces`] like this; nothing where one can.
+pub fn tablespaces(answer: &str) -> Option<String> {
+    let said = answer.lines().find_map(|line| serde_json::from_str::<Tablespaces>(line.trim()).ok())?;
+    let names: Vec<String> =
+        said.tablespaces.iter().map(|name| name.escape_debug().to_string()).take(NAMED_MAX).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let more = match said.tablespaces.len().saturating_sub(names.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "it has tablespaces ({}{more}), whose files no base backup holds: move what is in them to pg_default (`ALTER TABLE ... SET \
+         TABLESPACE pg_default`) and drop them; dumps save it all the same",
+        names.join(", ")
+    ))
 }
 
 /// Lists the spool. Before the first file of all there is none.
@@ -193,6 +227,25 @@ mod tests {
         assert_eq!(
             base_backup().join(" "),
             "pg_basebackup --pgdata=- --format=tar --wal-method=none --checkpoint=fast --label=havre --no-password --username postgres"
+        );
+    }
+
+    #[test]
+    fn a_server_with_tablespaces_is_refused_before_anything_is_read() {
+        assert_eq!(tablespaces("{\"tablespaces\" : []}\n"), None);
+        for unknown in ["", "16.14 (Debian)\n", "{\"counted\" : true}\n"] {
+            assert_eq!(tablespaces(unknown), None, "pg_basebackup says it itself: {unknown:?}");
+        }
+        let said = tablespaces("16.14\n{\"tablespaces\" : [\"fast\", \"slow disk\"]}\n").expect("has two");
+        assert!(
+            said.starts_with("it has tablespaces (fast, slow disk), whose files no base backup holds: "),
+            "{said}"
+        );
+        let many = format!("{{\"tablespaces\" : [{}]}}", ["\"t\""; 7].join(", "));
+        assert!(
+            tablespaces(&many)
+                .expect("has seven")
+                .starts_with("it has tablespaces (t, t, t, t, t and 2 more)")
         );
     }
 

@@ -1,9 +1,10 @@
 //! A drill: the newest snapshot is restored into a server that nobody can reach and that is thrown away, compared with what was saved, and
-//! timed. What proves that it is the same is `proof`; what stays of it is a report. Whatever comes out, the server and its volume go before
+//! timed. Where every second is kept, that is done in turn with a base backup and the WAL behind it (`aim`, `recovery`). What proves that it is the same is `proof`; what stays of it is a report. Whatever comes out, the server and its volume go before
 //! the drill is over. Tests at the end of the file.
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::aim::Aim;
 use crate::backup::keys;
 use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
 use crate::database::tuning;
@@ -59,6 +60,8 @@ pub struct Drill {
     pub image: Option<Image>,
     /// What users want to be true of the copy.
     pub assertions: Vec<String>,
+    /// The second it brings back out of a base backup and WAL; absent where it loads a dump.
+    pub aim: Option<Aim>,
     /// Whether the policy asked for it, and nobody else.
     pub is_scheduled: bool,
     /// Where it stands.
@@ -69,6 +72,54 @@ pub struct Drill {
     pub created_at: Timestamp,
     /// When it was over.
     pub ended_at: Option<Timestamp>,
+}
+
+/// How a drill brings its database back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// The newest dump is loaded.
+    Dump,
+    /// A server reads WAL into the files of a base backup, up to a second.
+    PointInTime,
+}
+
+impl Method {
+    /// For people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dump => "dump",
+            Self::PointInTime => "point in time",
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Dump => Self::PointInTime,
+            Self::PointInTime => Self::Dump,
+        }
+    }
+}
+
+impl Drill {
+    /// How it brings its database back.
+    pub const fn method(&self) -> Method {
+        match self.aim {
+            Some(_) => Method::PointInTime,
+            None => Method::Dump,
+        }
+    }
+
+    /// The instant whose data comes back.
+    pub fn at(&self) -> Timestamp {
+        self.aim.as_ref().map_or(self.manifest.started_at, |aim| aim.recovery.at)
+    }
+
+    /// How far what can be brought back in this way lay behind when it was asked for: what would have been lost then.
+    pub fn rpo_measured_ms(&self) -> u64 {
+        let newest = self.aim.as_ref().map_or(self.manifest.started_at, |aim| aim.newest);
+        u64::try_from(self.created_at.since(newest).as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// The one text of a report, and what proves that this installation wrote it.
@@ -208,6 +259,23 @@ pub struct Past {
     pub is_over: bool,
     /// Whether it was interrupted.
     pub is_interrupted: bool,
+    /// How it brought its database back.
+    pub method: Method,
+}
+
+/// How the next drill by the policy brings its database back: in turn, as far as there is something for it; nothing where there is nothing. One
+/// that was interrupted is done again.
+pub fn turn(last: Option<Past>, has_dump: bool, has_line: bool) -> Option<Method> {
+    match (has_dump, has_line) {
+        (false, false) => None,
+        (true, false) => Some(Method::Dump),
+        (false, true) => Some(Method::PointInTime),
+        (true, true) => Some(match last {
+            None => Method::Dump,
+            Some(last) if last.is_interrupted => last.method,
+            Some(last) => last.method.other(),
+        }),
+    }
 }
 
 /// When the next drill is due by its policy; `None` while one is under way.
@@ -279,7 +347,7 @@ pub fn derive_drill(drill: &Drill, image: &Image) -> TaskSpec {
 }
 
 /// Of a PostgreSQL or MariaDB most lies on the disk, and a copy hands no WAL out; a Redis or Valkey needs the memory its data needs.
-fn derive_server(spec: &DatabaseSpec) -> DatabaseSpec {
+pub(super) fn derive_server(spec: &DatabaseSpec) -> DatabaseSpec {
     match spec.engine {
         Kind::Postgres | Kind::Mariadb => {
             DatabaseSpec { memory: spec.memory.min(MEMORY_MAX), backup: None, ..spec.clone() }
@@ -292,6 +360,7 @@ fn derive_server(spec: &DatabaseSpec) -> DatabaseSpec {
 pub(crate) mod tests {
     use proptest::prelude::*;
 
+    use super::super::line::Recovery;
     use super::super::proof::tests::{AT, findings, loaded, manifest};
     use super::*;
     use havre_core::name::EnvKey;
@@ -310,6 +379,7 @@ pub(crate) mod tests {
             spec: serde_json::from_value(json).expect("is a specification"),
             image: None,
             assertions: vec!["select true".to_owned()],
+            aim: None,
             is_scheduled: true,
             state: State::first(AT),
             report: None,
@@ -386,7 +456,8 @@ pub(crate) mod tests {
     #[test]
     fn drills_come_by_their_policy_and_soon_after_an_interruption() {
         let week = Span::seconds(7 * 86_400);
-        let past = |is_over, is_interrupted| Some(Past { created_at: AT, is_over, is_interrupted });
+        let method = Method::Dump;
+        let past = |is_over, is_interrupted| Some(Past { created_at: AT, is_over, is_interrupted, method });
         let now = later(60);
         assert_eq!(due_at(week, None, now), Some(now));
         assert_eq!(due_at(week, past(false, false), now), None);
@@ -394,6 +465,39 @@ pub(crate) mod tests {
         assert_eq!(due_at(week, past(true, true), now), Some(AT.after(TRY_AGAIN.duration())));
         let before = Timestamp::from_millis(AT.as_millis() - 1);
         assert_eq!(due_at(week, past(true, false), before), Some(before), "the clock was set back");
+    }
+
+    #[test]
+    fn both_ways_have_their_turn() {
+        let past =
+            |method, is_interrupted| Some(Past { created_at: AT, is_over: true, is_interrupted, method });
+        let (dump, line) = (Method::Dump, Method::PointInTime);
+        for (last, has_dump, has_line, expected) in [
+            (None, true, true, Some(dump)),
+            (past(dump, false), true, true, Some(line)),
+            (past(line, false), true, true, Some(dump)),
+            (past(line, true), true, true, Some(line)),
+            (past(dump, true), true, true, Some(dump)),
+            (past(dump, false), true, false, Some(dump)),
+            (past(line, false), false, true, Some(line)),
+            (past(line, false), false, false, None),
+        ] {
+            assert_eq!(turn(last, has_dump, has_line), expected, "{last:?} {has_dump} {has_line}");
+        }
+    }
+
+    #[test]
+    fn what_would_have_been_lost_is_measured_by_its_way() {
+        let mut drill = Drill { created_at: later(7200), ..drill() };
+        assert_eq!((drill.method(), drill.at(), drill.rpo_measured_ms()), (Method::Dump, AT, 7_200_000));
+        let source = "db".parse().expect("a name");
+        let recovery = Recovery { at: later(3600), source, stretches: Vec::new() };
+        drill.aim = Some(Aim { newest: later(7160), recovery });
+        assert_eq!(
+            (drill.method(), drill.at(), drill.rpo_measured_ms()),
+            (Method::PointInTime, later(3600), 40_000),
+            "the newest second counts, whichever was tried"
+        );
     }
 
     #[test]

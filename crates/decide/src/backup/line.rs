@@ -179,7 +179,7 @@ fn reach<'a>(base: &Base, stretches: &'a [Stretch]) -> Vec<&'a Stretch> {
 }
 
 /// What one base backup brings back, if anything.
-fn interval(base: &Base, stretches: &[Stretch]) -> Option<Interval> {
+pub(super) fn interval(base: &Base, stretches: &[Stretch]) -> Option<Interval> {
     let until = reach(base, stretches).into_iter().filter_map(|one| one.until).max()?;
     (until > base.whole_at).then_some(Interval { from: base.whole_at, until })
 }
@@ -271,7 +271,7 @@ pub fn forget_stretches(bases: &[Base], stretches: &[Stretch]) -> Vec<i64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
@@ -280,7 +280,7 @@ mod tests {
     use super::*;
     use crate::backup::wal::SEGMENT_BYTES;
 
-    fn minute(count: u64) -> Timestamp {
+    pub(crate) fn minute(count: u64) -> Timestamp {
         AT.after(Span::seconds(60 * count).duration())
     }
 
@@ -289,7 +289,7 @@ mod tests {
     }
 
     /// Segment `n` ends at minute `n + 1`.
-    fn base(number: u64) -> Base {
+    pub(crate) fn base(number: u64) -> Base {
         let start = Lsn(number * SEGMENT_BYTES + 40);
         Base {
             run: BackupRunId::new(i64::try_from(number).expect("is small") + 1),
@@ -301,7 +301,7 @@ mod tests {
         }
     }
 
-    fn stretch(first: u64, last: u64) -> Stretch {
+    pub(crate) fn stretch(first: u64, last: u64) -> Stretch {
         Stretch {
             id: i64::try_from(first * 1000 + last).expect("is small"),
             target: "disk".parse().expect("a name"),

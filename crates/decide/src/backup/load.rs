@@ -49,7 +49,9 @@ pub fn format(first: &[u8]) -> Format {
 pub fn loader(format: Format, engine: Kind, database: &DatabaseName) -> Option<Vec<String>> {
     match (format, engine) {
         (Format::PostgresArchive, Kind::Postgres) => {
-            let words = ["pg_restore", "--exit-on-error", "--single-transaction"].map(str::to_owned);
+            // What lay in a tablespace goes where everything else goes: the new server has none.
+            let words = ["pg_restore", "--exit-on-error", "--no-tablespaces", "--single-transaction"];
+            let words = words.map(str::to_owned);
             Some(words.into_iter().chain(login(database)).collect())
         }
         (Format::MariadbDump, Kind::Mariadb) => Some(mariadb::loader(database)),
@@ -159,7 +161,7 @@ mod tests {
         let words = loader(Format::PostgresArchive, Kind::Postgres, &database()).expect("is known");
         assert_eq!(
             words.join(" "),
-            "pg_restore --exit-on-error --single-transaction --no-password --username=postgres --dbname=db"
+            "pg_restore --exit-on-error --no-tablespaces --single-transaction --no-password --username=postgres --dbname=db"
         );
         assert_eq!(loader(Format::Rdb, Kind::Redis, &database()), None);
         let words = loader(Format::MariadbDump, Kind::Mariadb, &database()).expect("is known");

@@ -2,9 +2,12 @@
 //! that give the bytes, `mariadb` the same of such a server, and `ledger` reads what its program writes. What comes back is `restore`, what tries
 //! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`, those of Redis and Valkey of `keys`. `kit`
 //! is the page that restores without Havre. To any second: `wal` names files, `tar` and `base` read what comes, `spool` says what becomes of
-//! WAL, `line` which seconds are there, `recovery` how one comes back. Tests at the ends of the files.
+//! WAL, `line` which seconds are there, `recovery` how one comes back, `aim` which of them a drill tries. `check` says to whoever asks what somebody
+//! has to look at. Tests at the ends of the files.
 
+pub mod aim;
 pub mod base;
+pub mod check;
 pub mod drill;
 pub mod keys;
 pub mod kit;

@@ -48,6 +48,9 @@ pub enum Progress {
         /// What it holds, of Redis and Valkey.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keys: Option<Keys>,
+        /// What was said about the files of a base backup.
+        #[serde(default, skip_serializing_if = "Structure::is_not_asked")]
+        files: Structure,
     },
 }
 
@@ -86,6 +89,9 @@ pub struct Findings {
     /// What users want to be true, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assertions: Vec<Assertion>,
+    /// What was said about the files of a base backup, before anything was read into them: that each is the one the server had given out.
+    #[serde(default, skip_serializing_if = "Structure::is_not_asked")]
+    pub files: Structure,
     /// What the snapshot holds, of Redis and Valkey: what was found is compared with that, since a backup counts a moment later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
@@ -115,6 +121,13 @@ pub enum Structure {
     },
 }
 
+impl Structure {
+    /// Whether nobody asked.
+    pub const fn is_not_asked(&self) -> bool {
+        matches!(self, Self::NotAsked)
+    }
+}
+
 /// Something that should be true, and what the answer was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +152,13 @@ pub enum Observation {
         /// What it holds, of Redis and Valkey, whose servers read it at their next start only.
         keys: Option<Keys>,
     },
+    /// The files of a base backup are in, and a server has read WAL into them up to the second that was wanted.
+    Recovered {
+        /// What came out of the repository as the base backup.
+        content: Content,
+        /// What was said about the files. Where they are damaged no server was started.
+        files: Structure,
+    },
     /// All checks were made.
     Checked {
         /// What they found.
@@ -158,6 +178,7 @@ impl Observation {
         match self {
             Self::Answers => "a server that answers",
             Self::Loaded { .. } => "the end of the loader",
+            Self::Recovered { .. } => "a server that has come to its second",
             Self::Checked { .. } => "the result of the checks",
             Self::Broken { .. } => "a failure",
             Self::Interrupted => "an interruption",
@@ -197,28 +218,49 @@ pub fn advance(
             Ok(Next::Progress(Progress::Loading { since: now }))
         }
         (Progress::Loading { .. }, Observation::Loaded { content, keys }) => {
-            if *content != manifest.content {
-                let expected = manifest.content.clone();
-                return Err(Failure::StreamDiffers { expected, found: content.clone() });
-            }
-            let loaded = content.clone();
+            let loaded = compare_content(content, manifest)?;
             Ok(Next::Progress(match keys {
                 Some(keys) => Progress::Starting { since: now, loaded, keys: *keys },
-                None => Progress::Checking { since: now, loaded, keys: None },
+                None => Progress::Checking { since: now, loaded, keys: None, files: Structure::NotAsked },
             }))
+        }
+        (Progress::Loading { .. }, Observation::Recovered { content, files }) => {
+            let loaded = compare_content(content, manifest)?;
+            are_sound(files)?;
+            Ok(Next::Progress(Progress::Checking { since: now, loaded, keys: None, files: files.clone() }))
         }
         (Progress::Starting { loaded, keys, .. }, Observation::Answers) => {
             let (loaded, keys) = (loaded.clone(), Some(*keys));
-            Ok(Next::Progress(Progress::Checking { since: now, loaded, keys }))
+            let files = Structure::NotAsked;
+            Ok(Next::Progress(Progress::Checking { since: now, loaded, keys, files }))
         }
-        (Progress::Checking { keys, .. }, Observation::Checked { findings }) => {
-            let findings = Findings { keys: *keys, ..findings.clone() };
+        (Progress::Checking { keys, files, .. }, Observation::Checked { findings }) => {
+            let findings = Findings { keys: *keys, files: files.clone(), ..findings.clone() };
             judge(&findings, manifest)?;
             Ok(Next::Proven(findings))
         }
-        (_, Observation::Answers | Observation::Loaded { .. } | Observation::Checked { .. }) => {
-            Err(Failure::OutOfOrder { seen: seen.word().to_owned() })
-        }
+        (
+            _,
+            Observation::Answers
+            | Observation::Loaded { .. }
+            | Observation::Recovered { .. }
+            | Observation::Checked { .. },
+        ) => Err(Failure::OutOfOrder { seen: seen.word().to_owned() }),
+    }
+}
+
+/// What went in, where that is what the manifest says.
+fn compare_content(found: &Content, manifest: &Manifest) -> Result<Content, Failure> {
+    if *found == manifest.content {
+        return Ok(found.clone());
+    }
+    Err(Failure::StreamDiffers { expected: manifest.content.clone(), found: found.clone() })
+}
+
+fn are_sound(structure: &Structure) -> Result<(), Failure> {
+    match structure {
+        Structure::Damaged { reason } => Err(Failure::Structure { reason: reason.clone() }),
+        Structure::NotAsked | Structure::NotAvailable | Structure::Sound => Ok(()),
     }
 }
 
@@ -237,9 +279,8 @@ fn judge(findings: &Findings, manifest: &Manifest) -> Result<(), Failure> {
             differences: all.into_iter().take(DIFFERENCES_MAX).collect(),
         });
     }
-    if let Structure::Damaged { reason } = &findings.structure {
-        return Err(Failure::Structure { reason: reason.clone() });
-    }
+    are_sound(&findings.files)?;
+    are_sound(&findings.structure)?;
     match findings.assertions.iter().find(|assertion| !assertion.holds) {
         Some(Assertion { sql, answer, .. }) => {
             Err(Failure::Assertion { sql: sql.clone(), answer: answer.clone() })
@@ -356,6 +397,28 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn files_of_a_base_backup_are_what_the_server_gave_out_before_rows_count() {
+        let recovered = |bytes, files| Observation::Recovered { content: content(bytes, 'a'), files };
+        let checked =
+            Observation::Checked { findings: Findings { files: Structure::NotAsked, ..findings() } };
+        let all = |seen: Observation| run(&[Observation::Answers, seen, checked.clone()]);
+        for files in [Structure::Sound, Structure::NotAvailable, Structure::NotAsked] {
+            let proven = all(recovered(10, files.clone()));
+            let Ok(Next::Proven(found)) = &proven else { panic!("{proven:?}") };
+            assert_eq!(found.files, files, "it stays in the report");
+        }
+        let damaged = Structure::Damaged { reason: "checksum mismatch for file \"base/1/2606\"".to_owned() };
+        assert_eq!(
+            all(recovered(10, damaged)).expect_err("is damaged").to_string(),
+            "its structure is damaged: checksum mismatch for file \"base/1/2606\""
+        );
+        assert!(matches!(all(recovered(9, Structure::Sound)), Err(Failure::StreamDiffers { .. })));
+        assert!(matches!(run(&[recovered(10, Structure::Sound)]), Err(Failure::OutOfOrder { .. })));
+        let twice = [Observation::Answers, loaded(10), recovered(10, Structure::Sound)];
+        assert!(matches!(run(&twice), Err(Failure::OutOfOrder { .. })));
+    }
+
+    #[test]
     fn damage_and_what_is_not_true_fail() {
         let check =
             |findings: Findings| run(&[Observation::Answers, loaded(10), Observation::Checked { findings }]);
@@ -413,7 +476,8 @@ pub(crate) mod tests {
     fn what_is_under_way_has_one_text() {
         let keys = Keys { expiring: 1, saved: 3 };
         let starting = Progress::Starting { since: AT, loaded: content(10, 'a'), keys };
-        let checking = Progress::Checking { since: AT, loaded: content(10, 'a'), keys: None };
+        let files = Structure::Sound;
+        let checking = Progress::Checking { since: AT, loaded: content(10, 'a'), keys: None, files };
         assert_eq!(starting.stage(), Stage::Loading);
         for progress in [starting, checking] {
             let json = serde_json::to_string(&progress).expect("is written");
@@ -424,7 +488,10 @@ pub(crate) mod tests {
             r#"{{"step":"checking","since":"2025-11-24T10:00:00.000Z","loaded":{{"bytes":10,"sha256":"{sha256}"}}}}"#
         );
         let read: Progress = serde_json::from_str(&before).expect("a row of before is read");
-        assert_eq!(read, Progress::Checking { since: AT, loaded: content(10, 'a'), keys: None });
+        let files = Structure::NotAsked;
+        let checking = Progress::Checking { since: AT, loaded: content(10, 'a'), keys: None, files };
+        assert_eq!(serde_json::to_string(&checking).expect("is written"), before);
+        assert_eq!(read, checking);
     }
 
     fn observations() -> impl Strategy<Value = Vec<Observation>> {
@@ -443,7 +510,8 @@ pub(crate) mod tests {
                 };
                 let assertion = Assertion { sql: "select true".to_owned(), holds, answer: String::new() };
                 let assertions = vec![assertion];
-                Observation::Checked { findings: Findings { rows, structure, assertions, keys: None } }
+                let findings = Findings { rows, structure, assertions, ..Findings::default() };
+                Observation::Checked { findings }
             }),
             1 => Just(Observation::Broken { reason: Failure::Loader { reason: "code 1".to_owned() } }),
             1 => Just(Observation::Interrupted),

@@ -1,19 +1,23 @@
 //! How a database comes back to a second: its files are put on the volume of a new database, a server without a network reads the WAL up to that
 //! second and ends, and only then the database starts for the first time. Two containers, one after the other; what they hold nobody meets.
-//! Tests at the end of the file.
+//! A drill does the same on a volume of its own, in containers that go with it. Tests at the end of the file.
 
 use std::collections::BTreeMap;
 
+use crate::backup::aim::Aim;
+use crate::backup::drill::{Drill, derive_server, drill_container, drill_place, drill_volume};
 use crate::backup::restore::Restore;
 use crate::database::tuning;
 use havre_core::database::role::SUPERUSER;
 use havre_core::database::spec::{DatabaseSpec, PIDS, STOP_GRACE};
 use havre_core::database::task::{NO_SERVICE, database_volume, volume_path};
 use havre_core::database::{Database, Image};
+use havre_core::id::EnvironmentId;
 use havre_core::name::EnvKey;
 use havre_core::quantity::Span;
 use havre_core::route::settings::auth::SecretDigest;
 use havre_core::secret::variables::Variables;
+use havre_core::service::Place;
 use havre_core::service::spec::{Argv, StopSignal};
 use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 use havre_core::time::Timestamp;
@@ -57,22 +61,53 @@ fn data(spec: &DatabaseSpec) -> String {
     format!("{}/{}/docker", volume_path(spec.engine), spec.version)
 }
 
+/// Whose a container is.
+struct Owner {
+    name: String,
+    place: Place,
+    environment: EnvironmentId,
+    purpose: Purpose,
+    volume: String,
+}
+
 /// Describes the container of a part: on the volume of the new database, without any network.
 pub fn derive(restore: &Restore, part: Part, database: &Database, image: &Image, at: Timestamp) -> TaskSpec {
-    let spec = DatabaseSpec { backup: None, ..database.spec.clone() };
-    let pairs = [("POSTGRES_USER", SUPERUSER.to_owned()), ("PGDATA", data(&spec))];
+    let owner = Owner {
+        name: container(restore, part),
+        place: database.place(),
+        environment: database.environment,
+        purpose: Purpose::Recovery { restore: restore.id },
+        volume: database_volume(database.id),
+    };
+    derive_part(owner, part, &DatabaseSpec { backup: None, ..database.spec.clone() }, image, at)
+}
+
+/// The same of a drill: on its own volume, which goes with it. Both parts have one name, since the first goes before the second comes.
+pub fn derive_drilled(drill: &Drill, aim: &Aim, part: Part, image: &Image) -> TaskSpec {
+    let owner = Owner {
+        name: drill_container(drill),
+        place: drill_place(drill),
+        environment: drill.environment_id,
+        purpose: Purpose::Drill { drill: drill.id },
+        volume: drill_volume(drill.id),
+    };
+    derive_part(owner, part, &derive_server(&drill.spec), image, aim.recovery.at)
+}
+
+fn derive_part(owner: Owner, part: Part, spec: &DatabaseSpec, image: &Image, at: Timestamp) -> TaskSpec {
+    let pairs = [("POSTGRES_USER", SUPERUSER.to_owned()), ("PGDATA", data(spec))];
     let env = pairs.into_iter().map(|(name, value)| (name.parse().expect("our own names are valid"), value));
     let (command, stop_grace) = match part {
         Part::Fill => (words(&["tail", "-f", "/dev/null"]), GRACE),
-        Part::Recover => (recover(&spec, at), STOP_GRACE),
+        Part::Recover => (recover(spec, at), STOP_GRACE),
     };
     TaskSpec {
-        name: container(restore, part),
-        place: database.place(),
+        name: owner.name,
+        place: owner.place,
         service: NO_SERVICE,
-        environment: database.environment,
+        environment: owner.environment,
         release: NO_RELEASE,
-        purpose: Purpose::Recovery { restore: restore.id },
+        purpose: owner.purpose,
         image: image.id.clone(),
         command: Some(Argv::try_from(command).expect("our own commands are commands")),
         env: env.collect::<BTreeMap<EnvKey, String>>(),
@@ -82,7 +117,7 @@ pub fn derive(restore: &Restore, part: Part, database: &Database, image: &Image,
         memory: spec.memory,
         cpus: spec.cpus,
         pids: PIDS,
-        volumes: vec![(database_volume(database.id), volume_path(spec.engine))],
+        volumes: vec![(owner.volume, volume_path(spec.engine))],
         stop_signal: StopSignal::Sigint,
         stop_grace,
     }
@@ -122,6 +157,12 @@ pub fn unpack_base(spec: &DatabaseSpec) -> Vec<String> {
     words(&["tar", "-x", "-f", "-", "-C", &data(spec)])
 }
 
+/// Says whether each of the files is the one the server had given out, by its sum in the list that came with them. WAL is looked at by the server
+/// that reads it.
+pub fn verify(spec: &DatabaseSpec) -> Vec<String> {
+    words(&["pg_verifybackup", "--no-parse-wal", "--quiet", "--", &data(spec)])
+}
+
 /// Takes WAL in from its input.
 pub fn unpack_wal() -> Vec<String> {
     words(&["tar", "-x", "-f", "-", "-C", FOLDER])
@@ -154,6 +195,9 @@ pub fn is_through(answer: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::drill::MEMORY_MAX;
+    use super::super::drill::tests::drill;
+    use super::super::line::Recovery;
     use super::super::proof::tests::{AT, manifest};
     use super::super::restore::State;
     use super::*;
@@ -198,6 +242,28 @@ mod tests {
         }
         let fill = derive(&restore(), Part::Fill, &database(), &image, AT);
         assert_eq!(fill.name, "havre-v3-fill-db-restored-1-production-shop");
+    }
+
+    #[test]
+    fn both_parts_of_a_drill_are_alone_on_its_own_volume() {
+        let image = Image { id: "a".repeat(64).parse().expect("a digest"), pull: None };
+        let drill = drill();
+        let recovery = Recovery { at: AT, source: "db".parse().expect("a name"), stretches: Vec::new() };
+        let aim = Aim { newest: AT, recovery };
+        let parts = [Part::Fill, Part::Recover].map(|part| derive_drilled(&drill, &aim, part, &image));
+        for task in &parts {
+            assert!(task.is_alone() && task.private_network().is_none() && task.edge_address.is_none());
+            assert_eq!(task.name, "havre-x3-drill-db-production-shop", "what is left is found by its name");
+            assert_eq!(task.volumes[0].0, "havre-x3-data");
+            assert_eq!(task.memory, MEMORY_MAX);
+            assert!(task.secrets.iter().next().is_none());
+        }
+        let command = parts[1].command.as_ref().expect("has one").words().join("\n");
+        assert!(command.contains("recovery_target_time=2025-11-24 10:00:00.000+00"), "{command}");
+        assert_eq!(
+            verify(&drill.spec).join(" "),
+            "pg_verifybackup --no-parse-wal --quiet -- /var/lib/postgresql/15/docker"
+        );
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
-use havre_core::database::Image;
+use havre_core::backup::policy::{of_database, what_of};
 use havre_core::database::spec::DatabaseSpec;
+use havre_core::database::{Database, Image};
 use havre_core::id::{DrillId, EnvironmentId};
 use havre_core::name::{DatabaseName, EnvironmentName, ProjectName, TargetName};
-use havre_decide::backup::drill::{Drill, Past, Signed, State, Verdict, cleaned};
+use havre_decide::backup::aim::{Aim, Pick, aim};
+use havre_decide::backup::drill::{Drill, Method, Past, Signed, State, Verdict, cleaned};
+use havre_decide::backup::line::{Base, base_of, saved_in};
 use havre_decide::backup::report::Report;
+use havre_decide::backup::restore::{SpecError, derive_recovered};
 use rusqlite::Row;
 
 use crate::error::StoreError;
@@ -17,15 +21,18 @@ use crate::view::{Tx, View};
 
 /// Drills that are kept of each database besides one that is not over: with one each week, the reports of ten years.
 const KEEP: u32 = 520;
+/// Drills that are looked at to find one that was not interrupted.
+const INTERRUPTED_MAX: u32 = 20;
 
-const SELECT: &str = "SELECT id, environment_id, project, environment, database, target, manifest, spec, image, assertions, is_scheduled, \
-    state, report, signature, created_at, ended_at FROM drills";
+const SELECT: &str = "SELECT id, environment_id, project, environment, database, target, manifest, spec, image, assertions, aim, \
+    is_scheduled, state, report, signature, created_at, ended_at FROM drills";
 
 fn read(row: &Row<'_>) -> Result<Drill, StoreError> {
     let origin = Origin::of("drills", row)?;
     let report: Option<String> = row.get("report")?;
     let signature: Option<String> = row.get("signature")?;
-    let has_image = row.get::<_, Option<String>>("image")?.is_some();
+    let has = |name: &str| Ok::<_, StoreError>(row.get::<_, Option<String>>(name)?.is_some());
+    let (has_image, has_aim) = (has("image")?, has("aim")?);
     Ok(Drill {
         id: DrillId::new(origin.id),
         environment_id: EnvironmentId::new(row.get("environment_id")?),
@@ -37,6 +44,7 @@ fn read(row: &Row<'_>) -> Result<Drill, StoreError> {
         spec: origin.json(row, "spec")?,
         image: if has_image { Some(origin.json(row, "image")?) } else { None },
         assertions: origin.json(row, "assertions")?,
+        aim: if has_aim { Some(origin.json(row, "aim")?) } else { None },
         is_scheduled: row.get("is_scheduled")?,
         state: origin.json(row, "state")?,
         report: report.zip(signature).map(|(text, signature)| Signed { text, signature }),
@@ -66,8 +74,37 @@ pub struct NewDrill {
     pub image: Option<Image>,
     /// What users want to be true of the copy.
     pub assertions: Vec<String>,
+    /// The second it brings back out of a base backup and WAL; absent where it loads a dump.
+    pub aim: Option<Aim>,
     /// Whether the policy asks for it.
     pub is_scheduled: bool,
+}
+
+impl NewDrill {
+    /// Of a base backup and WAL of a database, brought to a second.
+    ///
+    /// # Errors
+    /// The database has another version now.
+    pub fn of_line(
+        database: &Database,
+        (base, aim): (Base, Aim),
+        is_scheduled: bool,
+    ) -> Result<Self, SpecError> {
+        let name = &database.spec.name;
+        Ok(Self {
+            environment_id: database.environment,
+            project: database.project.clone(),
+            environment: database.environment_name.clone(),
+            database: name.clone(),
+            target: base.target,
+            spec: derive_recovered(Some(&database.spec), &base.manifest.source_version, name)?,
+            manifest: base.manifest,
+            image: database.image.clone(),
+            assertions: of_database(database).map(|policy| policy.assertions.clone()).unwrap_or_default(),
+            aim: Some(aim),
+            is_scheduled,
+        })
+    }
 }
 
 impl View<'_> {
@@ -98,7 +135,31 @@ impl View<'_> {
             created_at: drill.created_at,
             is_over: drill.state.is_over(),
             is_interrupted: drill.state.is_interrupted(),
+            method: drill.method(),
         }))
+    }
+
+    /// The newest drill of what has this key that brought it back in this way, is over, and was not interrupted.
+    pub fn find_ended_drill(&self, what_key: &str, method: Method) -> Result<Option<Drill>, StoreError> {
+        let sql = format!(
+            "{SELECT} WHERE what_key = ?1 AND (aim IS NOT NULL) = ?2 AND ended_at IS NOT NULL ORDER BY id DESC LIMIT ?3"
+        );
+        let is_line = method == Method::PointInTime;
+        let ended = row::list(self.connection, &sql, (what_key, is_line, INTERRUPTED_MAX), read)?;
+        Ok(ended.into_iter().find(|drill| !drill.state.is_interrupted()))
+    }
+
+    /// A second of a database that a drill can bring back, and the base backup it begins with; nothing where there is none. Base backups of
+    /// another database that had this name before are left to restores.
+    pub fn find_aim(&self, database: &Database, pick: Pick) -> Result<Option<(Base, Aim)>, StoreError> {
+        let mut bases = self.list_bases(&base_of(database))?;
+        bases.retain(|base| base.database == database.id);
+        if bases.is_empty() {
+            return Ok(None);
+        }
+        let stretches = self.list_stretches(&what_of(database), 0)?;
+        let found = aim(&bases, &stretches, &database.spec.name, pick);
+        Ok(found.map(|(base, aim)| (base.clone(), aim)))
     }
 
     /// Whether this installation wrote a report, and nobody has changed it since.
@@ -116,11 +177,16 @@ impl Tx<'_> {
     /// # Errors
     /// `DrillRunning` while one of the same is not over.
     pub fn create_drill(&mut self, new: &NewDrill) -> Result<Drill, StoreError> {
-        let what = &new.manifest.what;
+        // Both ways are drills of the database: one of them at a time.
+        let what = saved_in(&new.manifest.what);
         let sql = format!("{SELECT} WHERE what_key = ?1 AND ended_at IS NULL");
         if let Some(open) = row::find(self.connection, &sql, [what.key()], read)? {
-            return Err(StoreError::DrillRunning { what: Box::new(what.clone()), drill: open.id });
+            return Err(StoreError::DrillRunning { what: Box::new(what), drill: open.id });
         }
+        let aim = match &new.aim {
+            Some(aim) => Some(row::to_json("what a drill brings back", aim)?),
+            None => None,
+        };
         let image = match &new.image {
             Some(image) => Some(row::to_json("an image", image)?),
             None => None,
@@ -128,7 +194,7 @@ impl Tx<'_> {
         row::run(
             self.connection,
             "INSERT INTO drills (what_key, environment_id, project, environment, database, target, manifest, spec, image, assertions, \
-             is_scheduled, state, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             aim, is_scheduled, state, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             (
                 what.key(),
                 new.environment_id.row(),
@@ -140,14 +206,15 @@ impl Tx<'_> {
                 row::to_json("a specification", &new.spec)?,
                 image,
                 row::to_json("statements", &new.assertions)?,
+                aim,
                 new.is_scheduled,
                 row::to_json("a state", &State::first(self.at))?,
                 self.at.as_millis(),
             ),
         )?;
         let id = DrillId::new(self.connection.last_insert_rowid());
-        let snapshot = new.manifest.snapshot.clone();
-        self.tell_backup(Event::DrillCreated { drill: id, what: what.clone(), snapshot })?;
+        let (what, snapshot) = (new.manifest.what.clone(), new.manifest.snapshot.clone());
+        self.tell_backup(Event::DrillCreated { drill: id, what, snapshot })?;
         self.get_drill(id)
     }
 
@@ -206,7 +273,7 @@ impl Tx<'_> {
         })?;
         let sql = "DELETE FROM drills WHERE what_key = ?1 AND ended_at IS NOT NULL AND id NOT IN \
             (SELECT id FROM drills WHERE what_key = ?1 ORDER BY id DESC LIMIT ?2)";
-        row::run(self.connection, sql, (drill.manifest.what.key(), KEEP))?;
+        row::run(self.connection, sql, (saved_in(&drill.manifest.what).key(), KEEP))?;
         Ok(())
     }
 }

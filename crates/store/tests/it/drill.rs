@@ -24,6 +24,7 @@ async fn create(world: &World, seconds: i64) -> Result<Drill, StoreError> {
                 spec,
                 image: None,
                 assertions: vec!["select true".to_owned()],
+                aim: None,
                 is_scheduled: true,
             })
         })

@@ -23,7 +23,7 @@ fn disk() -> TargetName {
     "disk".parse().unwrap()
 }
 
-fn db() -> What {
+pub(crate) fn db() -> What {
     "database/dropit/production/db".parse().unwrap()
 }
 
@@ -44,7 +44,7 @@ fn spec(name: &str) -> DatabaseSpec {
 }
 
 /// A target, and a database that answers and hands its WAL out.
-async fn world() -> (World, DatabaseId) {
+pub(crate) async fn world() -> (World, DatabaseId) {
     let world = World::new();
     let target: TargetSpec = serde_json::from_value(serde_json::json!({
         "name": "disk", "location": { "kind": "folder", "path": "/mnt/disk" }, "medium": "two", "is_offsite": false,
@@ -74,7 +74,7 @@ fn manifest(digit: char, seconds: i64) -> Manifest {
 }
 
 /// A good base backup that begins in this segment.
-async fn save(world: &World, database: DatabaseId, number: u64, seconds: i64) {
+pub(crate) async fn save(world: &World, database: DatabaseId, number: u64, seconds: i64) {
     let facts = BaseFacts {
         timeline: 1,
         start: Lsn(number * SEGMENT_BYTES + 40),
@@ -91,7 +91,7 @@ async fn save(world: &World, database: DatabaseId, number: u64, seconds: i64) {
         .await;
 }
 
-fn stretch(database: DatabaseId, first: u64, last: u64, replaces: Option<i64>) -> NewStretch {
+pub(crate) fn stretch(database: DatabaseId, first: u64, last: u64, replaces: Option<i64>) -> NewStretch {
     NewStretch {
         what: db(),
         database,

@@ -1,6 +1,7 @@
 //! Backups: targets are set and runs are asked for here; what runs is the loop. Who decides where backups lie is the owner of the machine, so
 //! that targets are handled there only. No answer holds a password, but for the recovery kit.
 
+pub mod check;
 pub mod run;
 pub mod status;
 pub mod target;

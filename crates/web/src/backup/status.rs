@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use havre_api::backup::{BackupAccount, BackupCopy, BackupStatus, CopyStanding};
+use havre_api::backup::{BackupAccount, BackupCopy, BackupStatus, CopyStanding, DrillAccount};
 use havre_core::backup::What;
 use havre_core::backup::account::Standing;
 use havre_core::backup::policy::{self, BackupPolicy};
@@ -13,11 +13,13 @@ use havre_core::backup::run::BackupRun;
 use havre_core::backup::target::BackupTarget;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::line::{base_of, base_policy};
+use havre_decide::backup::drill::{Method, State as DrillState};
+use havre_decide::backup::line::{base_of, base_policy, saved_in};
 use havre_decide::backup::stock::{LIVE_MEDIUM, Stock, take_stock, target_gaps};
 use havre_store::View;
 
 use crate::error::Refusal;
+use crate::restore::rto_measured_ms;
 use crate::state::AppState;
 use crate::transaction;
 
@@ -69,9 +71,11 @@ fn take(
             copies: Vec::new(),
             rpo_target_ms: None,
             rpo_measured_ms: None,
+            drill: None,
             gaps: Vec::new(),
         });
     };
+    let drill = find_drill(view, &what)?;
     let mut newest = BTreeMap::new();
     let mut begun = BTreeMap::new();
     for target in targets {
@@ -98,8 +102,29 @@ fn take(
         policy: Some(policy.clone()),
         rpo_target_ms: Some(policy.rpo_target().as_millis()),
         rpo_measured_ms: account.rpo_measured.map(millis),
+        drill,
         gaps,
     })
+}
+
+/// What the newest drill came to that brought this back.
+fn find_drill(view: &View<'_>, what: &What) -> Result<Option<DrillAccount>, Refusal> {
+    let method = match what {
+        What::Base { .. } => Method::PointInTime,
+        What::Database { .. } | What::Volume { .. } | What::Platform => Method::Dump,
+    };
+    let Some(row) = view.find_ended_drill(&saved_in(what).key(), method)? else { return Ok(None) };
+    let failure = match &row.state {
+        DrillState::Failed { reason, .. } => reason.to_string(),
+        DrillState::Working { .. } | DrillState::Cleaning { .. } | DrillState::Passed { .. } => String::new(),
+    };
+    Ok(Some(DrillAccount {
+        drill: row.id,
+        at: row.ended_at.unwrap_or(row.created_at),
+        failure,
+        rto_measured_ms: rto_measured_ms(&row),
+        rpo_measured_ms: row.rpo_measured_ms(),
+    }))
 }
 
 fn copy(

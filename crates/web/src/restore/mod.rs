@@ -138,6 +138,15 @@ pub(crate) fn wire_restore(row: Restore) -> havre_api::restore::Restore {
     }
 }
 
+/// From the beginning of a drill until its copy was whole; nothing unless it passed.
+pub(crate) fn rto_measured_ms(row: &Drill) -> Option<u64> {
+    let report = row.report.as_ref().and_then(|signed| Report::parse(&signed.text).ok())?;
+    match report.verdict {
+        Verdict::Passed { rto_measured_ms, .. } => Some(rto_measured_ms),
+        Verdict::Failed { .. } => None,
+    }
+}
+
 /// The wire form of a drill.
 pub(crate) fn wire_drill(row: Drill) -> havre_api::restore::Drill {
     let failure = match &row.state {
@@ -145,11 +154,8 @@ pub(crate) fn wire_drill(row: Drill) -> havre_api::restore::Drill {
         DrillState::Cleaning { verdict: Verdict::Failed { reason, .. }, .. } => reason.to_string(),
         DrillState::Working { .. } | DrillState::Cleaning { .. } | DrillState::Passed { .. } => String::new(),
     };
-    let report = row.report.as_ref().and_then(|signed| Report::parse(&signed.text).ok());
-    let rto_measured_ms = report.and_then(|report| match report.verdict {
-        Verdict::Passed { rto_measured_ms, .. } => Some(rto_measured_ms),
-        Verdict::Failed { .. } => None,
-    });
+    let (method, at, rpo_measured_ms) = (row.method(), row.at(), row.rpo_measured_ms());
+    let rto_measured_ms = rto_measured_ms(&row);
     havre_api::restore::Drill {
         id: row.id,
         project: row.project,
@@ -157,12 +163,14 @@ pub(crate) fn wire_drill(row: Drill) -> havre_api::restore::Drill {
         database: row.database,
         target: row.target,
         snapshot: row.manifest.snapshot,
-        at: row.manifest.started_at,
+        method,
+        at,
         status: row.state.name().to_owned(),
         is_final: row.state.is_over(),
         state: row.state,
         failure,
         rto_measured_ms,
+        rpo_measured_ms,
         is_scheduled: row.is_scheduled,
         created_at: row.created_at,
         ended_at: row.ended_at,

@@ -260,3 +260,26 @@ async fn the_status_measures_and_says_what_is_missing() {
         "havre.toml says that there are none"
     );
 }
+
+#[tokio::test]
+async fn the_check_says_what_somebody_has_to_look_at() {
+    let world = World::new();
+    let (status, body) = world.get("/v1/backup-check").await;
+    assert_eq!(status, 200, "{body}");
+    let none = json!({
+        "subject": "target", "what": null, "target": null, "reason": "there is no backup target, so nothing is saved",
+    });
+    assert_eq!(body["problems"], json!([none]));
+
+    let world = with_target().await;
+    with_database(&world, daily()).await;
+    let (_, body) = world.get("/v1/backup-check").await;
+    assert_eq!(body["problems"], json!([]), "nothing is late yet");
+    world.clock.fetch_add(2 * 86_400_000, std::sync::atomic::Ordering::Relaxed);
+    let (_, body) = world.get("/v1/backup-check").await;
+    let late: Vec<_> =
+        body["problems"].as_array().unwrap().iter().map(|one| (&one["subject"], &one["what"])).collect();
+    let platform = json!({ "kind": "platform" });
+    let copy = json!("copy");
+    assert_eq!(late, [(&copy, &platform), (&copy, &database())], "{body}");
+}

@@ -267,6 +267,12 @@ async fn a_drill_has_a_report_that_shows_when_it_was_changed() {
     let (status, drill) = world.ask("POST", &of_db("drills"), Value::Null).await;
     assert_eq!((status, &drill["id"], &drill["status"]), (202, &json!("x1"), &json!("preparing")), "{drill}");
     assert_eq!((&drill["snapshot"], &drill["is_scheduled"]), (&json!("2".repeat(64)), &json!(false)));
+    assert_eq!(
+        (&drill["method"], &drill["at"]),
+        (&json!("dump"), &json!("2026-11-24T09:00:00.000Z")),
+        "{drill}"
+    );
+    assert_eq!(drill["rpo_measured_ms"], 3_600_000, "an hour would have been lost");
     let (status, body) = world.ask("POST", &of_db("drills"), Value::Null).await;
     assert_eq!((status, &body["code"]), (409, &json!("drill_running")), "{body}");
     let (status, body) = world.get("/v1/drills/x1/report").await;
@@ -291,4 +297,29 @@ async fn a_drill_has_a_report_that_shows_when_it_was_changed() {
     assert_eq!(list["drills"][0], report["drill"]);
     let (status, body) = world.get("/v1/drills/x9").await;
     assert_eq!((status, &body["code"]), (404, &json!("drill_not_found")), "{body}");
+}
+
+#[tokio::test]
+async fn a_drill_to_a_second_takes_the_newest_one() {
+    let world = saved().await;
+    let path = of_db("drills?method=point_in_time");
+    let (status, body) = world.ask("POST", &path, Value::Null).await;
+    assert_eq!((status, &body["code"]), (404, &json!("snapshot_not_found")), "{body}");
+    let (status, body) = world.ask("POST", &of_db("drills?method=other"), Value::Null).await;
+    assert_eq!((status, &body["code"]), (400, &json!("query_invalid")), "{body}");
+    keep_wal(&world).await;
+    world.clock.fetch_add(7_200_000, std::sync::atomic::Ordering::Relaxed);
+    let (status, drill) = world.ask("POST", &path, Value::Null).await;
+    assert_eq!((status, &drill["method"]), (202, &json!("point_in_time")), "{drill}");
+    assert_eq!(
+        (&drill["snapshot"], &drill["at"]),
+        (&json!("3".repeat(64)), &json!("2026-11-24T10:59:59.999Z"))
+    );
+    assert_eq!(drill["rpo_measured_ms"], 3_600_001);
+    let (status, body) = world.ask("POST", &of_db("drills"), Value::Null).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (409, &json!("drill_running")),
+        "both ways are drills of one database: {body}"
+    );
 }

@@ -2,7 +2,7 @@
 //! which WAL they need. Without that nobody could bring them back, so it is part of the verdict.
 
 use havre_core::backup::state::Exit;
-use havre_decide::backup::base::base_backup;
+use havre_decide::backup::base::{ask_tablespaces, base_backup, tablespaces};
 use havre_decide::backup::producer::{postgres_ask_version, postgres_session, postgres_version, reason};
 use havre_reconcile::deployment::chain;
 
@@ -10,7 +10,7 @@ use super::{PATIENCE, Produced, Server};
 use crate::backup::stream::{Sink, Unread, pipe};
 
 pub(super) async fn produce(server: &Server<'_>, mut sink: Sink<'_>) -> Result<Produced, Unread> {
-    let version = match version(server).await {
+    let version = match look(server).await {
         Ok(version) => version,
         Err(reason) => return Ok(Produced::failed(sink, reason)),
     };
@@ -31,12 +31,20 @@ pub(super) async fn produce(server: &Server<'_>, mut sink: Sink<'_>) -> Result<P
     Ok(ended)
 }
 
-async fn version(server: &Server<'_>) -> Result<String, String> {
+/// The version of a server of which a base backup can be made; why none can, in words.
+async fn look(server: &Server<'_>) -> Result<String, String> {
+    match tablespaces(&ask(server, &ask_tablespaces()).await?) {
+        Some(reason) => Err(reason),
+        None => Ok(postgres_version(&ask(server, &postgres_ask_version()).await?)),
+    }
+}
+
+async fn ask(server: &Server<'_>, sql: &str) -> Result<String, String> {
     let mut words = postgres_session(&server.database.spec.name);
-    words.push(format!("--command= {}", postgres_ask_version()));
+    words.push(format!("--command= {sql}"));
     let answer = server.ask(words, PATIENCE).await.map_err(|error| chain(&error))?;
     if answer.code == 0 {
-        return Ok(postgres_version(&answer.output));
+        return Ok(answer.output);
     }
     Err(reason("psql", answer.code, &answer.errors))
 }
