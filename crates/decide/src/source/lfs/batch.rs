@@ -62,7 +62,7 @@ pub enum BatchError {
     #[error("the operation is neither `upload` nor `download`")]
     Operation,
     /// No common transfer.
-    #[error("only the transfer `basic` is spoken here: `git config --unset lfs.basictransfersonly`, and no other transfer agent alone")]
+    #[error("only the transfer `basic` is spoken here, and this client offers others alone")]
     Transfer,
     /// Contents by something else than SHA-256.
     #[error("contents are named by SHA-256 here, and by nothing else")]
