@@ -23,6 +23,7 @@ mod job;
 mod job_restart;
 mod lfs;
 mod lfs_http;
+mod lfs_kept;
 mod lfs_server;
 mod outward;
 mod pipeline;

@@ -62,7 +62,7 @@ async fn refused(control: &Control) -> String {
 }
 
 fn fetch(url: &str, has_token: bool, commit: &CommitId) -> FakeFetch {
-    FakeFetch { url: url.parse().unwrap(), has_token, commit: commit.clone() }
+    FakeFetch { url: url.parse().unwrap(), has_token, keys: 0, commit: commit.clone() }
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn what_may_not_be_fetched_is_refused_before_anything_is_asked() {
         (None, "vendor/lib is a submodule, and .gitmodules does not say where it comes from"),
         (Some(modules("../lib.git")), "its address is relative, and this repository is pushed to Havre"),
         (Some(modules("/srv/git/lib.git")), "its address is a path of some machine"),
-        (Some(modules("git@github.com:acme/lib.git")), "its address is one for SSH"),
+        (Some(modules("git@github.com:acme/lib.git")), "its address is one for SSH, and this project has no deploy key"),
         (Some(modules("ext::sh -c id")), "its address is not of the form"),
         (
             Some(modules("https://127.0.0.1/lib.git")),

@@ -150,8 +150,8 @@ fn asked(object: Object) -> Result<Asked, BatchError> {
 pub struct Door<'a> {
     /// The address of this server of Git LFS, `https://havre.example.org/git/dropit.git/info/lfs`.
     pub address: &'a str,
-    /// The header line with which an upload proves who sends it, and for how many seconds it does; without it, `git lfs` uses what it has.
-    pub grant: Option<(&'a Secret, u64)>,
+    /// What whoever asks has proved with who it is, to be sent with what follows: `git lfs` sends a whole content without it first, and again with it.
+    pub authorization: Option<&'a Secret>,
     /// Bytes that may still come.
     pub room: u64,
 }
@@ -235,10 +235,10 @@ fn action(asked: &Asked, door: &Door<'_>) -> Value {
 }
 
 fn call(href: String, door: &Door<'_>) -> Value {
-    match door.grant {
-        Some((line, seconds)) => {
+    match door.authorization {
+        Some(line) => {
             let line = String::from_utf8_lossy(line.expose());
-            json!({ "href": href, "header": { "Authorization": line }, "expires_in": seconds })
+            json!({ "href": href, "header": { "Authorization": line } })
         }
         None => json!({ "href": href }),
     }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn door(room: u64) -> Door<'static> {
-        Door { address: ADDRESS, grant: None, room }
+        Door { address: ADDRESS, authorization: None, room }
     }
 
     #[test]
@@ -288,17 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_goes_with_every_call() {
+    fn who_asks_is_said_with_every_call() {
         let objects = json!([{ "oid": oid("a"), "size": 7 }]);
         let batch = parse(&question("upload", &objects)).expect("is one");
         let line = Secret::from("Bearer planted".to_owned());
-        let door = Door { address: ADDRESS, grant: Some((&line, 600)), room: 7 };
+        let door = Door { address: ADDRESS, authorization: Some(&line), room: 7 };
         assert!(!format!("{door:?}").contains("planted"));
         let answer = answer(&batch, &[None], &door);
         for name in ["upload", "verify"] {
             let call = &answer["objects"][0]["actions"][name];
             assert_eq!(call["header"], json!({ "Authorization": "Bearer planted" }));
-            assert_eq!(call["expires_in"], 600);
         }
     }
 

@@ -6,9 +6,8 @@ use havre_core::artifact::Digest;
 use havre_core::event::Actor;
 use havre_core::secret::Secret;
 use havre_decide::source::lfs::batch::{BODY_MAX, Door, Operation, answer, parse};
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 
-use super::grant::GRANT_SECONDS;
 use super::{Told, address, reply};
 use crate::access::gate::Caller;
 use crate::error::{Code, Refusal};
@@ -30,26 +29,17 @@ pub(crate) async fn batch(
     let project = project(&repository)?;
     let headers = request.headers().clone();
     let batch = parse(&read_body(request, BODY_MAX).await?)?;
-    let grant = grant_of(&actor, &headers);
     let room = match batch.operation {
-        Operation::Download if grant.is_some() => return Err(pushes_only().into()),
+        Operation::Download if matches!(actor, Actor::SshKey { .. }) => return Err(pushes_only().into()),
         Operation::Download => 0,
         Operation::Upload => state.git.content_room(&project).await?,
     };
     let oids: Vec<Digest> = batch.objects.iter().map(|one| one.oid.clone()).collect();
     let found = state.git.find_contents(&project, &oids).await?;
     let address = address(&state, &headers, &project)?;
-    let grant = grant.as_ref().map(|line| (line, GRANT_SECONDS));
-    let door = Door { address: &address, grant, room };
+    let line = headers.get(header::AUTHORIZATION).and_then(|line| line.to_str().ok()).map(Secret::from);
+    let door = Door { address: &address, authorization: line.as_ref(), room };
     Ok(reply(StatusCode::OK, &answer(&batch, &found, &door)))
-}
-
-/// The header line by which a key for SSH is known here. `git lfs` sends it with what follows only where it is told so.
-fn grant_of(actor: &Actor, headers: &HeaderMap) -> Option<Secret> {
-    if !matches!(actor, Actor::SshKey { .. }) {
-        return None;
-    }
-    headers.get(header::AUTHORIZATION).and_then(|line| line.to_str().ok()).map(Secret::from)
 }
 
 fn pushes_only() -> Refusal {

@@ -22,7 +22,7 @@ use crate::git::{Told, project};
 use crate::state::AppState;
 
 /// How long one holds. A push of many contents may take longer than any of its calls takes to begin.
-pub(crate) const GRANT_SECONDS: u64 = 30 * 60;
+const GRANT_SECONDS: u64 = 30 * 60;
 /// Most at once; above it, the one that ends first goes.
 const GRANTS_MAX: usize = 1024;
 
