@@ -7,6 +7,7 @@ use havre_core::secret::Secret;
 use havre_core::source::CommitId;
 use havre_source::fake::{FakeFetch, FakeFile};
 
+use crate::fetch::set_over_ssh;
 use crate::pipeline::{branch, pipelines, project, settle};
 use crate::world::{Control, Outside};
 
@@ -121,6 +122,37 @@ async fn a_token_goes_to_its_own_host_only() {
         fetch("http://127.0.0.1:3000/acme/lib.git", true, &lib),
         fetch("http://127.0.0.1:3001/acme/lib.git", false, &lib),
     ];
+    assert_eq!(outside.source.submodules(), expected);
+}
+
+#[tokio::test]
+async fn over_ssh_the_deploy_key_goes_to_its_own_host_only() {
+    let outside = Outside::new();
+    let control = outside.control();
+    set_over_ssh(&control, "git@1.1.1.1:acme/shop.git", true).await;
+    let lib = lib(&outside);
+    for url in ["../lib.git", "ssh://git@1.1.1.1/acme/lib.git"] {
+        push(&outside, MANIFEST, Some(&modules(url)), &lib);
+        assert!(matches!(last(&control).await.state, State::Succeeded { .. }), "{url}");
+    }
+    push(&outside, MANIFEST, Some(&modules("https://1.1.1.1/acme/lib.git")), &lib);
+    assert!(matches!(last(&control).await.state, State::Succeeded { .. }));
+    let over_ssh = |url: &str| FakeFetch { keys: 1, ..fetch(url, false, &lib) };
+    let expected = [
+        over_ssh("git@1.1.1.1:acme/lib.git"),
+        over_ssh("ssh://git@1.1.1.1/acme/lib.git"),
+        fetch("https://1.1.1.1/acme/lib.git", false, &lib),
+    ];
+    assert_eq!(outside.source.submodules(), expected);
+    for (url, words) in [
+        ("git@8.8.8.8:acme/lib.git", "it lies behind SSH at git@8.8.8.8:22, and the deploy key of this project is for git@1.1.1.1:22 only"),
+        ("root@1.1.1.1:acme/lib.git", "it lies behind SSH at root@1.1.1.1:22"),
+        ("ssh://git@1.1.1.1:2222/acme/lib.git", "it lies behind SSH at git@1.1.1.1:2222"),
+    ] {
+        push(&outside, MANIFEST, Some(&modules(url)), &lib);
+        let reason = refused(&control).await;
+        assert!(reason.contains(words), "{url}: {reason}");
+    }
     assert_eq!(outside.source.submodules(), expected);
 }
 
