@@ -228,7 +228,9 @@ async fn submodules_at_the_same_host_are_fetched_with_the_same_key() {
     work_tree.write(".gitmodules", modules);
     work_tree.write("havre.toml", &manifest("[source]\nsubmodules = true\n"));
     let check = r#"RUN read line < /note && [ "$line" = "of the library" ]"#;
-    let lines = format!("FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\nCOPY vendor/lib/note /note\n{check}\n");
+    let lines = format!(
+        "FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\nCOPY vendor/lib/note /note\n{check}\n"
+    );
     work_tree.write("Dockerfile", &lines);
     let commit = work_tree.commit("Use it");
     let (is_well, told) = work_tree.push(&["main"]).await;

@@ -21,7 +21,9 @@ fn fill(repository: &Repository) {
     repository.git(&["lfs", "track", "*.bin"]);
     repository.write("havre.toml", &manifest("[source]\nlfs = true\n"));
     let check = r#"RUN read line < /model.bin && [ "$line" = "a large model" ]"#;
-    let lines = format!("FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\nCOPY model.bin /model.bin\n{check}\n");
+    let lines = format!(
+        "FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\nCOPY model.bin /model.bin\n{check}\n"
+    );
     repository.write("Dockerfile", &lines);
     repository.write("model.bin", CONTENT);
     repository.commit("A model");
@@ -93,7 +95,8 @@ async fn what_is_pushed_with_its_contents_is_built_with_them_and_read_back() {
 async fn over_ssh_contents_go_where_the_key_is_told() {
     let world = World::start().await;
     let sshd = Sshd::start(&world).await;
-    let request = serde_json::json!({ "name": "ada-laptop", "project": "e2e", "public_key": sshd.public_key() });
+    let request =
+        serde_json::json!({ "name": "ada-laptop", "project": "e2e", "public_key": sshd.public_key() });
     let _: SshKey = world.api.send(Method::POST, "/v1/ssh-keys", &request).await;
     let repository = Repository::new(&sshd.address("e2e")).over_ssh(sshd.client()).with_programs(programs());
     fill(&repository);

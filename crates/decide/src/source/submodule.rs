@@ -304,7 +304,11 @@ mod tests {
     #[test]
     fn a_key_is_for_its_own_host_and_user() {
         let remote = url("git@git.example.org:acme/shop.git");
-        for same in ["git@git.example.org:acme/lib.git", "ssh://git@git.example.org/x/y", "ssh://git@git.example.org:22/x"] {
+        for same in [
+            "git@git.example.org:acme/lib.git",
+            "ssh://git@git.example.org/x/y",
+            "ssh://git@git.example.org:22/x",
+        ] {
             assert_eq!(check_key(Some(&remote), &url(same)), Ok(()), "{same}");
         }
         for other in [

@@ -172,7 +172,9 @@ mod tests {
             "Dropit",
             "dropit.git\n",
         ] {
-            for command in [format!("git-receive-pack '{path}'"), format!("git-lfs-authenticate '{path}' upload")] {
+            for command in
+                [format!("git-receive-pack '{path}'"), format!("git-lfs-authenticate '{path}' upload")]
+            {
                 let refused = parse(Some(&command));
                 assert!(matches!(refused, Err(RequestError::Repository { .. })), "{command}: {refused:?}");
             }

@@ -176,7 +176,8 @@ async fn find_remote(
     url: RemoteUrl,
     path: &str,
 ) -> Result<Remote, CheckoutError> {
-    let refused = |reason: String| CheckoutError::Commit(format!("the submodule {path} cannot be fetched: {reason}"));
+    let refused =
+        |reason: String| CheckoutError::Commit(format!("the submodule {path} cannot be fetched: {reason}"));
     let ssh = origin.access_for(&url).map_err(refused)?;
     let addresses = fetch::resolve(&url, world.settings.remote_private).await;
     let addresses = addresses.map_err(|error| match error {

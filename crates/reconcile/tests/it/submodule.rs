@@ -130,6 +130,8 @@ async fn over_ssh_the_deploy_key_goes_to_its_own_host_only() {
     let outside = Outside::new();
     let control = outside.control();
     set_over_ssh(&control, "git@1.1.1.1:acme/shop.git", true).await;
+    // What that asks to be fetched is not there; afterwards nothing is asked of the forge any more.
+    settle(&control).await;
     let lib = lib(&outside);
     for url in ["../lib.git", "ssh://git@1.1.1.1/acme/lib.git"] {
         push(&outside, MANIFEST, Some(&modules(url)), &lib);
@@ -145,7 +147,10 @@ async fn over_ssh_the_deploy_key_goes_to_its_own_host_only() {
     ];
     assert_eq!(outside.source.submodules(), expected);
     for (url, words) in [
-        ("git@8.8.8.8:acme/lib.git", "it lies behind SSH at git@8.8.8.8:22, and the deploy key of this project is for git@1.1.1.1:22 only"),
+        (
+            "git@8.8.8.8:acme/lib.git",
+            "it lies behind SSH at git@8.8.8.8:22, and the deploy key of this project is for git@1.1.1.1:22 only",
+        ),
         ("root@1.1.1.1:acme/lib.git", "it lies behind SSH at root@1.1.1.1:22"),
         ("ssh://git@1.1.1.1:2222/acme/lib.git", "it lies behind SSH at git@1.1.1.1:2222"),
     ] {
@@ -162,7 +167,10 @@ async fn what_may_not_be_fetched_is_refused_before_anything_is_asked() {
         (None, "vendor/lib is a submodule, and .gitmodules does not say where it comes from"),
         (Some(modules("../lib.git")), "its address is relative, and this repository is pushed to Havre"),
         (Some(modules("/srv/git/lib.git")), "its address is a path of some machine"),
-        (Some(modules("git@github.com:acme/lib.git")), "its address is one for SSH, and this project has no deploy key"),
+        (
+            Some(modules("git@github.com:acme/lib.git")),
+            "its address is one for SSH, and this project has no deploy key",
+        ),
         (Some(modules("ext::sh -c id")), "its address is not of the form"),
         (
             Some(modules("https://127.0.0.1/lib.git")),

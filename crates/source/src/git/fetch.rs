@@ -209,12 +209,7 @@ fn add_token(command: &mut Command, remote: &Remote) {
 }
 
 /// Runs the fetch to its end, or until more has come than there is room for. Dropped, it kills git.
-async fn run(
-    what: &str,
-    command: Command,
-    directory: &Path,
-    limit: u64,
-) -> Result<(), SourceError> {
+async fn run(what: &str, command: Command, directory: &Path, limit: u64) -> Result<(), SourceError> {
     let (running, Pipes { input, output }) = Running::spawn(what, command)?;
     drop(input);
     let mut output = output.take(WORDS_MAX);

@@ -97,9 +97,14 @@ impl LfsFolder {
     ///
     /// # Errors
     /// [`SourceError::Failed`]
-    pub async fn find(&self, project: &ProjectName, oids: &[Digest]) -> Result<Vec<Option<u64>>, SourceError> {
+    pub async fn find(
+        &self,
+        project: &ProjectName,
+        oids: &[Digest],
+    ) -> Result<Vec<Option<u64>>, SourceError> {
         let places: Vec<PathBuf> = oids.iter().map(|oid| self.place(Shelf::Pushed, project, oid)).collect();
-        blocking("look for contents of Git LFS", move || places.iter().map(|place| length(place)).collect()).await
+        blocking("look for contents of Git LFS", move || places.iter().map(|place| length(place)).collect())
+            .await
     }
 
     /// Bytes that may still be pushed to a project.
@@ -139,7 +144,9 @@ impl LfsFolder {
         let what = format!("take the content {} of Git LFS for {project}", oid.short());
         if self.room(project, room).await? < bytes {
             return Err(match self.free().await? {
-                free if free < bytes.saturating_add(room.floor) => SourceError::NoSpace { what: what.clone() },
+                free if free < bytes.saturating_add(room.floor) => {
+                    SourceError::NoSpace { what: what.clone() }
+                }
                 _ => SourceError::too_large(
                     format!("what was pushed to {project} with Git LFS, together with {bytes} bytes more,"),
                     format!("{} bytes", room.project),
@@ -424,7 +431,12 @@ mod tests {
         (folder, lfs)
     }
 
-    async fn push(lfs: &LfsFolder, bytes: u64, room: Room, chunks: Vec<io::Result<Bytes>>) -> Result<(), SourceError> {
+    async fn push(
+        lfs: &LfsFolder,
+        bytes: u64,
+        room: Room,
+        chunks: Vec<io::Result<Bytes>>,
+    ) -> Result<(), SourceError> {
         let (sender, mut input) = mpsc::channel(8);
         for chunk in chunks {
             sender.send(chunk).await.expect("there is room");
@@ -455,7 +467,8 @@ mod tests {
         let (_, bytes) = lfs.read(&project(), &hello()).await.expect("a look").expect("is there");
         assert_eq!((bytes, parts(&lfs)), (6, 0));
         let target = folder.path().join("target");
-        let copied = lfs.copy((Shelf::Pushed, &project()), (&hello(), 6), &target, Timestamp::default()).await;
+        let copied =
+            lfs.copy((Shelf::Pushed, &project()), (&hello(), 6), &target, Timestamp::default()).await;
         assert!(copied.expect("is read"));
         assert_eq!(fs::read(&target).expect("is there"), b"hello\n");
         let wrong = lfs.copy((Shelf::Pushed, &project()), (&hello(), 7), &target, Timestamp::default()).await;
@@ -489,7 +502,8 @@ mod tests {
         push(&lfs, 6, ROOM, vec![text("hello\n")]).await.expect("is taken");
         fs::write(lfs.place(Shelf::Pushed, &project(), &hello()), "hallo\n").expect("is written");
         let target = folder.path().join("target");
-        let copied = lfs.copy((Shelf::Pushed, &project()), (&hello(), 6), &target, Timestamp::default()).await;
+        let copied =
+            lfs.copy((Shelf::Pushed, &project()), (&hello(), 6), &target, Timestamp::default()).await;
         assert!(!copied.expect("is read") && !target.exists());
         assert_eq!(lfs.find(&project(), &[hello()]).await.expect("a look"), [None], "so it is sent again");
         assert_eq!(fs::read_dir(folder.path()).expect("is readable").count(), 1, "no copy is left");

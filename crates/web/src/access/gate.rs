@@ -194,11 +194,14 @@ impl Gate {
 
     /// The key for SSH that was granted this request, if it carries what was given out for it. The key must still be known, and for this repository.
     async fn find_grant(&self, headers: &HeaderMap, path: &str) -> Result<Option<Actor>, Refusal> {
-        let Some(hash) = token(headers, false).and_then(|token| secret::hash(&token)) else { return Ok(None) };
+        let Some(hash) = token(headers, false).and_then(|token| secret::hash(&token)) else {
+            return Ok(None);
+        };
         let Some(grant) = self.state.grants().find(&hash, self.state.now()) else { return Ok(None) };
         let project = git::project_of(path)?;
         if grant.project != project {
-            let message = format!("this was granted for the project {}, and not for {project}", grant.project);
+            let message =
+                format!("this was granted for the project {}, and not for {project}", grant.project);
             return Err(Refusal::new(Code::Forbidden, message).hint("push again"));
         }
         let row = self.state.store.read(move |view| view.find_ssh_key(grant.key)).await?;

@@ -60,7 +60,10 @@ async fn a_content_is_pushed_verified_and_fetched() {
     assert_eq!(answer["objects"][0]["actions"]["download"]["href"], json!(href));
     let path = format!("{BASE}/objects/{}", oid());
     let response = send(&world.public, "GET", &path, &headers[..1], Body::empty()).await;
-    assert_eq!((response.status().as_u16(), &response.headers()["content-length"]), (200, &"7".parse().expect("a value")));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-length"]),
+        (200, &"7".parse().expect("a value"))
+    );
     let bytes = soon(axum::body::to_bytes(response.into_body(), 100)).await.expect("a body");
     assert_eq!(&bytes[..], b"content");
 }
@@ -103,20 +106,30 @@ async fn what_is_refused_is_said_as_git_lfs_shows_it() {
         assert_eq!(found, status, "{answer}");
         assert!(answer["message"].is_string() && answer.get("code").is_none(), "{answer}");
     }
-    let many: Vec<Value> = (0..1001).map(|place| json!({ "oid": format!("{place:064x}"), "size": 1 })).collect();
+    let many: Vec<Value> =
+        (0..1001).map(|place| json!({ "oid": format!("{place:064x}"), "size": 1 })).collect();
     let many = json!({ "operation": "upload", "objects": many });
     assert_eq!(ask(&world, "/objects/batch", &headers, &many).await.0, 413);
-    for (oid, bytes, status) in
-        [("a", "7", 422), ("..%2Fx", "7", 422), (oid().as_str(), "99999999999", 413), (oid().as_str(), "x", 400)]
-    {
+    for (oid, bytes, status) in [
+        ("a", "7", 422),
+        ("..%2Fx", "7", 422),
+        (oid().as_str(), "99999999999", 413),
+        (oid().as_str(), "x", 400),
+    ] {
         assert_eq!(put(&world, &line, oid, bytes, "content").await.0, status, "{oid} {bytes}");
     }
     *world.git.fail.lock().expect("no holder panics") = Some(GitError::NoSpace);
     let (status, answer) = put(&world, &line, &oid(), "7", "content").await;
-    assert_eq!((status, &answer["message"]), (507, &json!("the server's disk is full: free some space on the server")));
+    assert_eq!(
+        (status, &answer["message"]),
+        (507, &json!("the server's disk is full: free some space on the server"))
+    );
     assert!(world.git.contents.lock().expect("no holder panics").is_empty());
-    for (method, path) in [("GET", "/locks"), ("POST", "/locks"), ("POST", "/locks/verify"), ("POST", "/locks/1/unlock")] {
-        let response = send(&world.public, method, &format!("{BASE}{path}"), &headers, Body::from("{}")).await;
+    for (method, path) in
+        [("GET", "/locks"), ("POST", "/locks"), ("POST", "/locks/verify"), ("POST", "/locks/1/unlock")]
+    {
+        let response =
+            send(&world.public, method, &format!("{BASE}{path}"), &headers, Body::from("{}")).await;
         assert_eq!(response.headers()["content-type"], "application/vnd.git-lfs+json");
         assert_eq!(response.status().as_u16(), 501, "`git lfs` goes on without locks then");
     }
@@ -145,12 +158,16 @@ async fn a_key_for_ssh_pushes_contents_to_its_project_for_some_minutes() {
     let line = told["header"]["Authorization"].as_str().expect("a line").to_owned();
     let headers = [("authorization", line.as_str()), ("host", "havre.example.org")];
     let (status, answer) = ask(&world, "/objects/batch", &headers, &question("upload")).await;
-    assert_eq!((status, &answer["objects"][0]["actions"]["verify"]["header"]), (200, &json!({ "Authorization": line })));
+    assert_eq!(
+        (status, &answer["objects"][0]["actions"]["verify"]["header"]),
+        (200, &json!({ "Authorization": line }))
+    );
     assert_eq!(put(&world, &line, &oid(), "7", "content").await.0, 200);
 
     // Nothing else: no fetch, no other project, no other path.
     assert_eq!(ask(&world, "/objects/batch", &headers, &question("download")).await.0, 403);
-    let get = async |path: &str| send(&world.public, "GET", path, &headers, Body::empty()).await.status().as_u16();
+    let get =
+        async |path: &str| send(&world.public, "GET", path, &headers, Body::empty()).await.status().as_u16();
     assert_eq!(get(&format!("{BASE}/objects/{}", oid())).await, 401);
     assert_eq!(get("/v1/projects").await, 401);
     assert_eq!(get("/git/dropit.git/info/refs?service=git-upload-pack").await, 401);

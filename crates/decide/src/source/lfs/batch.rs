@@ -327,7 +327,10 @@ mod tests {
     fn what_is_no_question() {
         let empty = json!([]);
         let text = |change: (&str, &str)| {
-            String::from_utf8(question("upload", &empty)).expect("is text").replace(change.0, change.1).into_bytes()
+            String::from_utf8(question("upload", &empty))
+                .expect("is text")
+                .replace(change.0, change.1)
+                .into_bytes()
         };
         assert_eq!(parse(&text(("upload", "remove"))), Err(BatchError::Operation));
         assert_eq!(parse(&text(("basic", "tus"))), Err(BatchError::Transfer));
@@ -344,7 +347,9 @@ mod tests {
         let many = |count: usize| question("upload", &json!(vec![object.clone(); count]));
         assert_eq!(parse(&many(OBJECTS_MAX)).expect("is one").objects.len(), OBJECTS_MAX);
         assert_eq!(parse(&many(OBJECTS_MAX + 1)), Err(BatchError::TooLarge));
-        for wrong in [oid("A"), oid("g"), "a".repeat(63), format!("sha256:{}", "a".repeat(57)), "../x".to_owned()] {
+        for wrong in
+            [oid("A"), oid("g"), "a".repeat(63), format!("sha256:{}", "a".repeat(57)), "../x".to_owned()]
+        {
             let objects = json!([{ "oid": wrong, "size": 1 }]);
             assert_eq!(parse(&question("upload", &objects)), Err(BatchError::Oid), "{wrong}");
             assert_eq!(parse_oid(&wrong), Err(BatchError::Oid));

@@ -39,7 +39,8 @@ pub(crate) async fn put(
 
 /// Room is looked for before a byte is taken, so it has to be said how many come.
 fn length(request: &Request) -> Result<u64, Refusal> {
-    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let said =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let bytes: u64 = said.ok_or_else(|| {
         Refusal::new(Code::BodyInvalid, "the request does not say with Content-Length how many bytes come")
     })?;
@@ -60,8 +61,11 @@ pub(crate) async fn get(
     let (project, oid) = (project(&repository)?, parse_oid(&oid)?);
     let slot = state.slot()?;
     let content = state.git.give_content(&project, &oid).await?.ok_or_else(|| {
-        Refusal::new(Code::ContentNotFound, format!("the content {} was not pushed to this server", oid.hex()))
-            .hint("whoever has it runs `git lfs push --all`")
+        Refusal::new(
+            Code::ContentNotFound,
+            format!("the content {} was not pushed to this server", oid.hex()),
+        )
+        .hint("whoever has it runs `git lfs push --all`")
     })?;
     let length = content.bytes.to_string();
     let chunks = ReceiverStream::new(content.chunks).map(move |chunk| {

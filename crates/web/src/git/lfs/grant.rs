@@ -70,7 +70,8 @@ pub(crate) async fn grant(
     // The gate has let this key in.
     let key = key.ok_or_else(|| Refusal::new(Code::Unauthorised, "the request names no key for SSH"))?;
     let Some(url) = &state.public_url else {
-        let message = "contents of Git LFS go over HTTP, and this server does not know where it is reached so";
+        let message =
+            "contents of Git LFS go over HTTP, and this server does not know where it is reached so";
         let hint = format!(
             "set `public_url` in its havred.toml, or say it yourself: git config lfs.url http://HOST:PORT/git/{project}.git/info/lfs"
         );
@@ -95,7 +96,11 @@ mod tests {
     use super::*;
 
     fn grant(seconds: u64) -> Grant {
-        Grant { key: SshKeyId::new(1), project: "dropit".parse().expect("is a name"), expires_at: at(seconds) }
+        Grant {
+            key: SshKeyId::new(1),
+            project: "dropit".parse().expect("is a name"),
+            expires_at: at(seconds),
+        }
     }
 
     fn at(seconds: u64) -> Timestamp {
