@@ -2,7 +2,9 @@
 //! there is room for, and leads nowhere but here.
 #![no_main]
 
-use havre_decide::source::lfs::batch::{Door, OBJECT_MAX, OBJECTS_MAX, Operation, answer, parse, parse_oid, parse_verify};
+use havre_decide::source::lfs::batch::{
+    Door, OBJECT_MAX, OBJECTS_MAX, Operation, answer, parse, parse_oid, parse_verify,
+};
 use libfuzzer_sys::fuzz_target;
 
 const ADDRESS: &str = "https://havre.example.org/git/dropit.git/info/lfs";
@@ -25,7 +27,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(object["oid"], asked.oid.hex());
         for (name, action) in object["actions"].as_object().into_iter().flatten() {
             let href = action["href"].as_str().expect("an address");
-            assert!(href == format!("{ADDRESS}/verify") || href == format!("{ADDRESS}/objects/{}", asked.oid.hex()));
+            assert!(
+                href == format!("{ADDRESS}/verify")
+                    || href == format!("{ADDRESS}/objects/{}", asked.oid.hex())
+            );
             assert_eq!(name == "download", batch.operation == Operation::Download);
         }
         if object["actions"]["upload"].is_object() {
