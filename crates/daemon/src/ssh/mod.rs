@@ -1,5 +1,6 @@
 //! What the server's own sshd runs in place of what its clients ask for: tells it which key is whose, carries one push between a client and
-//! control, and tells `git lfs` where contents go. Runs as a user that may do nothing but ask on one socket; what a key may do is decided at control's gate.
+//! control, and tells `git lfs` where contents go. Runs as a user that may do nothing but ask on one socket; what a key may do is decided at
+//! control's gate.
 //! Tests: `push_tests.rs`, and end to end with the real sshd.
 
 mod client;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use havre_core::pipeline::State;
 use havre_decide::source::lfs::Pointer;
 use havre_source::git::lfs::Room;
 use tokio::sync::mpsc;
@@ -11,7 +12,6 @@ use crate::lfs::{CONTENT, context, control, found, last, push, refused};
 use crate::lfs_server::{FakeLfs, pointer_of};
 use crate::pipeline::project;
 use crate::world::{Control, Outside};
-use havre_core::pipeline::State;
 
 /// As by `git push` to Havre.
 async fn push_content(control: &Control, content: &'static [u8]) {
@@ -68,6 +68,7 @@ async fn what_was_fetched_is_not_fetched_again_unless_it_is_damaged() {
     assert_eq!(asked(&lfs), 0, "it is here");
 
     // Another process, after kill -9.
+    drop(control);
     let control = outside.control_with_private_remotes();
     std::fs::write(place(&outside, "fetched", &pointer), b"a small model").unwrap();
     push(&outside, &pointer.to_string(), &[]);

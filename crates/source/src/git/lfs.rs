@@ -113,7 +113,7 @@ impl LfsFolder {
     /// [`SourceError::Failed`]
     pub async fn room(&self, project: &ProjectName, room: Room) -> Result<u64, SourceError> {
         let (folder, own) = (self.folder.clone(), self.of_project(Shelf::Pushed, project));
-        let work = move || {
+        let work = move || -> io::Result<u64> {
             let used = files(&own)?.iter().map(|(_, bytes, _)| *bytes).fold(0, u64::saturating_add);
             Ok(room.project.saturating_sub(used).min(free(&folder)?.saturating_sub(room.floor)))
         };

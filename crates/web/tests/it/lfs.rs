@@ -60,10 +60,8 @@ async fn a_content_is_pushed_verified_and_fetched() {
     assert_eq!(answer["objects"][0]["actions"]["download"]["href"], json!(href));
     let path = format!("{BASE}/objects/{}", oid());
     let response = send(&world.public, "GET", &path, &headers[..1], Body::empty()).await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["content-length"]),
-        (200, &"7".parse().expect("a value"))
-    );
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-length"], "7");
     let bytes = soon(axum::body::to_bytes(response.into_body(), 100)).await.expect("a body");
     assert_eq!(&bytes[..], b"content");
 }
@@ -76,18 +74,19 @@ async fn an_address_is_the_one_that_is_asked() {
         let path = format!("{BASE}/objects/batch");
         read(send(&world.local, "POST", &path, headers, body).await).await
     };
-    for (headers, origin) in [
-        (&[("host", "localhost:7070")][..], "http://localhost:7070"),
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[("host", "localhost:7070")], "http://localhost:7070"),
         (&[("host", "Havre.example.org")], "https://havre.example.org"),
         (&[("host", "other.example.org"), ("x-forwarded-proto", "https")], "https://other.example.org"),
         (&[("host", "[::1]:7070")], "http://[::1]:7070"),
-    ] {
+    ];
+    for (headers, origin) in cases {
         let (status, answer) = ask(headers).await;
         let href = answer["objects"][0]["actions"]["upload"]["href"].clone();
         assert_eq!((status, href), (200, json!(format!("{origin}{BASE}/objects/{}", oid()))));
     }
-    for headers in [&[][..], &[("host", "a.org/x")], &[("host", "ada@a.org")], &[("host", "a.org:99999")]] {
-        let (status, answer) = ask(headers).await;
+    for host in ["", "a.org/x", "ada@a.org", "a.org:99999", "a.org?x"] {
+        let (status, answer) = ask(&[("host", host)]).await;
         assert!(status == 400 && answer["message"].as_str().expect("text").contains("Host"), "{answer}");
     }
 }

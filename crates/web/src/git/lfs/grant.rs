@@ -50,7 +50,9 @@ impl Grants {
         all.retain(|_, grant| now < grant.expires_at);
         if all.len() >= GRANTS_MAX {
             let first = all.iter().min_by_key(|(_, grant)| grant.expires_at).map(|(hash, _)| *hash);
-            first.map(|hash| all.remove(&hash));
+            if let Some(hash) = first {
+                all.remove(&hash);
+            }
         }
         all.insert(hash, grant);
     }

@@ -70,7 +70,8 @@ fn address(state: &AppState, headers: &HeaderMap, project: &ProjectName) -> Resu
     let is_https = headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https");
     let origin = format!("{}://{host}", if is_https { "https" } else { "http" });
     // The grammar of remote repositories, which must have a path.
-    if format!("{origin}/git").parse::<RemoteUrl>().is_err() {
+    let is_host = format!("{origin}/git").parse::<RemoteUrl>().is_ok_and(|url| url.origin() == origin);
+    if !is_host {
         let message = "the request does not name this server in its header Host";
         return Err(Refusal::new(Code::BodyInvalid, message).hint("a proxy in between must pass it on"));
     }
