@@ -9,7 +9,7 @@ use havre_core::artifact::Digest;
 use havre_core::name::ProjectName;
 use havre_core::source::RemoteUrl;
 use havre_core::ssh_key::PublicKey;
-use havre_decide::source::lfs::batch::{FLOOR, PROJECT_MAX};
+use havre_decide::source::lfs::batch::{CONTENTS_MAX, FLOOR, PROJECT_MAX};
 use havre_reconcile::pipeline::{FetchError, list_host_keys};
 use havre_source::SourceError;
 use havre_source::git::lfs::{LfsFolder, Room};
@@ -25,7 +25,7 @@ const CHUNKS: usize = 16;
 /// Bytes of a content of Git LFS that are read at once.
 const CHUNK: usize = 256 * 1024;
 /// How much is taken with Git LFS.
-const ROOM: Room = Room { project: PROJECT_MAX.as_bytes(), floor: FLOOR.as_bytes() };
+const ROOM: Room = Room { contents: CONTENTS_MAX, project: PROJECT_MAX.as_bytes(), floor: FLOOR.as_bytes() };
 
 /// The gateway.
 #[derive(Debug)]

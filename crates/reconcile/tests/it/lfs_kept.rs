@@ -19,7 +19,7 @@ async fn push_content(control: &Control, content: &'static [u8]) {
     let (sender, mut input) = mpsc::channel(1);
     sender.send(Ok(Bytes::from_static(content))).await.unwrap();
     drop(sender);
-    let room = Room { project: 1000, floor: 0 };
+    let room = Room { contents: 100, project: 1000, floor: 0 };
     let what = (pointer.oid(), pointer.size());
     control.world.settings.lfs.take(&project(), what, room, &mut input).await.unwrap();
 }

@@ -66,6 +66,8 @@ pub struct FetchedContent {
 /// How much may be taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
+    /// Most contents that were pushed to a project.
+    pub contents: usize,
     /// Most bytes of all contents that were pushed to a project.
     pub project: u64,
     /// Bytes of the disk that stay free.
@@ -114,7 +116,11 @@ impl LfsFolder {
     pub async fn room(&self, project: &ProjectName, room: Room) -> Result<u64, SourceError> {
         let (folder, own) = (self.folder.clone(), self.of_project(Shelf::Pushed, project));
         let work = move || -> io::Result<u64> {
-            let used = files(&own)?.iter().map(|(_, bytes, _)| *bytes).fold(0, u64::saturating_add);
+            let files = files(&own)?;
+            if files.len() >= room.contents {
+                return Ok(0);
+            }
+            let used = files.iter().map(|(_, bytes, _)| *bytes).fold(0, u64::saturating_add);
             Ok(room.project.saturating_sub(used).min(free(&folder)?.saturating_sub(room.floor)))
         };
         blocking("look how much room contents of Git LFS have", work).await
@@ -142,14 +148,15 @@ impl LfsFolder {
         input: &mut mpsc::Receiver<io::Result<Bytes>>,
     ) -> Result<(), SourceError> {
         let what = format!("take the content {} of Git LFS for {project}", oid.short());
-        if self.room(project, room).await? < bytes {
+        // One without bytes needs room as well.
+        if self.room(project, room).await? < bytes.max(1) {
             return Err(match self.free().await? {
                 free if free < bytes.saturating_add(room.floor) => {
                     SourceError::NoSpace { what: what.clone() }
                 }
                 _ => SourceError::too_large(
                     format!("what was pushed to {project} with Git LFS, together with {bytes} bytes more,"),
-                    format!("{} bytes", room.project),
+                    format!("{} bytes in {} contents", room.project, room.contents),
                 ),
             });
         }
@@ -415,7 +422,7 @@ mod tests {
     use super::*;
 
     const HELLO: &str = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
-    const ROOM: Room = Room { project: 100, floor: 0 };
+    const ROOM: Room = Room { contents: 2, project: 100, floor: 0 };
 
     fn hello() -> Digest {
         HELLO.parse().expect("is a digest")
@@ -484,13 +491,16 @@ mod tests {
             (6, vec![text("hello")], "only 5 of the 6 bytes came"),
             (6, vec![text("hello\n"), text("!")], "more than the 6 bytes"),
             (6, vec![text("hel"), gone()], "it was cancelled"),
-            (101, vec![text("hello\n")], "the limit is 100 bytes"),
+            (101, vec![text("hello\n")], "the limit is 100 bytes in 2 contents"),
         ] {
             let refused = push(&lfs, bytes, ROOM, chunks).await.expect_err("is refused");
             assert!(refused.to_string().contains(words) && refused.is_permanent(), "{refused}");
             assert_eq!(parts(&lfs), 0);
         }
-        let full = Room { project: 100, floor: u64::MAX };
+        let none = Room { contents: 0, ..ROOM };
+        let refused = push(&lfs, 6, none, vec![text("hello\n")]).await.expect_err("is refused");
+        assert!(matches!(refused, SourceError::TooLarge { .. }), "{refused}");
+        let full = Room { floor: u64::MAX, ..ROOM };
         let refused = push(&lfs, 6, full, vec![text("hello\n")]).await.expect_err("is refused");
         assert!(matches!(refused, SourceError::NoSpace { .. }), "{refused}");
         assert_eq!(lfs.find(&project(), &[hello()]).await.expect("a look"), [None]);

@@ -17,6 +17,8 @@ pub const BODY_MAX: usize = 512 * 1024;
 pub const OBJECTS_MAX: usize = 1000;
 /// Largest content. A context has at most 512 MB, but not everything in a repository is built.
 pub const OBJECT_MAX: ByteSize = ByteSize::mebibytes(2048);
+/// Most contents that were pushed to a project.
+pub const CONTENTS_MAX: usize = 20_000;
 /// Most bytes of all contents that were pushed to a project.
 pub const PROJECT_MAX: ByteSize = ByteSize::mebibytes(10 * 1024);
 /// Room on the disk that contents of Git LFS leave to everything else.
@@ -213,14 +215,18 @@ fn offer(
         (Operation::Upload, None) if asked.size > OBJECT_MAX.as_bytes() => {
             Err((422, format!("it has {} bytes, and the limit for one content is {OBJECT_MAX}", asked.size)))
         }
-        (Operation::Upload, None) => match room.checked_sub(asked.size) {
+        // One without bytes needs room as well.
+        (Operation::Upload, None) => match room.checked_sub(asked.size.max(1)) {
             Some(left) => {
                 *room = left;
                 Ok(Offer::Upload)
             }
             None => Err((
                 507,
-                format!("there is no room for it: a project keeps {PROJECT_MAX} of Git LFS, and {FLOOR} of the disk stay free"),
+                format!(
+                    "there is no room for it: a project keeps {PROJECT_MAX} of Git LFS in {CONTENTS_MAX} contents, and {FLOOR} of the disk stay \
+                     free"
+                ),
             )),
         },
     }

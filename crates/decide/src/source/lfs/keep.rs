@@ -11,6 +11,8 @@ use super::batch::FLOOR;
 
 /// Most bytes of all that was fetched, of every project.
 pub const CACHE_MAX: ByteSize = ByteSize::mebibytes(10 * 1024);
+/// Most contents that were fetched, of every project.
+pub const KEPT_MAX: usize = 20_000;
 /// Time after which one that nobody has used goes.
 pub const AGE_MAX: Span = Span::seconds(30 * 24 * 3600);
 
@@ -32,11 +34,12 @@ pub fn plan_tidy(mut kept: Vec<Kept>, free: u64, now: Timestamp) -> Vec<Kept> {
     let all = kept.iter().map(|one| one.bytes).fold(0, u64::saturating_add);
     let budget = CACHE_MAX.as_bytes().min(all.saturating_add(free).saturating_sub(FLOOR.as_bytes()));
     kept.sort_by(|a, b| (a.used_at, &a.project, &a.oid).cmp(&(b.used_at, &b.project, &b.oid)));
-    let mut left = all;
+    let (mut left, mut count) = (all, kept.len());
     kept.retain(|one| {
-        let goes = left > budget || now.since(one.used_at) > AGE_MAX.duration();
+        let goes = left > budget || count > KEPT_MAX || now.since(one.used_at) > AGE_MAX.duration();
         if goes {
             left = left.saturating_sub(one.bytes);
+            count -= 1;
         }
         goes
     });
@@ -76,6 +79,16 @@ mod tests {
         assert_eq!(plan_tidy(some, 0, now()), [used]);
         let stale = kept("d", 1, 31);
         assert_eq!(plan_tidy(vec![new, stale.clone()], 100 * GIGABYTE, now()), [stale]);
+    }
+
+    #[test]
+    fn small_ones_are_not_kept_without_end() {
+        let kept = |place: usize| Kept {
+            oid: format!("{place:064x}").parse().expect("is a digest"),
+            ..kept("a", 0, 0)
+        };
+        let all: Vec<Kept> = (0..KEPT_MAX + 2).map(kept).collect();
+        assert_eq!(plan_tidy(all, 100 * GIGABYTE, now()).len(), 2);
     }
 
     fn any_kept() -> impl Strategy<Value = Kept> {
