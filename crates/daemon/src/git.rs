@@ -1,34 +1,44 @@
-//! Hands git's clients from the API to the source crate, and what is to be told back into git's answer.
+//! Hands git's clients from the API to the source crate, and what is to be told back into git's answer; those of Git LFS as well.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use havre_core::artifact::Digest;
 use havre_core::name::ProjectName;
 use havre_core::source::RemoteUrl;
 use havre_core::ssh_key::PublicKey;
+use havre_decide::source::lfs::batch::{CONTENTS_MAX, FLOOR, PROJECT_MAX};
 use havre_reconcile::pipeline::{FetchError, list_host_keys};
 use havre_source::SourceError;
+use havre_source::git::lfs::{LfsFolder, Room};
 use havre_source::push::{Command, PushRules};
 use havre_source::source::{Exchange as Request, Protocol, Service, Source};
 use havre_source::tail::Tail;
-use havre_web::git::gateway::{Exchange, GitError, GitGateway, Measured, Pushed, Verb};
+use havre_web::git::gateway::{Content, Exchange, GitError, GitGateway, Measured, Pushed, Verb};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 /// Chunks between git and its client.
 const CHUNKS: usize = 16;
+/// Bytes of a content of Git LFS that are read at once.
+const CHUNK: usize = 256 * 1024;
+/// How much is taken with Git LFS.
+const ROOM: Room = Room { contents: CONTENTS_MAX, project: PROJECT_MAX.as_bytes(), floor: FLOOR.as_bytes() };
 
 /// The gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     source: Arc<dyn Source>,
+    lfs: LfsFolder,
     /// Hosts may be asked at addresses that are not public.
     allow_private: bool,
 }
 
 impl Gateway {
-    pub(crate) fn new(source: Arc<dyn Source>, allow_private: bool) -> Self {
-        Self { source, allow_private }
+    pub(crate) fn new(source: Arc<dyn Source>, lfs: LfsFolder, allow_private: bool) -> Self {
+        Self { source, lfs, allow_private }
     }
 
     /// What really moved: git may have refused a part of what the client asked for.
@@ -117,6 +127,51 @@ impl GitGateway for Gateway {
         // Whatever went wrong is about the host that somebody has named, and for that person to see.
         let refused = |error: FetchError| GitError::Refused(format!("{:#}", anyhow::Error::new(error)));
         list_host_keys(self.source.as_ref(), url, self.allow_private).await.map_err(refused)
+    }
+
+    async fn find_contents(
+        &self,
+        project: &ProjectName,
+        oids: &[Digest],
+    ) -> Result<Vec<Option<u64>>, GitError> {
+        self.lfs.find(project, oids).await.map_err(refuse)
+    }
+
+    async fn content_room(&self, project: &ProjectName) -> Result<u64, GitError> {
+        self.lfs.room(project, ROOM).await.map_err(refuse)
+    }
+
+    async fn take_content(
+        &self,
+        project: &ProjectName,
+        content: (&Digest, u64),
+        mut input: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Result<(), GitError> {
+        self.lfs.take(project, content, ROOM, &mut input).await.map_err(refuse)
+    }
+
+    async fn give_content(&self, project: &ProjectName, oid: &Digest) -> Result<Option<Content>, GitError> {
+        let found = self.lfs.read(project, oid).await.map_err(refuse)?;
+        let Some((file, bytes)) = found else { return Ok(None) };
+        let (sender, chunks) = mpsc::channel(CHUNKS);
+        tokio::spawn(give(file, sender));
+        Ok(Some(Content { bytes, chunks }))
+    }
+}
+
+/// Reads a file to its end, or until nobody listens.
+async fn give(mut file: tokio::fs::File, sender: mpsc::Sender<io::Result<Bytes>>) {
+    loop {
+        let mut chunk = BytesMut::with_capacity(CHUNK);
+        let read = match file.read_buf(&mut chunk).await {
+            Ok(0) => return,
+            Ok(_) => Ok(chunk.freeze()),
+            Err(error) => Err(error),
+        };
+        let is_over = read.is_err();
+        if sender.send(read).await.is_err() || is_over {
+            return;
+        }
     }
 }
 

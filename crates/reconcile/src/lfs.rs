@@ -74,6 +74,11 @@ impl LfsClient {
     /// # Errors
     /// See [`LfsError`].
     pub async fn ask(&self, server: &LfsServer, wanted: &[Pointer]) -> Result<Vec<Download>, LfsError> {
+        if server.remote.is_ssh() {
+            let text = "the repository is fetched over SSH, and contents are asked for over https:// only: push them to this server \
+                        (`git lfs push --all` with Havre as the remote), or set its https:// address with `havre remote set URL`";
+            return Err(LfsError::Refused(text.to_owned()));
+        }
         let url = endpoint(&server.remote).map_err(|error| LfsError::Refused(error.to_string()))?;
         let kind = HeaderValue::from_static(MEDIA_TYPE);
         let mut headers = vec![(ACCEPT, kind.clone()), (CONTENT_TYPE, kind)];

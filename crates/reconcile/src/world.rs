@@ -19,6 +19,7 @@ use havre_engine::error::EngineError;
 use havre_engine::network::NetworkSpec;
 use havre_engine::task::EngineTask;
 use havre_source::Source;
+use havre_source::git::lfs::LfsFolder;
 use havre_store::Store;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub job_log_dir: PathBuf,
     /// Uploaded build contexts and build logs.
     pub build_dir: PathBuf,
+    /// Contents of Git LFS that were pushed here, and those that were fetched.
+    pub lfs: LfsFolder,
     /// Builds at once.
     pub build_capacity: usize,
     /// What must be free before a build starts.

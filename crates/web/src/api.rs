@@ -197,10 +197,18 @@ fn source_endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Who may push, and to what.
+/// Who may push, and to what, and the server of Git LFS beside each repository.
 fn repository_endpoints() -> Vec<Endpoint> {
-    use Permission::{Change, Machine, Read};
+    use Permission::{Change, Contents, Machine, Read};
     vec![
+        Endpoint::quick(Contents, routes!(git::lfs::batch::batch)),
+        Endpoint::quick(Contents, routes!(git::lfs::verify::verify)),
+        Endpoint::long(Contents, routes!(git::lfs::content::put)),
+        Endpoint::long(Read, routes!(git::lfs::content::get)),
+        Endpoint::quick(Contents, routes!(git::lfs::lock::list)),
+        Endpoint::quick(Contents, routes!(git::lfs::lock::create)),
+        Endpoint::quick(Contents, routes!(git::lfs::lock::verify)),
+        Endpoint::quick(Contents, routes!(git::lfs::lock::remove)),
         Endpoint::quick(Read, routes!(repository::get::get)),
         Endpoint::quick(Change, routes!(repository::protect::protect)),
         Endpoint::quick(Machine, routes!(ssh_key::list::list)),
@@ -258,5 +266,6 @@ fn ssh_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Permission::Sshd, routes!(ssh_key::authorized::authorized)),
         Endpoint::long(Permission::Repository, routes!(git::refs::refs)),
         Endpoint::long(Permission::Repository, routes!(git::exchange::push)),
+        Endpoint::quick(Permission::Repository, routes!(git::lfs::grant::grant)),
     ]
 }

@@ -133,6 +133,9 @@ pub enum Code {
     Unavailable,
     Timeout,
     DiskFull,
+    LocksUnsupported,
+    ContentNotFound,
+    PublicUrlMissing,
 }
 
 impl Code {
@@ -237,6 +240,9 @@ impl Code {
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT),
             Self::DiskFull => ("disk_full", StatusCode::INSUFFICIENT_STORAGE),
+            Self::LocksUnsupported => ("locks_unsupported", StatusCode::NOT_IMPLEMENTED),
+            Self::ContentNotFound => ("content_not_found", StatusCode::NOT_FOUND),
+            Self::PublicUrlMissing => ("public_url_missing", StatusCode::CONFLICT),
         }
     }
 }

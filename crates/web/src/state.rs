@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use havre_api::node::{EngineStatus, LoopStatus};
+use havre_core::pipeline::status::PublicUrl;
 use havre_core::time::Timestamp;
 use havre_store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -17,6 +18,7 @@ use crate::edge::board::Board;
 use crate::edge::memory::Tables;
 use crate::error::{Code, Refusal};
 use crate::git::gateway::GitGateway;
+use crate::git::lfs::grant::Grants;
 use crate::restore::streams::SnapshotStreams;
 use crate::task::streams::TaskStreams;
 
@@ -96,6 +98,8 @@ pub struct Wiring {
     pub limits: Limits,
     /// Repositories may be fetched over plain HTTP, and from addresses that are not public.
     pub remote_private: bool,
+    /// Where people reach the API, if that is said.
+    pub public_url: Option<PublicUrl>,
     /// Version of the program.
     pub version: String,
     /// Cancelled when the server stops: streams end, so that clients reconnect to the next process.
@@ -110,6 +114,7 @@ pub struct AppState {
     deliveries: Arc<Semaphore>,
     board: Arc<Board>,
     tables: Arc<Tables>,
+    grants: Arc<Grants>,
 }
 
 impl AppState {
@@ -117,7 +122,14 @@ impl AppState {
     pub fn new(wiring: Wiring) -> Self {
         let slots = Arc::new(Semaphore::new(wiring.limits.streams));
         let deliveries = Arc::new(Semaphore::new(wiring.limits.deliveries));
-        Self { wiring: Arc::new(wiring), slots, deliveries, board: Arc::default(), tables: Arc::default() }
+        Self {
+            wiring: Arc::new(wiring),
+            slots,
+            deliveries,
+            board: Arc::default(),
+            tables: Arc::default(),
+            grants: Arc::default(),
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -132,6 +144,11 @@ impl AppState {
     /// The last tables edges got.
     pub(crate) fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// What keys for SSH may do over HTTP for some minutes.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// One of the bounded number of streams, given back on drop.

@@ -1,5 +1,5 @@
-//! Asks control on the socket of the program behind sshd: which key is whose, and the two requests of a push. Control that is being
-//! restarted is waited for. Decides nothing.
+//! Asks control on the socket of the program behind sshd: which key is whose, the two requests of a push, and where contents of Git LFS go.
+//! Control that is being restarted is waited for. Decides nothing.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -83,7 +83,17 @@ pub(super) async fn find_key(
 
 /// What a repository offers to somebody who pushes.
 pub(super) async fn advertisement(link: &Link, path: &str) -> anyhow::Result<Bytes> {
-    let request = Request::get(format!("{path}/info/refs?service=git-receive-pack"))
+    ask(link, Request::get(format!("{path}/info/refs?service=git-receive-pack"))).await
+}
+
+/// Where contents of Git LFS are pushed to, and with what, as `git lfs` reads it.
+pub(super) async fn grant(link: &Link, path: &str) -> anyhow::Result<Bytes> {
+    ask(link, Request::post(format!("{path}/info/lfs/grant"))).await
+}
+
+/// A request without a body, and its whole answer.
+async fn ask(link: &Link, request: hyper::http::request::Builder) -> anyhow::Result<Bytes> {
+    let request = request
         .header(HOST, "localhost")
         .header(KEY_HEADER, link.key.to_string())
         .body(Empty::<Bytes>::new())

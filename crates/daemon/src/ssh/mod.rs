@@ -1,5 +1,6 @@
-//! What the server's own sshd runs in place of what its clients ask for: tells it which key is whose, and carries one push between a
-//! client and control. Runs as a user that may do nothing but ask on one socket; what a key may do is decided at control's gate.
+//! What the server's own sshd runs in place of what its clients ask for: tells it which key is whose, carries one push between a client and
+//! control, and tells `git lfs` where contents go. Runs as a user that may do nothing but ask on one socket; what a key may do is decided at
+//! control's gate.
 //! Tests: `push_tests.rs`, and end to end with the real sshd.
 
 mod client;
@@ -45,13 +46,20 @@ pub(crate) fn serve(control: &ControlConfig, key: SshKeyId) -> anyhow::Result<()
     let asked = std::env::var_os("SSH_ORIGINAL_COMMAND");
     let asked = asked.map(|text| text.to_string_lossy().into_owned());
     let request = parse(asked.as_deref())?;
-    if request.conversation == Conversation::Fetch {
-        anyhow::bail!(
+    let link = client::Link { socket: socket(control)?.to_owned(), key };
+    match request.conversation {
+        Conversation::Push => {}
+        Conversation::PushContents => {
+            let path = format!("/git/{}.git", request.project);
+            let told = runtime()?.block_on(client::grant(&link, &path))?;
+            println!("{}", String::from_utf8_lossy(&told));
+            return Ok(());
+        }
+        Conversation::Fetch | Conversation::FetchContents => anyhow::bail!(
             "git over SSH takes pushes only: fetch over HTTP, from /git/{}.git of the API, with an access token as the password",
             request.project
-        );
+        ),
     }
-    let link = client::Link { socket: socket(control)?.to_owned(), key };
     let input = stream(io::stdin().as_fd()).context("open standard input")?;
     let output = stream(io::stdout().as_fd()).context("open standard output")?;
     let runtime = runtime()?;

@@ -16,6 +16,7 @@ use havre_core::secret::Secret;
 use havre_core::source::{CommitId, RefName};
 use havre_core::time::Timestamp;
 use havre_source::fake::FakeSource;
+use havre_source::git::lfs::LfsFolder;
 use havre_store::{NewSshKey, OpenOptions, Store};
 use havre_web::restore::streams::{SnapshotError, SnapshotStream, SnapshotStreams};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
@@ -158,12 +159,13 @@ impl Control {
             entropy: Arc::new(|| [7_u8; 32]),
             streams: Arc::new(Nothing),
             intake: Arc::new(Intake::open(&at("builds")).unwrap()),
-            git: Arc::new(Gateway::new(Arc::clone(&source) as _, false)),
+            git: Arc::new(Gateway::new(Arc::clone(&source) as _, LfsFolder::open(at("lfs")).unwrap(), false)),
             snapshots: Arc::new(Nothing),
             build_log_dir: at("builds"),
             node,
             limits: Limits::default(),
             remote_private: false,
+            public_url: Some("https://havre.example.org".parse().unwrap()),
             version: "test".to_owned(),
             stop: stop.clone(),
         });
@@ -308,6 +310,20 @@ async fn others_are_refused_in_words() {
     let refused = control.client("shop", "y2").refused().await;
     assert!(refused.starts_with("this key is not known any more\n"), "{refused}");
     assert_eq!(control.source.repositories(), []);
+}
+
+#[tokio::test]
+async fn contents_go_over_http_with_what_the_key_is_granted() {
+    let control = Control::start().await;
+    let link = |key: &str| Link { socket: control.socket.clone(), key: key.parse().unwrap() };
+    let told = client::grant(&link("y1"), "/git/shop.git").await.unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(told["href"], "https://havre.example.org/git/shop.git/info/lfs");
+    assert!(told["header"]["Authorization"].as_str().unwrap().starts_with("Bearer havre_"));
+    let refused = client::grant(&link("y1"), "/git/other.git").await.unwrap_err().to_string();
+    assert!(refused.starts_with("the key laptop is not for the project other"), "{refused}");
+    let refused = client::grant(&link("y2"), "/git/shop.git").await.unwrap_err().to_string();
+    assert!(refused.starts_with("this key is not known any more"), "{refused}");
 }
 
 #[tokio::test]

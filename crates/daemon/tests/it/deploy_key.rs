@@ -211,3 +211,45 @@ async fn what_lies_behind_ssh_is_fetched_built_and_deployed() {
     let log = std::fs::read_to_string(world.config.with_file_name("control.log")).expect("a log");
     assert!(!log.contains("PRIVATE KEY") && !said.contains("PRIVATE KEY"), "a deploy key is in the log");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn submodules_at_the_same_host_are_fetched_with_the_same_key() {
+    let world = World::start_sealed().await;
+    let forge = ForgeSshd::start().await;
+    let work_tree = forge.work_tree();
+    work_tree.write("note", "of the library\n");
+    work_tree.commit("A library");
+    let (is_well, told) = work_tree.push(&["main:lib"]).await;
+    assert!(is_well, "{told}");
+    // The same repository is its own submodule: the forge has one only.
+    let here = work_tree.git(&["remote", "get-url", "havre"]);
+    work_tree.git(&["clone", "--quiet", "--branch", "lib", here.trim(), "vendor/lib"]);
+    let modules = "[submodule \"lib\"]\n\tpath = vendor/lib\n\turl = ../upstream.git\n";
+    work_tree.write(".gitmodules", modules);
+    work_tree.write("havre.toml", &manifest("[source]\nsubmodules = true\n"));
+    let check = r#"RUN read line < /note && [ "$line" = "of the library" ]"#;
+    let lines = format!(
+        "FROM {IMAGE}\nENV BEHAVIOUR=well-behaved APP_VERSION=1\nCOPY vendor/lib/note /note\n{check}\n"
+    );
+    work_tree.write("Dockerfile", &lines);
+    let commit = work_tree.commit("Use it");
+    let (is_well, told) = work_tree.push(&["main"]).await;
+    assert!(is_well, "{told}");
+
+    let request = json!({ "url": forge.url(), "accept_new_host_key": true });
+    let shown: Shown = world.api.send(Method::PUT, REMOTE, &request).await;
+    forge.know(&[&shown.ssh.expect("has keys").deploy_keys[0].public_key.to_string()]);
+    let hook: SetWebhookResponse = world.api.send(Method::PUT, HOOK, &json!({})).await;
+    deliver(&world, &hook, &commit).await;
+    let pipeline = ended(&world, &commit).await;
+    assert_eq!(pipeline.state.name(), "succeeded", "{pipeline:?}");
+
+    // Another host has a key of its own, which nobody has said.
+    work_tree.write(".gitmodules", &modules.replace("../upstream.git", "git@192.0.2.7:acme/lib.git"));
+    let commit = work_tree.commit("From elsewhere");
+    let (is_well, told) = work_tree.push(&["main"]).await;
+    assert!(is_well, "{told}");
+    deliver(&world, &hook, &commit).await;
+    let pipeline = format!("{:?}", ended(&world, &commit).await);
+    assert!(pipeline.contains("it lies behind SSH at git@192.0.2.7:22"), "{pipeline}");
+}

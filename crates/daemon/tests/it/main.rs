@@ -23,6 +23,7 @@ mod failure;
 mod fake_forge;
 mod hook;
 mod job;
+mod lfs;
 mod mariadb;
 mod point_in_time;
 mod preview;

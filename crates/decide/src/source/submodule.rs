@@ -39,18 +39,26 @@ pub enum SubmoduleError {
     /// More `..` than the address has parts.
     #[error("its relative address leads out of the host it is relative to")]
     LeavesHost,
-    /// For SSH.
-    #[error(
-        "its address is one for SSH, over which no submodule is fetched: a deploy key opens one repository. Take the https:// address of \
-         the same repository"
-    )]
+    /// For SSH, of a form that is none.
+    #[error("its address seems to be one for SSH, and is not of the form git@git.example.org:acme/lib.git")]
     Ssh,
-    /// Relative to an address for SSH.
+    /// For SSH, and there is no key for any host.
     #[error(
-        "its address is relative to one for SSH, over which no submodule is fetched: a deploy key opens one repository. Take the https:// \
-         address of the submodule"
+        "its address is one for SSH, and this project has no deploy key, because its own repository is not fetched over SSH: take the \
+         https:// address of the same repository, or let Havre fetch this repository over SSH as well (`havre remote set git@HOST:PATH`)"
     )]
-    RelativeToSsh,
+    NoKey,
+    /// For SSH, at another host than that of the remote repository.
+    #[error(
+        "it lies behind SSH at {host}, and the deploy key of this project is for {own} only, whose host key is the one that is trusted: take the \
+         https:// address of the same repository, or a copy of it at {own}"
+    )]
+    OtherHost {
+        /// User, host and port of the submodule.
+        host: String,
+        /// Those of the remote repository.
+        own: String,
+    },
     /// A user or a password before the host.
     #[error(
         "its address holds a user or a password, which everybody who reads the commit sees: leave it out"
@@ -169,14 +177,10 @@ pub fn resolve(url: &str, base: Option<&RemoteUrl>) -> Result<RemoteUrl, Submodu
     if is_path || url.starts_with('/') || url.to_ascii_lowercase().starts_with("file:") {
         return Err(SubmoduleError::LocalPath);
     }
-    let url = url.parse::<RemoteUrl>()?;
-    if url.is_ssh() { Err(SubmoduleError::Ssh) } else { Ok(url) }
+    Ok(url.parse::<RemoteUrl>()?)
 }
 
 fn resolve_relative(url: &str, base: &RemoteUrl) -> Result<RemoteUrl, SubmoduleError> {
-    if base.is_ssh() {
-        return Err(SubmoduleError::RelativeToSsh);
-    }
     let mut parts: Vec<&str> = base.path().split('/').filter(|part| !part.is_empty()).collect();
     let mut rest = url;
     loop {
@@ -190,13 +194,27 @@ fn resolve_relative(url: &str, base: &RemoteUrl) -> Result<RemoteUrl, SubmoduleE
         }
     }
     parts.push(rest);
-    Ok(format!("{}/{}", base.origin(), parts.join("/")).parse::<RemoteUrl>()?)
+    // The path of `git@host:path` begins at the home of the user, unless it has a slash of its own.
+    let slash = if base.path().starts_with('/') { "/" } else { "" };
+    Ok(format!("{}{slash}{}", base.origin(), parts.join("/")).parse::<RemoteUrl>()?)
 }
 
 /// Whether the token of `remote` may be shown to the server of a submodule: only to the one it is for.
 pub fn may_have_token(remote: &RemoteUrl, submodule: &RemoteUrl) -> bool {
-    let of = |url: &RemoteUrl| (url.is_plain(), url.host().to_owned(), url.port());
+    let of = |url: &RemoteUrl| (url.is_plain(), url.is_ssh(), url.host().to_owned(), url.port());
     of(remote) == of(submodule)
+}
+
+/// Whether the deploy key of `remote` may be shown to the host of a submodule, an address for SSH: only to the one whose own key is trusted, and
+/// as the same user. What else the key opens there is for the host to say.
+///
+/// # Errors
+/// [`SubmoduleError::NoKey`] and [`SubmoduleError::OtherHost`].
+pub fn check_key(remote: Option<&RemoteUrl>, submodule: &RemoteUrl) -> Result<(), SubmoduleError> {
+    let remote = remote.filter(|remote| remote.is_ssh()).ok_or(SubmoduleError::NoKey)?;
+    let of = |url: &RemoteUrl| format!("{}@{}:{}", url.user().unwrap_or_default(), url.host(), url.port());
+    let (host, own) = (of(submodule), of(remote));
+    if host == own { Ok(()) } else { Err(SubmoduleError::OtherHost { host, own }) }
 }
 
 #[cfg(test)]
@@ -251,8 +269,14 @@ mod tests {
         }
         assert_eq!(resolve("../../../x.git", Some(&base)), Err(SubmoduleError::LeavesHost));
         assert_eq!(resolve("../lib.git", None), Err(SubmoduleError::Relative));
-        for base in ["git@git.example.org:acme/shop.git", "ssh://git@git.example.org/acme/shop.git"] {
-            assert_eq!(resolve("../lib.git", Some(&url(base))), Err(SubmoduleError::RelativeToSsh));
+        for (base, expected) in [
+            ("git@git.example.org:acme/shop.git", "git@git.example.org:acme/lib.git"),
+            ("git@git.example.org:/srv/acme/shop.git/", "git@git.example.org:/srv/acme/lib.git"),
+            ("ssh://git@git.example.org:2222/acme/shop.git", "ssh://git@git.example.org:2222/acme/lib.git"),
+        ] {
+            let relative = resolve("../lib.git", Some(&url(base)));
+            assert_eq!(relative.expect("is an address").as_str(), expected);
+            assert_eq!(resolve("../../../../x.git", Some(&url(base))), Err(SubmoduleError::LeavesHost));
             let absolute = resolve("https://a.org/lib.git", Some(&url(base)));
             assert_eq!(absolute.expect("is an address").as_str(), "https://a.org/lib.git");
         }
@@ -266,8 +290,6 @@ mod tests {
             ("lib", SubmoduleError::LocalPath),
             ("", SubmoduleError::LocalPath),
             ("file:///srv/git/lib.git", SubmoduleError::LocalPath),
-            ("git@github.com:acme/lib.git", SubmoduleError::Ssh),
-            ("ssh://git@github.com/acme/lib.git", SubmoduleError::Ssh),
             ("ssh://-oProxyCommand=x/", SubmoduleError::Ssh),
             ("https://ada:pw@a.org/lib.git", SubmoduleError::Credentials),
             ("ext::sh -c touch% /tmp/x", SubmoduleError::Address),
@@ -276,6 +298,44 @@ mod tests {
             ("https://a.org/lib.git?x", SubmoduleError::Address),
         ] {
             assert_eq!(resolve(text, Some(&url("https://a.org/b/c.git"))), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_for_its_own_host_and_user() {
+        let remote = url("git@git.example.org:acme/shop.git");
+        for same in [
+            "git@git.example.org:acme/lib.git",
+            "ssh://git@git.example.org/x/y",
+            "ssh://git@git.example.org:22/x",
+        ] {
+            assert_eq!(check_key(Some(&remote), &url(same)), Ok(()), "{same}");
+        }
+        for other in [
+            "git@github.com:acme/lib.git",
+            "root@git.example.org:acme/lib.git",
+            "ssh://git@git.example.org:2222/acme/lib.git",
+            "git@git.example.org.evil.org:acme/lib.git",
+        ] {
+            let refused = check_key(Some(&remote), &url(other)).expect_err("is another one");
+            assert!(matches!(refused, SubmoduleError::OtherHost { .. }), "{other}");
+            assert!(refused.to_string().contains("git@git.example.org:22 only"), "{refused}");
+        }
+        let submodule = url("git@git.example.org:acme/lib.git");
+        for remote in [None, Some(url("https://git.example.org/acme/shop.git"))] {
+            assert_eq!(check_key(remote.as_ref(), &submodule), Err(SubmoduleError::NoKey));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_relative_address_never_leaves_its_host(text in "(\\.{1,2}/){1,4}[a-z./@:-]{0,20}", ssh: bool) {
+            let base = if ssh { "git@a.org:b/c.git" } else { "https://a.org/b/c.git" };
+            let base = url(base);
+            if let Ok(found) = resolve(&text, Some(&base)) {
+                proptest::prop_assert_eq!(found.origin(), base.origin());
+                proptest::prop_assert_eq!((found.host(), found.user()), (base.host(), base.user()));
+            }
         }
     }
 

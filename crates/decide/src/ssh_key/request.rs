@@ -1,18 +1,22 @@
 //! What a client of SSH asks for, read into a closed type: git's two conversations with a repository of a project, in exactly git's
-//! quoting, and nothing else. Nothing of it is ever given to a shell. Tests at the end of the file.
+//! quoting, where contents of Git LFS go, and nothing else. Nothing of it is ever given to a shell. Tests at the end of the file.
 
 use havre_core::name::ProjectName;
 
 /// Longest command that is read, in bytes.
 const TEXT_MAX: usize = 512;
 
-/// Which of git's two conversations.
+/// Which of git's two conversations, or the word of `git lfs` before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conversation {
     /// `git-receive-pack`.
     Push,
     /// `git-upload-pack`.
     Fetch,
+    /// `git-lfs-authenticate ... upload`: where contents are pushed to.
+    PushContents,
+    /// `git-lfs-authenticate ... download`.
+    FetchContents,
 }
 
 /// A conversation about the repository of a project.
@@ -62,17 +66,33 @@ pub fn parse(command: Option<&str>) -> Result<Request, RequestError> {
         return Err(other());
     }
     let (name, quoted) = command.split_once(' ').ok_or_else(other)?;
-    let conversation = match name {
-        "git-receive-pack" => Conversation::Push,
-        "git-upload-pack" => Conversation::Fetch,
+    let unquoted = quoted.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    let (conversation, path) = match name {
+        // Git puts every path in single quotes. A name of a project holds nothing it would write in another way.
+        "git-receive-pack" => (Conversation::Push, unquoted.ok_or_else(other)?),
+        "git-upload-pack" => (Conversation::Fetch, unquoted.ok_or_else(other)?),
+        "git-lfs-authenticate" => contents(quoted).ok_or_else(other)?,
         _ => return Err(other()),
     };
-    // Git puts every path in single quotes. A name of a project holds nothing it would write in another way.
-    let path = quoted.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).ok_or_else(other)?;
     let name = path.strip_prefix('/').unwrap_or(path);
     let name = name.strip_suffix(".git").unwrap_or(name);
     let project = name.parse().map_err(|_| RequestError::Repository { shown: show(path) })?;
     Ok(Request { conversation, project })
+}
+
+/// `git lfs` puts a path in quotes or not, as its version is, and what it wants behind it.
+fn contents(words: &str) -> Option<(Conversation, &str)> {
+    let (path, wants) = words.split_once(' ')?;
+    let conversation = match wants {
+        "upload" => Conversation::PushContents,
+        "download" => Conversation::FetchContents,
+        _ => return None,
+    };
+    let path = match path.strip_prefix('\'') {
+        Some(rest) => rest.strip_suffix('\'')?,
+        None => path,
+    };
+    Some((conversation, path))
 }
 
 fn show(text: &str) -> String {
@@ -94,6 +114,9 @@ mod tests {
             ("git-receive-pack 'dropit.git'", Conversation::Push),
             ("git-receive-pack 'dropit'", Conversation::Push),
             ("git-upload-pack '/dropit'", Conversation::Fetch),
+            ("git-lfs-authenticate /dropit.git upload", Conversation::PushContents),
+            ("git-lfs-authenticate 'dropit.git' upload", Conversation::PushContents),
+            ("git-lfs-authenticate dropit download", Conversation::FetchContents),
         ] {
             let project = "dropit".parse().expect("is a name");
             assert_eq!(parse(Some(text)), Ok(Request { conversation, project }), "{text}");
@@ -118,6 +141,11 @@ mod tests {
             "git-receive-pack 'dropit.git'; id",
             "git-receive-pack 'dropit.git' ",
             "git-upload-archive 'dropit.git'",
+            "git-lfs-transfer /dropit.git upload",
+            "git-lfs-authenticate /dropit.git",
+            "git-lfs-authenticate /dropit.git remove",
+            "git-lfs-authenticate '/dropit.git upload",
+            "git-lfs-authenticate /dropit.git upload; id",
             "/usr/bin/git-receive-pack 'dropit.git'",
             "scp -t .",
             " git-receive-pack 'dropit.git'",
@@ -144,8 +172,12 @@ mod tests {
             "Dropit",
             "dropit.git\n",
         ] {
-            let refused = parse(Some(&format!("git-receive-pack '{path}'")));
-            assert!(matches!(refused, Err(RequestError::Repository { .. })), "{path}: {refused:?}");
+            for command in
+                [format!("git-receive-pack '{path}'"), format!("git-lfs-authenticate '{path}' upload")]
+            {
+                let refused = parse(Some(&command));
+                assert!(matches!(refused, Err(RequestError::Repository { .. })), "{command}: {refused:?}");
+            }
         }
     }
 

@@ -159,7 +159,7 @@ pub(crate) async fn find_remote(world: &World, project: &ProjectName) -> Result<
 }
 
 /// What a fetch over SSH needs; nothing for every other address.
-fn find_access(view: &View<'_>, remote: &RemoteRow) -> Result<Option<SshAccess>, StoreError> {
+pub(super) fn find_access(view: &View<'_>, remote: &RemoteRow) -> Result<Option<SshAccess>, StoreError> {
     if !remote.url.is_ssh() {
         return Ok(None);
     }

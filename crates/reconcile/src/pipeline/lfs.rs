@@ -1,6 +1,7 @@
-//! Puts contents of Git LFS in place of their pointers into what is packed, where `havre.toml` asks for them. What pointers and answers mean is
-//! decided in `havre_decide::source::lfs`, the calls are `crate::lfs`'s. Contents lie in a folder of the pipeline until its contexts are
-//! packed. Tests: `tests/it/lfs.rs`.
+//! Puts contents of Git LFS in place of their pointers into what is packed, where `havre.toml` asks for them: those that were pushed to Havre,
+//! those that an earlier pipeline has fetched, and all others from their server. What pointers and answers mean, and what is kept, is decided
+//! in `havre_decide::source::lfs`, the calls are `crate::lfs`'s. Contents lie in a folder of the pipeline until its contexts are packed.
+//! Tests: `tests/it/lfs.rs`, `tests/it/lfs_kept.rs`.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -12,16 +13,19 @@ use havre_core::name::RelativePath;
 use havre_core::pipeline::Pipeline;
 use havre_core::source::RemoteUrl;
 use havre_core::source::lfs::{POINTER_MAX, is_pointer};
+use havre_decide::source::lfs::keep::{Kept, plan_tidy};
 use havre_decide::source::lfs::pointer::{add_up, choose};
 use havre_decide::source::lfs::{BATCH_MAX, Download, LfsError, Pointer, Wanted};
 use havre_source::context::folder_of;
+use havre_source::git::lfs::Shelf;
 use havre_source::source::READ_OBJECTS_MAX;
 use havre_source::tree::ObjectId;
-use havre_source::{LocalFile, PackPlan};
+use havre_source::{LocalFile, PackPlan, SourceError};
 use tokio_util::sync::CancellationToken;
 
 use super::checkout::{self, CheckoutError};
 use super::submodule::{Module, Origin, find_origin};
+use crate::deployment::chain;
 use crate::lfs::{LfsClient, LfsServer};
 use crate::world::World;
 
@@ -135,12 +139,49 @@ impl<'a> Contents<'a> {
         let all = add_up(self.bytes.load(Ordering::Relaxed), &missing);
         let all = all.map_err(|error| CheckoutError::Commit(error.to_string()))?;
         self.bytes.store(all, Ordering::Relaxed);
+        let missing = self.take_kept(missing).await?;
+        let has_fetched = !missing.is_empty();
         for (server, wanted) in self.by_server(context, missing)? {
             for some in wanted.chunks(BATCH_MAX) {
                 self.fetch(&server, some).await?;
             }
         }
+        if has_fetched {
+            tidy(self.world).await;
+        }
         Ok(())
+    }
+
+    /// Takes what is on this server already; those that are not. A pull request of another repository gets nothing of it: whoever opens one may name a
+    /// content that only the token opens.
+    async fn take_kept(&self, wanted: Vec<Wanted>) -> Result<Vec<Wanted>, CheckoutError> {
+        if self.origin.is_fork {
+            return Ok(wanted);
+        }
+        let mut missing = Vec::new();
+        for one in wanted {
+            let content = (one.pointer.oid(), one.pointer.size());
+            let (target, mut is_here) = (self.place(&one.pointer), false);
+            for shelf in [Shelf::Pushed, Shelf::Fetched] {
+                let (from, now) = ((shelf, &self.pipeline.project), self.world.now());
+                is_here = is_here || self.world.settings.lfs.copy(from, content, &target, now).await?;
+            }
+            if !is_here {
+                missing.push(one);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Keeps what was fetched for the next pipeline. Without it, that one fetches again.
+    async fn keep(&self, pointer: &Pointer) {
+        if self.origin.is_fork {
+            return;
+        }
+        let (project, place) = (&self.pipeline.project, self.place(pointer));
+        if let Err(error) = self.world.settings.lfs.keep(project, pointer.oid(), &place).await {
+            tracing::warn!(error = %chain(&error), "could not keep what was fetched with Git LFS");
+        }
     }
 
     /// Who is asked for which contents.
@@ -154,9 +195,11 @@ impl<'a> Contents<'a> {
         for one in wanted {
             let path = if folder.is_empty() { one.path.clone() } else { format!("{folder}/{}", one.path) };
             let Some(url) = self.url_of(&path) else {
+                let bytes = one.pointer.size();
                 return Err(CheckoutError::Commit(format!(
-                    "{path} is a pointer of Git LFS, and the repository is pushed to Havre, which keeps no contents of Git LFS: commit \
-                     the file itself, or let Havre fetch the repository from where they are (`havre remote set URL`)"
+                    "{path} is a pointer of Git LFS, and its content of {bytes} bytes was not pushed to this server: run `git lfs push --all` with \
+                     the name of this remote where the file is, and then `havre ci rerun {}`",
+                    self.pipeline.id
                 )));
             };
             let server = || LfsServer { remote: url.clone(), token: self.origin.token_for(url) };
@@ -185,6 +228,7 @@ impl<'a> Contents<'a> {
         for (one, download) in wanted.iter().zip(&downloads) {
             let fetched = self.download(server, &one.pointer, download).await;
             fetched.map_err(|error| failed(&one.path, &error))?;
+            self.keep(&one.pointer).await;
         }
         Ok(())
     }
@@ -198,6 +242,27 @@ impl<'a> Contents<'a> {
             }
         }
     }
+}
+
+/// Removes contents that were fetched and are not worth their place any more. A failure costs room only, and the next round tries again.
+pub(super) async fn tidy(world: &World) {
+    if let Err(error) = try_tidy(world).await {
+        tracing::warn!(error = %chain(&error), "could not look through what was fetched with Git LFS");
+    }
+}
+
+async fn try_tidy(world: &World) -> Result<(), SourceError> {
+    let lfs = &world.settings.lfs;
+    let kept = lfs.list_fetched().await?.into_iter().map(|one| Kept {
+        project: one.project,
+        oid: one.oid,
+        bytes: one.bytes,
+        used_at: one.used_at,
+    });
+    for gone in plan_tidy(kept.collect(), lfs.free().await?, world.now()) {
+        lfs.remove_fetched(&gone.project, &gone.oid).await?;
+    }
+    Ok(())
 }
 
 /// The path that an answer is about; the first one where it is about all.

@@ -102,6 +102,7 @@ pub async fn run(world: World, stop: CancellationToken) {
 /// Whether a fetch waits for its time.
 async fn round(world: &World, is_compare_due: bool) -> Result<bool, PipelineError> {
     if is_compare_due {
+        lfs::tidy(world).await;
         notice(world).await?;
     }
     activate(world).await

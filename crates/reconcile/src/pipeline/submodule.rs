@@ -9,10 +9,10 @@ use havre_core::pipeline::Pipeline;
 use havre_core::secret::Secret;
 use havre_core::source::{CommitId, RemoteUrl};
 use havre_decide::source::submodule::{
-    DEPTH_MAX, FILE, FILE_MAX, SUBMODULES_MAX, may_have_token, parse, resolve,
+    DEPTH_MAX, FILE, FILE_MAX, SUBMODULES_MAX, check_key, may_have_token, parse, resolve,
 };
 use havre_source::tree::ENTRIES_MAX;
-use havre_source::{Remote, SourceError, Tree};
+use havre_source::{Remote, SourceError, SshAccess, Tree};
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,10 @@ use crate::world::World;
 pub(super) struct Origin {
     pub(super) url: Option<RemoteUrl>,
     pub(super) token: Option<Secret>,
+    /// The deploy keys, and those its host may show.
+    ssh: Option<SshAccess>,
+    /// The commit is of somebody who may not read what only a token or a key opens.
+    pub(super) is_fork: bool,
 }
 
 impl Origin {
@@ -35,6 +39,25 @@ impl Origin {
     pub(super) fn token_for(&self, url: &RemoteUrl) -> Option<Secret> {
         let is_for_it = self.url.as_ref().is_some_and(|remote| may_have_token(remote, url));
         if is_for_it { self.token.clone() } else { None }
+    }
+
+    /// What a fetch of a submodule over SSH needs; nothing for any other address.
+    fn access_for(&self, url: &RemoteUrl) -> Result<Option<SshAccess>, String> {
+        if !url.is_ssh() {
+            return Ok(None);
+        }
+        check_key(self.url.as_ref(), url).map_err(|error| error.to_string())?;
+        if self.is_fork {
+            return Err("it lies behind SSH, and the pull request comes from another repository, which is shown nothing that only the deploy \
+                        key of this project opens"
+                .to_owned());
+        }
+        let access = self.ssh.clone().filter(|ssh| !ssh.keys.is_empty() && !ssh.host_keys.is_empty());
+        access.map(Some).ok_or_else(|| {
+            "it lies behind SSH, and this project has no deploy key, or its host no key that is trusted: set the remote repository again with \
+             `havre remote set`"
+                .to_owned()
+        })
     }
 }
 
@@ -103,8 +126,11 @@ pub(super) async fn find_origin(world: &World, pipeline: &Pipeline) -> Result<Or
     let project = pipeline.project.clone();
     let read = world.store.read(move |view| {
         let Some(remote) = view.find_remote(&project)? else { return Ok(Origin::default()) };
-        let token = if is_fork { None } else { view.find_remote_token(&project)? };
-        Ok(Origin { url: Some(remote.url), token })
+        if is_fork {
+            return Ok(Origin { url: Some(remote.url), is_fork, ..Origin::default() });
+        }
+        let (token, ssh) = (view.find_remote_token(&project)?, fetch::find_access(view, &remote)?);
+        Ok(Origin { url: Some(remote.url), token, ssh, is_fork })
     });
     read.await.map_err(failed)
 }
@@ -150,10 +176,13 @@ async fn find_remote(
     url: RemoteUrl,
     path: &str,
 ) -> Result<Remote, CheckoutError> {
+    let refused =
+        |reason: String| CheckoutError::Commit(format!("the submodule {path} cannot be fetched: {reason}"));
+    let ssh = origin.access_for(&url).map_err(refused)?;
     let addresses = fetch::resolve(&url, world.settings.remote_private).await;
     let addresses = addresses.map_err(|error| match error {
         FetchError::Source(SourceError::Cancelled) => CheckoutError::Cancelled,
-        error => CheckoutError::Commit(format!("the submodule {path} cannot be fetched: {}", chain(&error))),
+        error => refused(chain(&error)),
     })?;
-    Ok(Remote { token: origin.token_for(&url), url, addresses, ssh: None })
+    Ok(Remote { token: origin.token_for(&url), url, addresses, ssh })
 }

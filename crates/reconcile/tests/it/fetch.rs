@@ -74,7 +74,7 @@ async fn what_may_not_be_reached_is_given_up_at_once() {
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHSAsFcEf8C7BtEOomyh7xzrbbHmifW5g7nso3ohMIua";
 
 /// Sets an address for SSH with a deploy key; with the key of its host, where that is known.
-async fn set_over_ssh(control: &Control, url: &'static str, is_known: bool) {
+pub(crate) async fn set_over_ssh(control: &Control, url: &'static str, is_known: bool) {
     let fingerprint = || format!("SHA256:{}", "a".repeat(43)).parse().unwrap();
     let set = control.world.store.write(control.world.now(), Actor::Local, move |tx| {
         tx.set_remote(&project(), &url.parse().unwrap(), None)?;

@@ -14,7 +14,7 @@ use crate::lfs_server::{FakeLfs, Fault, pointer_of};
 use crate::pipeline::{branch, pipelines, project, settle, turn};
 use crate::world::{Control, Outside};
 
-const CONTENT: &[u8] = b"a large model";
+pub(crate) const CONTENT: &[u8] = b"a large model";
 
 const MANIFEST: &str = r#"project = "dropit"
 [source]
@@ -32,7 +32,7 @@ fn dockerfile() -> FakeFile {
 }
 
 /// A control whose repository is fetched from this server, with a token.
-async fn control(outside: &Outside, lfs: &FakeLfs, name: &str) -> Control {
+pub(crate) async fn control(outside: &Outside, lfs: &FakeLfs, name: &str) -> Control {
     let control = outside.control_with_private_remotes();
     let url = format!("http://{}/acme/{name}.git", lfs.address).parse().unwrap();
     let set = control.world.store.write(control.world.now(), Actor::Local, move |tx| {
@@ -43,7 +43,7 @@ async fn control(outside: &Outside, lfs: &FakeLfs, name: &str) -> Control {
 }
 
 /// Pushes a commit with the pointer at `model.bin` and these files.
-fn push(outside: &Outside, pointer: &str, more: &[(&str, FakeFile)]) {
+pub(crate) fn push(outside: &Outside, pointer: &str, more: &[(&str, FakeFile)]) {
     let mut files = vec![("havre.toml", manifest("")), ("Dockerfile", dockerfile())];
     files.push(("model.bin", FakeFile::Executable(pointer.as_bytes().to_vec())));
     for (path, file) in more {
@@ -54,7 +54,7 @@ fn push(outside: &Outside, pointer: &str, more: &[(&str, FakeFile)]) {
 }
 
 /// Files of the context of a build, once it was packed.
-async fn context(control: &Control, build: &str) -> Vec<(String, u32, Vec<u8>)> {
+pub(crate) async fn context(control: &Control, build: &str) -> Vec<(String, u32, Vec<u8>)> {
     let path = control.outside.path("builds").join(format!("{build}.tar"));
     for _ in 0..10 {
         turn(control).await;
@@ -74,18 +74,18 @@ async fn context(control: &Control, build: &str) -> Vec<(String, u32, Vec<u8>)> 
     panic!("no context of {build}: {:?}", pipelines(control).await);
 }
 
-fn found(context: &[(String, u32, Vec<u8>)], path: &str) -> (u32, Vec<u8>) {
+pub(crate) fn found(context: &[(String, u32, Vec<u8>)], path: &str) -> (u32, Vec<u8>) {
     let (_, mode, content) = context.iter().find(|(name, ..)| name == path).unwrap();
     (*mode, content.clone())
 }
 
-async fn last(control: &Control) -> Pipeline {
+pub(crate) async fn last(control: &Control) -> Pipeline {
     settle(control).await;
     pipelines(control).await.pop().unwrap()
 }
 
 /// Why the newest pipeline failed before anything was built; nothing that was fetched has stayed.
-async fn refused(control: &Control) -> String {
+pub(crate) async fn refused(control: &Control) -> String {
     let reason = match last(control).await.state {
         State::Failed { stage: Stage::Checkout, reason, .. } => reason,
         other => panic!("{other:?}"),
@@ -137,19 +137,6 @@ async fn without_a_word_in_the_file_pointers_are_refused() {
         "{reason}"
     );
     assert_eq!(lfs.take(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn what_is_pushed_to_havre_has_no_contents() {
-    let outside = Outside::new();
-    let control = outside.control();
-    push(&outside, &pointer_of(CONTENT).to_string(), &[]);
-    let reason = refused(&control).await;
-    assert!(
-        reason.starts_with("model.bin is a pointer of Git LFS, and the repository is pushed to Havre"),
-        "{reason}"
-    );
-    assert!(reason.contains("havre remote set URL"), "{reason}");
 }
 
 #[tokio::test]
@@ -294,6 +281,10 @@ async fn a_fork_is_not_shown_what_only_the_token_opens() {
     assert!(matches!(last(&control).await.state, State::Succeeded { .. }));
     assert_eq!(lfs.take(), Vec::<String>::new());
 
+    // What the token has opened lies here, and is not shown either.
+    outside.source.push(&project(), &branch("main"), &files(&lfs.keep(CONTENT).to_string()));
+    assert!(matches!(last(&control).await.state, State::Succeeded { .. }));
+    assert_eq!(lfs.take().len(), 2);
     let upstream: ProjectName = "upstream".parse().unwrap();
     let commit = outside.source.commit(&upstream, None, "a change", &files(&lfs.keep(CONTENT).to_string()));
     let number: PullNumber = "7".parse().unwrap();

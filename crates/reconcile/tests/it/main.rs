@@ -19,6 +19,7 @@ mod job_restart;
 mod kill;
 mod lfs;
 mod lfs_http;
+mod lfs_kept;
 mod lfs_server;
 mod loops;
 mod outward;

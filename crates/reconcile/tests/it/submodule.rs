@@ -7,6 +7,7 @@ use havre_core::secret::Secret;
 use havre_core::source::CommitId;
 use havre_source::fake::{FakeFetch, FakeFile};
 
+use crate::fetch::set_over_ssh;
 use crate::pipeline::{branch, pipelines, project, settle};
 use crate::world::{Control, Outside};
 
@@ -62,7 +63,7 @@ async fn refused(control: &Control) -> String {
 }
 
 fn fetch(url: &str, has_token: bool, commit: &CommitId) -> FakeFetch {
-    FakeFetch { url: url.parse().unwrap(), has_token, commit: commit.clone() }
+    FakeFetch { url: url.parse().unwrap(), has_token, keys: 0, commit: commit.clone() }
 }
 
 #[tokio::test]
@@ -125,12 +126,51 @@ async fn a_token_goes_to_its_own_host_only() {
 }
 
 #[tokio::test]
+async fn over_ssh_the_deploy_key_goes_to_its_own_host_only() {
+    let outside = Outside::new();
+    let control = outside.control();
+    set_over_ssh(&control, "git@1.1.1.1:acme/shop.git", true).await;
+    // What that asks to be fetched is not there; afterwards nothing is asked of the forge any more.
+    settle(&control).await;
+    let lib = lib(&outside);
+    for url in ["../lib.git", "ssh://git@1.1.1.1/acme/lib.git"] {
+        push(&outside, MANIFEST, Some(&modules(url)), &lib);
+        assert!(matches!(last(&control).await.state, State::Succeeded { .. }), "{url}");
+    }
+    push(&outside, MANIFEST, Some(&modules("https://1.1.1.1/acme/lib.git")), &lib);
+    assert!(matches!(last(&control).await.state, State::Succeeded { .. }));
+    let over_ssh = |url: &str| FakeFetch { keys: 1, ..fetch(url, false, &lib) };
+    let expected = [
+        over_ssh("git@1.1.1.1:acme/lib.git"),
+        over_ssh("ssh://git@1.1.1.1/acme/lib.git"),
+        fetch("https://1.1.1.1/acme/lib.git", false, &lib),
+    ];
+    assert_eq!(outside.source.submodules(), expected);
+    for (url, words) in [
+        (
+            "git@8.8.8.8:acme/lib.git",
+            "it lies behind SSH at git@8.8.8.8:22, and the deploy key of this project is for git@1.1.1.1:22 only",
+        ),
+        ("root@1.1.1.1:acme/lib.git", "it lies behind SSH at root@1.1.1.1:22"),
+        ("ssh://git@1.1.1.1:2222/acme/lib.git", "it lies behind SSH at git@1.1.1.1:2222"),
+    ] {
+        push(&outside, MANIFEST, Some(&modules(url)), &lib);
+        let reason = refused(&control).await;
+        assert!(reason.contains(words), "{url}: {reason}");
+    }
+    assert_eq!(outside.source.submodules(), expected);
+}
+
+#[tokio::test]
 async fn what_may_not_be_fetched_is_refused_before_anything_is_asked() {
     for (modules, words) in [
         (None, "vendor/lib is a submodule, and .gitmodules does not say where it comes from"),
         (Some(modules("../lib.git")), "its address is relative, and this repository is pushed to Havre"),
         (Some(modules("/srv/git/lib.git")), "its address is a path of some machine"),
-        (Some(modules("git@github.com:acme/lib.git")), "its address is one for SSH"),
+        (
+            Some(modules("git@github.com:acme/lib.git")),
+            "its address is one for SSH, and this project has no deploy key",
+        ),
         (Some(modules("ext::sh -c id")), "its address is not of the form"),
         (
             Some(modules("https://127.0.0.1/lib.git")),

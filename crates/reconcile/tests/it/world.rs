@@ -37,6 +37,7 @@ use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
 use havre_reconcile::world::{PlatformFiles, Seams, Settings, World as Common, edge_network};
 use havre_reconcile::{build, route, service};
 use havre_source::fake::FakeSource;
+use havre_source::git::lfs::LfsFolder;
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
 
@@ -169,6 +170,7 @@ impl Outside {
             task_log_dir: self.path("logs"),
             job_log_dir: self.path("job-logs"),
             build_dir: self.path("builds"),
+            lfs: LfsFolder::open(self.path("lfs")).unwrap(),
             build_capacity: 1,
             build_floors: FLOORS,
             public_addresses: vec!["203.0.113.7".parse().unwrap()],

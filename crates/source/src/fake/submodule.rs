@@ -14,6 +14,8 @@ pub struct FakeFetch {
     pub url: RemoteUrl,
     /// Whether a token came along.
     pub has_token: bool,
+    /// How many deploy keys came along.
+    pub keys: usize,
     /// Which commit.
     pub commit: CommitId,
 }
@@ -38,8 +40,12 @@ impl FakeSource {
                 commit: commit.clone(),
             });
         }
-        let fetch =
-            FakeFetch { url: remote.url.clone(), has_token: remote.token.is_some(), commit: commit.clone() };
+        let fetch = FakeFetch {
+            url: remote.url.clone(),
+            has_token: remote.token.is_some(),
+            keys: remote.ssh.as_ref().map_or(0, |ssh| ssh.keys.len()),
+            commit: commit.clone(),
+        };
         self.lock().submodules.push(fetch);
         Ok(())
     }

@@ -88,7 +88,13 @@ pub(super) async fn fetch(
     let cancelled = SourceError::Cancelled;
     let _place = cancel.run_until_cancelled(source.git.exchange()).await.ok_or(cancelled)?;
     let place = Place { what: &what, directory: &directory, limit };
-    let work = in_time(&what, FETCH_TIMEOUT, run_from(source, repository, remote, refs, place));
+    let prepare = || {
+        let mut command = source.git.command(&settings(remote));
+        command.arg("--git-dir").arg(place.directory);
+        add_arguments(&mut command, remote, refs);
+        command
+    };
+    let work = in_time(&what, FETCH_TIMEOUT, run_from(source, repository, remote, prepare, place));
     let ended = cancel.run_until_cancelled(work).await.unwrap_or(Err(SourceError::Cancelled));
     match ended {
         Ok(()) => find(source, &what, &directory, &refs.ours).await,
@@ -105,27 +111,23 @@ pub(super) async fn fetch(
 
 /// Where what is fetched goes.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    what: &'a str,
-    directory: &'a Path,
+pub(super) struct Place<'a> {
+    /// What is done, for errors.
+    pub(super) what: &'a str,
+    pub(super) directory: &'a Path,
     /// Most bytes that may come.
-    limit: u64,
+    pub(super) limit: u64,
 }
 
-/// Lets git fetch. Over SSH it goes to one address at a time, where curl would choose: to the next one where nobody answers.
-async fn run_from(
+/// Lets git fetch with what `prepare` makes, once for each try. Over SSH it goes to one address at a time, where curl would choose: to the next
+/// one where nobody answers.
+pub(super) async fn run_from(
     source: &GitSource,
     repository: &ProjectName,
     remote: &Remote,
-    refs: &Refs,
+    prepare: impl Fn() -> Command,
     place: Place<'_>,
 ) -> Result<(), SourceError> {
-    let prepare = || {
-        let mut command = source.git.command(&settings(remote));
-        command.arg("--git-dir").arg(place.directory);
-        add_arguments(&mut command, remote, refs);
-        command
-    };
     let Some(access) = &remote.ssh else {
         let mut command = prepare();
         add_token(&mut command, remote);
@@ -197,7 +199,7 @@ fn add_arguments(command: &mut Command, remote: &Remote, refs: &Refs) {
 }
 
 /// The forges take a token as the password of a name that does not matter to them; `x-access-token` is GitHub's.
-pub(super) fn add_token(command: &mut Command, remote: &Remote) {
+fn add_token(command: &mut Command, remote: &Remote) {
     let Some(token) = &remote.token else { return };
     let pair = [b"x-access-token:".as_slice(), token.expose()].concat();
     command
@@ -207,12 +209,7 @@ pub(super) fn add_token(command: &mut Command, remote: &Remote) {
 }
 
 /// Runs the fetch to its end, or until more has come than there is room for. Dropped, it kills git.
-pub(super) async fn run(
-    what: &str,
-    command: Command,
-    directory: &Path,
-    limit: u64,
-) -> Result<(), SourceError> {
+async fn run(what: &str, command: Command, directory: &Path, limit: u64) -> Result<(), SourceError> {
     let (running, Pipes { input, output }) = Running::spawn(what, command)?;
     drop(input);
     let mut output = output.take(WORDS_MAX);

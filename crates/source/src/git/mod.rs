@@ -4,6 +4,7 @@
 
 mod command;
 mod fetch;
+pub mod lfs;
 mod objects;
 mod pack;
 mod refs;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::GitSource;
 use super::command::in_time;
-use super::fetch::{FETCH_TIMEOUT, add_token, clear, run, settings, size};
+use super::fetch::{FETCH_TIMEOUT, Place, clear, run_from, settings, size};
 use super::refs;
 use super::repository::{blocking, remove_all, tidy};
 use crate::error::SourceError;
@@ -90,13 +90,16 @@ pub(super) async fn fetch(
         ));
     }
     let _place = cancel.run_until_cancelled(source.git.exchange()).await.ok_or_else(cancelled)?;
-    let mut command = source.git.command(&settings(remote));
-    command.arg("--git-dir").arg(&directory);
-    command.args(["fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"]);
-    command.args(["--no-write-fetch-head", "--force", "--", remote.url.as_str()]);
-    command.arg(format!("+{commit}:refs/havre/submodule/{commit}"));
-    add_token(&mut command, remote);
-    let work = in_time(&what, FETCH_TIMEOUT, run(&what, command, &directory, room));
+    let prepare = || {
+        let mut command = source.git.command(&settings(remote));
+        command.arg("--git-dir").arg(&directory);
+        command.args(["fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"]);
+        command.args(["--no-write-fetch-head", "--force", "--", remote.url.as_str()]);
+        command.arg(format!("+{commit}:refs/havre/submodule/{commit}"));
+        command
+    };
+    let place = Place { what: &what, directory: &directory, limit: room };
+    let work = in_time(&what, FETCH_TIMEOUT, run_from(source, repository, remote, prepare, place));
     let ended = cancel.run_until_cancelled(work).await.unwrap_or(Err(SourceError::Cancelled));
     if ended.is_err() {
         clear(&what, &directory).await?;

@@ -39,6 +39,8 @@ pub(crate) enum Permission {
     Sshd,
     /// Push by a key for SSH, to a repository the key is for.
     Repository,
+    /// Push contents of Git LFS: with an access token, or by a key for SSH that was granted it.
+    Contents,
 }
 
 /// Through which listener a request came.
@@ -176,6 +178,10 @@ impl Gate {
                 Err(Refusal::new(Code::Forbidden, "this path is not served here"))
             }
             (Door::Local, _) => Ok(Some(Actor::Local)),
+            (Door::Network, Permission::Contents) => match self.find_grant(headers, path).await? {
+                Some(actor) => Ok(Some(actor)),
+                None => Ok(Some(Actor::Token { name: self.find_token(headers, true).await? })),
+            },
             (Door::Network, permission) => {
                 let name = self.find_token(headers, path.starts_with(git::PREFIX)).await?;
                 if permission == Permission::Machine {
@@ -184,6 +190,23 @@ impl Gate {
                 Ok(Some(Actor::Token { name }))
             }
         }
+    }
+
+    /// The key for SSH that was granted this request, if it carries what was given out for it. The key must still be known, and for this repository.
+    async fn find_grant(&self, headers: &HeaderMap, path: &str) -> Result<Option<Actor>, Refusal> {
+        let Some(hash) = token(headers, false).and_then(|token| secret::hash(&token)) else {
+            return Ok(None);
+        };
+        let Some(grant) = self.state.grants().find(&hash, self.state.now()) else { return Ok(None) };
+        let project = git::project_of(path)?;
+        if grant.project != project {
+            let message =
+                format!("this was granted for the project {}, and not for {project}", grant.project);
+            return Err(Refusal::new(Code::Forbidden, message).hint("push again"));
+        }
+        let row = self.state.store.read(move |view| view.find_ssh_key(grant.key)).await?;
+        let row = row.ok_or_else(key_unknown)?;
+        Ok(Some(Actor::SshKey { name: row.name.to_string() }))
     }
 
     /// Name of the valid token a request carries.

@@ -127,7 +127,7 @@ async fn protected(state: &AppState, project: ProjectName) -> Result<Vec<BranchN
 }
 
 /// Passes the body on as it comes; a client that falls silent or leaves ends it with an error.
-async fn feed(silence: Duration, body: Body, sender: mpsc::Sender<io::Result<Bytes>>) {
+pub(super) async fn feed(silence: Duration, body: Body, sender: mpsc::Sender<io::Result<Bytes>>) {
     let mut chunks = body.into_data_stream();
     loop {
         let chunk = match tokio::time::timeout(silence, chunks.next()).await {

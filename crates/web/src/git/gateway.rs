@@ -4,6 +4,7 @@ use std::io;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use havre_core::artifact::Digest;
 use havre_core::name::ProjectName;
 use havre_core::source::{BranchName, CommitId, RefName, RemoteUrl};
 use havre_core::ssh_key::PublicKey;
@@ -70,6 +71,15 @@ pub struct Measured {
     pub refs: u64,
 }
 
+/// A content of Git LFS on its way out.
+#[derive(Debug)]
+pub struct Content {
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// They. An error in it means that the rest does not come.
+    pub chunks: mpsc::Receiver<io::Result<Bytes>>,
+}
+
 /// Answers git.
 #[async_trait]
 pub trait GitGateway: Send + Sync + 'static {
@@ -89,6 +99,27 @@ pub trait GitGateway: Send + Sync + 'static {
 
     /// The keys that the host of an address for SSH shows now, once its address was looked up and checked. A look, which changes nothing.
     async fn host_keys(&self, url: &RemoteUrl) -> Result<Vec<PublicKey>, GitError>;
+
+    /// How many bytes each of these contents of Git LFS has that were pushed to a project, in their order; `None` for one that is not here.
+    async fn find_contents(
+        &self,
+        project: &ProjectName,
+        oids: &[Digest],
+    ) -> Result<Vec<Option<u64>>, GitError>;
+
+    /// Bytes of contents that may still be pushed to a project.
+    async fn content_room(&self, project: &ProjectName) -> Result<u64, GitError>;
+
+    /// Takes a content that is pushed, of exactly so many bytes, and compares it with its name. Dropped, nothing of it stays.
+    async fn take_content(
+        &self,
+        project: &ProjectName,
+        content: (&Digest, u64),
+        input: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Result<(), GitError>;
+
+    /// Gives a content out that was pushed to a project, if it is here.
+    async fn give_content(&self, project: &ProjectName, oid: &Digest) -> Result<Option<Content>, GitError>;
 }
 
 /// Why git gets no answer.

@@ -51,6 +51,8 @@ fn operations() -> Vec<(String, String)> {
             .replace("{target}", "disk-two")
             .replace("{backup_run}", "u1")
             .replace("{name}", "JWT_SECRET")
+            .replace("{oid}", &"a".repeat(64))
+            .replace("{lock}", "1")
             .replace("{token}", "ci");
         for method in item.as_object().expect("operations").keys() {
             found.push((method.to_uppercase(), path.clone()));
@@ -82,7 +84,7 @@ async fn no_route_answers_without_a_token() {
         assert_eq!(read(response).await, (401, unauthorised()), "{method} {path}");
         refused += 1;
     }
-    assert_eq!(refused, 122);
+    assert_eq!(refused, 130);
     // Neither unknown paths nor unknown methods nor the edge's own paths tell anything.
     for (method, path) in
         [("GET", "/"), ("GET", "/v1/nothing"), ("PATCH", "/v1/projects"), ("GET", "/edge/v1/table")]

@@ -1,13 +1,17 @@
-//! Stands in for git: answers with what it was asked, and moves the branches it was told to.
+//! Stands in for git: answers with what it was asked, moves the branches it was told to, and keeps contents of Git LFS as they come.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use havre_core::artifact::Digest;
 use havre_core::name::ProjectName;
 use havre_core::source::{BranchName, RemoteUrl};
 use havre_core::ssh_key::PublicKey;
-use havre_web::git::gateway::{Exchange, GitError, GitGateway, Measured, Pushed, Verb};
+use havre_web::git::gateway::{Content, Exchange, GitError, GitGateway, Measured, Pushed, Verb};
+use tokio::sync::mpsc;
 
 #[derive(Debug, Default)]
 pub(crate) struct FakeGit {
@@ -17,6 +21,8 @@ pub(crate) struct FakeGit {
     pub(crate) protected: Mutex<Vec<Vec<BranchName>>>,
     /// Keys every host shows.
     pub(crate) host_keys: Mutex<Vec<PublicKey>>,
+    /// Contents of Git LFS, by project and name.
+    pub(crate) contents: Mutex<BTreeMap<(String, String), Vec<u8>>>,
     /// Error of the next call.
     pub(crate) fail: Mutex<Option<GitError>>,
 }
@@ -66,4 +72,48 @@ impl GitGateway for FakeGit {
             None => Ok(self.host_keys.lock().expect("no holder panics").clone()),
         }
     }
+    async fn find_contents(
+        &self,
+        project: &ProjectName,
+        oids: &[Digest],
+    ) -> Result<Vec<Option<u64>>, GitError> {
+        let contents = self.contents.lock().expect("no holder panics");
+        let find = |oid: &Digest| Some(contents.get(&key(project, oid))?.len() as u64);
+        Ok(oids.iter().map(find).collect())
+    }
+
+    async fn content_room(&self, _project: &ProjectName) -> Result<u64, GitError> {
+        Ok(100)
+    }
+
+    async fn take_content(
+        &self,
+        project: &ProjectName,
+        (oid, bytes): (&Digest, u64),
+        mut input: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Result<(), GitError> {
+        if let Some(error) = self.fail.lock().expect("no holder panics").take() {
+            return Err(error);
+        }
+        let mut content = Vec::new();
+        while let Some(chunk) = input.recv().await {
+            content.extend_from_slice(&chunk.map_err(|error| GitError::Failed(error.to_string()))?);
+        }
+        assert_eq!(content.len() as u64, bytes, "it is said how many bytes come");
+        self.contents.lock().expect("no holder panics").insert(key(project, oid), content);
+        Ok(())
+    }
+
+    async fn give_content(&self, project: &ProjectName, oid: &Digest) -> Result<Option<Content>, GitError> {
+        let found = self.contents.lock().expect("no holder panics").get(&key(project, oid)).cloned();
+        let Some(content) = found else { return Ok(None) };
+        let (sender, chunks) = mpsc::channel(1);
+        let bytes = content.len() as u64;
+        sender.try_send(Ok(content.into())).expect("the channel is new and has room");
+        Ok(Some(Content { bytes, chunks }))
+    }
+}
+
+fn key(project: &ProjectName, oid: &Digest) -> (String, String) {
+    (project.to_string(), oid.hex().to_owned())
 }

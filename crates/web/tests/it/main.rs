@@ -17,6 +17,7 @@ mod fake_git;
 mod git;
 mod issuer;
 mod job;
+mod lfs;
 mod node;
 mod pipeline;
 mod preview;

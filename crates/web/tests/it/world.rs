@@ -102,6 +102,7 @@ impl World {
             node: node_seen,
             limits,
             remote_private: false,
+            public_url: Some("https://havre.example.org".parse().expect("is an address")),
             version: "0.0.0-test".to_owned(),
             stop: stop.clone(),
         });

@@ -6,6 +6,7 @@ pub(crate) mod alone;
 pub(crate) mod api;
 pub(crate) mod docker;
 pub(crate) mod forge_sshd;
+pub(crate) mod lfs;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod process;
@@ -266,7 +267,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
     let at = |name: &str| toml::Value::String(folder.join(name).display().to_string());
     let text = format!(
         "[control]\ndata_dir = {}\nmaster_key = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\ngit_socket = {}\n\
-         remote_private = true\nlisten = \"{}\"\nedge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
+         remote_private = true\nlisten = \"{}\"\npublic_url = \"http://{}\"\nedge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
          [build]\ncache = \"1000GB\"\n\n[edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nhttps = []\nworkers = 2\n\
          control_socket = {}\nstate_dir = {}\nsites_dir = {}\n",
         at("data"),
@@ -275,6 +276,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
         at("control.sock"),
         at("edge.sock"),
         at("git.sock"),
+        slot.api_address(),
         slot.api_address(),
         slot.edge_network(),
         slot.edge_pool(),

@@ -1,5 +1,6 @@
 //! A work tree of a person who pushes, with the system's git, that knows nothing of this machine's configuration.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -9,12 +10,15 @@ pub(crate) struct Repository {
     folder: TempDir,
     /// How git starts SSH.
     ssh: Option<String>,
+    /// Where programs are looked for first.
+    programs: Option<PathBuf>,
 }
 
 impl Repository {
     /// An empty one on the branch `main`, with this address as its remote.
     pub(crate) fn new(remote: &str) -> Self {
-        let repository = Self { folder: tempfile::tempdir().expect("a folder"), ssh: None };
+        let folder = tempfile::tempdir().expect("a folder");
+        let repository = Self { folder, ssh: None, programs: None };
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.git(&["remote", "add", "havre", remote]);
         repository
@@ -23,6 +27,16 @@ impl Repository {
     /// The same with this client of SSH.
     pub(crate) fn over_ssh(self, client: String) -> Self {
         Self { ssh: Some(client), ..self }
+    }
+
+    /// The same with programs of this folder, which git finds before others of their names.
+    pub(crate) fn with_programs(self, folder: PathBuf) -> Self {
+        Self { programs: Some(folder), ..self }
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Writes a file, with the folders it lies in.
@@ -71,6 +85,10 @@ impl Repository {
             [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_TERMINAL_PROMPT", "0")];
         if let Some(ssh) = &self.ssh {
             command.env("GIT_SSH_COMMAND", ssh);
+        }
+        if let Some(programs) = &self.programs {
+            let path = std::env::var("PATH").expect("programs are found");
+            command.env("PATH", format!("{}:{path}", programs.display()));
         }
         command.envs(none).env("HOME", self.folder.path()).env("LC_ALL", "C");
         for (who, name) in [("AUTHOR", "Ada"), ("COMMITTER", "Ada")] {

@@ -331,7 +331,7 @@ pub fn redirect(
 }
 
 /// Whether lists and objects lie deeper in each other than [`DEPTH_MAX`].
-fn is_deep(body: &[u8]) -> bool {
+pub(super) fn is_deep(body: &[u8]) -> bool {
     let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
     for byte in body {
         if is_text {

@@ -1,7 +1,10 @@
-//! Git LFS: what pointers say, where their contents are asked for, what the server answers, and what of that may be called. Only downloads
-//! by the batch API, only the transfer `basic`. Opens no connection. Tests at the ends of the files, and in `answer_tests.rs`.
+//! Git LFS: what pointers say, where their contents are asked for, what the server answers, and what of that may be called; what is answered to
+//! those who push to Havre, and how long what was fetched is kept. Only the batch API, only the transfer `basic`. Opens no connection. Tests at
+//! the ends of the files, and in `answer_tests.rs`.
 
 pub mod answer;
+pub mod batch;
+pub mod keep;
 pub mod pointer;
 
 use havre_core::outward::{OutwardUrl, OutwardUrlError};
