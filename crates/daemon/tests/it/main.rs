@@ -21,6 +21,7 @@ mod edge_upload;
 mod failure;
 mod fake_forge;
 mod hook;
+mod insight;
 mod job;
 mod mariadb;
 mod point_in_time;

@@ -36,13 +36,17 @@ WITH free AS MATERIALIZED (
 SELECT json_build_object('is', 'relation', 'kind', kind, 'name', name, 'bytes', bytes)
 FROM sized WHERE bytes IS NOT NULL ORDER BY bytes DESC, name LIMIT 10;
 
-SELECT json_build_object('is', 'table',
-    'name', CASE t.schemaname WHEN 'public' THEN t.relname::text ELSE t.schemaname || '.' || t.relname END,
-    'live', t.n_live_tup, 'dead', t.n_dead_tup,
-    'dead_bytes', (c.relpages * current_setting('block_size')::numeric * t.n_dead_tup / greatest(t.n_live_tup + t.n_dead_tup, 1))::bigint,
+WITH behind AS MATERIALIZED (
+    SELECT t.*, CASE t.schemaname WHEN 'public' THEN t.relname::text ELSE t.schemaname || '.' || t.relname END AS name,
+        EXISTS (SELECT FROM pg_locks l WHERE l.relation = t.relid AND l.mode = 'AccessExclusiveLock') AS is_locked
+    FROM pg_stat_user_tables t ORDER BY t.n_dead_tup DESC, t.schemaname, t.relname LIMIT 10
+)
+SELECT json_build_object('is', 'table', 'name', t.name, 'live', t.n_live_tup, 'dead', t.n_dead_tup,
+    'dead_bytes', CASE WHEN t.is_locked THEN 0
+        ELSE (coalesce(pg_relation_size(t.relid), 0)::numeric * t.n_dead_tup / greatest(t.n_live_tup + t.n_dead_tup, 1))::bigint END,
     'vacuumed_at', to_char(greatest(t.last_vacuum, t.last_autovacuum) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
     'analyzed_at', to_char(greatest(t.last_analyze, t.last_autoanalyze) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
-FROM pg_stat_user_tables t JOIN pg_class c ON c.oid = t.relid ORDER BY t.n_dead_tup DESC, t.schemaname, t.relname LIMIT 10;
+FROM behind t ORDER BY t.n_dead_tup DESC, t.name;
 
 SELECT json_build_object('is', 'archive', 'files', a.archived_count, 'failures', a.failed_count,
     'archived_at', to_char(a.last_archived_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
