@@ -103,3 +103,71 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {
     let room = most.saturating_sub(kept.len());
     kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
+
+#[cfg(test)]
+mod tests {
+    use havre_core::database::Image;
+    use havre_core::database::task::{Superuser, derive_database};
+    use havre_core::route::settings::auth::SecretDigest;
+    use havre_core::secret::Secret;
+    use havre_engine::fake::FakeEngine;
+    use havre_engine::fake::script::{Program, Script};
+    use havre_engine::network::{NetworkEnvironment, NetworkSpec};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A Redis whose client does this.
+    async fn server(client: Program) -> (FakeEngine, Database) {
+        let at = "2026-11-24T10:00:00.000Z";
+        let database: Database = serde_json::from_value(json!({
+            "id": "m3", "environment": "e1", "project": "shop", "environment_name": "production",
+            "spec": {"name": "db", "engine": "redis", "version": 7, "memory": "64MB", "cpus": "1"},
+            "revision": 1, "started_revision": 1, "task": 2, "image": null, "ready_at": at,
+            "state": {"state": "ready", "since": at}, "created_at": at,
+        }))
+        .unwrap();
+        let engine = FakeEngine::new();
+        let image = Image { id: "d".repeat(64).parse().unwrap(), pull: None };
+        let programs = vec![("redis-cli".to_owned(), client)];
+        engine.add_image(&image.id, None, Script { programs, ..Script::runs() });
+        let superuser = Superuser { password: Secret::from("s3cret"), digest: SecretDigest::new([1; 32]) };
+        let command = Argv::try_from(vec!["redis-server".to_owned()]).unwrap();
+        let mut task = derive_database(&database, &image, &superuser, command);
+        task.volumes.clear();
+        let network = NetworkSpec {
+            name: task.private_network().unwrap(),
+            subnet: "10.89.0.0/24".to_owned(),
+            gateway: "10.89.0.1".parse().unwrap(),
+            isolated: false,
+            environment: Some(NetworkEnvironment {
+                id: database.environment,
+                project: database.project.clone(),
+                name: database.environment_name.clone(),
+            }),
+        };
+        engine.ensure_network(&network).await.unwrap();
+        engine.ensure_task(&task).await.unwrap();
+        (engine, database)
+    }
+
+    async fn said(client: Program) -> (FakeEngine, Said) {
+        let (engine, database) = server(client).await;
+        let said = talk(&engine, &database, question(&database.spec)).await.unwrap();
+        (engine, said)
+    }
+
+    #[tokio::test]
+    async fn a_client_reads_the_question_and_its_answer_is_bounded() {
+        let (engine, said) = said(Program::reads(&"x".repeat(ANSWER_MAX + 9), 0)).await;
+        assert_eq!((said.answer.len(), said.errors.len(), said.end), (ANSWER_MAX, 0, None));
+        let read = engine.inputs().into_iter().map(|(_, input)| String::from_utf8(input).unwrap());
+        assert!(read.collect::<String>().starts_with("INFO\nEVAL "));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_is_told_by_its_code() {
+        let (_, said) = said(Program { output: Vec::new(), ..Program::prints("", 137) }).await;
+        assert_eq!(said.end.as_deref(), Some("its client ended with code 137"));
+    }
+}

@@ -226,7 +226,7 @@ pub(super) fn read(answer: &str) -> (Option<SqlFacts>, Vec<String>) {
             Err(_) => unread += 1,
         }
     }
-    facts.largest.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+    facts.largest.sort_by_key(|one| std::cmp::Reverse(one.bytes));
     facts.largest.truncate(LIST_MAX);
     if let Some(kept) = &mut facts.statements {
         *kept = statements;
