@@ -15,7 +15,8 @@ use crate::world::{ENVIRONMENT, World, until};
 const POSTGRES: &str = "postgres:15";
 const MARIADB: &str = "mariadb:10.11";
 const REDIS: &str = "redis:7";
-/// Three quarters of the rows are dead, and nobody takes them away; statements of a role that is no superuser, one of them with values.
+/// Three quarters of the rows are dead, and nobody takes them away; statements of a role that is no superuser. With the last one PostgreSQL keeps the
+/// whole text, values of the others included.
 const FILL_POSTGRES: &str = "CREATE ROLE reader LOGIN; GRANT CREATE ON SCHEMA public TO reader; SET SESSION AUTHORIZATION reader; \
     CREATE TABLE orders (id int PRIMARY KEY, email text) WITH (autovacuum_enabled = off); \
     INSERT INTO orders SELECT n, 'ada' || n || '@example.org' FROM generate_series(1, 20000) n; DELETE FROM orders WHERE id > 5000; \
@@ -92,7 +93,6 @@ async fn a_postgres_says_what_is_wrong_with_it() {
     let statements = facts.statements.expect("Havre's own settings keep an account");
     let counted = "SELECT count(*) FROM orders WHERE email = $1";
     assert!(statements.iter().any(|one| one.text == counted && one.calls == 1), "{statements:?}");
-    assert!(!statements.iter().any(|one| one.text.contains("EXPLAIN")), "{statements:?}");
     // The view of them is beside the database: a copy of the database does not hold it.
     let extensions =
         psql(&["-Atc", "SELECT count(*) FROM pg_extension WHERE extname = 'pg_stat_statements'"]);

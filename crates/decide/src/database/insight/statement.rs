@@ -171,6 +171,18 @@ mod tests {
         }
     }
 
+    /// As PostgreSQL 15 kept it: an `EXPLAIN` at the end of a text with several statements.
+    #[test]
+    fn what_postgres_leaves_in() {
+        let kept = "CREATE ROLE reader LOGIN PASSWORD 'geheim'; INSERT INTO orders SELECT n, 'ada' || n FROM generate_series(1, 20000) n; \
+            SELECT count(*) FROM orders WHERE email = 'ada1' /* ada1 */; EXPLAIN SELECT * FROM orders WHERE email = $1";
+        assert_eq!(
+            without_values(kept),
+            "CREATE ROLE reader LOGIN PASSWORD ?; INSERT INTO orders SELECT n, ? || n FROM generate_series(?, ?) n; \
+             SELECT count(*) FROM orders WHERE email = ? ; EXPLAIN SELECT * FROM orders WHERE email = $1"
+        );
+    }
+
     #[test]
     fn where_it_is_not_clear_the_rest_goes() {
         for (text, shown) in [
