@@ -11,6 +11,10 @@ use havre_decide::database::insight::sql::SqlFacts;
 
 use crate::output::{printable, table, time};
 
+/// In place of statements.
+const NO_ACCOUNT: &str = "\nno account of statements is kept: `shared_preload_libraries` of PostgreSQL or \
+    `performance_schema` of MariaDB begins one\n";
+
 /// Everything but what the database is: that stands above it.
 pub(super) fn render(insight: &DatabaseInsight) -> String {
     let mut text = String::new();
@@ -80,7 +84,7 @@ fn sql(text: &mut String, facts: &SqlFacts, now: Timestamp) {
     }
     push_table(text, &rows);
     let Some(statements) = &facts.statements else {
-        text.push_str("\nno account of statements is kept\n");
+        text.push_str(NO_ACCOUNT);
         return;
     };
     let mut rows = vec![table::row(["TIME", "RUNS", "EACH", "ROWS", "STATEMENT"])];
@@ -209,7 +213,7 @@ mod tests {
             text.contains("    not told  ERROR:  canceling statement due to statement timeout\n"),
             "{text}"
         );
-        assert!(text.ends_with("\nno account of statements is kept\n"), "{text}");
+        assert!(text.ends_with(NO_ACCOUNT), "{text}");
         assert!(!text.contains("    size ") && !text.contains("LARGEST"), "{text}");
     }
 
