@@ -7,6 +7,7 @@ use havre_core::database::state::State;
 use havre_core::id::{DatabaseId, EnvironmentId};
 use havre_core::name::{DatabaseName, ServiceName};
 use havre_core::time::Timestamp;
+use havre_decide::database::insight::Facts;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -72,6 +73,21 @@ pub struct DatabaseRole {
     /// `wanted`, `made`, or `replaced` since an instant.
     #[schema(value_type = Object, example = json!({"state": "made"}))]
     pub state: RoleState,
+}
+
+/// What the server of a database says about itself, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatabaseInsight {
+    /// When it was asked.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// What it says; `kind` is `sql` for PostgreSQL and MariaDB, `redis` for Redis and Valkey. Never a value that somebody has stored.
+    #[schema(value_type = Object, example = json!({"kind": "sql", "version": "16.4", "size_bytes": 23215463, "connections_max": 100}))]
+    pub facts: Facts,
+    /// What somebody should do something about, for people, the most urgent first.
+    pub hints: Vec<String>,
+    /// What it could not tell this time, for people; empty where it told everything.
+    pub missing: Vec<String>,
 }
 
 /// What an apply does to one database, or would.

@@ -164,6 +164,7 @@ fn source_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Read, routes!(database::list::list)),
         Endpoint::quick(Read, routes!(database::get::get)),
         Endpoint::quick(Read, routes!(database::logs::logs)),
+        Endpoint::quick(Read, routes!(database::insight::insight)),
         Endpoint::quick(Change, routes!(database::destroy::destroy)),
         Endpoint::quick(Change, routes!(database::rotate::rotate)),
         Endpoint::quick(Command, routes!(database::console::console)),

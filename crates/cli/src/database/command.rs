@@ -9,7 +9,7 @@ use crate::invocation::Invocation;
 pub(crate) enum DatabaseCommand {
     /// List them, with what each waits for
     List,
-    /// Show one, without its passwords
+    /// Show one and what its server says about itself: size, connections, what is slow; never a password or a stored value
     Info(super::info::Options),
     /// Show or follow the log of one
     Logs(super::logs::Options),

@@ -1,11 +1,12 @@
-//! `havre db info`: one database, without any password. Tests at the end of the file.
+//! `havre db info`: one database, without any password, and what its server says about itself. Tests at the end of the file.
 
-use havre_api::database::Database;
+use havre_api::database::{Database, DatabaseInsight};
 use havre_core::database::RoleState;
 use havre_core::name::DatabaseName;
+use serde::Serialize;
 
 use super::list::server;
-use super::path;
+use super::{insight, path};
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 use crate::output::{self, printable};
@@ -16,13 +17,37 @@ pub(crate) struct Options {
     database: DatabaseName,
 }
 
+/// The database, and what its server says, where it was asked and answered.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    database: Database,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insight: Option<DatabaseInsight>,
+}
+
 pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
     let scope = invocation.scope()?;
-    let database: Database = invocation.client()?.get(&path(&scope, &options.database, "")).await?;
-    if invocation.global.json {
-        output::json(&database)?;
+    let client = invocation.client()?;
+    let database: Database = client.get(&path(&scope, &options.database, "")).await?;
+    let asked = if database.state.is_ready() {
+        Some(client.get::<DatabaseInsight>(&path(&scope, &options.database, "/insight")).await)
     } else {
-        output::data(&render(&database))?;
+        None
+    };
+    // What Havre itself knows is there all the same.
+    let insight = match asked.transpose() {
+        Ok(insight) => insight,
+        Err(error) => {
+            output::say(&format!("note: {}", printable(&error.message)));
+            None
+        }
+    };
+    if invocation.global.json {
+        output::json(&Shown { database, insight })?;
+    } else {
+        let inside = insight.as_ref().map_or_else(String::new, insight::render);
+        output::data(&(render(&database) + &inside))?;
     }
     Ok(Exit::Ok)
 }

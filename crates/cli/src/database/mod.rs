@@ -20,6 +20,7 @@ pub(crate) mod swaps;
 pub(crate) mod upgrade;
 
 mod frames;
+mod insight;
 
 use havre_core::name::DatabaseName;
 

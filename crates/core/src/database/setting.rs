@@ -72,6 +72,7 @@ pub const MARIADB: &[&str] = &[
     "max_connections",
     "max_heap_table_size",
     "max_statement_time",
+    "performance_schema",
     "sort_buffer_size",
     "sql_mode",
     "table_definition_cache",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
+use havre_api::database::{ConsoleRequest, DatabaseInsight, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
 use havre_core::copy::DumpFormat;
@@ -74,6 +74,10 @@ impl TaskStreams for Nothing {
         _tail: u32,
         _follow: bool,
     ) -> Lines<DatabaseLogEntry> {
+        nothing()
+    }
+
+    async fn insight(&self, _database: DatabaseId) -> Result<DatabaseInsight, TaskStreamError> {
         nothing()
     }
 

@@ -1,8 +1,9 @@
 //! Logs, commands in tasks and one-off tasks, from the engine to the API, as plain data. Reads only; desired state is
 //! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job, `database` what a database writes,
-//! `tunnel` carries bytes to one.
+//! `insight` what its server says about itself, `tunnel` carries bytes to one.
 
 mod database;
+mod insight;
 mod job;
 mod kept;
 mod logs;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
+use havre_api::database::{ConsoleRequest, DatabaseInsight, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
 use havre_api::tunnel::TunnelRequest;
@@ -34,7 +35,7 @@ use havre_engine::task::EngineTask;
 use havre_reconcile::variable::{self, VariableError};
 use havre_store::{Store, StoreError};
 use havre_web::task::streams::{ExecSession, TaskStreamError, TaskStreams};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// What a program writes.
 type Pieces = BoxStream<'static, Result<Bytes, TaskStreamError>>;
@@ -47,13 +48,16 @@ pub(crate) struct EngineStreams {
     engine: Arc<dyn Engine>,
     task_logs: PathBuf,
     job_logs: PathBuf,
+    /// Of sessions in which servers are asked about themselves.
+    sessions: Arc<Semaphore>,
 }
 
 impl EngineStreams {
     /// Reads kept logs below these folders: of tasks, and of runs of jobs.
     pub(crate) fn new(world: World, (task_logs, job_logs): (PathBuf, PathBuf)) -> Self {
         let (store, engine) = (world.store.clone(), Arc::clone(&world.engine));
-        Self { world, store, engine, task_logs, job_logs }
+        let sessions = Arc::new(Semaphore::new(insight::SESSIONS_MAX));
+        Self { world, store, engine, task_logs, job_logs, sessions }
     }
 
     /// The service's tasks at the engine, ended ones included.
@@ -159,6 +163,10 @@ impl TaskStreams for EngineStreams {
         follow: bool,
     ) -> Result<BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>, TaskStreamError> {
         database::open(self, database, tail, follow).await
+    }
+
+    async fn insight(&self, database: DatabaseId) -> Result<DatabaseInsight, TaskStreamError> {
+        insight::ask(self, database).await
     }
 
     async fn console(

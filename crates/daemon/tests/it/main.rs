@@ -22,6 +22,7 @@ mod edge_upload;
 mod failure;
 mod fake_forge;
 mod hook;
+mod insight;
 mod job;
 mod lfs;
 mod mariadb;

@@ -22,6 +22,8 @@ const CONNECTIONS: u64 = 100;
 /// only what is safe there. What is there is never replaced by something else. PostgreSQL has a shell run it; only names of its own are put in.
 const ARCHIVE: &str = "d=/var/lib/postgresql/havre-wal; mkdir -p $d && if test -e $d/%f; then cmp -s %p $d/%f; \
     else dd if=%p of=$d/.%f.part bs=1M conv=fsync status=none && mv $d/.%f.part $d/%f && sync $d; fi";
+/// Keeps an account of statements, without their values; part of the official image.
+const STATEMENTS: &str = "pg_stat_statements";
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -49,6 +51,14 @@ pub fn postgres_settings(spec: &DatabaseSpec) -> BTreeMap<&'static str, String> 
         ("log_min_duration_statement", "1000".to_owned()),
         ("log_lock_waits", "on".to_owned()),
     ]);
+    // Of another image nobody knows whether it has the library, and it may load one of its own in this place.
+    if spec.image.is_none() {
+        settings.extend([
+            ("shared_preload_libraries", STATEMENTS.to_owned()),
+            // Of these PostgreSQL keeps the text with its values.
+            ("pg_stat_statements.track_utility", "off".to_owned()),
+        ]);
+    }
     settings.extend(spec.settings.iter().map(|(name, value)| (name.as_str(), value.as_str().to_owned())));
     if spec.keeps_wal() {
         let archive = [("archive_mode", "on"), ("archive_timeout", "60"), ("archive_command", ARCHIVE)];
@@ -193,8 +203,10 @@ mod tests {
         max_wal_size=1048576kB
         min_wal_size=262144kB
         password_encryption=scram-sha-256
+        pg_stat_statements.track_utility=off
         random_page_cost=1.1
         shared_buffers=131072kB
+        shared_preload_libraries=pg_stat_statements
         wal_compression=on
         work_mem=1966kB
         ");
@@ -226,6 +238,16 @@ mod tests {
         assert_eq!(of("log_min_duration_statement"), "-1");
         assert_eq!(of("work_mem"), "3932kB");
         assert_eq!(of("maintenance_work_mem"), "262144kB");
+    }
+
+    #[test]
+    fn an_account_of_statements_is_kept_where_the_image_is_known_to_have_the_library() {
+        let loaded =
+            |more| postgres_settings(&spec("postgres", "512MB", more)).remove("shared_preload_libraries");
+        assert_eq!(loaded(serde_json::json!({})).as_deref(), Some("pg_stat_statements"));
+        assert_eq!(loaded(serde_json::json!({"image": "example/postgres:16"})), None);
+        let own = serde_json::json!({"settings": {"shared_preload_libraries": "auto_explain"}});
+        assert_eq!(loaded(own).as_deref(), Some("auto_explain"));
     }
 
     #[test]

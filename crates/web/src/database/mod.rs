@@ -4,6 +4,7 @@
 pub mod console;
 pub mod destroy;
 pub mod get;
+pub mod insight;
 pub mod list;
 pub mod logs;
 pub mod rotate;

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
+use havre_api::database::{ConsoleRequest, DatabaseInsight, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, TerminalSize};
 use havre_api::tunnel::TunnelRequest;
@@ -44,6 +44,9 @@ pub trait TaskStreams: Send + Sync + 'static {
         tail: u32,
         follow: bool,
     ) -> Result<BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>, TaskStreamError>;
+
+    /// What the server of a database says about itself, asked inside of its present task.
+    async fn insight(&self, database: DatabaseId) -> Result<DatabaseInsight, TaskStreamError>;
 
     /// The client of the server of a database, inside its present task.
     async fn console(

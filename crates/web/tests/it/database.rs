@@ -2,11 +2,14 @@
 
 use axum::body::Body;
 use futures_util::StreamExt as _;
-use havre_api::database::DatabaseLogEntry;
+use havre_api::database::{DatabaseInsight, DatabaseLogEntry};
 use havre_api::task::LogStream;
 use havre_core::database::state::State;
 use havre_core::id::DatabaseId;
 use havre_core::time::Timestamp;
+use havre_decide::database::insight::Facts;
+use havre_decide::database::insight::redis::RedisFacts;
+use havre_web::task::streams::TaskStreamError;
 use serde_json::{Value, json};
 
 use crate::world::{ENVIRONMENT, LineReader, START, World, send, tasks};
@@ -190,6 +193,33 @@ async fn its_log_and_what_is_not_there() {
     let (status, body) = world.get(&format!("{ENVIRONMENT}/databases/bd")).await;
     assert_eq!((status, &body["code"]), (404, &json!("database_not_found")));
     assert_eq!(body["message"], "there is no database `bd` in dropit/production; did you mean `db`?");
+}
+
+#[tokio::test]
+async fn what_its_server_says_about_itself() {
+    let world = used().await;
+    let plant = |answer| world.streams.insights.lock().expect("no holder panics").push_back(answer);
+    let facts = Facts::Redis(RedisFacts { version: "7.0.15".to_owned(), keys: 3, ..RedisFacts::default() });
+    let hints = vec!["memory at 95 %".to_owned()];
+    plant(Ok(DatabaseInsight { at: Timestamp::from_millis(START), facts, hints, missing: Vec::new() }));
+    let path = format!("{ENVIRONMENT}/databases/db/insight");
+    let (status, body) = world.get(&path).await;
+    assert_eq!((status, &body["facts"]["kind"], &body["facts"]["keys"]), (200, &json!("redis"), &json!(3)));
+    assert_eq!(
+        (&body["at"], &body["hints"]),
+        (&json!("2026-11-24T10:00:00.000Z"), &json!(["memory at 95 %"]))
+    );
+
+    plant(Err(TaskStreamError::NotRunning("it is starting".to_owned())));
+    let (status, body) = world.get(&path).await;
+    assert_eq!((status, &body["code"]), (409, &json!("task_not_running")));
+    plant(Err(TaskStreamError::Unavailable("could not look into the database".to_owned())));
+    let (status, body) = world.get(&path).await;
+    assert_eq!((status, &body["code"]), (503, &json!("unavailable")));
+    let asked = world.streams.asked_for_databases.lock().expect("no holder panics").clone();
+    assert_eq!(asked, ["m1 insight"; 3]);
+    let (status, body) = world.get(&format!("{ENVIRONMENT}/databases/bd/insight")).await;
+    assert_eq!((status, &body["code"]), (404, &json!("database_not_found")));
 }
 
 #[tokio::test]

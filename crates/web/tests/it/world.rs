@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use havre_api::database::{ConsoleRequest, DatabaseLogEntry};
+use havre_api::database::{ConsoleRequest, DatabaseInsight, DatabaseLogEntry};
 use havre_api::job::JobLogEntry;
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest};
 use havre_api::tunnel::TunnelRequest;
@@ -431,6 +431,7 @@ pub(crate) struct FakeStreams {
     pub(crate) job_logs: Mutex<VecDeque<JobLogAnswer>>,
     pub(crate) asked_for_databases: Mutex<Vec<String>>,
     pub(crate) database_logs: Mutex<VecDeque<DatabaseLogAnswer>>,
+    pub(crate) insights: Mutex<VecDeque<InsightAnswer>>,
     /// What dumps and SQL answer.
     pub(crate) pieces: Mutex<VecDeque<PiecesAnswer>>,
     /// Every dump that was sent, and whether its end came.
@@ -441,6 +442,8 @@ pub(crate) type PiecesAnswer = Result<BoxStream<'static, Result<Bytes, TaskStrea
 
 pub(crate) type DatabaseLogAnswer =
     Result<BoxStream<'static, Result<DatabaseLogEntry, TaskStreamError>>, TaskStreamError>;
+
+pub(crate) type InsightAnswer = Result<DatabaseInsight, TaskStreamError>;
 
 pub(crate) type JobLogAnswer =
     Result<BoxStream<'static, Result<JobLogEntry, TaskStreamError>>, TaskStreamError>;
@@ -474,6 +477,12 @@ impl TaskStreams for FakeStreams {
         let asked = format!("{database} tail={tail} follow={follow}");
         self.asked_for_databases.lock().expect("no holder panics").push(asked);
         self.database_logs.lock().expect("no holder panics").pop_front().expect("a planted answer")
+    }
+
+    async fn insight(&self, database: DatabaseId) -> InsightAnswer {
+        let asked = format!("{database} insight");
+        self.asked_for_databases.lock().expect("no holder panics").push(asked);
+        self.insights.lock().expect("no holder panics").pop_front().expect("a planted answer")
     }
 
     async fn console(

@@ -1,5 +1,6 @@
 //! Databases: what comes next, and the laws of it.
 
+mod insight;
 mod laws;
 mod plan;
 
