@@ -2,7 +2,9 @@
 //! that give the bytes, `mariadb` the same of such a server, and `ledger` reads what its program writes. What comes back is `restore`, what tries
 //! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`, those of Redis and Valkey of `keys`. `kit`
 //! is the page that restores without Havre. To any second: `wal` names files, `tar` and `base` read what comes, `spool` says what becomes of
-//! WAL, `line` which seconds are there, `recovery` how one comes back. Tests at the ends of the files.
+//! WAL, `line` which seconds are there, `recovery` how one comes back. On another server: `place` reads where a repository lies, `rebuild` says what
+//! becomes of each row of a store that came back, `lost` when data comes back that went with the old server, `owner` who uses a repository. Tests
+//! at the ends of the files.
 
 pub mod base;
 pub mod drill;
@@ -11,10 +13,14 @@ pub mod kit;
 pub mod ledger;
 pub mod line;
 pub mod load;
+pub mod lost;
 pub mod mariadb;
+pub mod owner;
+pub mod place;
 pub mod plan;
 pub mod producer;
 pub mod proof;
+pub mod rebuild;
 pub mod recovery;
 pub mod report;
 pub mod restore;
