@@ -9,6 +9,7 @@ mod guard;
 mod intake;
 mod key;
 mod node;
+mod recover;
 mod repositories;
 mod signals;
 mod snapshots;
@@ -50,6 +51,8 @@ enum Role {
     /// The key that seals secrets in the store.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Brings Havre back on an empty server, out of a repository of backups.
+    Recover(Box<recover::Options>),
     /// For sshd's `AuthorizedKeysCommand`: the line about the key of a fingerprint, nothing when it is not one of ours.
     GitKeys {
         /// Fingerprint of the key somebody offers (`%f`).
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Role::Guard => guard::run(&config),
         Role::Supervise => supervise::run(&config, &arguments.config),
         Role::Key(KeyCommand::Create) => key::create(&config.control.master_key),
+        Role::Recover(options) => recover::run(&config.control, &arguments.config, &options),
         Role::GitKeys { fingerprint } => ssh::print_key(&config.control, &arguments.config, &fingerprint),
         Role::GitSsh { key } => ssh::serve(&config.control, key),
         Role::Check => {

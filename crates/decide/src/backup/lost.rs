@@ -75,10 +75,8 @@ pub fn next<'a>(
         return Next::Unseen;
     }
     let usable = points.iter().filter(|point| targets.get(&point.target) == Some(&TargetState::Ready));
-    let newest =
-        usable.reduce(
-            |best, one| if one.manifest.started_at > best.manifest.started_at { one } else { best },
-        );
+    let newest = usable
+        .reduce(|best, one| if one.manifest.started_at > best.manifest.started_at { one } else { best });
     let Some(newest) = newest else { return Next::Away };
     match lost.tried_at.map(|tried| (tried, tried.after(TRY_AGAIN.duration()))) {
         // A clock that jumped back must not hold it up.

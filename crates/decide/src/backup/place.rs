@@ -17,8 +17,10 @@ pub struct Beside {
 
 /// Text that says no place. An address with keys in it is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("that is no place of a repository ({0}); say it as the recovery kit does: /mnt/disk/havre, s3:https://s3.example.org/bucket/prefix or \
-     sftp://user@nas.example.org:22//srv/havre")]
+#[error(
+    "that is no place of a repository ({0}); say it as the recovery kit does: /mnt/disk/havre, s3:https://s3.example.org/bucket/prefix or \
+     sftp://user@nas.example.org:22//srv/havre"
+)]
 pub struct PlaceError(String);
 
 fn wrong(why: impl ToString) -> PlaceError {
@@ -171,7 +173,9 @@ mod tests {
         );
         assert_eq!(
             line("sftp://a@b.example.org:22//srv"),
-            format!("havred recover --from sftp://a@b.example.org:22//srv --host-key {KEY} --credential-file key")
+            format!(
+                "havred recover --from sftp://a@b.example.org:22//srv --host-key {KEY} --credential-file key"
+            )
         );
     }
 }

@@ -186,9 +186,8 @@ pub fn left(seen: &Seen) -> Vec<String> {
             left.push(text(named(names)));
         }
     };
-    let with: Vec<String> = lost(seen)
-        .filter_map(|one| Some(format!("{} (of {})", one.place, one.newest?)))
-        .collect();
+    let with: Vec<String> =
+        lost(seen).filter_map(|one| Some(format!("{} (of {})", one.place, one.newest?))).collect();
     say(&with, &|names| {
         format!(
             "Databases come back by themselves, out of their newest backup: {names}. `havre db list` and `havre restore list DATABASE` show \
@@ -296,7 +295,12 @@ mod tests {
             databases: vec![database(1, "db"), SeenDatabase { newest: None, ..database(2, "cache") }],
             services: vec![
                 service("api", image(None)),
-                service("proxy", image(Some("nginx@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))),
+                service(
+                    "proxy",
+                    image(Some(
+                        "nginx@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                    )),
+                ),
                 service("docs", Some(Artifact::Site { digest })),
                 SeenService { has_volumes: true, ..service("files", None) },
             ],
@@ -305,7 +309,9 @@ mod tests {
         };
         let left = left(&seen);
         assert_eq!(left.len(), 6, "{left:#?}");
-        for (line, name) in left.iter().zip(["production/db (of 2025", "cache", "api", "docs", "files", "shop.example.org"]) {
+        for (line, name) in
+            left.iter().zip(["production/db (of 2025", "cache", "api", "docs", "files", "shop.example.org"])
+        {
             assert!(line.contains(name), "{line} says nothing of {name}");
         }
         assert!(!left.iter().any(|line| line.contains("proxy")), "it is pulled");

@@ -193,9 +193,7 @@ pub fn choose_of<'a, T>(
     let oldest = all.iter().map(|one| of(one).0).min().ok_or(ChoiceError::None)?;
     match wanted {
         Wanted::Newest => newest(&|_| true).ok_or(ChoiceError::None),
-        Wanted::At(at) => {
-            newest(&|found| found <= *at).ok_or(ChoiceError::TooYoung { wanted: *at, oldest })
-        }
+        Wanted::At(at) => newest(&|found| found <= *at).ok_or(ChoiceError::TooYoung { wanted: *at, oldest }),
         Wanted::Snapshot(text) => {
             let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
             if !is_hex || !(SNAPSHOT_MIN..=64).contains(&text.len()) {
