@@ -94,7 +94,7 @@ pub fn said(next: &Next<'_>, name: &DatabaseName) -> String {
         }
         Next::Later(at) => {
             format!(
-                "{what}: putting it back failed (`havre restore list {name}` says why), and is tried again at {at}"
+                "{what}: putting it back failed (`havre restore list {name} --done` says why), and is tried again at {at}"
             )
         }
         Next::Unseen => format!("{what}: waits until its backup targets have been looked at"),
@@ -103,7 +103,7 @@ pub fn said(next: &Next<'_>, name: &DatabaseName) -> String {
              needs is looked at at once"
         ),
         Next::Person => format!(
-            "{what}: putting it back failed {ATTEMPTS_MAX} times; `havre restore list {name}` says why, `havre restore {name} --at ...` or \
+            "{what}: putting it back failed {ATTEMPTS_MAX} times; `havre restore list {name} --done` says why, `havre restore {name} --at ...` or \
              `--snapshot ...` takes another backup"
         ),
         Next::Nothing => format!(

@@ -190,7 +190,7 @@ pub fn left(seen: &Seen) -> Vec<String> {
         lost(seen).filter_map(|one| Some(format!("{} (of {})", one.place, one.newest?))).collect();
     say(&with, &|names| {
         format!(
-            "Databases come back by themselves, out of their newest backup: {names}. `havre db list` and `havre restore list DATABASE` show \
+            "Databases come back by themselves, out of their newest backup: {names}. `havre db list` and `havre restore list DATABASE --done` show \
              how far they are."
         )
     });

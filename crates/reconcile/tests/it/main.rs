@@ -34,6 +34,7 @@ mod public;
 mod public_tls;
 mod purge;
 mod purge_http;
+mod rebuild;
 mod recovery;
 mod registry;
 mod registry_http;
