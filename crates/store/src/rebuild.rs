@@ -7,7 +7,7 @@ use std::path::Path;
 use havre_core::backup::SnapshotId;
 use havre_core::backup::event::Event;
 use havre_core::backup::policy::what_of;
-use havre_core::copy::state::State as Copy;
+use havre_core::copy::state::State as CopyState;
 use havre_core::database::Database;
 use havre_core::time::Timestamp;
 use havre_decide::backup::owner::{Claim, Owner};
@@ -160,7 +160,7 @@ impl Tx<'_> {
             }
             Step::EndCopy(id) => {
                 let from = self.get_copy(*id)?.state;
-                self.set_copy_state(*id, &from, Copy::Cancelled { at: self.at })
+                self.set_copy_state(*id, &from, CopyState::Cancelled { at: self.at })
             }
             Step::EndSwap(id) => {
                 let swap = self.get_swap(*id)?;

@@ -296,7 +296,8 @@ fn print_left(config: &ControlConfig, path: &Path, seen: &Seen) {
             old.display(),
             path.display()
         ),
-        "Start Havre: systemctl start havred-guard havred-control havred-edge".to_owned(),
+        "Start Havre: systemctl enable --now havred-edge.socket havred-edge-tls.socket havred-guard havred-control havred-edge"
+            .to_owned(),
     ];
     lines.extend(left(seen));
     lines.push("Look whether backups go on: `havre backup status`. Never start the old server again beside this one.".to_owned());
