@@ -100,12 +100,17 @@ impl View<'_> {
             services.push(SeenService { place: service.place, live, has_volumes });
         }
         let sql = "SELECT DISTINCT host FROM routes ORDER BY host";
+        let refs = "SELECT 0, project, reference FROM refs ORDER BY project, reference";
         Ok(Seen {
             tasks: self.list_all_tasks()?.into_iter().map(|task| task.id).collect(),
             restores: self.list_open_restores()?.into_iter().map(|restore| restore.id).collect(),
             copies: self.list_open_copies()?.into_iter().map(|copy| copy.id).collect(),
             swaps: self.list_open_swaps()?.into_iter().map(|swap| swap.id).collect(),
             tunnels: self.list_tunnels()?.into_iter().map(|tunnel| tunnel.id).collect(),
+            refs: row::list(self.connection, refs, [], |row| {
+                let origin = Origin::of("refs", row)?;
+                Ok((origin.text(row, "project")?, origin.text(row, "reference")?))
+            })?,
             databases,
             services,
             targets: self.list_backup_targets()?.into_iter().map(|target| target.spec.name).collect(),
@@ -172,6 +177,7 @@ impl Tx<'_> {
                 tunnel.map_or(Ok(()), |tunnel| self.close_tunnel(&tunnel, GONE.to_owned()))
             }
             Step::ForgetTask(id) => self.forget_task(*id),
+            Step::ForgetRef { project, reference } => self.note_push(project, reference, None),
             Step::Lose { database, .. } => {
                 let database = self.get_database(*database)?;
                 self.lose_database(&database)

@@ -7,9 +7,10 @@ use std::fmt;
 use havre_core::artifact::Artifact;
 use havre_core::backup::{Content, SnapshotId};
 use havre_core::id::{CopyId, DatabaseId, RestoreId, SwapId, TaskId, TunnelId};
-use havre_core::name::TargetName;
+use havre_core::name::{ProjectName, TargetName};
 use havre_core::quantity::Span;
 use havre_core::service::Place;
+use havre_core::source::RefName;
 use havre_core::time::Timestamp;
 
 use crate::swap::state::State as Swap;
@@ -82,6 +83,8 @@ pub struct Seen {
     pub services: Vec<SeenService>,
     /// Targets of backups.
     pub targets: Vec<TargetName>,
+    /// Branches and tags of repositories that were pushed or fetched.
+    pub refs: Vec<(ProjectName, RefName)>,
     /// Public host names.
     pub hosts: Vec<String>,
 }
@@ -99,6 +102,13 @@ pub enum Step {
     CloseTunnel(TunnelId),
     /// Nothing runs; its service gets others.
     ForgetTask(TaskId),
+    /// The repository is not there: the next push of the same commit is a push.
+    ForgetRef {
+        /// Whose repository.
+        project: ProjectName,
+        /// Which branch or tag.
+        reference: RefName,
+    },
     /// Its data is not there.
     Lose {
         /// Its row.
@@ -120,6 +130,7 @@ impl fmt::Display for Step {
             Self::EndSwap(id) => write!(f, "end the swap {id}"),
             Self::CloseTunnel(id) => write!(f, "close the tunnel {id}"),
             Self::ForgetTask(id) => write!(f, "forget the task {id}"),
+            Self::ForgetRef { project, reference } => write!(f, "forget {reference} of {project}"),
             Self::Lose { place, newest: Some(at), .. } => {
                 write!(f, "database {place}: put its backup of {at} back")
             }
@@ -136,6 +147,10 @@ pub fn plan(seen: &Seen) -> Vec<Step> {
     steps.extend(seen.swaps.iter().map(|id| Step::EndSwap(*id)));
     steps.extend(seen.tunnels.iter().map(|id| Step::CloseTunnel(*id)));
     steps.extend(seen.tasks.iter().map(|id| Step::ForgetTask(*id)));
+    steps.extend(seen.refs.iter().map(|(project, reference)| Step::ForgetRef {
+        project: project.clone(),
+        reference: reference.clone(),
+    }));
     steps.extend(lost(seen).map(|database| Step::Lose {
         database: database.id,
         place: database.place.clone(),
@@ -205,15 +220,13 @@ pub fn left(seen: &Seen) -> Vec<String> {
     let built = |service: &&SeenService| matches!(service.live, Some(Artifact::Image { pull: None, .. }));
     say(&places(seen.services.iter().filter(built)), &|names| {
         format!(
-            "Images of these services were built on the old server, and are in no backup: {names}. Run `havre deploy` where their sources are, \
-             or push them again."
+            "Images of these services were built on the old server, and are in no backup: {names}. Run `havre deploy` where their sources \
+             are."
         )
     });
     let site = |service: &&SeenService| matches!(service.live, Some(Artifact::Site { .. }));
     say(&places(seen.services.iter().filter(site)), &|names| {
-        format!(
-            "Files of these sites are in no backup: {names}. Run `havre deploy` where their sources are, or push them again."
-        )
+        format!("Files of these sites are in no backup: {names}. Run `havre deploy` where their sources are.")
     });
     say(&places(seen.services.iter().filter(|service| service.has_volumes)), &|names| {
         format!(
@@ -271,6 +284,7 @@ mod tests {
                 SeenDatabase { is_being_filled: true, ..database(4, "db-restored-1") },
             ],
             targets: vec!["disk".parse().expect("is a name")],
+            refs: vec![("shop".parse().expect("is a name"), "refs/heads/main".parse().expect("is a ref"))],
             ..Seen::default()
         };
         let steps: Vec<String> = plan(&seen).iter().map(ToString::to_string).collect();
@@ -280,6 +294,7 @@ mod tests {
                 "end the restore v3",
                 "forget the task t1",
                 "forget the task t2",
+                "forget refs/heads/main of shop",
                 "database shop/production/db: put its backup of 2025-11-24T10:00:00.000Z back",
                 "database shop/production/cache: wait, it has no backup",
                 "look at the backup target disk",
