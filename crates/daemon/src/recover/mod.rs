@@ -217,7 +217,7 @@ impl<'a> Work<'a> {
 
     fn open(&self, key: MasterKey) -> anyhow::Result<Store> {
         let options = store_options(self.config, self.store(), Some(key))?;
-        Ok(Store::open(options).context("open the store that came back")?)
+        Store::open(options).context("open the store that came back")
     }
 
     /// Says what would come of it.

@@ -182,11 +182,11 @@ mod tests {
     fn what_havre_never_writes_is_refused() {
         let store: (&str, &[u8]) = ("store.sqlite", b"a store");
         for wrong in ["../planted", "/tmp/planted", "etc/../../planted", "planted", "var/planted"] {
-            let (folder, result) = unpacked(&[store, (wrong, b"x")]);
+            let (folder, result) = unpacked(&[store, (wrong, b"x".as_slice())]);
             assert!(matches!(result, Err(UnpackError::Foreign(_))), "{wrong}: {result:?}");
             assert!(!folder.path().join("planted").exists(), "{wrong}");
         }
-        assert!(matches!(unpacked(&[("README", b"words")]).1, Err(UnpackError::Foreign(_))));
+        assert!(matches!(unpacked(&[("README", b"words".as_slice())]).1, Err(UnpackError::Foreign(_))));
         assert!(matches!(unpacked(&[store, store]).1, Err(UnpackError::File { .. })));
     }
 }
