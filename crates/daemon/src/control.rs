@@ -1,7 +1,7 @@
 //! The role `control`: store, loops and API in one process. Wiring only.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -22,7 +22,7 @@ use havre_reconcile::world::{PlatformFiles, Seams, Settings, World};
 use havre_source::Source;
 use havre_source::git::GitSource;
 use havre_source::git::lfs::LfsFolder;
-use havre_store::{AddressPool, OpenOptions, Store};
+use havre_store::{AddressPool, MasterKey, OpenOptions, Store};
 use havre_web::{AppState, NodeView, Wiring};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -37,6 +37,8 @@ use crate::snapshots::Snapshots;
 use crate::streams::EngineStreams;
 use crate::{entropy, key, node, signals};
 
+/// Name of the store in its folder.
+pub(crate) const STORE: &str = "store.sqlite";
 /// Connections each listener of the API holds at once.
 const CONNECTIONS: usize = 512;
 /// Connections of the program behind sshd at once: fewer, because each push has one for as long as it is told about.
@@ -170,16 +172,25 @@ fn source(folders: &Folders) -> anyhow::Result<GitSource> {
 }
 
 fn open_store(config: &ControlConfig) -> anyhow::Result<Store> {
+    let key = key::load(&config.master_key)?;
+    Ok(Store::open(store_options(config, config.data_dir.join(STORE), key)?)?)
+}
+
+/// How a store of this configuration is opened.
+pub(crate) fn store_options(
+    config: &ControlConfig,
+    path: PathBuf,
+    master_key: Option<MasterKey>,
+) -> anyhow::Result<OpenOptions> {
     let pool = |text: &str| text.parse::<AddressPool>().with_context(|| format!("read the pool `{text}`"));
-    let options = OpenOptions {
-        path: config.data_dir.join("store.sqlite"),
+    Ok(OpenOptions {
+        path,
         installation: entropy::name(),
         probe_key: entropy::name(),
         edge_pool: pool(&config.edge_pool)?,
         environment_pool: pool(&config.environment_pool)?,
-        master_key: key::load(&config.master_key)?,
-    };
-    Ok(Store::open(options)?)
+        master_key,
+    })
 }
 
 fn seams(

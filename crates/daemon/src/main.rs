@@ -10,6 +10,7 @@ mod guard;
 mod intake;
 mod key;
 mod node;
+mod recover;
 mod repositories;
 mod signals;
 mod snapshots;
@@ -51,6 +52,8 @@ enum Role {
     /// The key that seals secrets in the store.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Brings Havre back on an empty server, out of a repository of backups.
+    Recover(Box<recover::Options>),
     /// For sshd's `AuthorizedKeysCommand`: the line about the key of a fingerprint, nothing when it is not one of ours.
     GitKeys {
         /// Fingerprint of the key somebody offers (`%f`).
@@ -104,6 +107,7 @@ fn run(role: Role, config: config::Config, path: &Path) -> anyhow::Result<ExitCo
         Role::Guard => guard::run(&config)?,
         Role::Supervise => supervise::run(&config, path)?,
         Role::Key(KeyCommand::Create) => key::create(&config.control.master_key)?,
+        Role::Recover(options) => recover::run(&config.control, path, &options)?,
         Role::GitKeys { fingerprint } => ssh::print_key(&config.control, path, &fingerprint)?,
         Role::GitSsh { key } => ssh::serve(&config.control, key)?,
         Role::Check => println!("{} is usable", path.display()),

@@ -1,6 +1,7 @@
 //! Managed databases: what is wanted of each, where it stands, and its sealed passwords. What comes next is decided in
-//! `havre_core::database`. Roles are in `role.rs`. Tests: `tests/it/database.rs`.
+//! `havre_core::database`. Roles are in `role.rs`, those whose data is not there in `lost.rs`. Tests: `tests/it/database.rs`.
 
+mod lost;
 mod role;
 
 use std::collections::BTreeSet;
@@ -349,6 +350,13 @@ impl Tx<'_> {
     /// Asks for a database and its data to go; nothing happens when somebody has asked before.
     pub fn request_database_destroy(&mut self, id: DatabaseId, at: Timestamp) -> Result<(), StoreError> {
         let database = self.get_database(id)?;
+        self.give_loss_up(&database)?;
+        self.discard_database(id, at)
+    }
+
+    /// The same of what was made of a backup: where it was to take the place of one that is lost, that is lost still.
+    pub(crate) fn discard_database(&mut self, id: DatabaseId, at: Timestamp) -> Result<(), StoreError> {
+        let database = self.get_database(id)?;
         if database.state.is_destroying() {
             return Ok(());
         }
@@ -370,11 +378,18 @@ impl Tx<'_> {
         if !database.state.is_destroying() {
             return Err(StoreError::NotDestroyed { place: database.place() });
         }
-        self.set_waiting("database", id.row(), "")?;
-        row::run(self.connection, "DELETE FROM database_roles WHERE database = ?1", [id.row()])?;
-        row::run(self.connection, "DELETE FROM wal_spools WHERE database = ?1", [id.row()])?;
-        row::run(self.connection, "DELETE FROM databases WHERE id = ?1", [id.row()])?;
-        self.tell_database(&database, Fact::Destroyed)
+        self.delete_database(&database)?;
+        self.tell_database(&database, Fact::Destroyed)?;
+        self.follow_lost(&database)
+    }
+
+    fn delete_database(&mut self, database: &Database) -> Result<(), StoreError> {
+        let id = database.id.row();
+        self.set_waiting("database", id, "")?;
+        row::run(self.connection, "DELETE FROM database_roles WHERE database = ?1", [id])?;
+        row::run(self.connection, "DELETE FROM wal_spools WHERE database = ?1", [id])?;
+        row::run(self.connection, "DELETE FROM databases WHERE id = ?1", [id])?;
+        Ok(())
     }
 
     /// Tells that a task of a database ended by itself.

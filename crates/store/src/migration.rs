@@ -51,6 +51,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "drill_to_a_second",
         sql: include_str!("../migrations/0031_drill_to_a_second.sql"),
     },
+    Migration { number: 27, name: "rebuild", sql: include_str!("../migrations/0027_rebuild.sql") },
 ];
 
 struct Applied {

@@ -258,7 +258,7 @@ impl Tx<'_> {
         self.set_swap_state(&swap, to)
     }
 
-    fn set_swap_state(&mut self, swap: &Swap, to: State) -> Result<(), StoreError> {
+    pub(crate) fn set_swap_state(&mut self, swap: &Swap, to: State) -> Result<(), StoreError> {
         if swap.state == to {
             return Ok(());
         }

@@ -55,8 +55,12 @@ pub(super) async fn run(
 /// What comes back, and into what.
 fn plan(database: &DatabaseName, asked: &CreateRestoreResponse) -> String {
     let point = &asked.point;
+    let old = match asked.database == *database {
+        true => "    takes the place of the one whose data is lost\n".to_owned(),
+        false => format!("= {database}\n    stays as it is\n"),
+    };
     format!(
-        "+ {} ({})\n    a new database, with {database} as it was at {} (snapshot {} in {}, {})\n= {database}\n    stays as it is\n",
+        "+ {} ({})\n    a new database, with {database} as it was at {} (snapshot {} in {}, {})\n{old}",
         asked.database,
         printable(&asked.server),
         point.at,

@@ -9,6 +9,7 @@ use crate::backup::state::{Failure, Stage};
 use crate::backup::{Content, RepositoryId, SnapshotId, What};
 use crate::id::{BackupRunId, DrillId, RestoreId};
 use crate::name::{DatabaseName, MediumName, TargetName};
+use crate::time::Timestamp;
 
 /// A past-tense fact; its subject is the installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +228,13 @@ pub enum Event {
         /// Of what.
         what: What,
     },
+    /// Havre came back on another server, out of what was saved.
+    PlatformRecovered {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Of when it is: what happened after that is lost.
+        saved_at: Timestamp,
+    },
     /// What is promised is there again.
     AlarmCleared {
         /// Of what.
@@ -289,6 +297,9 @@ impl std::fmt::Display for Event {
             | Self::DrillAdvanced { .. }
             | Self::DrillPassed { .. }
             | Self::DrillFailed { .. } => self.fmt_proof(f),
+            Self::PlatformRecovered { snapshot, saved_at } => {
+                write!(f, "Havre came back as it was at {saved_at}: snapshot {}", snapshot.short())
+            }
             Self::WalTrouble { what, trouble } => write!(f, "WAL of {what}: {trouble}"),
             Self::WalWell { what } => write!(f, "WAL of {what} is where it should be again"),
             Self::AlarmRaised { what, target, alarm } => write!(f, "backup of {what} in {target}: {alarm}"),

@@ -31,6 +31,7 @@ mod preview;
 mod promote;
 mod push;
 mod push_ssh;
+mod rebuild;
 mod registry;
 mod restore;
 mod restore_redis;

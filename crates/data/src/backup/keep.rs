@@ -13,6 +13,7 @@ use havre_decide::backup::line::forget_bases;
 use havre_decide::backup::plan::{PRUNE_EVERY, is_prune_due};
 use havre_reconcile::deployment::chain;
 
+use super::owner;
 use super::run::{gone, tag};
 use crate::world::World;
 
@@ -27,6 +28,7 @@ pub(super) async fn tidy(
     repository: &dyn Repository,
 ) -> Result<(), String> {
     let listed = repository.list().await.map_err(|error| chain(&error))?;
+    owner::check(world, repository, &listed).await?;
     remove_orphans(world, what, target, repository, &listed).await?;
     retain(world, what, target, repository, &listed).await?;
     prune(world, target, repository).await
@@ -45,14 +47,17 @@ async fn remove_orphans(
     let filter = |what, state| RunFilter { what, target: Some(target.clone()), state: Some(state) };
     let (failed, good) = (filter(None, RunState::Failed), filter(Some(what.clone()), RunState::Good));
     let read = world.store.read(move |view| {
-        Ok((view.list_backup_runs(&failed, LOOKED_AT)?, view.list_backup_runs(&good, LOOKED_AT)?))
+        let back = view.find_recovery()?.map(|claim| claim.at);
+        Ok((view.list_backup_runs(&failed, LOOKED_AT)?, view.list_backup_runs(&good, LOOKED_AT)?, back))
     });
-    let (failed, good) = read.await.map_err(|error| chain(&error))?;
+    let (failed, good, back) = read.await.map_err(|error| chain(&error))?;
     let has_failed = |snapshot: &Snapshot| {
         // One that was good once is not touched: part of it may still be of use.
         failed
             .iter()
             .filter(|run| run.manifest.is_none())
+            // Of before Havre came back on another server it only knows how they had begun: they may have ended well.
+            .filter(|run| back.is_none_or(|back| run.begun_at.is_some_and(|begun| begun > back)))
             .any(|run| run.begun_at == Some(snapshot.at) && snapshot.tags.contains(&tag(run.id)))
     };
     let was_let_go = |snapshot: &Snapshot| {

@@ -5,10 +5,12 @@
 //! interrupted: Havre was killed, or its step broke off. It is marked as failed, and another one is made.
 
 mod keep;
+pub mod owner;
 mod producer;
 pub mod repositories;
 mod run;
 mod stream;
+pub mod unpack;
 pub mod wal;
 
 use std::collections::{BTreeMap, BTreeSet};

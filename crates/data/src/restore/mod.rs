@@ -7,6 +7,7 @@
 pub(crate) mod copy;
 mod drill;
 pub mod give;
+pub(crate) mod lost;
 mod mariadb;
 mod new;
 mod postgres;
@@ -117,7 +118,7 @@ pub async fn run(world: World, stop: CancellationToken) {
 /// # Errors
 /// See [`RestoreError`]; what was recorded before stays recorded.
 pub async fn activate(world: &World, stop: &CancellationToken) -> Result<Option<Timestamp>, RestoreError> {
-    let next = schedule::plan(world).await?;
+    let next = [schedule::plan(world).await?, lost::put_back(world).await?].into_iter().flatten().min();
     if !world.restores.is_tidy.load(Ordering::SeqCst) {
         tidy(world).await?;
     }

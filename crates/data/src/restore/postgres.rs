@@ -40,7 +40,14 @@ fn roles(view: &View<'_>, what: &What) -> Result<Vec<RoleName>, StoreError> {
     let What::Database { project, environment, database } = what else { return Ok(Vec::new()) };
     let Ok(name) = database.as_str().parse::<DatabaseName>() else { return Ok(Vec::new()) };
     let Some(row) = view.find_database(project, environment, &name)? else { return Ok(Vec::new()) };
-    Ok(view.list_database_roles(row.id)?.into_iter().map(|role| role.name).collect())
+    let mut roles: Vec<RoleName> =
+        view.list_database_roles(row.id)?.into_iter().map(|role| role.name).collect();
+    // Those it had on the server that is gone.
+    let lost = view.find_lost_database(row.environment, &name)?;
+    roles.extend(lost.into_iter().flat_map(|lost| lost.roles));
+    roles.sort();
+    roles.dedup();
+    Ok(roles)
 }
 
 /// What is in the server; of one that is thrown away also its structure, and what users want to be true.

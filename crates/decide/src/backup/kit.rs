@@ -6,6 +6,8 @@ use havre_core::secret::Secret;
 use havre_core::ssh_key::Fingerprint;
 use havre_core::time::Timestamp;
 
+use crate::backup::place::quoted;
+
 /// Bytes of chance in a password. As many as the keys of the repository itself have.
 pub const PASSWORD_BYTES: usize = 32;
 
@@ -52,20 +54,12 @@ pub struct Kit {
     pub variables: Vec<String>,
     /// The key that its machine shows, where it is reached by SSH.
     pub host_key: Option<Fingerprint>,
+    /// The line that brings a whole server back from it.
+    pub recover: String,
     /// The password.
     pub password: Secret,
     /// When the page was made.
     pub made_at: Timestamp,
-}
-
-/// One argument of a line that people type into a shell.
-fn quoted(text: &str) -> String {
-    let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b':' | b'@');
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// How to bring a PostgreSQL back to a second by programs that every PostgreSQL has.
@@ -84,6 +78,18 @@ that second (their tags from/... and to/... name the first and the last segment 
 
 Once `psql -h $PWD -U postgres -l` answers, it is there. `pg_verifybackup -n data`, before recovery.signal is made, compares its files.
 ";
+
+/// How a whole server comes back.
+fn platform(kit: &Kit) -> String {
+    format!(
+        "The file platform.tar is the state of Havre itself. Secrets in it are sealed with the master key of the server\n\
+         (/etc/havre/master.key), which is in no backup: keep a copy of it, apart from this page. With both, another server\n\
+         takes the place of one that is gone: install Havre there without starting it, put the master key to its place, and run\n\
+         \n    {}\n\n\
+         as the user havre. It asks for the password above, brings Havre and its databases back, and says what is left to do.\n",
+        kit.recover
+    )
+}
 
 /// The page.
 pub fn page(kit: &Kit) -> Secret {
@@ -141,11 +147,7 @@ pub fn page(kit: &Kit) -> Secret {
     line("To look at the whole repository for damage: restic check --read-data --no-lock");
     line("");
     line(SECOND);
-    line(
-        "The file platform.tar is the state of Havre itself. Secrets in it are sealed with the master key of the server",
-    );
-    line("(/etc/havre/master.key), which is in no backup: keep a copy of it, apart from this page.");
-    line("");
+    line(&platform(kit));
     line(
         "Never write with restic while Havre uses the repository: no backup, forget, prune, unlock or repair. Havre",
     );
@@ -169,6 +171,7 @@ mod tests {
             repository: "0123456789abcdef".repeat(4).parse().expect("is an id"),
             variables: variables.iter().map(|name| (*name).to_owned()).collect(),
             host_key: None,
+            recover: "havred recover --from /mnt/two".to_owned(),
             password: password(&[7; PASSWORD_BYTES]),
             made_at: Timestamp::from_millis(1_763_978_400_000),
         }

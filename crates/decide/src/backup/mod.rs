@@ -3,7 +3,8 @@
 //! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`, those of Redis and Valkey of `keys`. `kit`
 //! is the page that restores without Havre. To any second: `wal` names files, `tar` and `base` read what comes, `spool` says what becomes of
 //! WAL, `line` which seconds are there, `recovery` how one comes back, `aim` which of them a drill tries. `check` says to whoever asks what somebody
-//! has to look at. Tests at the ends of the files.
+//! has to look at. On another server: `place` reads where a repository lies, `rebuild` says what becomes of each row of a store that came back,
+//! `lost` when data comes back that went with the old server, `owner` who uses a repository. Tests at the ends of the files.
 
 pub mod aim;
 pub mod base;
@@ -14,10 +15,14 @@ pub mod kit;
 pub mod ledger;
 pub mod line;
 pub mod load;
+pub mod lost;
 pub mod mariadb;
+pub mod owner;
+pub mod place;
 pub mod plan;
 pub mod producer;
 pub mod proof;
+pub mod rebuild;
 pub mod recovery;
 pub mod report;
 pub mod restore;

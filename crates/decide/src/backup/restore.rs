@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::line::Recovery;
 use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
+use havre_core::backup::SnapshotId;
 use havre_core::backup::manifest::Manifest;
 use havre_core::database::spec::{CPUS, DatabaseSpec, Kind, Persistence};
 use havre_core::id::{BackupRunId, DatabaseId, RestoreId};
@@ -173,28 +174,39 @@ pub const SNAPSHOT_MIN: usize = 8;
 /// # Errors
 /// Nothing is what was wanted.
 pub fn choose<'a>(points: &'a [Point], wanted: &Wanted) -> Result<&'a Point, ChoiceError> {
-    let oldest = points.iter().map(|point| point.manifest.started_at).min().ok_or(ChoiceError::None)?;
+    choose_of(points, wanted, |point| (point.manifest.started_at, &point.manifest.snapshot))
+}
+
+/// The same of anything that has an instant and a snapshot.
+///
+/// # Errors
+/// Nothing is what was wanted.
+pub fn choose_of<'a, T>(
+    all: &'a [T],
+    wanted: &Wanted,
+    of: impl Fn(&T) -> (Timestamp, &SnapshotId),
+) -> Result<&'a T, ChoiceError> {
+    let newest = |wanted: &dyn Fn(Timestamp) -> bool| {
+        let found = all.iter().filter(|one| wanted(of(one).0));
+        found.reduce(|best, one| if of(one).0 > of(best).0 { one } else { best })
+    };
+    let oldest = all.iter().map(|one| of(one).0).min().ok_or(ChoiceError::None)?;
     match wanted {
-        Wanted::Newest => newest(points.iter()).ok_or(ChoiceError::None),
-        Wanted::At(at) => newest(points.iter().filter(|point| point.manifest.started_at <= *at))
-            .ok_or(ChoiceError::TooYoung { wanted: *at, oldest }),
+        Wanted::Newest => newest(&|_| true).ok_or(ChoiceError::None),
+        Wanted::At(at) => newest(&|found| found <= *at).ok_or(ChoiceError::TooYoung { wanted: *at, oldest }),
         Wanted::Snapshot(text) => {
             let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
             if !is_hex || !(SNAPSHOT_MIN..=64).contains(&text.len()) {
                 return Err(ChoiceError::Malformed);
             }
-            let mut found = points.iter().filter(|point| point.manifest.snapshot.hex().starts_with(text));
+            let mut found = all.iter().filter(|one| of(one).1.hex().starts_with(text));
             match (found.next(), found.next()) {
-                (Some(point), None) => Ok(point),
+                (Some(one), None) => Ok(one),
                 (None, _) => Err(ChoiceError::NoSnapshot(text.clone())),
                 (Some(_), Some(_)) => Err(ChoiceError::Ambiguous(text.clone())),
             }
         }
     }
-}
-
-fn newest<'a>(points: impl Iterator<Item = &'a Point>) -> Option<&'a Point> {
-    points.reduce(|best, one| if one.manifest.started_at > best.manifest.started_at { one } else { best })
 }
 
 /// The name of a new database: that of its source, `-restored-`, and the first number nobody has. A long name is cut.
@@ -271,6 +283,15 @@ pub fn derive_recovered(
     Err(SpecError(format!(
         "files of {source_version} are of no use to PostgreSQL {is}; a dump of it can be restored"
     )))
+}
+
+/// The same of one that takes the place of its source, whose data is lost: what was promised of its backups is promised again.
+///
+/// # Errors
+/// As [`derive_spec`].
+pub fn derive_in_place(source: &DatabaseSpec, source_version: &str) -> Result<DatabaseSpec, SpecError> {
+    let spec = derive_spec(Some(source), source_version, &source.name)?;
+    Ok(DatabaseSpec { backup: source.backup.clone(), ..spec })
 }
 
 /// The server and the major version in `PostgreSQL 16.14` or `MariaDB 10.11.19`. Of a Redis or Valkey that did not say its version the newest

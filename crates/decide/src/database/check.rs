@@ -17,6 +17,8 @@ pub enum Violation {
     NobodyThere,
     /// A server would start while its name is exchanged: two could answer to one name.
     Held,
+    /// A server would start empty in the place of data that is lost.
+    Empty,
 }
 
 impl std::fmt::Display for Violation {
@@ -27,6 +29,7 @@ impl std::fmt::Display for Violation {
             Self::Forgotten => "a task that runs would be forgotten",
             Self::NobodyThere => "a server that does not answer would be asked to do something",
             Self::Held => "a server would start while its name is exchanged",
+            Self::Empty => "a server would start empty in the place of data that is lost",
         })
     }
 }
@@ -55,10 +58,12 @@ pub fn check(plan: &Plan, seen: &Seen) -> Vec<Violation> {
             _ => {}
         }
     }
-    if seen.is_held
-        && (plan.steps.contains(&Step::StartTask) || matches!(plan.next, Some(Next::Begin { .. })))
-    {
+    let starts = plan.steps.contains(&Step::StartTask) || matches!(plan.next, Some(Next::Begin { .. }));
+    if seen.is_held && starts {
         violations.push(Violation::Held);
+    }
+    if seen.lost.is_some() && starts {
+        violations.push(Violation::Empty);
     }
     match &plan.next {
         Some(Next::Begin { .. }) if !is_absent => violations.push(Violation::TwoServers),

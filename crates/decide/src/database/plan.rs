@@ -73,6 +73,8 @@ pub struct Seen {
     pub is_volume_held: bool,
     /// A swap exchanges its name: it may not run until that is done.
     pub is_held: bool,
+    /// Its data went with the server it was on and is not back, for people: it may not start empty.
+    pub lost: Option<String>,
 }
 
 /// One idempotent action.
@@ -191,6 +193,10 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     }
     if seen.is_volume_held {
         return Plan::wait("a restore puts its files on its volume", now.after(PROBE_READY.duration()));
+    }
+    // Nothing is touched: a volume of it may be here after all.
+    if let Some(why) = &seen.lost {
+        return Plan::wait(why.clone(), now.after(PROBE_READY.duration()));
     }
     // Whatever it is, it is on the same volume.
     if !seen.others.is_empty() {
@@ -317,7 +323,8 @@ fn failed(seen: &Seen, at: Timestamp, reason: &FailureReason, now: Timestamp) ->
 }
 
 fn destroying(seen: &Seen, now: Timestamp) -> Plan {
-    if !seen.users.is_empty() {
+    // Of one whose data is not there nobody uses anything; its name may be made anew.
+    if !seen.users.is_empty() && seen.lost.is_none() {
         let names: Vec<&str> = seen.users.iter().map(ServiceName::as_str).collect();
         let text = format!("waits for services that use it to be gone: {}", names.join(", "));
         return Plan::wait(text, now.after(PROBE_READY.duration()));

@@ -25,6 +25,7 @@ use havre_store::{Environment, StoreError, View};
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
+use crate::restore::lost;
 use crate::service::record_waiting;
 use crate::world::World;
 
@@ -133,6 +134,7 @@ struct Subject {
     in_use: BTreeSet<havre_core::database::role::RoleName>,
     is_volume_held: bool,
     is_held: bool,
+    lost: Option<String>,
 }
 
 /// One round; when to look again if nothing happens before.
@@ -146,7 +148,8 @@ pub async fn activate(world: &World) -> Result<Option<Timestamp>, DatabaseError>
     }
     // Listed before rows are read: a task that is begun after this has its number in the rows.
     let engine = world.engine_tasks().await?;
-    let subjects = world.store.read(read).await?;
+    let now = world.now();
+    let subjects = world.store.read(move |view| read(view, now)).await?;
     world.databases.keep(&subjects);
     let mut again: Option<Timestamp> = None;
     for subject in subjects {
@@ -159,7 +162,7 @@ pub async fn activate(world: &World) -> Result<Option<Timestamp>, DatabaseError>
     Ok(again)
 }
 
-fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
+fn read(view: &View<'_>, now: Timestamp) -> Result<Vec<Subject>, StoreError> {
     let filled = view.list_databases_being_filled()?;
     let mut subjects = Vec::new();
     for database in view.list_databases()? {
@@ -175,6 +178,7 @@ fn read(view: &View<'_>) -> Result<Vec<Subject>, StoreError> {
             in_use: view.list_roles_in_use(&database)?,
             is_volume_held: view.is_volume_held(database.id)?,
             is_held: view.find_open_swap(database.id)?.is_some_and(|swap| swap.state.holds_servers()),
+            lost: lost::why(view, &database, now)?,
             database,
         });
     }
@@ -204,6 +208,7 @@ fn see(subject: &Subject, engine: &[EngineTask]) -> Seen {
         in_use: subject.in_use.clone(),
         is_volume_held: subject.is_volume_held,
         is_held: subject.is_held,
+        lost: subject.lost.clone(),
     }
 }
 

@@ -49,7 +49,11 @@ impl View<'_> {
         for database in self.list_databases()? {
             let Some(policy) = of_database(&database) else { continue };
             let since = database.created_at;
-            let is_ready = database.ready_at.is_some() && self.find_open_swap(database.id)?.is_none();
+            let name = &database.spec.name;
+            // What is empty, or half filled, must never be taken for what was saved before.
+            let is_there = self.find_lost_database(database.environment, name)?.is_none();
+            let is_settled = is_there && self.find_open_swap(database.id)?.is_none();
+            let is_ready = database.ready_at.is_some() && is_settled;
             if let Some(policy) = base_policy(policy).filter(|_| database.spec.keeps_wal()) {
                 // Before its server has started with that, it hands no WAL out.
                 let is_ready = is_ready && database.started_revision == database.revision;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use havre_core::backup::What;
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
+use havre_core::database::Database;
 use havre_core::database::spec::DatabaseSpec;
 use havre_core::database::state::State as Server;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
@@ -113,21 +114,30 @@ impl Tx<'_> {
     /// Records a restore, and makes the database it goes into.
     ///
     /// # Errors
-    /// `NameTaken` where a database or a service has that name: nothing is ever restored into what is there. `TooManyRestores`;
-    /// `NoMasterKey`.
+    /// `NameTaken` where a database or a service has that name: nothing is ever restored into what is there, but one whose data is lost
+    /// gives way. `TooManyRestores`; `NoMasterKey`.
     pub fn create_restore(&mut self, new: &NewRestore) -> Result<Restore, StoreError> {
         let name = &new.spec.name;
-        if self.find_environment_database(new.environment, name)?.is_some() {
+        let there = self.find_environment_database(new.environment, name)?;
+        let lost = match &there {
+            Some(there) if !there.state.is_destroying() => self.find_loss(there)?,
+            Some(_) | None => None,
+        };
+        if there.is_some() && lost.is_none() {
             return Err(StoreError::NameTaken { kind: "database", name: name.to_string() });
         }
         if self.list_open_restores()?.len() >= OPEN_MAX {
             return Err(StoreError::TooManyRestores { most: OPEN_MAX });
         }
+        let source = self.find_environment_database(new.environment, &new.source)?;
+        if let Some(there) = &there {
+            self.take_out_lost(there)?;
+        }
         let (database, _) = self.apply_database(new.environment, &new.spec)?;
         let what = saved_in(&new.manifest.what);
         let recovery = match &new.recovery {
             Some(recovery) => {
-                self.take_image(new, database.id)?;
+                self.take_image(new, source, database.id)?;
                 Some(row::to_json("a recovery", recovery)?)
             }
             None => None,
@@ -161,10 +171,13 @@ impl Tx<'_> {
     }
 
     /// Files are read by the very server that wrote them: another build of the same version may sort its texts otherwise.
-    fn take_image(&mut self, new: &NewRestore, database: DatabaseId) -> Result<(), StoreError> {
-        let Some(source) = self.find_environment_database(new.environment, &new.source)? else {
-            return Ok(());
-        };
+    fn take_image(
+        &mut self,
+        new: &NewRestore,
+        source: Option<Database>,
+        database: DatabaseId,
+    ) -> Result<(), StoreError> {
+        let Some(source) = source else { return Ok(()) };
         match source.image {
             Some(image) if source.spec.reference() == new.spec.reference() => {
                 self.set_database_image(database, &image)
@@ -217,14 +230,19 @@ impl Tx<'_> {
             self.release_volume(&restore)?;
         }
         match to {
-            State::Failed { .. } => match self.request_database_destroy(restore.database, self.at) {
+            State::Failed { .. } => match self.discard_database(restore.database, self.at) {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             },
             State::Working { progress: Progress::Starting { .. } } => {
                 self.renew_database_task(restore.database)?;
             }
-            State::Working { .. } | State::Ready { .. } => {}
+            State::Ready { .. } => match self.get_database(restore.database) {
+                Ok(database) => self.forget_loss(&database)?,
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            },
+            State::Working { .. } => {}
         }
         if to.is_over() { self.prune_restores(&restore) } else { Ok(()) }
     }

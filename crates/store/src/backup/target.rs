@@ -241,6 +241,12 @@ impl Tx<'_> {
         self.set_target_state(&target, &TargetState::Failed { reason: reason.to_owned() })
     }
 
+    /// Nobody knows whether a target can be used: the next control looks. No event: it says what it finds.
+    pub(crate) fn look_at_target_again(&mut self, name: &TargetName) -> Result<(), StoreError> {
+        let target = self.get_backup_target(name)?;
+        self.set_target_state(&target, &TargetState::Waiting)
+    }
+
     fn set_target_state(&mut self, target: &BackupTarget, to: &TargetState) -> Result<(), StoreError> {
         if target.state == *to {
             return Ok(());

@@ -27,6 +27,7 @@ mod open;
 mod pipeline;
 mod preview;
 mod purge;
+mod rebuild;
 mod registry;
 mod release;
 mod remote;

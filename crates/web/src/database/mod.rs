@@ -20,11 +20,12 @@ use crate::error::Refusal;
 /// The wire form.
 pub(crate) fn wire(view: &View<'_>, row: Database) -> Result<havre_api::database::Database, Refusal> {
     let roles = view.list_database_roles(row.id)?.into_iter();
+    let status = if view.find_loss(&row)?.is_some() { "lost" } else { row.shown_state() };
     Ok(havre_api::database::Database {
         users: view.list_database_users(&row)?.into_iter().collect(),
         roles: roles.map(|role| DatabaseRole { name: role.name, state: role.state }).collect(),
         waiting: view.waiting("database", row.id.row())?.unwrap_or_default(),
-        status: row.shown_state().to_owned(),
+        status: status.to_owned(),
         id: row.id,
         name: row.spec.name.clone(),
         environment_id: row.environment,

@@ -7,7 +7,7 @@ use havre_api::restore::{CreateRestoreRequest, CreateRestoreResponse};
 use havre_core::database::spec::{DATABASES_MAX, DatabaseSpec};
 use havre_core::name::ServiceName;
 use havre_decide::backup::line::Recovery;
-use havre_decide::backup::restore::{Point, derive_recovered, derive_spec, free_name};
+use havre_decide::backup::restore::{Point, derive_in_place, derive_recovered, derive_spec, free_name};
 use havre_store::{NewRestore, StoreError, View};
 use http::StatusCode;
 
@@ -19,7 +19,8 @@ use crate::state::AppState;
 use crate::transaction;
 
 /// Restore a snapshot into a new database. The one that was saved stays as it is, also where it is gone: then the new one is a server of the
-/// version that was saved. Services use the new one once their configuration says so.
+/// version that was saved. Services use the new one once their configuration says so. One whose data went with the server it was on comes
+/// back under its own name.
 #[utoipa::path(post, path = "/v1/projects/{project}/environments/{environment}/databases/{database}/restores",
     tag = "restore", operation_id = "create_restore", request_body = CreateRestoreRequest,
     params(("project" = String, Path, example = "dropit"), ("environment" = String, Path, example = "production"),
@@ -97,12 +98,19 @@ fn plan(view: &View<'_>, path: &DatabasePath, request: CreateRestoreRequest) -> 
         None => (chosen(&find_points(view, path)?, &wanted(snapshot, at)?, path)?, None),
     };
     let source = view.find_database(&path.project, &path.environment, &path.database)?;
+    // One whose data is lost comes back under its own name.
+    let lost = match &source {
+        Some(row) if view.find_loss(row)?.is_some() => Some(&row.spec),
+        Some(_) | None => None,
+    };
+    let lost = lost.filter(|spec| name.as_ref().is_none_or(|name| *name == spec.name));
     let (databases, taken) = taken(view, path)?;
-    if databases >= DATABASES_MAX {
+    if databases >= DATABASES_MAX && lost.is_none() {
         let text = format!("an environment has at most {DATABASES_MAX} databases");
         return Err(Refusal::new(Code::SpecInvalid, text));
     }
     let name = match name {
+        _ if lost.is_some() => path.database.clone(),
         Some(name) if taken.contains(&ServiceName::from(&name)) => {
             return Err(StoreError::NameTaken { kind: "database or service", name: name.to_string() }.into());
         }
@@ -114,15 +122,21 @@ fn plan(view: &View<'_>, path: &DatabasePath, request: CreateRestoreRequest) -> 
         return Err(Refusal::new(Code::SpecInvalid, text));
     }
     let (source, version) = (source.as_ref().map(|row| &row.spec), &point.manifest.source_version);
-    let spec = match recovery {
-        Some(_) => derive_recovered(source, version, &name),
-        None => derive_spec(source, version, &name),
+    let spec = match (&recovery, lost) {
+        (Some(_), lost) => derive_recovered(source, version, &name).map(|spec| promised(spec, lost)),
+        (None, Some(lost)) => derive_in_place(lost, version),
+        (None, None) => derive_spec(source, version, &name),
     };
     let spec = spec.map_err(|error| {
         Refusal::new(Code::BackupUnsupported, error.to_string())
             .hint(format!("`havre restore {} --to FILE` gives its bytes out all the same", path.database))
     })?;
     Ok(Plan { point, recovery, spec })
+}
+
+/// What was promised of the backups of one that is lost is promised again.
+fn promised(spec: DatabaseSpec, lost: Option<&DatabaseSpec>) -> DatabaseSpec {
+    DatabaseSpec { backup: lost.and_then(|lost| lost.backup.clone()), ..spec }
 }
 
 /// How many databases the environment has, and every name that is taken there.

@@ -95,11 +95,16 @@ pub(super) async fn find(world: &World, what: &What) -> Result<Result<Subject, S
     let found = world.store.read(move |view| {
         let Some(database) = view.find_database(&project, &environment, &name)? else { return Ok(None) };
         let password = view.get_database_superuser(&database)?.password;
-        Ok(Some((database, password)))
+        let is_lost = view.find_lost_database(database.environment, &name)?.is_some();
+        Ok(Some((database, password, is_lost)))
     });
-    let Some((database, password)) = found.await? else {
+    let Some((database, password, is_lost)) = found.await? else {
         return Ok(Err(format!("there is no {what} any more")));
     };
+    if is_lost {
+        // What is empty, or half filled, must never be taken for what was saved before.
+        return Ok(Err(format!("the data of {what} went with another server, and is not back yet")));
+    }
     let mut redactor = Redactor::default();
     redactor.add(&key("DATABASE_PASSWORD"), &password);
     if is_base && database.spec.engine != Kind::Postgres {

@@ -33,8 +33,10 @@ const DEPTH_MAX: usize = 8;
 const README: &str = "The state of a Havre server: store.sqlite is its store, etc/ its configuration.\n\
     \n\
     Secrets in the store are sealed with the master key, which is not in here: it lies at /etc/havre/master.key of the server, or where you\n\
-    keep your copy of it. To go on with this state: install the same version of Havre, stop it, put etc/ to /etc/havre with the master key,\n\
-    put store.sqlite to /var/lib/havre for its user only, and start it.\n";
+    keep your copy of it.\n\
+    \n\
+    `havred recover` goes on with this state on an empty server. Do not start Havre over this store by hand: its databases would not be\n\
+    there, and it would make empty ones.\n";
 
 /// A file that goes when this is dropped.
 struct Temporary(PathBuf);

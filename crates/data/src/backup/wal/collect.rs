@@ -26,7 +26,7 @@ use havre_store::NewStretch;
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::backup::repositories;
+use crate::backup::{owner, repositories};
 use crate::restore::copy::{self, Said, Server};
 use crate::world::World;
 
@@ -234,6 +234,8 @@ async fn try_tidy(world: &World, database: &Database, target: &TargetName) -> Re
     }
     let (ids, snapshots): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
     let repository = open(world, target).await?;
+    let listed = repository.list().await.map_err(|error| chain(&error))?;
+    owner::check(world, repository.as_ref(), &listed).await?;
     repository.forget(&snapshots).await.map_err(|error| chain(&error))?;
     let remove = world.store.write(world.now(), Actor::Havre, move |tx| tx.remove_stretches(&ids));
     remove.await.map_err(|error| chain(&error))

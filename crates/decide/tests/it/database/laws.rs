@@ -28,14 +28,15 @@ fn any_seen() -> impl Strategy<Value = Seen> {
         prop_oneof![Just(EngineState::Absent), Just(EngineState::Created), Just(RUNNING), Just(exited(1))];
     let healths = prop_oneof![Just(Health::NotAsked), Just(Health::Answers), Just(silent())];
     let others = prop::collection::vec(1_u32..5, 0..2);
-    let held = (any::<bool>(), any::<bool>());
+    let held = (any::<bool>(), any::<bool>(), any::<bool>());
     (any_state(), tasks, healths, others, any::<bool>(), any::<bool>(), held).prop_map(
-        |(state, task, health, others, is_new, has_user, (is_volume_held, is_held))| {
+        |(state, task, health, others, is_new, has_user, (is_volume_held, is_held, is_lost))| {
             // Only a task that runs can be asked.
             let health = if task == RUNNING { health } else { Health::NotAsked };
             let mut seen = seen(state, task, health);
             seen.others = others;
             (seen.is_volume_held, seen.is_held) = (is_volume_held, is_held);
+            seen.lost = is_lost.then(|| "its data is gone".to_owned());
             seen.roles = vec![role("api_a", RoleState::Wanted)];
             if is_new {
                 seen.database.ready_at = None;
@@ -77,6 +78,10 @@ fn broken_laws_are_noticed() {
     held.is_held = true;
     assert_eq!(broken(vec![Step::StartTask], None, &held), [Violation::Held]);
     assert_eq!(broken(Vec::new(), Some(Next::Begin { failures: 0 }), &held), [Violation::Held]);
+    let mut lost = seen(starting(), EngineState::Absent, Health::NotAsked);
+    lost.lost = Some("its data is gone".to_owned());
+    assert_eq!(broken(vec![Step::StartTask], None, &lost), [Violation::Empty]);
+    assert_eq!(broken(Vec::new(), Some(Next::Begin { failures: 0 }), &lost), [Violation::Empty]);
     let role = role("api_a", RoleState::Wanted).name;
     assert_eq!(broken(vec![Step::MakeRole { role }], None, &running), [Violation::NobodyThere]);
 }

@@ -39,6 +39,7 @@ pub(crate) fn seen(state: Value, task: EngineState, health: Health) -> Seen {
         in_use: BTreeSet::new(),
         is_volume_held: false,
         is_held: false,
+        lost: None,
     }
 }
 

@@ -81,6 +81,23 @@ fn one_whose_name_is_exchanged_stops_and_stays_stopped() {
 }
 
 #[test]
+fn one_whose_data_is_lost_never_starts_and_may_go() {
+    let lost = |state, task, health| {
+        let mut lost = seen(state, task, health);
+        lost.lost = Some("its data is gone".to_owned());
+        lost.users.insert("api".parse().expect("is a name"));
+        plan(&lost, at(700)).to_string()
+    };
+    let stopped = json!({"state": "stopped", "since": at(6), "why": {"code": "lost"}, "failures": 0});
+    assert_eq!(lost(stopped, EngineState::Absent, Health::NotAsked), "… its data is gone\n");
+    assert_eq!(lost(starting(), EngineState::Absent, Health::NotAsked), "… its data is gone\n");
+    assert_eq!(lost(ready(), RUNNING, Health::Answers), "… its data is gone\n");
+    let destroying = json!({"state": "destroying", "since": at(0)});
+    let gone = lost(destroying, EngineState::Absent, Health::NotAsked);
+    assert_eq!(gone, "- remove its volume and its rows\n");
+}
+
+#[test]
 fn another_task_on_its_volume_goes_first() {
     let mut two = seen(starting(), EngineState::Absent, Health::NotAsked);
     two.others = vec![1];

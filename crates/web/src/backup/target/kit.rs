@@ -6,6 +6,7 @@ use axum::extract::State;
 use havre_api::backup::{BackupKit, BackupKitQuery};
 use havre_api::error::ErrorBody;
 use havre_decide::backup::kit::{self, Kit};
+use havre_decide::backup::place;
 use havre_store::StoreError;
 
 use crate::access::gate::Caller;
@@ -42,6 +43,7 @@ pub(crate) async fn kit(
             repository: open.repository.ok_or_else(missing)?,
             variables: open.location.variables(),
             host_key: open.location.host_key().cloned(),
+            recover: place::command(&open.location),
             password: open.password,
             made_at,
         };
