@@ -7,8 +7,8 @@ use crate::backup::location::Location;
 use crate::backup::proof;
 use crate::backup::state::{Failure, Stage};
 use crate::backup::{Content, RepositoryId, SnapshotId, What};
-use crate::id::{BackupRunId, DrillId, RestoreId};
-use crate::name::{DatabaseName, MediumName, TargetName};
+use crate::id::{BackupRunId, DrillId, RestoreId, VolumeRestoreId};
+use crate::name::{DatabaseName, MediumName, TargetName, VolumeName};
 
 /// A past-tense fact; its subject is the installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +166,17 @@ pub enum Event {
         /// Why.
         reason: proof::Failure,
     },
+    /// A restore into a new volume was asked for, or is over.
+    VolumeRestored {
+        /// Which.
+        restore: VolumeRestoreId,
+        /// What was saved.
+        what: What,
+        /// The new volume, of the same service.
+        volume: VolumeName,
+        /// What came of it, for people.
+        outcome: String,
+    },
     /// A drill was asked for.
     DrillCreated {
         /// Which.
@@ -289,6 +300,9 @@ impl std::fmt::Display for Event {
             | Self::DrillAdvanced { .. }
             | Self::DrillPassed { .. }
             | Self::DrillFailed { .. } => self.fmt_proof(f),
+            Self::VolumeRestored { restore, what, volume, outcome } => {
+                write!(f, "restore {restore} of {what} into {volume}: {outcome}")
+            }
             Self::WalTrouble { what, trouble } => write!(f, "WAL of {what}: {trouble}"),
             Self::WalWell { what } => write!(f, "WAL of {what} is where it should be again"),
             Self::AlarmRaised { what, target, alarm } => write!(f, "backup of {what} in {target}: {alarm}"),

@@ -2,7 +2,8 @@
 //! that give the bytes, `mariadb` the same of such a server, and `ledger` reads what its program writes. What comes back is `restore`, what tries
 //! that it would is `drill` with its `report`; both prove it by `proof` and use the programs of `load`, those of Redis and Valkey of `keys`. `kit`
 //! is the page that restores without Havre. To any second: `wal` names files, `tar` and `base` read what comes, `spool` says what becomes of
-//! WAL, `line` which seconds are there, `recovery` how one comes back. Tests at the ends of the files.
+//! WAL, `line` which seconds are there, `recovery` how one comes back. Volumes of
+//! services: `volume` says which are saved and how one comes back, `tree` reads their files. Tests at the ends of the files.
 
 pub mod base;
 pub mod drill;
@@ -21,4 +22,6 @@ pub mod restore;
 pub mod spool;
 pub mod stock;
 pub mod tar;
+pub mod tree;
+pub mod volume;
 pub mod wal;
