@@ -45,7 +45,7 @@ fn header(kind: u8, name: &str, size: usize) -> Vec<u8> {
     block
 }
 
-pub(super) fn stream(tar: Bytes) -> TarOut {
+pub(super) fn give_out(tar: Bytes) -> TarOut {
     let parts: Vec<Bytes> = (0..tar.len())
         .step_by(PART)
         .map(|from| tar.slice(from..(from + PART).min(tar.len())))
