@@ -110,10 +110,7 @@ impl DockerEngine {
         self.drop_holder(&name).await?;
         let docker = self.client()?;
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let labels = HashMap::from([
-            (label::HOLDER.to_owned(), volume.clone()),
-            self.installation.label(),
-        ]);
+        let labels = HashMap::from([(label::HOLDER.to_owned(), volume.clone()), self.installation.label()]);
         let made = docker.create_container(Some(options), derive_holder(files, way, labels)).await;
         let made = made.map_err(|error| self.explain(&format!("{} volume `{volume}`", way.word()), error))?;
         Ok(Holder { docker, id: made.id })

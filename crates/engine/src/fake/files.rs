@@ -46,10 +46,8 @@ fn header(kind: u8, name: &str, size: usize) -> Vec<u8> {
 }
 
 pub(super) fn give_out(tar: Bytes) -> TarOut {
-    let parts: Vec<Bytes> = (0..tar.len())
-        .step_by(PART)
-        .map(|from| tar.slice(from..(from + PART).min(tar.len())))
-        .collect();
+    let parts: Vec<Bytes> =
+        (0..tar.len()).step_by(PART).map(|from| tar.slice(from..(from + PART).min(tar.len()))).collect();
     stream::iter(parts.into_iter().map(Ok)).boxed()
 }
 

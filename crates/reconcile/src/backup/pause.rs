@@ -63,7 +63,9 @@ pub(super) async fn settle(world: &World) -> Result<bool, StoreError> {
             continue;
         }
         match let_go_on(world, &pause.container).await {
-            Ok(_) => tracing::warn!(task = %pause.container, run = %pause.run, "a task that a backup had paused goes on"),
+            Ok(_) => {
+                tracing::warn!(task = %pause.container, run = %pause.run, "a task that a backup had paused goes on")
+            }
             Err(error) => {
                 tracing::error!(task = %pause.container, error = %chain(&error), "a task is paused and could not be let go on; trying again");
                 is_done = false;

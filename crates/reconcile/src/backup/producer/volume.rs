@@ -62,11 +62,7 @@ pub(crate) fn derive_files(service: ServiceId, volume: &VolumeName, image: Diges
     VolumeFiles { volume: volume_name(service, volume), image }
 }
 
-pub(super) async fn produce(
-    world: &World,
-    volume: &Volume,
-    mut sink: Sink<'_>,
-) -> Result<Produced, Unread> {
+pub(super) async fn produce(world: &World, volume: &Volume, mut sink: Sink<'_>) -> Result<Produced, Unread> {
     let read = match volume.mode {
         VolumeMode::Plain => read(world, volume, &mut sink).await?,
         VolumeMode::Pause => read_still(world, volume, &mut sink).await?,
@@ -105,16 +101,14 @@ async fn read_still(
     Ok(match (read, was_still) {
         (Err(reason), _) => Err(reason),
         (Ok(tree), Ok(true)) => Ok(tree),
-        (Ok(_), Ok(false)) => Err("a task of the service ran while it was read: somebody deployed or let it go on".to_owned()),
+        (Ok(_), Ok(false)) => {
+            Err("a task of the service ran while it was read: somebody deployed or let it go on".to_owned())
+        }
         (Ok(_), Err(error)) => Err(chain(&error)),
     })
 }
 
-async fn read(
-    world: &World,
-    volume: &Volume,
-    sink: &mut Sink<'_>,
-) -> Result<Result<Tree, String>, Unread> {
+async fn read(world: &World, volume: &Volume, sink: &mut Sink<'_>) -> Result<Result<Tree, String>, Unread> {
     let mut parts = match world.engine.archive(&volume.files).await {
         Ok(parts) => parts,
         Err(error) => return Ok(Err(chain(&error))),
@@ -133,7 +127,9 @@ async fn read(
     }
     Ok(walk.finish().map_err(|reason| {
         let hint = match volume.mode {
-            VolumeMode::Plain => ": a file became shorter while it was read; mode = \"pause\" holds the service still",
+            VolumeMode::Plain => {
+                ": a file became shorter while it was read; mode = \"pause\" holds the service still"
+            }
             VolumeMode::Pause => "",
         };
         format!("{reason}{hint}")
