@@ -49,5 +49,6 @@ mod swap;
 mod switch;
 mod test_database;
 mod tunnel;
+mod volume;
 mod wal;
 mod world;

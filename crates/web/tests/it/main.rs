@@ -34,6 +34,7 @@ mod ssh_key;
 mod swap;
 mod task;
 mod tunnel;
+mod volume;
 mod webhook;
 mod webhook_image;
 mod world;
