@@ -11,7 +11,7 @@ fn text(volumes: &str) -> String {
 
 fn understood(volumes: &str) -> Vec<VolumeSpec> {
     let manifest = parse(&text(volumes)).unwrap_or_else(|error| panic!("must be understood:\n{error}"));
-    let services = manifest.services(&"production".parse().expect("a name"));
+    let services = manifest.resolve(&"production".parse().expect("a name")).expect("is in the file");
     services[0].tasks().expect("it has tasks").volumes.clone()
 }
 

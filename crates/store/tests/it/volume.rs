@@ -34,7 +34,7 @@ async fn service(world: &World) -> ServiceId {
     let mut spec = serde_json::to_value(tasks("api", 1, &[])).unwrap();
     spec["work"]["volumes"] = serde_json::json!([{ "name": "data", "path": "/data" }]);
     let spec = serde_json::from_value(spec).unwrap();
-    world.write(0, |tx| Ok(apply(tx, spec)?.0.id)).await
+    world.write(0, move |tx| Ok(apply(tx, spec)?.0.id)).await
 }
 
 async fn create(world: &World, service: ServiceId, volume: &str) -> Result<VolumeRestore, StoreError> {
