@@ -77,7 +77,7 @@ struct Header {
 #[derive(Debug, Clone)]
 enum Part {
     /// The content of an entry.
-    Entry { header: Header, content: Sha256 },
+    Entry { header: Box<Header>, content: Sha256 },
     /// What the header of the next entry had no room for.
     Extension { bytes: Vec<u8>, is_global: bool },
 }
@@ -181,7 +181,7 @@ impl Walk {
         }
         let header = self.header(&block, size)?;
         self.measure(header.size);
-        self.part = Some(Part::Entry { header, content: Sha256::new() });
+        self.part = Some(Part::Entry { header: Box::new(header), content: Sha256::new() });
         Ok(())
     }
 

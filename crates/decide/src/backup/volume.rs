@@ -39,6 +39,16 @@ pub fn saved_of(service: &Service) -> Vec<(VolumeName, VolumeBackup)> {
     volumes.iter().filter_map(|volume| Some((volume.name.clone(), volume.backup.clone()?))).collect()
 }
 
+/// What is wrong with what is promised for a volume, for people; empty when nothing is.
+pub fn problems(backup: &VolumeBackup) -> Vec<String> {
+    let policy = &backup.policy;
+    let mut problems = policy.problems();
+    if policy.drill.is_some() || policy.point_in_time.is_some() || !policy.assertions.is_empty() {
+        problems.push("`drill`, `point_in_time` and `assert` are of databases".to_owned());
+    }
+    problems
+}
+
 /// What a manifest says of the program the bytes come from: how still the volume was.
 pub const fn source_version(mode: VolumeMode) -> &'static str {
     match mode {
@@ -217,6 +227,7 @@ mod tests {
 
     use super::super::proof::tests::{AT, manifest};
     use super::*;
+    use havre_core::backup::policy::BackupPolicy;
 
     fn tree(files: u64, digit: char) -> Tree {
         let digest = digit.to_string().repeat(64).parse().expect("is a digest");
@@ -262,6 +273,15 @@ mod tests {
              (aaaaaaaaaaaa) went in"
         );
         assert!(run(&[loaded()]).is_over());
+    }
+
+    #[test]
+    fn only_databases_have_drills() {
+        let usual = VolumeBackup { mode: VolumeMode::Pause, policy: BackupPolicy::of_postgres() };
+        assert_eq!(problems(&usual), Vec::<String>::new());
+        let policy =
+            BackupPolicy { every: Span::seconds(60), drill: Some(Span::seconds(7200)), ..usual.policy };
+        assert_eq!(problems(&VolumeBackup { policy, ..usual }).len(), 2);
     }
 
     #[test]

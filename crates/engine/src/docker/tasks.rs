@@ -160,7 +160,9 @@ impl DockerEngine {
             return Ok(());
         }
         // Nothing that is paused hears a signal.
-        self.unpause_task(name).await?;
+        if found.is_paused() {
+            self.unpause_task(name).await?;
+        }
         self.kill(name, &found.id, signal.as_str()).await?;
         if self.wait_end(name, &found.id, grace).await? {
             return Ok(());

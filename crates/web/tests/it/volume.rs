@@ -81,6 +81,15 @@ async fn a_volume_is_saved_when_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_no_volume_can_have_is_refused() {
+    let world = World::new();
+    let policy = json!({ "every": "1m", "keep": { "last": 3 }, "drill": "7d" });
+    let (status, body) = world.apply(&[api(json!({ "mode": "plain", "policy": policy }))]).await;
+    assert_eq!((status, &body["code"]), (422, &json!("spec_invalid")), "{body}");
+    assert_eq!(body["details"]["broken"].as_array().map(Vec::len), Some(2), "{body}");
+}
+
+#[tokio::test]
 async fn what_has_a_policy_is_among_everything() {
     let world =
         deployed(json!({ "mode": "pause", "policy": { "every": "6h", "keep": { "last": 3 } } })).await;
