@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use havre_core::backup::Content;
 use havre_core::backup::manifest::Manifest;
 use havre_core::backup::state::About;
+use havre_core::backup::target::TargetSpec;
+use havre_core::deployment::Kind;
+use havre_core::deployment::state::State as Deployment;
 use havre_core::id::{BackupRunId, ServiceId, TaskId};
 use havre_core::name::VolumeName;
+use havre_core::quantity::Span;
 use havre_decide::backup::tree::Tree;
 use havre_decide::backup::volume::{RESTORED_MAX, State, VolumeRestore};
-use havre_store::{NewVolumeRestore, StoreError, VolumePause};
+use havre_store::{NewRelease, NewVolumeRestore, StoreError, VolumePause};
 
-use crate::world::{World, apply, at, tasks};
+use crate::world::{World, apply, at, image, tasks};
 
 fn manifest() -> Manifest {
     let about = About {
@@ -83,6 +87,62 @@ async fn a_restore_makes_a_volume_that_goes_with_its_service() {
              with 10 bytes (cccccccccccc)",
         ]
     );
+}
+
+/// What the loops would do: today's specification is live.
+async fn deploy(world: &World, service: ServiceId, seconds: i64) {
+    world
+        .write(seconds, move |tx| {
+            let row = tx.get_service(service)?;
+            let release = tx.create_release(NewRelease {
+                service,
+                artifact: image(),
+                spec: row.spec,
+                revision: row.revision,
+                build: None,
+                commit: String::new(),
+            })?;
+            let deployment = tx.create_deployment(service, release.id, Kind::Deploy)?.id;
+            let switching = Deployment::Switching { since: at(seconds) };
+            tx.set_deployment_state(deployment, &Deployment::Pending, switching.clone())?;
+            tx.go_live(deployment, at(seconds))?;
+            tx.set_deployment_state(deployment, &switching, Deployment::Succeeded { at: at(seconds) })
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_volume_is_due_once_a_release_with_it_is_live() {
+    let world = World::new();
+    let target = serde_json::json!({
+        "name": "disk", "location": { "kind": "folder", "path": "/mnt/disk" }, "medium": "two", "is_offsite": false,
+    });
+    let target: TargetSpec = serde_json::from_value(target).unwrap();
+    world.write(0, move |tx| tx.set_backup_target(&target, None).map(drop)).await;
+    let due = async || {
+        let duties = world.store.read(|view| view.list_backup_duties()).await.unwrap();
+        duties.iter().map(|duty| duty.what.key()).filter(|key| key != "platform").collect::<Vec<_>>()
+    };
+    let id = service(&world).await;
+    deploy(&world, id, 3).await;
+    assert_eq!(due().await, Vec::<String>::new(), "nothing is promised for it");
+    let mut spec = serde_json::to_value(tasks("api", 1, &[])).unwrap();
+    let backup = serde_json::json!({ "mode": "pause", "policy": { "every": "6h", "keep": { "last": 3 } } });
+    spec["work"]["volumes"] = serde_json::json!([
+        { "name": "data", "path": "/data", "backup": backup }, { "name": "other", "path": "/other", "backup": backup },
+    ]);
+    let spec = serde_json::from_value(spec).unwrap();
+    world.write(4, move |tx| apply(tx, spec).map(drop)).await;
+    assert_eq!(due().await, ["volume/dropit/production/api/data"], "the other one is not there yet");
+    let promises = world.store.read(|view| view.list_backup_promises()).await.unwrap();
+    let promise = promises.iter().find(|promise| promise.what.key() != "platform").unwrap();
+    assert_eq!((promise.every, promise.since), (Span::seconds(6 * 3600), at(3)));
+    deploy(&world, id, 5).await;
+    assert_eq!(due().await.len(), 2);
+    let keep = world.store.read(move |view| view.find_backup_keep(&manifest().what)).await.unwrap();
+    assert_eq!(keep.map(|keep| keep.last), Some(3));
+    world.write(6, move |tx| tx.request_destroy(id, at(6))).await;
+    assert_eq!(due().await, Vec::<String>::new());
 }
 
 #[tokio::test]
