@@ -8,6 +8,7 @@ use havre_core::backup::{Content, What};
 use havre_core::id::{ServiceId, VolumeRestoreId};
 use havre_core::name::{NAME_MAX, TargetName, VolumeName};
 use havre_core::quantity::Span;
+use havre_core::service::spec::ServiceSpec;
 use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,11 @@ pub fn saved_of(service: &Service) -> Vec<(VolumeName, VolumeBackup)> {
     }
     let volumes = service.spec.tasks().map(|work| work.volumes.as_slice()).unwrap_or_default();
     volumes.iter().filter_map(|volume| Some((volume.name.clone(), volume.backup.clone()?))).collect()
+}
+
+/// Whether tasks of this specification have a volume of that name.
+pub fn has_volume(spec: &ServiceSpec, volume: &VolumeName) -> bool {
+    spec.tasks().is_some_and(|work| work.volumes.iter().any(|one| one.name == *volume))
 }
 
 /// What is wrong with what is promised for a volume, for people; empty when nothing is.

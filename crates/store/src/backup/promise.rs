@@ -10,13 +10,13 @@ use havre_core::backup::run::{BackupRun, RunFilter};
 use havre_core::backup::state::{Failure, State};
 use havre_core::backup::target::BackupTarget;
 use havre_core::id::DatabaseId;
-use havre_core::name::{TargetName, VolumeName};
+use havre_core::name::TargetName;
 use havre_core::quantity::Span;
 use havre_core::service::Service;
 use havre_core::time::Timestamp;
 use havre_decide::backup::line::{base_of, base_policy};
 use havre_decide::backup::plan::{Duty, Trouble};
-use havre_decide::backup::volume::{saved_of, what_of as volume_what};
+use havre_decide::backup::volume::{has_volume, saved_of, what_of as volume_what};
 
 use crate::error::StoreError;
 use crate::row::{self, Origin};
@@ -78,10 +78,7 @@ impl View<'_> {
             row::instant_or_none(row, "created_at")
         })?;
         let since = since.flatten().unwrap_or(live.created_at);
-        let is_there = |name: &VolumeName| {
-            live.spec.tasks().is_some_and(|work| work.volumes.iter().any(|volume| volume.name == *name))
-        };
-        let there = volumes.into_iter().filter(|(name, _)| is_there(name));
+        let there = volumes.into_iter().filter(|(name, _)| has_volume(&live.spec, name));
         Ok(there
             .map(|(name, backup)| Saved {
                 what: volume_what(&service.place, &name),

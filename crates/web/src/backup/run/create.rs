@@ -11,7 +11,7 @@ use havre_core::database::Database;
 use havre_core::name::{DatabaseName, TargetName};
 use havre_core::service::Place;
 use havre_decide::backup::line::base_policy;
-use havre_decide::backup::volume::{saved_of, what_of};
+use havre_decide::backup::volume::{has_volume, saved_of, what_of};
 use havre_store::{StoreError, View};
 use http::StatusCode;
 
@@ -105,9 +105,7 @@ fn promised(view: &View<'_>, what: &What) -> Result<BackupPolicy, Refusal> {
             let (project, environment, service) = (project.clone(), environment.clone(), service.clone());
             let service = lookup::usable_service(view, &Place { project, environment, service })?;
             let live = lookup::live(view, &service)?;
-            let is_there =
-                live.spec.tasks().is_some_and(|work| work.volumes.iter().any(|one| one.name == *volume));
-            if !is_there {
+            if !has_volume(&live.spec, volume) {
                 let text = format!("no task of {} has the volume {volume}", service.place);
                 return Err(Refusal::new(Code::BackupUnsupported, text)
                     .hint("`volumes` of the service names those it has; one that is new is there once it is deployed"));
@@ -151,8 +149,10 @@ fn everything(view: &View<'_>) -> Result<Vec<(What, BackupPolicy)>, Refusal> {
             all.push((policy::what_of(&row), policy.clone()));
         }
     }
-    for service in view.list_services()?.into_iter().filter(|service| service.live.is_some()) {
-        let volumes = saved_of(&service).into_iter();
+    for service in view.list_services()? {
+        let Some(live) = service.live else { continue };
+        let live = view.get_release(live)?;
+        let volumes = saved_of(&service).into_iter().filter(|(name, _)| has_volume(&live.spec, name));
         all.extend(volumes.map(|(name, backup)| (what_of(&service.place, &name), backup.policy)));
     }
     Ok(all)
