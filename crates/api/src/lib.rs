@@ -36,6 +36,7 @@ pub mod swap;
 pub mod task;
 pub mod traffic;
 pub mod tunnel;
+pub mod volume;
 pub mod webhook;
 
 /// Media type of streamed answers: one JSON object on each line. An empty line keeps the connection alive and

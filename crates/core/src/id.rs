@@ -90,6 +90,8 @@ ids! {
     DatabaseId "database" "m";
     /// One restore of a snapshot into a new database.
     RestoreId "restore" "v";
+    /// One restore of a snapshot into a new volume.
+    VolumeRestoreId "volume restore" "f";
     /// One restore that is tried and thrown away.
     DrillId "drill" "x";
     /// One run that tries to save something.

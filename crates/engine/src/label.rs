@@ -42,6 +42,8 @@ pub const TEST_DATABASE: &str = "dev.havre.test-database";
 pub const DRILL: &str = "dev.havre.drill";
 /// Id of the restore, where the purpose is a recovery.
 pub const RESTORE: &str = "dev.havre.restore";
+/// Name of the volume, where a container exists only to reach it: such a container has no purpose and is never started.
+pub const HOLDER: &str = "dev.havre.holder";
 /// Why a container exists: `task`, `release-command`, `one-off`, `job`, `test`, `test-database`, `database`, `drill` or `recovery`.
 pub const PURPOSE: &str = "dev.havre.purpose";
 /// Id of the build that made an image; on a container, where the purpose is a test or a database of one, that of the test.

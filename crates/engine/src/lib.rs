@@ -9,6 +9,7 @@ pub mod error;
 pub mod event;
 pub mod exec;
 pub mod fake;
+pub mod files;
 pub mod image;
 pub mod info;
 pub mod label;
@@ -27,6 +28,7 @@ use havre_core::task::spec::TaskSpec;
 use crate::error::EngineError;
 use crate::event::EventStream;
 use crate::exec::{ExecSession, ExecSpec};
+use crate::files::{TarIn, TarOut, VolumeFiles};
 use crate::image::{BuiltImage, ImageInfo, ProgressSender, PullPolicy, ResolvedImage};
 use crate::info::EngineInfo;
 use crate::log::{LogQuery, LogStream};
@@ -68,6 +70,33 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`EngineError::Conflict`] while a task has it, running or not.
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError>;
+
+    /// The files of a volume as a tar, read now; whoever uses it may go on. Below [`files::ROOT`]: each with mode, owner, content and the second
+    /// of its last change. Dropping the stream ends it.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when the volume or the image is missing.
+    async fn archive(&self, files: &VolumeFiles) -> Result<TarOut, EngineError>;
+
+    /// Puts a tar that [`Engine::archive`] gave into a volume. What is in there by another name stays, so whoever wants only the tar makes the
+    /// volume first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when the volume or the image is missing; any other where not all of it went in.
+    async fn extract(&self, files: &VolumeFiles, tar: TarIn) -> Result<(), EngineError>;
+
+    /// Lets a task do nothing until [`Engine::unpause`]: it keeps memory, address and connections, and answers nobody. Stopping it lets it
+    /// go on first.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]; [`EngineError::Conflict`] when the task does not run.
+    async fn pause(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Lets a task go on. Answers whether it was paused until now; an absent or ended one was not.
+    ///
+    /// # Errors
+    /// Only those every method has.
+    async fn unpause(&self, name: &str) -> Result<bool, EngineError>;
 
     /// Looks an image up by its id, here only.
     ///

@@ -1,5 +1,5 @@
-//! Reads `backup` of a database: how often, what is kept, how often a restore is tried, and where to. Tests:
-//! `tests/it/manifest_database.rs`.
+//! Reads `backup` of a database and of a volume: how often, what is kept, how often a restore is tried, and where to. Tests:
+//! `tests/it/manifest_database.rs`, `tests/it/manifest_volume.rs`.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,9 @@ use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use crate::schema;
 use crate::service::read_or;
-use havre_core::backup::policy::{BackupPolicy, DRILL_MIN, EVERY_MAX, EVERY_MIN, WINDOW, assertion_problems};
+use havre_core::backup::policy::{
+    BackupPolicy, DRILL_MIN, EVERY_MAX, EVERY_MIN, VolumeBackup, VolumeMode, WINDOW, assertion_problems,
+};
 use havre_core::backup::retention::Keep;
 use havre_core::database::spec::Kind;
 use havre_core::name::TargetName;
@@ -20,6 +22,47 @@ use havre_core::quantity::Span;
 const KEEP_MOST: u32 = 1000;
 /// Time of which every second can be brought back, where that is wanted and nothing else is said.
 const WINDOW_USUAL: Span = Span::seconds(7 * 86_400);
+
+/// What is promised for a volume; `None` for nothing, and where it has a problem.
+pub(super) fn read_volume(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<VolumeBackup> {
+    let usual = BackupPolicy::of_postgres();
+    if value.is_boolean() {
+        let mode = VolumeMode::default();
+        return reader.boolean(value)?.then_some(VolumeBackup { mode, policy: usual });
+    }
+    let fields = reader.table(&schema::VOLUME_BACKUP, value)?;
+    let mode = match fields.find("mode") {
+        Some(mode) => read_mode(reader, &mode)?,
+        None => VolumeMode::default(),
+    };
+    let every = read_or(reader, &fields, "every", usual.every, |reader, value| {
+        reader.span(value, EVERY_MIN..=EVERY_MAX)
+    });
+    let keep = match fields.find("keep") {
+        Some(keep) => read_keep(reader, &keep)?,
+        None => usual.keep.clone(),
+    };
+    let targets = read_targets(reader, &fields);
+    Some(VolumeBackup { mode, policy: BackupPolicy { every, keep, targets, ..usual } })
+}
+
+fn read_mode(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<VolumeMode> {
+    let text = reader.text(value, "\"plain\" or \"pause\"")?;
+    let (message, hint) = match text {
+        "plain" => return Some(VolumeMode::Plain),
+        "pause" => return Some(VolumeMode::Pause),
+        "stop" => (
+            format!("`{}`: Havre does not stop a service to save its volume yet", value.path),
+            "mode = \"pause\" holds its tasks still while it is read: what a power cut would leave",
+        ),
+        _ => {
+            let shown: String = text.chars().take(32).flat_map(char::escape_debug).collect();
+            (format!("`{}`: `{shown}` is no way to read a volume", value.path), "ways are: plain, pause")
+        }
+    };
+    reader.report(Code::WrongValue, value.at(), message, hint);
+    None
+}
 
 /// The policy of a database: the usual one of its server where nothing is said; `None` for none, and where it has a problem.
 pub(super) fn read(reader: &mut Reader<'_>, database: &Fields<'_>, engine: Kind) -> Option<BackupPolicy> {

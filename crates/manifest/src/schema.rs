@@ -436,6 +436,30 @@ pub const BACKUP: Keys = Keys {
     ],
 };
 
+/// A volume of a service, where more than its path is said.
+pub const VOLUME: Keys = Keys {
+    table: "services.<name>.volumes.<name>",
+    known: &["path", "backup"],
+    later: &[],
+    meant: &[("mount", "path"), ("target", "path"), ("destination", "path"), ("backups", "backup")],
+};
+
+/// `backup` of a volume.
+pub const VOLUME_BACKUP: Keys = Keys {
+    table: "services.<name>.volumes.<name>.backup",
+    known: &["mode", "every", "keep", "targets"],
+    later: &["drill"],
+    meant: &[
+        ("policy", "mode"),
+        ("freeze", "mode"),
+        ("schedule", "every"),
+        ("interval", "every"),
+        ("retention", "keep"),
+        ("target", "targets"),
+        ("to", "targets"),
+    ],
+};
+
 /// `keep` of `backup` of a database.
 pub const BACKUP_KEEP: Keys = Keys {
     table: "databases.<name>.backup.keep",
@@ -531,6 +555,8 @@ pub const TABLES: [&Keys; 29] = [
     &DATABASE,
     &BACKUP,
     &BACKUP_KEEP,
+    &VOLUME,
+    &VOLUME_BACKUP,
     &JOB,
     &ENVIRONMENT,
     &ENVIRONMENT_DATABASE,

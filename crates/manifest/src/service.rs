@@ -7,9 +7,11 @@ use std::ops::RangeInclusive;
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use crate::{
-    Found, Kind, balance, canary, database, edge, https, paths, route, schema, secret, source, test, tls,
+    Found, Kind, backup, balance, canary, database, edge, https, paths, route, schema, secret, source, test,
+    tls,
 };
 use havre_core::artifact::ImageRef;
+use havre_core::backup::policy::VolumeBackup;
 use havre_core::name::{AbsolutePath, ProbeTarget, ServiceName, VolumeName};
 use havre_core::quantity::{ByteSize, Cpus, Span};
 use havre_core::service::spec::{
@@ -244,6 +246,7 @@ fn read_volumes(reader: &mut Reader<'_>, value: Option<Value<'_>>) -> Vec<Volume
     let mut volumes: Vec<VolumeSpec> = Vec::new();
     for (name, entry) in reader.entries(&value).unwrap_or_default() {
         let Some(name) = reader.parsed_key::<VolumeName>(&name, &entry) else { continue };
+        let Some((entry, backup)) = read_volume_table(reader, entry) else { continue };
         let Some(path) = reader.parsed::<AbsolutePath>(&entry) else { continue };
         let first = path.as_str().split('/').nth(1).unwrap_or_default();
         if matches!(first, "" | "proc" | "sys" | "dev") {
@@ -259,9 +262,27 @@ fn read_volumes(reader: &mut Reader<'_>, value: Option<Value<'_>>) -> Vec<Volume
             let message = format!("`{}`: the volume `{}` is at {path} already", entry.path, other.name);
             reader.report(Code::Conflict, entry.at(), message, "give each volume its own path");
         }
-        volumes.push(VolumeSpec { name, path });
+        volumes.push(VolumeSpec { name, path, backup });
     }
     volumes
+}
+
+/// The path of a volume, and what is promised for it: both in a table, or the path alone.
+fn read_volume_table<'a>(
+    reader: &mut Reader<'_>,
+    entry: Value<'a>,
+) -> Option<(Value<'a>, Option<VolumeBackup>)> {
+    if !entry.is_table() {
+        return Some((entry, None));
+    }
+    let fields = reader.table(&schema::VOLUME, &entry)?;
+    let backup = fields.find("backup").and_then(|value| backup::read_volume(reader, &value));
+    let Some(path) = fields.find("path") else {
+        let message = format!("`{}` has no `path`", entry.path);
+        reader.report(Code::MissingKey, entry.at(), message, "add path = \"/data\", where tasks see it");
+        return None;
+    };
+    Some((path, backup))
 }
 
 /// Most memory of a task.

@@ -319,14 +319,9 @@ impl Executor<'_> {
 
     async fn dismantle(&self) -> Result<(), Fault> {
         let service = self.seen.service.id;
-        let releases = self.world.store.read(move |view| view.list_releases(service, u32::MAX)).await?;
-        let mut volumes = std::collections::BTreeSet::new();
-        for release in &releases {
-            let work = release.spec.tasks();
-            volumes.extend(work.iter().flat_map(|work| &work.volumes).map(|v| volume_name(service, &v.name)));
-        }
-        for volume in volumes {
-            self.world.engine.remove_volume(&volume).await?;
+        let read = self.world.store.read(move |view| view.list_volumes(&view.get_service(service)?));
+        for volume in read.await? {
+            self.world.engine.remove_volume(&volume_name(service, &volume)).await?;
         }
         let environment = self.environment.id;
         let is_last = self

@@ -61,8 +61,10 @@ pub async fn observe(world: &World, id: ServiceId) -> Result<(Seen, Environment)
             let tasks =
                 tasks.into_iter().map(|task| SeenTask { engine: EngineState::Absent, task }).collect();
             let (commands, jobs, edges) = (Vec::new(), Vec::new(), Vec::new());
+            let pauses = view.list_volume_pauses()?.into_iter().filter(|pause| pause.service == id);
+            let paused = pauses.filter_map(|pause| pause.task).collect();
             Ok((
-                Seen { service, open, releases, tasks, commands, jobs, edges, generation, failures },
+                Seen { service, open, releases, tasks, commands, jobs, edges, generation, failures, paused },
                 environment,
             ))
         })

@@ -313,6 +313,14 @@ pub enum StoreError {
         /// How many.
         most: usize,
     },
+    /// A service has as many volumes that restores have made as it may have.
+    #[error("{place} has {most} volumes that restores have made, and that is the most there may be")]
+    TooManyVolumes {
+        /// The service.
+        place: Place,
+        /// How many.
+        most: usize,
+    },
     /// One drill of each thing at a time.
     #[error("{drill}, a drill of {what}, is not over")]
     DrillRunning {

@@ -57,7 +57,7 @@ mod thread;
 mod view;
 mod waiting;
 
-pub use backup::{NewDrill, NewRestore, NewStretch};
+pub use backup::{NewDrill, NewRestore, NewStretch, NewVolumeRestore, VolumePause};
 pub use build_secret::BuildSecretRow;
 pub use certificate::Material;
 pub use comment::{CommentRow, CommentSaying};

@@ -52,6 +52,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0031_drill_to_a_second.sql"),
     },
     Migration { number: 27, name: "rebuild", sql: include_str!("../migrations/0027_rebuild.sql") },
+    Migration { number: 26, name: "volume", sql: include_str!("../migrations/0026_volume.sql") },
 ];
 
 struct Applied {

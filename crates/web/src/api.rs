@@ -246,6 +246,11 @@ fn restore_endpoints() -> Vec<Endpoint> {
         Endpoint::quick(Change, routes!(restore::create::create)),
         // Everything that is in a database: for whoever may also look into it.
         Endpoint::long(Command, routes!(restore::dump::dump)),
+        Endpoint::quick(Read, routes!(restore::volume::points::points)),
+        Endpoint::quick(Read, routes!(restore::volume::list::list)),
+        Endpoint::quick(Read, routes!(restore::volume::get::get)),
+        Endpoint::quick(Change, routes!(restore::volume::create::create)),
+        Endpoint::long(Command, routes!(restore::volume::dump::dump)),
         Endpoint::quick(Read, routes!(restore::drill::list::list)),
         Endpoint::quick(Read, routes!(restore::drill::get::get)),
         Endpoint::quick(Read, routes!(restore::drill::report::report)),

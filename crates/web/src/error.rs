@@ -390,6 +390,8 @@ impl From<StoreError> for Refusal {
                 .hint("wait for that, then ask again"),
             StoreError::TooManyRestores { .. } => Self::new(Code::TooManyRestores, text)
                 .hint("wait until one is over; `havre db list` shows what they make"),
+            StoreError::TooManyVolumes { .. } => Self::new(Code::TooManyRestores, text)
+                .hint("`havre restore SERVICE/VOLUME --to FILE` gives the files out all the same"),
             StoreError::DrillRunning { drill, .. } => Self::new(Code::DrillRunning, text)
                 .hint(format!("wait until it is over; `havre backup report {drill}` then shows what came of it")),
             StoreError::NameTaken { .. } => Self::new(Code::NameTaken, text).hint("choose another name"),
@@ -470,7 +472,7 @@ fn not_found_code(kind: &str) -> Code {
         "backup run" => Code::BackupRunNotFound,
         "copy" => Code::CopyNotFound,
         "swap" => Code::SwapNotFound,
-        "restore" => Code::RestoreNotFound,
+        "restore" | "volume restore" => Code::RestoreNotFound,
         "drill" => Code::DrillNotFound,
         "registry" => Code::RegistryNotFound,
         "remote repository" => Code::RemoteNotFound,

@@ -8,11 +8,11 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use havre_core::artifact::Digest;
 use havre_core::id::{
     BackupRunId, BuildId, CertificateId, CopyId, DeploymentId, DrillId, JobRunId, PipelineId, RestoreId,
-    SwapId, TunnelId,
+    SwapId, TunnelId, VolumeRestoreId,
 };
 use havre_core::name::{
     BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
-    SshKeyName, TargetName, TokenName,
+    SshKeyName, TargetName, TokenName, VolumeName,
 };
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
@@ -106,6 +106,22 @@ impl FromRequestParts<AppState> for JobPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         let params = Segments::of(parts, state).await?;
         Ok(Self { place: params.place()?, job: params.parse("job")? })
+    }
+}
+
+/// Names in the path of a volume.
+#[derive(Clone)]
+pub(crate) struct VolumePath {
+    pub(crate) place: Place,
+    pub(crate) volume: VolumeName,
+}
+
+impl FromRequestParts<AppState> for VolumePath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self { place: params.place()?, volume: params.parse("volume")? })
     }
 }
 
@@ -243,6 +259,8 @@ one_segment! {
     TunnelPath(TunnelId) "tunnel";
     /// Id in the path of a restore.
     RestorePath(RestoreId) "restore";
+    /// Id in the path of a restore of a volume.
+    VolumeRestorePath(VolumeRestoreId) "volume_restore";
     /// Id in the path of a drill.
     DrillPath(DrillId) "drill";
 }

@@ -7,13 +7,15 @@ mod drill;
 mod kit;
 mod list;
 mod report;
+pub(crate) mod saved;
 mod status;
 mod target;
 
 use clap::Subcommand;
 use havre_core::backup::What;
-use havre_core::name::{DatabaseName, TargetName};
+use havre_core::name::TargetName;
 
+use self::saved::Saved;
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 
@@ -75,8 +77,9 @@ async fn run_target(invocation: &Invocation, command: TargetCommand) -> Result<E
 /// What is meant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Named {
-    /// Database of the environment; left out, everything that is saved
-    database: Option<DatabaseName>,
+    /// Database of the environment, or volume of a service such as api/uploads; left out, everything that is saved
+    #[arg(value_name = "DATABASE or SERVICE/VOLUME")]
+    database: Option<Saved>,
     /// The platform itself: what Havre needs to come back
     #[arg(long, conflicts_with = "database")]
     platform: bool,
@@ -91,14 +94,20 @@ impl Named {
         if self.platform {
             return Ok(Some(What::Platform));
         }
-        let Some(database) = &self.database else { return Ok(None) };
-        let scope = invocation.scope()?;
-        let (project, environment) = (scope.project, scope.environment);
-        let database = database.into();
-        Ok(Some(match self.base {
-            true => What::Base { project, environment, database },
-            false => What::Database { project, environment, database },
-        }))
+        let Some(saved) = &self.database else { return Ok(None) };
+        let what = saved.what(invocation.scope()?);
+        if !self.base {
+            return Ok(Some(what));
+        }
+        match what {
+            What::Database { project, environment, database } => {
+                Ok(Some(What::Base { project, environment, database }))
+            }
+            What::Base { .. } | What::Volume { .. } | What::Platform => {
+                Err(CliError::usage(format!("{saved} has no WAL, so it has no base either"))
+                    .hint("leave --base out: a volume is saved as it is"))
+            }
+        }
     }
 }
 

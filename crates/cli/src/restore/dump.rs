@@ -1,4 +1,4 @@
-//! `havre restore DATABASE --to FILE`: the bytes of a snapshot, in a file that is there only when all of them are, or on standard output.
+//! `havre restore DATABASE --to FILE`, and the same of a volume: the bytes of a snapshot, in a file that is there only when all of them are, or on standard output.
 //! Tests at the end of the file, and in `tests/it/restore.rs`.
 
 use std::fs;
@@ -6,10 +6,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use havre_core::name::DatabaseName;
-
 use super::{At, Options};
-use crate::database::path;
+use crate::backup::saved::Saved;
 use crate::exit::{CliError, Exit};
 use crate::http::Client;
 use crate::http::path::query;
@@ -18,7 +16,7 @@ use crate::output::{self, printable, time};
 
 pub(super) async fn run(
     invocation: &Invocation,
-    database: &DatabaseName,
+    saved: &Saved,
     options: &Options,
     file: &Path,
 ) -> Result<Exit, CliError> {
@@ -33,7 +31,7 @@ pub(super) async fn run(
         Some(At::Latest) | None => None,
     };
     let target = query(
-        &path(&scope, database, "/snapshot"),
+        &saved.path(&scope, "/snapshot"),
         &[
             ("snapshot", options.snapshot.as_ref().map(|text| text as _)),
             ("at", at.as_ref().map(|at| at as _)),

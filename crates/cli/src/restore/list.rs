@@ -1,10 +1,10 @@
 //! `havre restore list`: points in time on a line, and one on each line. Tests at the end of the file.
 
 use havre_api::restore::{Restore, RestoreInterval, RestoreList, RestorePoint, RestorePointList};
-use havre_core::name::DatabaseName;
 use havre_core::time::Timestamp;
 
-use crate::database::path;
+use super::volume;
+use crate::backup::saved::Saved;
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
 use crate::output::{self, printable, table, time};
@@ -14,8 +14,9 @@ const WIDTH: u128 = 60;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Database that was saved; it may be gone
-    database: DatabaseName,
+    /// Database that was saved, or volume of a service such as api/uploads; it may be gone
+    #[arg(value_name = "DATABASE or SERVICE/VOLUME")]
+    database: Saved,
     /// Restores of before, in place of what can be brought back
     #[arg(long)]
     done: bool,
@@ -25,8 +26,12 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     let scope = invocation.scope()?;
     let client = invocation.client()?;
     let json = invocation.global.json;
+    let is_volume = matches!(options.database, Saved::Volume { .. });
+    if options.done && is_volume {
+        return volume::list(invocation, &options.database).await;
+    }
     if options.done {
-        let list: RestoreList = client.get(&path(&scope, &options.database, "/restores")).await?;
+        let list: RestoreList = client.get(&options.database.path(&scope, "/restores")).await?;
         if json {
             output::json(&list)?;
         } else {
@@ -34,7 +39,7 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
         }
         return Ok(Exit::Ok);
     }
-    let list: RestorePointList = client.get(&path(&scope, &options.database, "/points")).await?;
+    let list: RestorePointList = client.get(&options.database.path(&scope, "/points")).await?;
     if json {
         output::json(&list)?;
         return Ok(Exit::Ok);
@@ -44,6 +49,9 @@ pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exi
     }
     if list.points.is_empty() {
         output::say("there is no good backup of it yet; `havre backup run` makes one");
+    } else if is_volume {
+        let now = time::now();
+        output::data(&format!("{}\n{}", line(&list.points, now), volume::render_points(&list.points, now)))?;
     } else {
         output::data(&render(&list.points, time::now()))?;
     }

@@ -1,14 +1,16 @@
-//! `havre restore`: what can be brought back, a new database out of a snapshot, and the bytes of one. Tests at the end of the files.
+//! `havre restore`: what can be brought back, a new database or volume out of a snapshot, and the bytes of one. Tests at the end of the files.
 
 mod create;
 mod dump;
 mod list;
+mod volume;
 
 use clap::Subcommand;
 use havre_api::restore::{RestoreInterval, RestorePointList};
 use havre_core::name::DatabaseName;
 use havre_core::time::{Timestamp, TimestampError};
 
+use crate::backup::saved::Saved;
 use crate::database::path;
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
@@ -25,14 +27,15 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the points in time to which a database can be brought back, and restores of before
+    /// Show the points in time to which a database or a volume can be brought back, and restores of before
     List(list::Options),
 }
 
 #[derive(Debug, clap::Args)]
 struct Options {
-    /// Database that was saved; it may be gone
-    database: Option<DatabaseName>,
+    /// Database that was saved, or volume of a service such as api/uploads; it may be gone
+    #[arg(value_name = "DATABASE or SERVICE/VOLUME")]
+    database: Option<Saved>,
     /// This snapshot, by at least eight of its digits; else the newest one
     #[arg(long, value_name = "ID")]
     snapshot: Option<String>,
@@ -40,7 +43,7 @@ struct Options {
     /// not younger
     #[arg(long, value_name = "TIME", value_parser = instant, conflicts_with = "snapshot")]
     at: Option<At>,
-    /// Name of the new database; else the first free one, such as db-restored-1
+    /// Name of the new database or volume; else the first free one, such as db-restored-1
     #[arg(long = "as", value_name = "NAME")]
     name: Option<DatabaseName>,
     /// Only say what would happen
@@ -49,7 +52,7 @@ struct Options {
     /// Only ask for it, do not wait for its end
     #[arg(long)]
     detach: bool,
-    /// Write the bytes of the snapshot to this file, or to standard output (-), and make no database
+    /// Write the bytes of the snapshot to this file, or to standard output (-), and make nothing else
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "dry_run", "detach"])]
     to: Option<std::path::PathBuf>,
 }
@@ -98,13 +101,14 @@ pub(crate) async fn run(invocation: &Invocation, args: Args) -> Result<Exit, Cli
         return list::run(invocation, options).await;
     }
     let options = args.options;
-    let Some(database) = options.database.clone() else {
-        return Err(CliError::usage("say which database should come back")
+    let Some(saved) = options.database.clone() else {
+        return Err(CliError::usage("say which database or volume should come back")
             .hint("`havre restore DATABASE`; `havre restore list DATABASE` shows what there is"));
     };
-    match options.to.clone() {
-        Some(file) => dump::run(invocation, &database, &options, &file).await,
-        None => create::run(invocation, &database, options).await,
+    match (options.to.clone(), &saved) {
+        (Some(file), _) => dump::run(invocation, &saved, &options, &file).await,
+        (None, Saved::Database(database)) => create::run(invocation, database, options).await,
+        (None, Saved::Volume { .. }) => volume::run(invocation, &saved, options).await,
     }
 }
 

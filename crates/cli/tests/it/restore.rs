@@ -44,6 +44,34 @@ async fn a_restore_is_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_volume_is_named_with_its_service() {
+    let fake = Fake::start().await;
+    let restore = |status: &str, failure: &str| {
+        json!({
+            "id": "f3", "project": "shop", "environment": "production", "service": "api", "source": "uploads",
+            "volume": "uploads-restored-1", "target": "disk-two", "snapshot": "1".repeat(64), "at": AT,
+            "state": { "state": "waiting", "since": AT }, "status": status, "is_final": status != "loading",
+            "failure": failure, "created_at": AT, "ended_at": (status != "loading").then_some(AT),
+        })
+    };
+    let asked = json!({
+        "dry_run": false, "volume": "uploads-restored-1", "restore": restore("loading", ""), "point": asked()["point"],
+    });
+    fake.answer(&format!("POST {ENVIRONMENT}/services/api/volumes/uploads/restores"), 202, asked);
+    fake.answer("GET /v1/volume-restores/f3", 200, restore("ready", ""));
+    let (code, _, stderr) = fake.run(&["restore", "api/uploads", "--project", "shop"]).end().await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("uploads-restored-1 is what api/uploads was at"), "{stderr}");
+    fake.answer("GET /v1/volume-restores/f3", 200, restore("failed", "failed while loading: no room"));
+    let (code, _, stderr) = fake.run(&["restore", "api/uploads", "--project", "shop"]).end().await;
+    assert_eq!(code, 1);
+    assert!(stderr.contains("api/uploads was not touched"), "{stderr}");
+    let (code, _, stderr) =
+        fake.run(&["restore", "api/uploads", "--at", "latest", "--project", "shop"]).end().await;
+    assert_eq!(code, 2, "{stderr}");
+}
+
+#[tokio::test]
 async fn bytes_are_a_file_only_when_all_of_them_are_there() {
     let fake = Fake::start().await;
     let folder = tempfile::tempdir().expect("a folder");

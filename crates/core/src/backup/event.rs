@@ -7,8 +7,8 @@ use crate::backup::location::Location;
 use crate::backup::proof;
 use crate::backup::state::{Failure, Stage};
 use crate::backup::{Content, RepositoryId, SnapshotId, What};
-use crate::id::{BackupRunId, DrillId, RestoreId};
-use crate::name::{DatabaseName, MediumName, TargetName};
+use crate::id::{BackupRunId, DrillId, RestoreId, VolumeRestoreId};
+use crate::name::{DatabaseName, MediumName, TargetName, VolumeName};
 use crate::time::Timestamp;
 
 /// A past-tense fact; its subject is the installation.
@@ -167,6 +167,17 @@ pub enum Event {
         /// Why.
         reason: proof::Failure,
     },
+    /// A restore into a new volume was asked for, or is over.
+    VolumeRestored {
+        /// Which.
+        restore: VolumeRestoreId,
+        /// What was saved.
+        what: What,
+        /// The new volume, of the same service.
+        volume: VolumeName,
+        /// What came of it, for people.
+        outcome: String,
+    },
     /// A drill was asked for.
     DrillCreated {
         /// Which.
@@ -299,6 +310,9 @@ impl std::fmt::Display for Event {
             | Self::DrillFailed { .. } => self.fmt_proof(f),
             Self::PlatformRecovered { snapshot, saved_at } => {
                 write!(f, "Havre came back as it was at {saved_at}: snapshot {}", snapshot.short())
+            }
+            Self::VolumeRestored { restore, what, volume, outcome } => {
+                write!(f, "restore {restore} of {what} into {volume}: {outcome}")
             }
             Self::WalTrouble { what, trouble } => write!(f, "WAL of {what}: {trouble}"),
             Self::WalWell { what } => write!(f, "WAL of {what} is where it should be again"),

@@ -133,6 +133,27 @@ impl BackupPolicy {
     }
 }
 
+/// What the tasks of a service do while a volume of theirs is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeMode {
+    /// They go on: each file is as it was when it was read.
+    #[default]
+    Plain,
+    /// They are paused: all files are of one instant, as a power cut would leave them.
+    Pause,
+}
+
+/// What is promised for a volume, as `havre.toml` says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeBackup {
+    /// How it is held still.
+    pub mode: VolumeMode,
+    /// How often, what is kept, and where to.
+    pub policy: BackupPolicy,
+}
+
 /// The policy of a database: the one of `havre.toml`. Previews have none, since they are copies that come and go; neither has what is on
 /// its way out.
 pub fn of_database(database: &Database) -> Option<&BackupPolicy> {

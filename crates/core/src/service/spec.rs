@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ImageRef;
+use crate::backup::policy::VolumeBackup;
 use crate::job::spec::JobSpec;
 use crate::name::{
     AbsolutePath, BuildSecretName, DatabaseName, EnvKey, HostName, JobName, ProbeTarget, RelativePath,
@@ -304,6 +305,9 @@ pub struct VolumeSpec {
     pub name: VolumeName,
     /// Where tasks see it.
     pub path: AbsolutePath,
+    /// What is promised for it; absent where it is not saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<VolumeBackup>,
 }
 
 /// What tasks speak to the edge.

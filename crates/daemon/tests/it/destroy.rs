@@ -16,6 +16,7 @@ async fn destroying_an_environment_leaves_nothing_of_it() {
         work.volumes = vec![VolumeSpec {
             name: "files".parse().expect("a name"),
             path: "/home/node".parse().expect("a path"),
+            backup: None,
         }];
     });
     world.deploy_well(&spec).await;

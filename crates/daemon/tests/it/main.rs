@@ -4,6 +4,7 @@
 
 mod backup;
 mod backup_sftp;
+mod backup_volume;
 mod build_secret;
 mod canary;
 mod command;

@@ -16,6 +16,7 @@ fn with_volume(version: &str) -> ServiceSpec {
         work.volumes = vec![VolumeSpec {
             name: "files".parse().expect("a name"),
             path: FOLDER.parse().expect("a path"),
+            backup: None,
         }];
     })
 }

@@ -6,7 +6,8 @@
 
 mod keep;
 pub mod owner;
-mod producer;
+mod pause;
+pub(crate) mod producer;
 pub mod repositories;
 mod run;
 mod stream;
@@ -173,21 +174,23 @@ fn read(view: &View<'_>) -> Result<Rows, StoreError> {
 /// # Errors
 /// Those of the store; what was recorded before stays recorded.
 pub async fn activate(world: &World) -> Result<Option<Timestamp>, StoreError> {
+    // First of all, whatever else there is: somebody waits for an answer of theirs.
+    let again = if pause::settle(world).await? { None } else { Some(world.now().after(RETRY)) };
     if !world.backups.is_tidy.swap(true, Ordering::SeqCst) {
         remove_leftovers(world).await;
     }
     let rows = world.store.read(read).await?;
     if rows.targets.is_empty() {
-        return Ok(None);
+        return Ok(again);
     }
     let waiting = settle_runs(world, rows.unfinished).await?;
     let now = world.now();
     for target in &rows.targets {
         look(world, target, now);
     }
-    let again = begin_runs(world, &rows.targets, rows.duties, &waiting).await?;
+    let next = begin_runs(world, &rows.targets, rows.duties, &waiting).await?;
     tell_alarms(world, &rows.promises, &rows.alarms).await?;
-    Ok(again)
+    Ok(again.into_iter().chain(next).min())
 }
 
 async fn remove_leftovers(world: &World) {

@@ -107,7 +107,7 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<Option<Opened>, StoreError> {
     let mut course = Course::of(world, run);
-    let subject = match producer::find(world, &run.what).await? {
+    let subject = match producer::find(world, run).await? {
         Ok(subject) => subject,
         Err(reason) => {
             let content = Tally::default().content();

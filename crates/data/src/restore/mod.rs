@@ -15,13 +15,14 @@ mod recovery;
 mod redis;
 mod schedule;
 mod second;
+mod volume;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use havre_core::id::{DrillId, RestoreId};
+use havre_core::id::{DrillId, RestoreId, VolumeRestoreId};
 use havre_core::task::spec::Purpose;
 use havre_core::time::Timestamp;
 use havre_engine::error::EngineError;
@@ -59,6 +60,7 @@ pub enum RestoreError {
 enum Item {
     Restore(RestoreId),
     Drill(DrillId),
+    Volume(VolumeRestoreId),
 }
 
 /// What the loop remembers in memory only.
@@ -122,9 +124,15 @@ pub async fn activate(world: &World, stop: &CancellationToken) -> Result<Option<
     if !world.restores.is_tidy.load(Ordering::SeqCst) {
         tidy(world).await?;
     }
-    let open = world.store.read(|view| Ok((view.list_open_restores()?, view.list_open_drills()?))).await?;
-    let restores = open.0.iter().map(|restore| Item::Restore(restore.id));
-    let items: Vec<Item> = restores.chain(open.1.iter().map(|drill| Item::Drill(drill.id))).collect();
+    let items = world.store.read(|view| {
+        let (restores, drills) = (view.list_open_restores()?, view.list_open_drills()?);
+        let restores = restores.into_iter().map(|restore| Item::Restore(restore.id));
+        let volumes = view.list_open_volume_restores()?.into_iter();
+        let volumes = volumes.map(|restore| Item::Volume(restore.id));
+        let drills = drills.into_iter().map(|drill| Item::Drill(drill.id));
+        Ok(restores.chain(volumes).chain(drills).collect::<Vec<Item>>())
+    });
+    let items = items.await?;
     for item in &items {
         start(world, *item, stop);
     }
@@ -207,5 +215,6 @@ async fn advance(world: &World, item: Item, stop: &CancellationToken) -> Result<
     match item {
         Item::Restore(id) => new::advance(world, id, stop).await.map_err(|error| chain(&error)),
         Item::Drill(id) => drill::advance(world, id, stop).await,
+        Item::Volume(id) => volume::advance(world, id, stop).await,
     }
 }

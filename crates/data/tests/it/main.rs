@@ -22,6 +22,7 @@ mod recovery;
 mod restore;
 mod restore_redis;
 mod swap;
+mod volume;
 mod wal;
 #[path = "../../../reconcile/tests/it/world.rs"]
 mod world;

@@ -4,7 +4,7 @@
 //! is the page that restores without Havre. To any second: `wal` names files, `tar` and `base` read what comes, `spool` says what becomes of
 //! WAL, `line` which seconds are there, `recovery` how one comes back, `aim` which of them a drill tries. `check` says to whoever asks what somebody
 //! has to look at. On another server: `place` reads where a repository lies, `rebuild` says what becomes of each row of a store that came back,
-//! `lost` when data comes back that went with the old server, `owner` who uses a repository. Tests at the ends of the files.
+//! `lost` when data comes back that went with the old server, `owner` who uses a repository.//! Volumes of services: `volume` says which are saved and how one comes back, `tree` reads their files. Tests at the ends of the files.
 
 pub mod aim;
 pub mod base;
@@ -29,4 +29,6 @@ pub mod restore;
 pub mod spool;
 pub mod stock;
 pub mod tar;
+pub mod tree;
+pub mod volume;
 pub mod wal;

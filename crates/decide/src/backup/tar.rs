@@ -111,7 +111,7 @@ fn shorter(left: u64, length: usize) -> usize {
 }
 
 /// A number of a header: octal digits, or for large ones the bytes of the number itself.
-fn number(field: &[u8]) -> Option<u64> {
+pub(super) fn number(field: &[u8]) -> Option<u64> {
     if field.first().is_some_and(|byte| byte & 0x80 != 0) {
         let bytes = &field[field.len().saturating_sub(8)..];
         return Some(bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)));

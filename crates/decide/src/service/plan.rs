@@ -138,6 +138,7 @@ fn plan_running(plan: &mut Plan, seen: &Seen, task: &SeenTask, now: Timestamp) {
             plan.steps.push(Step::RemoveTask { task: id })
         }
         EngineState::Absent | EngineState::Created => plan_start(plan, seen, task, now),
+        EngineState::Running { .. } if seen.paused.contains(&id) => {}
         EngineState::Running { .. } => plan_health(plan, seen, task, now),
     }
 }

@@ -1,7 +1,7 @@
 //! Everything a plan may look at: rows, what the engine says, what the edges report. Read in one go by `reconcile`,
 //! never changed by a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use havre_core::deployment::Deployment;
 use havre_core::id::{DeploymentId, JobRunId, ReleaseId, TaskId};
@@ -37,6 +37,8 @@ pub struct Seen {
     pub generation: u64,
     /// Tasks that ended by themselves lately.
     pub failures: Option<Failures>,
+    /// Tasks that are paused while a volume of theirs is read: they answer nobody, and are not ill.
+    pub paused: BTreeSet<TaskId>,
 }
 
 /// A task with what the engine says of it.

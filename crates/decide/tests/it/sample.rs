@@ -15,7 +15,7 @@ pub(crate) use specification::{spec, work};
 
 pub(crate) fn with_volume(mut work: TaskWork) -> TaskWork {
     let path: AbsolutePath = "/data".parse().expect("is a path");
-    work.volumes = vec![VolumeSpec { name: "data".parse().expect("is a name"), path }];
+    work.volumes = vec![VolumeSpec { name: "data".parse().expect("is a name"), path, backup: None }];
     work.replicas = 1;
     work
 }

@@ -74,6 +74,19 @@ fn a_task_that_stops_answering_is_replaced_after_half_a_minute() {
 }
 
 #[test]
+fn a_task_that_is_paused_is_not_ill() {
+    let mut sim = deployed();
+    let unhealthy = havre_core::route::Health::Unhealthy { reason: "no answer within 2s".to_owned() };
+    sim.edge_health.insert(TaskId::new(2), unhealthy);
+    sim.activate();
+    let later = sim.now.after(Span::seconds(600).duration());
+    let mut seen = sim.seen();
+    assert!(!havre_decide::service::plan::plan(&seen, later).steps.is_empty(), "it would be replaced");
+    seen.paused.insert(TaskId::new(2));
+    assert_eq!(havre_decide::service::plan::plan(&seen, later).steps, []);
+}
+
+#[test]
 fn a_destroyed_service_leaves_nothing() {
     let mut sim = deployed();
     sim.service.destroyed_at = Some(sim.now);

@@ -199,6 +199,7 @@ impl Sim {
             edges: if self.edge_is_up { vec![self.edge()] } else { Vec::new() },
             generation: self.generation,
             failures: self.failures,
+            paused: std::collections::BTreeSet::new(),
         }
     }
 

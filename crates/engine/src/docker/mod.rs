@@ -6,6 +6,7 @@
 mod answer;
 mod events;
 mod exec;
+mod files;
 mod images;
 mod info;
 mod logs;
@@ -27,6 +28,7 @@ use crate::Engine;
 use crate::error::EngineError;
 use crate::event::EventStream;
 use crate::exec::{ExecSession, ExecSpec};
+use crate::files::{TarIn, TarOut, VolumeFiles};
 use crate::image::{BuiltImage, ImageInfo, ProgressSender, PullPolicy, ResolvedImage};
 use crate::info::EngineInfo;
 use crate::label::Installation;
@@ -113,6 +115,22 @@ impl Engine for DockerEngine {
 
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
         self.drop_volume(name).await
+    }
+
+    async fn archive(&self, files: &VolumeFiles) -> Result<TarOut, EngineError> {
+        self.read_volume(files).await
+    }
+
+    async fn extract(&self, files: &VolumeFiles, tar: TarIn) -> Result<(), EngineError> {
+        self.fill_volume(files, tar).await
+    }
+
+    async fn pause(&self, name: &str) -> Result<(), EngineError> {
+        self.pause_task(name).await
+    }
+
+    async fn unpause(&self, name: &str) -> Result<bool, EngineError> {
+        self.unpause_task(name).await
     }
 
     async fn find_image(&self, id: &Digest) -> Result<Option<ImageInfo>, EngineError> {

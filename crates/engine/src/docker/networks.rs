@@ -99,6 +99,7 @@ impl DockerEngine {
         if self.find_volume(name).await?.is_none() {
             return Ok(());
         }
+        self.drop_holders(name).await?;
         let removed = self.client()?.remove_volume(name, None::<RemoveVolumeOptions>).await;
         answer::absent_is_none(removed)
             .map_err(|error| self.explain(&format!("remove volume `{name}`"), error))?;

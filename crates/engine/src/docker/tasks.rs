@@ -25,7 +25,7 @@ use crate::task::EngineTask;
 /// Containers looked at in parallel while listing.
 const PARALLEL: usize = 8;
 /// Longest wait for the kernel to end a killed task, and for Docker to remove a container.
-const END_WAIT: Duration = Duration::from_secs(20);
+pub(super) const END_WAIT: Duration = Duration::from_secs(20);
 
 /// A container of ours.
 pub(super) struct Found {
@@ -36,6 +36,11 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn is_running(&self) -> bool {
         self.details.state.as_ref().is_some_and(|state| state.running == Some(true))
+    }
+
+    /// It runs, and does nothing until somebody lets it go on.
+    pub(super) fn is_paused(&self) -> bool {
+        self.details.state.as_ref().is_some_and(|state| state.paused == Some(true))
     }
 
     /// Made and never started.
@@ -153,6 +158,10 @@ impl DockerEngine {
         let Some(found) = self.find_container(name).await? else { return Ok(()) };
         if !found.is_running() {
             return Ok(());
+        }
+        // Nothing that is paused hears a signal.
+        if found.is_paused() {
+            self.unpause_task(name).await?;
         }
         self.kill(name, &found.id, signal.as_str()).await?;
         if self.wait_end(name, &found.id, grace).await? {

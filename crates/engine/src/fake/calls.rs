@@ -16,6 +16,7 @@ use crate::exec::{ExecSession, ExecSpec};
 use crate::fake::FakeEngine;
 use crate::fake::knobs::{Done, Operation};
 use crate::fake::world::{Planned, World};
+use crate::files::{TarIn, TarOut, VolumeFiles};
 use crate::image::{BuiltImage, ImageInfo, ProgressSender, PullPolicy, ResolvedImage};
 use crate::info::EngineInfo;
 use crate::log::{LogQuery, LogStream};
@@ -82,6 +83,24 @@ impl Engine for FakeEngine {
 
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
         self.call(Operation::RemoveVolume, name, |world| world.remove_volume(name))
+    }
+
+    async fn archive(&self, files: &VolumeFiles) -> Result<TarOut, EngineError> {
+        let tar = self.call(Operation::Archive, &files.volume, |world| world.read_volume(files))?;
+        Ok(super::files::give_out(tar))
+    }
+
+    async fn extract(&self, files: &VolumeFiles, tar: TarIn) -> Result<(), EngineError> {
+        let tar = super::files::collect(tar).await;
+        self.call(Operation::Extract, &files.volume, |world| world.fill_volume(files, tar))
+    }
+
+    async fn pause(&self, name: &str) -> Result<(), EngineError> {
+        self.call(Operation::Pause, name, |world| world.pause(name))
+    }
+
+    async fn unpause(&self, name: &str) -> Result<bool, EngineError> {
+        self.call(Operation::Unpause, name, |world| world.unpause(name))
     }
 
     async fn find_image(&self, id: &Digest) -> Result<Option<ImageInfo>, EngineError> {

@@ -31,6 +31,14 @@ pub enum Operation {
     EnsureVolume,
     /// `remove_volume`
     RemoveVolume,
+    /// `archive`
+    Archive,
+    /// `extract`
+    Extract,
+    /// `pause`
+    Pause,
+    /// `unpause`
+    Unpause,
     /// `find_image`
     FindImage,
     /// `resolve_image`
@@ -56,7 +64,15 @@ pub enum Operation {
 impl Operation {
     /// Whether it changes the world; only such calls are recorded.
     pub const fn is_change(self) -> bool {
-        !matches!(self, Self::Info | Self::FindImage | Self::ListBuiltImages | Self::ListTasks | Self::Logs)
+        !matches!(
+            self,
+            Self::Info
+                | Self::Archive
+                | Self::FindImage
+                | Self::ListBuiltImages
+                | Self::ListTasks
+                | Self::Logs
+        )
     }
 }
 

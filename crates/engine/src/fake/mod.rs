@@ -5,6 +5,7 @@
 //! the contract suite `tests/it/contract.rs`, which the Docker engine passes too.
 
 mod calls;
+pub mod files;
 pub mod knobs;
 pub mod script;
 mod streams;

@@ -1,8 +1,9 @@
 //! State of the fake: what exists, what was done, what is planned to fail. No locking and no async here.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::Ipv4Addr;
 
+use bytes::Bytes;
 use havre_core::artifact::{Digest, ImageRef};
 use havre_core::task::spec::{EDGE_NETWORK, Purpose, TaskSpec};
 use havre_core::task::{EngineState, Healthcheck};
@@ -32,6 +33,10 @@ pub(super) struct World {
     pub(super) pulls: Vec<(ImageRef, Option<String>)>,
     pub(super) networks: BTreeMap<String, Option<NetworkSpec>>,
     pub(super) volumes: BTreeMap<String, Option<VolumeSpec>>,
+    /// The tar of each volume that has files.
+    pub(super) files: BTreeMap<String, Bytes>,
+    /// Tasks that are paused.
+    pub(super) paused: BTreeSet<String>,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) done: Vec<Done>,
     /// What programs that read their standard input were sent, with their command in one line.
@@ -85,6 +90,8 @@ impl World {
             pulls: Vec::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            files: BTreeMap::new(),
+            paused: BTreeSet::new(),
             containers: BTreeMap::new(),
             done: Vec::new(),
             inputs: Vec::new(),
@@ -250,6 +257,8 @@ impl World {
             return Ok(());
         }
         ours.state = EngineState::Exited { code, out_of_memory };
+        self.paused.remove(name);
+        let ours = self.get_ours(name)?;
         ours.exited_at = Some(at);
         let purpose = ours.spec.purpose;
         self.emit(EngineEvent::TaskExited { name: name.to_owned(), purpose, code, at });
@@ -357,6 +366,7 @@ impl World {
             });
         }
         self.volumes.remove(name);
+        self.files.remove(name);
         Ok(())
     }
 

@@ -15,9 +15,11 @@ use havre_core::time::Timestamp;
 use havre_engine::error::EngineError;
 use havre_engine::event::EngineEvent;
 use havre_engine::exec::ExecSpec;
+use havre_engine::fake::files::tar_of;
+use havre_engine::files::{ROOT, TarIn, VolumeFiles};
 use havre_engine::image::PullPolicy;
 use havre_engine::log::{LINE_MAX, LogQuery, LogSource, LogStream};
-use havre_engine::network::NetworkSpec;
+use havre_engine::network::{NetworkSpec, VolumeSpec};
 
 use crate::docker_world::argv;
 use crate::world::{Act, Kind, World, edge_network, ended, find, host, private_network, task, volume};
@@ -508,4 +510,105 @@ async fn next_line(stream: &mut LogStream) -> Option<String> {
 
 pub(crate) async fn in_time<T>(waiting: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("within 30 s")
+}
+
+/// The volume of the world, or one beside it.
+async fn files<W: World>(world: &W, end: &str) -> VolumeFiles {
+    let spec = volume(world);
+    let spec = VolumeSpec { name: format!("{}{end}", spec.name), ..spec };
+    world.engine().ensure_volume(&spec).await.expect("a volume");
+    VolumeFiles { volume: spec.name, image: world.base_image().await.0 }
+}
+
+fn parts(parts: Vec<std::io::Result<Bytes>>) -> TarIn {
+    futures_util::stream::iter(parts).boxed()
+}
+
+async fn archive<W: World>(world: &W, files: &VolumeFiles) -> Vec<u8> {
+    let mut tar = world.engine().archive(files).await.expect("it is read");
+    let mut all = Vec::new();
+    while let Some(part) = tar.next().await {
+        all.extend_from_slice(&part.expect("it goes on"));
+    }
+    all
+}
+
+pub(crate) async fn files_of_a_volume_come_back<W: World>(world: &W) {
+    let (first, second) = (files(world, "").await, files(world, "-restored-1").await);
+    let empty = archive(world, &first).await;
+    assert!(empty.starts_with(format!("{ROOT}/").as_bytes()), "an empty volume is a folder");
+    let tar = tar_of(&[("a", b"hello"), ("b", &[7; 70_000])]);
+    let halves = vec![Ok(tar.slice(..700)), Ok(tar.slice(700..))];
+    world.engine().extract(&first, parts(halves)).await.expect("it goes in");
+    let read = archive(world, &first).await;
+    assert!(read.windows(5).any(|bytes| bytes == b"hello"), "the content is in it");
+    assert_eq!(archive(world, &first).await, read, "twice the same");
+    world.engine().extract(&second, parts(vec![Ok(read.clone().into())])).await.expect("it goes in");
+    // Owner and mode of the volume itself are the first entry.
+    assert!(archive(world, &second).await == read, "what came back is what was read");
+    world.engine().remove_volume(&second.volume).await.expect("nobody has it any more");
+}
+
+pub(crate) async fn a_tar_that_breaks_off_is_told<W: World>(world: &W) {
+    let files = files(world, "").await;
+    let tar = tar_of(&[("a", &[7; 70_000])]);
+    let broken = vec![Ok(tar.slice(..2000)), Err(std::io::Error::other("the source is gone"))];
+    let refused = world.engine().extract(&files, parts(broken)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    world.engine().extract(&files, parts(vec![Ok(tar)])).await.expect("the next one goes in");
+}
+
+pub(crate) async fn a_reading_that_is_given_up_holds_nothing<W: World>(world: &W) {
+    let files = files(world, "").await;
+    let tar = tar_of(&[("a", &[7; 70_000])]);
+    world.engine().extract(&files, parts(vec![Ok(tar)])).await.expect("it goes in");
+    let mut reading = world.engine().archive(&files).await.expect("it is read");
+    reading.next().await.expect("something comes").expect("it goes on");
+    drop(reading);
+    world.engine().remove_volume(&files.volume).await.expect("nobody has it any more");
+    assert_eq!(world.engine().list_tasks().await.expect("a list"), []);
+}
+
+pub(crate) async fn only_volumes_of_ours_are_read<W: World>(world: &W) {
+    let image = world.base_image().await.0;
+    let name = volume(world).name;
+    let absent = VolumeFiles { volume: format!("{name}-absent"), image: image.clone() };
+    let refused = world.engine().archive(&absent).await.err();
+    assert!(matches!(refused, Some(EngineError::NotFound { .. })), "{refused:?}");
+    let refused = world.engine().extract(&absent, parts(Vec::new())).await;
+    assert!(matches!(refused, Err(EngineError::NotFound { .. })), "{refused:?}");
+    let foreign = VolumeFiles { volume: format!("{name}-foreign"), image };
+    world.add_foreign(Kind::Volume, &foreign.volume).await;
+    let refused = world.engine().archive(&foreign).await.err();
+    assert!(matches!(refused, Some(EngineError::Foreign { .. })), "{refused:?}");
+    let refused = world.engine().extract(&foreign, parts(vec![Ok(tar_of(&[]))])).await;
+    assert!(matches!(refused, Err(EngineError::Foreign { .. })), "{refused:?}");
+    let image: Digest = "0".repeat(64).parse().expect("is a digest");
+    let unknown = VolumeFiles { image, ..files(world, "").await };
+    let refused = world.engine().archive(&unknown).await.err();
+    assert!(matches!(refused, Some(EngineError::NotFound { .. })), "{refused:?}");
+}
+
+pub(crate) async fn a_paused_task_goes_on<W: World>(world: &W) {
+    make_networks(world).await;
+    let spec = task(world, "api", Act::Runs).await;
+    let engine = world.engine();
+    let absent = engine.pause(&spec.name).await;
+    assert!(matches!(absent, Err(EngineError::NotFound { .. })), "{absent:?}");
+    assert_eq!(engine.unpause(&spec.name).await, Ok(false), "an absent one is not paused");
+    engine.ensure_task(&spec).await.expect("a task");
+    assert_eq!(engine.unpause(&spec.name).await, Ok(false));
+    for _ in 0..2 {
+        engine.pause(&spec.name).await.expect("it is paused");
+        assert_eq!(find(world, &spec.name).await.expect("it is there").state, RUNNING);
+    }
+    assert_eq!(engine.unpause(&spec.name).await, Ok(true));
+    assert_eq!(engine.unpause(&spec.name).await, Ok(false), "once is enough");
+    // One that is paused hears the signal that ends it.
+    engine.pause(&spec.name).await.expect("it is paused");
+    engine.stop_task(&spec.name, StopSignal::Sigterm, GRACE).await.expect("stopped");
+    assert_eq!(ended(world, &spec.name).await, EngineState::Exited { code: 0, out_of_memory: false });
+    let refused = engine.pause(&spec.name).await;
+    assert!(matches!(refused, Err(EngineError::Conflict { .. })), "{refused:?}");
+    assert_eq!(engine.unpause(&spec.name).await, Ok(false));
 }

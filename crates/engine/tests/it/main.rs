@@ -76,4 +76,9 @@ contract! {
     events_are_seen
     only_built_images_are_listed_and_removed
     an_unknown_image_is_not_found
+    files_of_a_volume_come_back
+    a_tar_that_breaks_off_is_told
+    a_reading_that_is_given_up_holds_nothing
+    only_volumes_of_ours_are_read
+    a_paused_task_goes_on
 }

@@ -6,5 +6,6 @@ mod manifest_edge;
 mod manifest_job;
 mod manifest_secret;
 mod manifest_test;
+mod manifest_volume;
 mod previews;
 mod site_purge;

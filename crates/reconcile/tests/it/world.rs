@@ -587,7 +587,8 @@ pub(crate) fn with_release_command(mut work: TaskWork) -> TaskWork {
 }
 
 pub(crate) fn with_volume(mut work: TaskWork) -> TaskWork {
-    work.volumes = vec![VolumeSpec { name: "data".parse().unwrap(), path: "/data".parse().unwrap() }];
+    work.volumes =
+        vec![VolumeSpec { name: "data".parse().unwrap(), path: "/data".parse().unwrap(), backup: None }];
     work.replicas = 1;
     work
 }

@@ -12,9 +12,11 @@ use havre_core::backup::target::BackupTarget;
 use havre_core::id::DatabaseId;
 use havre_core::name::TargetName;
 use havre_core::quantity::Span;
+use havre_core::service::Service;
 use havre_core::time::Timestamp;
 use havre_decide::backup::line::{base_of, base_policy};
 use havre_decide::backup::plan::{Duty, Trouble};
+use havre_decide::backup::volume::{has_volume, saved_of, what_of as volume_what};
 
 use crate::error::StoreError;
 use crate::row::{self, Origin};
@@ -36,7 +38,8 @@ struct Saved {
 }
 
 impl View<'_> {
-    /// Everything that has a policy: the platform, databases, and base backups of those whose WAL is kept. What is on its way out has none.
+    /// Everything that has a policy: the platform, databases, base backups of those whose WAL is kept, and volumes. What is on its way out has
+    /// none.
     fn list_saved(&self) -> Result<Vec<Saved>, StoreError> {
         let platform = Saved {
             what: What::Platform,
@@ -63,7 +66,32 @@ impl View<'_> {
             let (what, policy) = (what_of(&database), policy.clone());
             saved.push(Saved { what, policy, files_of: None, since, is_ready });
         }
+        for service in self.list_services()? {
+            saved.extend(self.list_saved_volumes(&service)?);
+        }
         Ok(saved)
+    }
+
+    /// Volumes of a service that are promised to be saved. Before a release with one is live, there is nothing in it.
+    fn list_saved_volumes(&self, service: &Service) -> Result<Vec<Saved>, StoreError> {
+        let volumes = saved_of(service);
+        let Some(live) = service.live.filter(|_| !volumes.is_empty()) else { return Ok(Vec::new()) };
+        let live = self.get_release(live)?;
+        let sql = "SELECT min(created_at) AS created_at FROM releases WHERE service = ?1";
+        let since = row::find(self.connection, sql, [service.id.row()], |row| {
+            row::instant_or_none(row, "created_at")
+        })?;
+        let since = since.flatten().unwrap_or(live.created_at);
+        let there = volumes.into_iter().filter(|(name, _)| has_volume(&live.spec, name));
+        Ok(there
+            .map(|(name, backup)| Saved {
+                what: volume_what(&service.place, &name),
+                policy: backup.policy,
+                files_of: None,
+                since,
+                is_ready: true,
+            })
+            .collect())
     }
 
     /// What the loop is to save, and where to, with what came of it before. A database that never answered has nothing to save yet.

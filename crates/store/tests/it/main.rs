@@ -44,6 +44,7 @@ mod task;
 mod test_network;
 mod token;
 mod tunnel;
+mod volume;
 mod waiting;
 mod wal;
 mod webhook;

@@ -16,6 +16,7 @@ use havre_core::time::Timestamp;
 use havre_decide::backup::drill::{Method, State as DrillState};
 use havre_decide::backup::line::{base_of, base_policy, saved_in};
 use havre_decide::backup::stock::{LIVE_MEDIUM, Stock, take_stock, target_gaps};
+use havre_decide::backup::volume::what_of as volume_what;
 use havre_store::View;
 
 use crate::error::Refusal;
@@ -44,11 +45,28 @@ pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<BackupS
                 accounts.push(account);
             }
         }
+        accounts.extend(volumes(view, &targets, now)?);
         let gaps = target_gaps(&targets);
         let is_met = gaps.is_empty() && accounts.iter().all(|account| account.gaps.is_empty());
         Ok(BackupStatus { is_met, gaps, accounts })
     });
     Ok(Json(answer.await?))
+}
+
+/// Volumes of services that run; those about which nothing is said are shown as well.
+fn volumes(view: &View<'_>, targets: &[BackupTarget], now: Timestamp) -> Result<Vec<BackupAccount>, Refusal> {
+    let mut services = view.list_services()?;
+    services.retain(|row| row.live.is_some() && row.destroyed_at.is_none());
+    services.retain(|row| row.place.environment.pull().is_none());
+    services.sort_by_cached_key(|row| row.place.to_string());
+    let mut accounts = Vec::new();
+    for service in &services {
+        for volume in service.spec.tasks().iter().flat_map(|work| &work.volumes) {
+            let policy = volume.backup.as_ref().map(|backup| &backup.policy);
+            accounts.push(take(view, volume_what(&service.place, &volume.name), policy, targets, now)?);
+        }
+    }
+    Ok(accounts)
 }
 
 fn millis(length: std::time::Duration) -> u64 {

@@ -8,6 +8,7 @@ use havre_api::environment::{Action, ApplyRequest, Change};
 use havre_core::job::spec::{JOBS_MAX, JobSpec, KEEP_MAX, RETRIES_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
 use havre_core::name::{EnvironmentName, JobName};
 use havre_core::service::spec::{SPEC_VERSION, ServiceSpec, TaskWork, Work, defaults};
+use havre_decide::backup::volume::problems;
 
 use crate::database;
 use crate::error::{Code, Refusal};
@@ -79,13 +80,24 @@ fn check_spec(spec: &ServiceSpec, broken: &mut Vec<String>) {
     match &spec.work {
         Work::Site(_) if spec.routes.is_empty() => broken.push("a site needs at least one host".to_owned()),
         Work::Site(_) => {}
-        Work::Tasks(work) => check_tasks(spec, work, broken),
+        Work::Tasks(work) => {
+            check_tasks(spec, work, broken);
+            check_volumes(work, broken);
+        }
     }
     if spec.tasks().is_none() && !spec.jobs.is_empty() {
         broken.push("a site runs no tasks, so it has no jobs".to_owned());
     }
     for (name, job) in &spec.jobs {
         check_job(name, job, broken);
+    }
+}
+
+fn check_volumes(work: &TaskWork, broken: &mut Vec<String>) {
+    for volume in &work.volumes {
+        let problems = volume.backup.as_ref().map(problems).unwrap_or_default();
+        broken
+            .extend(problems.into_iter().map(|text| format!("backup of the volume {}: {text}", volume.name)));
     }
 }
 

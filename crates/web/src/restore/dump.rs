@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use havre_api::error::ErrorBody;
 use havre_api::restore::DumpQuery;
-use tokio::sync::mpsc;
+use havre_decide::backup::restore::Point;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::error::Refusal;
@@ -48,7 +49,15 @@ pub(crate) async fn dump(
         let points = find_points(view, &path)?;
         chosen(&points, &wanted(query.snapshot, query.at)?, &path)
     });
-    let point = point.await?;
+    give(state, slot, point.await?).await
+}
+
+/// The bytes of a point, while somebody holds one of the streams there may be.
+pub(super) async fn give(
+    state: AppState,
+    slot: OwnedSemaphorePermit,
+    point: Point,
+) -> Result<Response, Refusal> {
     let (content, snapshot) = (point.manifest.content, point.manifest.snapshot);
     let stream = state.snapshots.open(point.target, snapshot.clone()).await?;
     let (sender, parts) = mpsc::channel(PARTS);

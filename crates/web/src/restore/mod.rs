@@ -8,6 +8,7 @@ pub mod get;
 pub mod list;
 pub mod points;
 pub mod streams;
+pub mod volume;
 
 use havre_api::restore::RestorePoint;
 use havre_core::backup::What;
@@ -82,15 +83,20 @@ pub(crate) fn wanted(snapshot: Option<String>, at: Option<Timestamp>) -> Result<
 
 /// The point that is wanted.
 pub(crate) fn chosen(points: &[Point], wanted: &Wanted, path: &DatabasePath) -> Result<Point, Refusal> {
+    pick(points, wanted, path.database.as_str())
+}
+
+/// The point that is wanted of what people call so.
+fn pick(points: &[Point], wanted: &Wanted, name: &str) -> Result<Point, Refusal> {
     choose(points, wanted).cloned().map_err(|error| {
-        let text = format!("{}: {error}", path.database);
+        let text = format!("{name}: {error}");
         match error {
             ChoiceError::Malformed | ChoiceError::Ambiguous(_) => Refusal::new(Code::QueryInvalid, text),
             ChoiceError::None => Refusal::new(Code::SnapshotNotFound, text)
-                .hint(format!("`havre backup run {}` makes one now", path.database)),
+                .hint(format!("`havre backup run {name}` makes one now")),
             ChoiceError::TooYoung { .. } | ChoiceError::NoSnapshot(_) => {
                 Refusal::new(Code::SnapshotNotFound, text)
-                    .hint(format!("`havre restore list {}` shows what there is", path.database))
+                    .hint(format!("`havre restore list {name}` shows what there is"))
             }
         }
     })

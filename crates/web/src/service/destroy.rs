@@ -53,14 +53,8 @@ pub(crate) async fn destroy(
 /// What goes with a service.
 pub(crate) fn list(view: &View<'_>, service: &Service) -> Result<DestroyedService, Refusal> {
     let releases = view.list_releases(service.id, 1000)?;
-    // Volumes of earlier releases still exist, whatever today's configuration says.
-    let specs = releases.iter().map(|release| &release.spec).chain([&service.spec]);
-    let mut volumes: Vec<String> = specs
-        .filter_map(|spec| spec.tasks())
-        .flat_map(|work| work.volumes.iter().map(|volume| volume.name.to_string()))
-        .collect();
-    volumes.sort();
-    volumes.dedup();
+    // Volumes of earlier releases still exist, whatever today's configuration says, and so do those of restores.
+    let volumes = view.list_volumes(service)?.iter().map(ToString::to_string).collect();
     Ok(DestroyedService {
         service: service.place.service.clone(),
         routes: service.spec.routes.iter().map(ToString::to_string).collect(),

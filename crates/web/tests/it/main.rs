@@ -35,6 +35,7 @@ mod ssh_key;
 mod swap;
 mod task;
 mod tunnel;
+mod volume;
 mod webhook;
 mod webhook_image;
 mod world;

@@ -6,12 +6,14 @@ mod mariadb;
 mod platform;
 mod postgres;
 mod redis;
+pub(crate) mod volume;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use havre_core::backup::run::BackupRun;
 use havre_core::backup::state::Exit;
 use havre_core::backup::{Content, What};
 use havre_core::database::Database;
@@ -19,6 +21,7 @@ use havre_core::database::spec::Kind;
 use havre_core::database::task::database_container;
 use havre_core::id::DatabaseId;
 use havre_core::name::{DatabaseName, EnvKey, TargetName};
+use havre_core::service::Place;
 use havre_core::service::spec::Argv;
 use havre_decide::backup::line::BaseFacts;
 use havre_decide::backup::producer::{application, file_name};
@@ -32,6 +35,7 @@ use super::stream::{Sink, Tail, Unread};
 use crate::world::World;
 
 pub(super) use platform::remove_leftovers;
+use volume::Volume;
 
 /// Longest answer of a program that only says something.
 const ANSWER_MAX: usize = 64 * 1024;
@@ -42,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Subject {
     /// A database, by a dump or by its files, and what must not be told of it.
     Database { database: Box<Database>, redactor: Redactor, is_base: bool },
+    /// A volume of a service.
+    Volume(Box<Volume>),
     /// Havre itself.
     Platform,
 }
@@ -80,10 +86,16 @@ impl Produced {
 }
 
 /// Finds what is to be saved; or why that cannot be, in words.
-pub(super) async fn find(world: &World, what: &What) -> Result<Result<Subject, String>, StoreError> {
+pub(super) async fn find(world: &World, run: &BackupRun) -> Result<Result<Subject, String>, StoreError> {
+    let what = &run.what;
     let (project, environment, database, is_base) = match what {
         What::Platform => return Ok(Ok(Subject::Platform)),
-        What::Volume { .. } => return Ok(Err(format!("nothing of Havre gives out {what}"))),
+        What::Volume { project, environment, service, volume } => {
+            let (project, environment, service) = (project.clone(), environment.clone(), service.clone());
+            let (place, volume, run) = (Place { project, environment, service }, volume.clone(), run.id);
+            let found = world.store.read(move |view| volume::find(view, (&place, &volume), run)).await?;
+            return Ok(found.map(|volume| Subject::Volume(Box::new(volume))));
+        }
         What::Database { project, environment, database } => (project, environment, database, false),
         What::Base { project, environment, database } => (project, environment, database, true),
     };
@@ -117,7 +129,7 @@ impl Subject {
     fn kind(&self) -> Option<Kind> {
         match self {
             Self::Database { database, .. } => Some(database.spec.engine),
-            Self::Platform => None,
+            Self::Volume(_) | Self::Platform => None,
         }
     }
 
@@ -136,6 +148,7 @@ pub(super) async fn produce(
 ) -> Result<Produced, Unread> {
     match subject {
         Subject::Platform => platform::produce(world, target, sink).await,
+        Subject::Volume(volume) => volume::produce(world, volume, sink).await,
         Subject::Database { database, redactor, is_base } => {
             let server = Server { world, database, target, redactor };
             match database.spec.engine {
@@ -150,7 +163,11 @@ pub(super) async fn produce(
 
 /// Ends what a producer that was given up has left. Best effort: the next run to the same target does it again.
 pub(super) async fn clean_up(world: &World, subject: &Subject, target: &TargetName) {
-    let Subject::Database { database, redactor, .. } = subject else { return };
+    let (database, redactor) = match subject {
+        Subject::Database { database, redactor, .. } => (database, redactor),
+        Subject::Volume(volume) => return volume::clean_up(world, volume).await,
+        Subject::Platform => return,
+    };
     let server = Server { world, database, target, redactor };
     let done = match database.spec.engine {
         Kind::Postgres => postgres::clean_up(&server).await,

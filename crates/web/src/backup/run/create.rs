@@ -9,7 +9,9 @@ use havre_core::backup::policy::{self, BackupPolicy};
 use havre_core::backup::target::BackupTarget;
 use havre_core::database::Database;
 use havre_core::name::{DatabaseName, TargetName};
+use havre_core::service::Place;
 use havre_decide::backup::line::base_policy;
+use havre_decide::backup::volume::{has_volume, saved_of, what_of};
 use havre_store::{StoreError, View};
 use http::StatusCode;
 
@@ -26,9 +28,9 @@ use crate::{lookup, transaction};
     responses(
         (status = 202, body = BackupRunList),
         (status = 404, body = ErrorBody,
-            description = "`environment_not_found`, `database_not_found` or `backup_target_not_found`"),
+            description = "`environment_not_found`, `database_not_found`, `service_not_found` or `backup_target_not_found`"),
         (status = 409, body = ErrorBody,
-            description = "`backup_running`, `no_backup_target` or `being_destroyed`"),
+            description = "`backup_running`, `no_backup_target`, `nothing_live` or `being_destroyed`"),
         (status = 422, body = ErrorBody, description = "`backup_unsupported`"),
     ))]
 pub(crate) async fn create(
@@ -99,7 +101,18 @@ fn chosen(policy: &BackupPolicy, targets: &[BackupTarget], only: Option<&TargetN
 fn promised(view: &View<'_>, what: &What) -> Result<BackupPolicy, Refusal> {
     match what {
         What::Platform => Ok(BackupPolicy::of_platform()),
-        What::Volume { .. } => Err(Refusal::new(Code::BackupUnsupported, "volumes are not saved yet")),
+        What::Volume { project, environment, service, volume } => {
+            let (project, environment, service) = (project.clone(), environment.clone(), service.clone());
+            let service = lookup::usable_service(view, &Place { project, environment, service })?;
+            let live = lookup::live(view, &service)?;
+            if !has_volume(&live.spec, volume) {
+                let text = format!("no task of {} has the volume {volume}", service.place);
+                return Err(Refusal::new(Code::BackupUnsupported, text)
+                    .hint("`volumes` of the service names those it has; one that is new is there once it is deployed"));
+            }
+            let policy = saved_of(&service).into_iter().find(|(name, _)| name == volume);
+            Ok(policy.map_or_else(BackupPolicy::of_postgres, |(_, backup)| backup.policy))
+        }
         What::Database { project, environment, database } => {
             let (project, environment) = (project.clone(), environment.clone());
             let path =
@@ -128,13 +141,19 @@ fn there(view: &View<'_>, path: &DatabasePath) -> Result<Database, Refusal> {
     Ok(row)
 }
 
-/// The platform, and every database with a policy.
+/// The platform, and every database and volume with a policy.
 fn everything(view: &View<'_>) -> Result<Vec<(What, BackupPolicy)>, Refusal> {
     let mut all = vec![(What::Platform, BackupPolicy::of_platform())];
     for row in view.list_databases()? {
         if let Some(policy) = policy::of_database(&row) {
             all.push((policy::what_of(&row), policy.clone()));
         }
+    }
+    for service in view.list_services()? {
+        let Some(live) = service.live else { continue };
+        let live = view.get_release(live)?;
+        let volumes = saved_of(&service).into_iter().filter(|(name, _)| has_volume(&live.spec, name));
+        all.extend(volumes.map(|(name, backup)| (what_of(&service.place, &name), backup.policy)));
     }
     Ok(all)
 }
