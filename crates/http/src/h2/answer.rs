@@ -2,8 +2,11 @@
 //! application's answer to the text that the strict parser reads. It sends nothing.
 //! Tests at the end of the file.
 
+use std::mem::MaybeUninit;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use httparse::{ParserConfig, Status};
 
 use super::{MOST_LINES, value};
 
@@ -24,9 +27,10 @@ pub struct Head {
 
 /// Reads the head at the start of `text`; none if that is no head of an answer.
 pub fn read(text: &[u8]) -> Option<Head> {
-    let mut lines = [httparse::EMPTY_HEADER; MOST_LINES];
-    let mut response = httparse::Response::new(&mut lines);
-    let Ok(httparse::Status::Complete(size)) = response.parse(text) else { return None };
+    let mut lines = [const { MaybeUninit::uninit() }; MOST_LINES];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, text, &mut lines);
+    let Ok(Status::Complete(size)) = parsed else { return None };
     let status = response.code?;
     let is_tunnel = status == 101;
     let mut fields = HeaderMap::with_capacity(response.headers.len());

@@ -1,8 +1,11 @@
 //! From the head of an HTTP/1.1 request, as the edge writes it for applications, to the request of a stream. It sends
 //! nothing. Tests at the end of the file.
 
+use std::mem::MaybeUninit;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use httparse::{ParserConfig, Status};
 
 use super::{MOST_LINES, value};
 
@@ -30,9 +33,10 @@ pub struct Head {
 
 /// Reads the head at the start of `text`, as the edge writes it for applications; none if that is no head of a request.
 pub fn read(text: &[u8], scheme: &str) -> Option<Head> {
-    let mut lines = [httparse::EMPTY_HEADER; MOST_LINES];
-    let mut parsed = httparse::Request::new(&mut lines);
-    let Ok(httparse::Status::Complete(size)) = parsed.parse(text) else { return None };
+    let mut lines = [const { MaybeUninit::uninit() }; MOST_LINES];
+    let mut parsed = httparse::Request::new(&mut []);
+    let outcome = ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, text, &mut lines);
+    let Ok(Status::Complete(size)) = outcome else { return None };
     let owned = Bytes::copy_from_slice(&text[..size]);
     let mut fields = HeaderMap::with_capacity(parsed.headers.len());
     let (mut authority, mut body) = (&b""[..], Body::None);
