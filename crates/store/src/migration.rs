@@ -46,6 +46,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 23, name: "deploy_key", sql: include_str!("../migrations/0023_deploy_key.sql") },
     Migration { number: 24, name: "wal", sql: include_str!("../migrations/0024_wal.sql") },
     Migration { number: 25, name: "swap", sql: include_str!("../migrations/0025_swap.sql") },
+    Migration { number: 28, name: "provider", sql: include_str!("../migrations/0028_provider.sql") },
 ];
 
 struct Applied {
