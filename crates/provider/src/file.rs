@@ -29,7 +29,7 @@ pub(crate) fn read(root: &Path, project: &ProjectName, path: &str) -> Result<Fet
     let file = open(root, project, path).map_err(|error| match error {
         Errno::NOENT => wrong("is not there"),
         Errno::LOOP | Errno::NOTDIR | Errno::MLINK => {
-            wrong("is a link, or lies behind one; links are not followed")
+            wrong("is a link, or what leads to it is no folder; links are not followed")
         }
         error => unreadable(error.into()),
     })?;
@@ -81,7 +81,6 @@ pub(crate) fn look(root: &Path, project: &ProjectName) -> Result<String, FetchEr
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;

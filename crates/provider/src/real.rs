@@ -88,7 +88,7 @@ impl RealProviders {
             Opened::Bitwarden(server) => server.fetch(locations).await,
             Opened::Files(root) => {
                 let (project, locations) = (provider.project.clone(), locations.clone());
-                let read = move || {
+                let read = move || -> Result<_, FetchError> {
                     let mut fetched = BTreeMap::new();
                     for location in locations {
                         if let Form::Whole { path } = location.form() {

@@ -1,11 +1,12 @@
 //! Logs, commands in tasks and one-off tasks, from the engine to the API, as plain data. Reads only; desired state is
 //! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job, `database` what a database writes,
-//! `tunnel` carries bytes to one.
+//! `tunnel` carries bytes to one, `provider` asks one of secrets.
 
 mod database;
 mod job;
 mod kept;
 mod logs;
+mod provider;
 mod session;
 mod tunnel;
 
@@ -25,6 +26,8 @@ use havre_core::id::{CopyId, DatabaseId, JobRunId, ReleaseId, ServiceId, TaskId,
 use havre_core::secret::Secret;
 use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, derive_one_off};
+use havre_decide::secret::provider::OpenProvider;
+use havre_decide::secret::provider::reference::Location;
 use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecSpec, TerminalSize};
@@ -197,6 +200,14 @@ impl TaskStreams for EngineStreams {
     ) -> Result<(), TaskStreamError> {
         let taken = transfer::import(&self.world, copy, pieces).await;
         taken.map_err(TaskStreamError::NotRunning)
+    }
+
+    async fn try_provider(
+        &self,
+        provider: OpenProvider,
+        location: Option<Location>,
+    ) -> Result<String, String> {
+        provider::look(self.world.providers.as_ref(), &provider, location).await
     }
 
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError> {
