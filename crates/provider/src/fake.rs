@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use havre_core::name::ProviderName;
 use havre_core::secret::value::parse_value;
 use havre_decide::secret::provider::reference::{Location, Reference};
 use havre_decide::secret::provider::{Fetched, OpenProvider, ValueVersion};
@@ -21,8 +22,14 @@ pub struct FakeProviders {
 struct State {
     /// Text and version by reference.
     values: BTreeMap<Reference, (String, u64)>,
-    failures: VecDeque<FetchError>,
+    failures: BTreeMap<ProviderName, VecDeque<FetchError>>,
     asked: Vec<Reference>,
+}
+
+impl State {
+    fn fail(&mut self, name: &ProviderName) -> Option<FetchError> {
+        self.failures.get_mut(name)?.pop_front()
+    }
 }
 
 impl std::fmt::Debug for State {
@@ -49,9 +56,9 @@ impl FakeProviders {
         self.with(|state| state.values.clear());
     }
 
-    /// Fails so once, after what was asked for before.
-    pub fn fail_next(&self, error: FetchError) {
-        self.with(|state| state.failures.push_back(error));
+    /// This one fails so once, after what was said of it before.
+    pub fn fail_next(&self, name: ProviderName, error: FetchError) {
+        self.with(|state| state.failures.entry(name).or_default().push_back(error));
     }
 
     /// Every value that was asked for, in order, also those of calls that failed.
@@ -73,7 +80,7 @@ impl Providers for FakeProviders {
                 location: location.clone(),
             };
             state.asked.extend(locations.iter().map(of));
-            if let Some(error) = state.failures.pop_front() {
+            if let Some(error) = state.fail(&provider.name) {
                 return Err(error);
             }
             let mut fetched = BTreeMap::new();
@@ -90,8 +97,8 @@ impl Providers for FakeProviders {
         })
     }
 
-    async fn look(&self, _provider: &OpenProvider) -> Result<String, FetchError> {
-        match self.with(|state| state.failures.pop_front()) {
+    async fn look(&self, provider: &OpenProvider) -> Result<String, FetchError> {
+        match self.with(|state| state.fail(&provider.name)) {
             Some(error) => Err(error),
             None => Ok("it answers".to_owned()),
         }

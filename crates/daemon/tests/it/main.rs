@@ -26,6 +26,7 @@ mod mariadb;
 mod point_in_time;
 mod preview;
 mod promote;
+mod provider;
 mod push;
 mod push_ssh;
 mod registry;

@@ -24,6 +24,7 @@ mod job;
 mod open;
 mod pipeline;
 mod preview;
+mod provider;
 mod purge;
 mod registry;
 mod release;

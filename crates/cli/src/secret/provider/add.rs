@@ -97,7 +97,7 @@ fn spec(options: Options) -> Result<ProviderSpec, CliError> {
         }
         Kind::Onepassword => ProviderSpec::OnePassword { url: url.ok_or_else(needs_url)?, ca },
         Kind::Bitwarden => {
-            let url = url.map_or_else(|| BITWARDEN.parse(), Ok);
+            let url = url.map_or_else(|| BITWARDEN.parse::<ServerUrl>(), Ok);
             ProviderSpec::Bitwarden { url: url.map_err(|error| CliError::usage(error.to_string()))?, ca }
         }
         Kind::File => ProviderSpec::File {},
