@@ -45,14 +45,20 @@ pub(super) fn read(
 
 /// Reports more values of providers than are fetched for one service.
 fn refuse_too_many(reader: &mut Reader<'_>, value: &Value<'_>, variables: &BTreeMap<EnvKey, String>) {
-    let wanted: BTreeSet<Reference> = variables.values().flat_map(|text| provider::references(text)).collect();
+    let wanted: BTreeSet<Reference> =
+        variables.values().flat_map(|text| provider::references(text)).collect();
     if wanted.len() > REFERENCES_MAX {
         let message = format!(
             "`{}` refers to {} values of providers, and {REFERENCES_MAX} are fetched at most",
             value.path,
             wanted.len()
         );
-        reader.report(Code::TooLarge, value.key_at.clone(), message, "keep some of them with `havre secret set`");
+        reader.report(
+            Code::TooLarge,
+            value.key_at.clone(),
+            message,
+            "keep some of them with `havre secret set`",
+        );
     }
 }
 

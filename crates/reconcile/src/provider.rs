@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use havre_core::event::Actor;
 use havre_core::release::Release;
 use havre_decide::secret::provider::Fetched;
-use havre_decide::secret::provider::reference::{REFERENCES_MAX, Reference};
+use havre_decide::secret::provider::reference::Reference;
 use havre_provider::FetchError;
-use havre_store::{StoreError, WantedValues};
+use havre_store::StoreError;
 
 use crate::execute::Fault;
 use crate::variable::unusable;
@@ -25,7 +25,7 @@ pub(crate) async fn ensure(world: &World, release: &Release) -> Result<(), Fault
         }
         Err(error) => return Err(error.into()),
     };
-    if let Some(refusal) = refusal(&wanted) {
+    if let Some(refusal) = wanted.refusal() {
         return Err(Fault::Impossible(refusal));
     }
     for (provider, locations) in wanted.asked {
@@ -41,25 +41,4 @@ pub(crate) async fn ensure(world: &World, release: &Release) -> Result<(), Fault
         record.await?;
     }
     Ok(())
-}
-
-/// Why nobody is asked.
-fn refusal(wanted: &WantedValues) -> Option<String> {
-    let place = &wanted.place;
-    if wanted.is_refused {
-        return Some(format!(
-            "{place} refers to values of secret providers, and the preview of a fork never gets any"
-        ));
-    }
-    if wanted.count() > REFERENCES_MAX {
-        let count = wanted.count();
-        return Some(format!(
-            "{place} refers to {count} values of secret providers, and {REFERENCES_MAX} are fetched at most"
-        ));
-    }
-    let unknown = wanted.unknown.first()?;
-    Some(format!(
-        "{}/{} has no secret provider `{}`, which {unknown} is of; `havre secret provider add` makes it, then deploy again",
-        place.project, place.environment, unknown.provider
-    ))
 }

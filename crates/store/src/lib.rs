@@ -71,7 +71,7 @@ pub use job::LiveJobs;
 pub use pipeline::{NewPipeline, RefRow};
 pub use pool::AddressPool;
 pub use preview::WishRow;
-pub use provider::{ProviderRow, WantedValues};
+pub use provider::ProviderRow;
 pub use purge::PurgeRow;
 pub use registry::{LimitRow, RegistryRow};
 pub use release::NewRelease;

@@ -9,11 +9,10 @@ use havre_core::id::ReleaseId;
 use havre_core::name::{EnvKey, EnvironmentName, ProjectName, ProviderName};
 use havre_core::secret::Secret;
 use havre_core::secret::event::Event;
-use havre_core::service::Place as ServicePlace;
 use havre_core::time::Timestamp;
 use havre_decide::secret::provider::reference::{Location, Reference, references, references_of};
 use havre_decide::secret::provider::setting::ProviderSpec;
-use havre_decide::secret::provider::{Fetched, OpenProvider, ValueVersion};
+use havre_decide::secret::provider::{Fetched, OpenProvider, ValueVersion, WantedValues};
 use rusqlite::Row;
 
 use crate::error::StoreError;
@@ -37,26 +36,6 @@ pub struct ProviderRow {
     pub set_at: Timestamp,
     /// By whom.
     pub set_by: Actor,
-}
-
-/// What a release refers to and has no value of yet.
-#[derive(Debug)]
-pub struct WantedValues {
-    /// Of which service.
-    pub place: ServicePlace,
-    /// A preview of a fork gets no value, whatever it refers to.
-    pub is_refused: bool,
-    /// Whom to ask, and for what.
-    pub asked: Vec<(OpenProvider, BTreeSet<Location>)>,
-    /// References to providers that the project does not have.
-    pub unknown: BTreeSet<Reference>,
-}
-
-impl WantedValues {
-    /// How many values are wanted.
-    pub fn count(&self) -> usize {
-        self.unknown.len() + self.asked.iter().map(|(_, locations)| locations.len()).sum::<usize>()
-    }
 }
 
 /// Without a row number of its own: errors name row 0.
