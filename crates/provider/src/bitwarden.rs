@@ -44,7 +44,7 @@ impl<'a> Bitwarden<'a> {
     pub(crate) fn new(caller: &Caller, url: &ServerUrl, token: &'a Secret) -> Result<Self, FetchError> {
         let cloud = ["bitwarden.com", "bitwarden.eu"]
             .into_iter()
-            .find(|host| matches!(url.url().host().strip_suffix(host), Some("" | "vault." | "api.")));
+            .find(|host| matches!(url.url().host().strip_suffix(*host), Some("" | "vault." | "api.")));
         let client = |name: &str| -> Result<Client, FetchError> {
             let Some(host) = cloud else {
                 let base = format!("{}/{name}", url.base());

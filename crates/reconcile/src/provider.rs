@@ -18,13 +18,12 @@ use crate::world::World;
 /// another one is away.
 pub(crate) async fn ensure(world: &World, release: &Release) -> Result<(), Fault> {
     let id = release.id;
-    let wanted = match world.store.read(move |view| view.list_wanted_values(id)).await {
-        Ok(wanted) => wanted,
-        Err(error @ (StoreError::Sealed { .. } | StoreError::NoMasterKey)) => {
-            return Err(unusable(id, &error).into());
-        }
-        Err(error) => return Err(error.into()),
+    let fault = |error: StoreError| match matches!(error, StoreError::Sealed { .. } | StoreError::NoMasterKey)
+    {
+        true => Fault::from(unusable(id, &error)),
+        false => Fault::from(error),
     };
+    let wanted = world.store.read(move |view| view.list_wanted_values(id)).await.map_err(fault)?;
     if let Some(refusal) = wanted.refusal() {
         return Err(Fault::Impossible(refusal));
     }
@@ -38,7 +37,7 @@ pub(crate) async fn ensure(world: &World, release: &Release) -> Result<(), Fault
         let values: BTreeMap<Reference, Fetched> = fetched.into_iter().map(named).collect();
         let record =
             world.store.write(world.now(), Actor::Havre, move |tx| tx.record_release_values(id, &values));
-        record.await?;
+        record.await.map_err(fault)?;
     }
     Ok(())
 }
