@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 21] = [
+const BANS: [(&str, &[&str], &str); 22] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -75,6 +75,7 @@ const BANS: [(&str, &[&str], &str); 21] = [
             "havre-acme",
             "havre-source",
             "havre-backup",
+            "havre-provider",
             "havre-reconcile",
             "havre-data",
             "havre-edge",
@@ -91,6 +92,7 @@ const BANS: [(&str, &[&str], &str); 21] = [
             "havre-acme",
             "havre-source",
             "havre-backup",
+            "havre-provider",
             "havre-reconcile",
             "havre-data",
             "havre-web",
@@ -163,6 +165,24 @@ const BANS: [(&str, &[&str], &str); 21] = [
             "havre-web",
         ],
         "one call to a host that users name: it knows nothing of what is said, and keeps nothing",
+    ),
+    (
+        "havre-provider",
+        &[
+            "axum",
+            "rusqlite",
+            "bollard",
+            "havre-api",
+            "havre-store",
+            "havre-engine",
+            "havre-build",
+            "havre-source",
+            "havre-backup",
+            "havre-acme",
+            "havre-reconcile",
+            "havre-web",
+        ],
+        "seams see neither each other nor the store",
     ),
     (
         "havre-privacy",
@@ -242,6 +262,7 @@ const BANS: [(&str, &[&str], &str); 21] = [
             "havre-build",
             "havre-acme",
             "havre-source",
+            "havre-provider",
             "havre-x509",
             "havre-reconcile",
             "havre-data",

@@ -30,6 +30,7 @@ pub mod restore;
 pub mod route_change;
 pub mod route_table;
 pub mod secret;
+pub mod secret_provider;
 pub mod service;
 pub mod ssh_key;
 pub mod swap;

@@ -200,6 +200,9 @@ enum SecretCommand {
     Remove(secret::remove::Options),
     /// Make a new data key for the project and seal every value with it
     RotateKeys,
+    /// Who keeps values outside of Havre: Vault, 1Password, Bitwarden, files of the server
+    #[command(subcommand)]
+    Provider(secret::provider::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -461,6 +464,7 @@ async fn run_secret(invocation: &Invocation, command: SecretCommand) -> Result<E
         SecretCommand::Reveal(options) => secret::reveal::run(invocation, options).await,
         SecretCommand::Remove(options) => secret::remove::run(invocation, options).await,
         SecretCommand::RotateKeys => secret::rotate::run(invocation).await,
+        SecretCommand::Provider(command) => secret::provider::run(invocation, command).await,
     }
 }
 

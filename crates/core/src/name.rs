@@ -166,6 +166,8 @@ names! {
     ServiceName "service name" is_label LABEL_RULE;
     /// Name of a volume, unique in its service.
     VolumeName "volume name" is_label LABEL_RULE;
+    /// Name of a provider of secrets, unique in its project and environment.
+    ProviderName "provider name" is_label LABEL_RULE;
     /// Name of an access token.
     TokenName "token name" is_label LABEL_RULE;
     /// Name of a key for SSH.

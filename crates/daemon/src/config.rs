@@ -60,6 +60,10 @@ pub(crate) struct ControlConfig {
     pub(crate) purge_private: bool,
     /// Repositories may be fetched from addresses that are not public, and over plain HTTP. Default false.
     pub(crate) remote_private: bool,
+    /// Folder of values in files, in it one for each project; providers of the kind `file` are refused when absent.
+    pub(crate) provider_files: Option<PathBuf>,
+    /// Secret providers may be at addresses that are not public, and be called over plain HTTP. Default false.
+    pub(crate) provider_private: bool,
     /// Where people reach the API, such as `https://havre.example.org`: forges link to it. None when absent.
     pub(crate) public_url: Option<PublicUrl>,
     /// Key that seals secrets in the store. Default `/etc/havre/master.key`.
@@ -109,6 +113,8 @@ impl Default for ControlConfig {
             purge_secrets: PathBuf::from("/etc/havre/purge"),
             purge_private: false,
             remote_private: false,
+            provider_files: None,
+            provider_private: false,
             public_url: None,
             master_key: PathBuf::from("/etc/havre/master.key"),
             public_addresses: Vec::new(),
@@ -149,6 +155,7 @@ mod tests {
         let config: Config = toml::from_str("").unwrap();
         assert_eq!(config.control.socket, PathBuf::from("/run/havre/control.sock"));
         assert!(!config.control.purge_private && !config.control.remote_private);
+        assert!(!config.control.provider_private && config.control.provider_files.is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use havre_build::limit::{Fence, ROOT};
 use havre_core::time::Timestamp;
 use havre_engine::Engine;
 use havre_engine::docker::DockerEngine;
+use havre_provider::{ProviderSettings, RealProviders};
 use havre_reconcile::clock::{Clock, SystemClock};
 use havre_reconcile::forge::HttpForges;
 use havre_reconcile::public::HttpProbe;
@@ -248,6 +249,8 @@ fn world(
     };
     let purge =
         PurgeSettings { secrets_dir: config.purge_secrets.clone(), allow_private: config.purge_private };
+    let providers =
+        ProviderSettings { files: config.provider_files.clone(), allow_private: config.provider_private };
     let seams = Seams {
         engine,
         builder,
@@ -260,6 +263,7 @@ fn world(
         limits: Arc::new(HttpPullLimits::default()),
         source,
         repositories: Arc::new(Places),
+        providers: Arc::new(RealProviders::new(providers)),
     };
     Ok(World::new(store, seams, settings))
 }

@@ -8,6 +8,7 @@ use crate::source;
 use havre_core::name::EnvKey;
 use havre_core::secret::reference;
 use havre_core::task::spec::is_own_variable;
+use havre_decide::secret::provider::reference::{self as provider, REFERENCES_MAX, Reference};
 
 /// Reads both.
 pub(super) fn read(
@@ -16,6 +17,9 @@ pub(super) fn read(
 ) -> (BTreeMap<EnvKey, String>, BTreeSet<EnvKey>) {
     let env = fields.find("env");
     let variables = env.as_ref().map(|value| source::read_env(reader, value)).unwrap_or_default();
+    if let Some(env) = &env {
+        refuse_too_many(reader, env, &variables);
+    }
     let Some(value) = fields.find("secrets") else { return (variables, BTreeSet::new()) };
     let mut secrets = BTreeSet::new();
     let list =
@@ -39,13 +43,33 @@ pub(super) fn read(
     (variables, secrets)
 }
 
+/// Reports more values of providers than are fetched for one service.
+fn refuse_too_many(reader: &mut Reader<'_>, value: &Value<'_>, variables: &BTreeMap<EnvKey, String>) {
+    let wanted: BTreeSet<Reference> =
+        variables.values().flat_map(|text| provider::references(text)).collect();
+    if wanted.len() > REFERENCES_MAX {
+        let message = format!(
+            "`{}` refers to {} values of providers, and {REFERENCES_MAX} are fetched at most",
+            value.path,
+            wanted.len()
+        );
+        reader.report(
+            Code::TooLarge,
+            value.key_at.clone(),
+            message,
+            "keep some of them with `havre secret set`",
+        );
+    }
+}
+
 /// Reports variables that refer to a secret where nothing gets any.
 pub(super) fn refuse_references(
     reader: &mut Reader<'_>,
     value: &Value<'_>,
     variables: &BTreeMap<EnvKey, String>,
 ) {
-    for (key, _) in variables.iter().filter(|(_, text)| !reference::names(text).is_empty()) {
+    let refers = |text: &str| !reference::names(text).is_empty() || !provider::references(text).is_empty();
+    for (key, _) in variables.iter().filter(|(_, text)| refers(text)) {
         let message = format!("`{}.{key}` refers to a secret, and tests get none", value.path);
         let hint = "give tests values of their own: what they print is kept with the build";
         reader.report(Code::Conflict, value.key_of(key.as_str()), message, hint);

@@ -7,9 +7,9 @@ use crate::ENV_BYTES_MAX;
 use crate::problem::Code;
 use crate::read::{Fields, Reader, Value};
 use havre_core::name::{BuildSecretName, EnvKey, RelativePath};
-use havre_core::secret::reference;
 use havre_core::service::spec::DockerfileSource;
 use havre_core::task::spec::is_own_variable;
+use havre_decide::secret::provider::reference;
 
 /// Reads the keys that belong to a Dockerfile, whose own value is given. `None` when one has a problem.
 pub(super) fn read_dockerfile(
@@ -147,7 +147,7 @@ pub(super) fn read_env(reader: &mut Reader<'_>, value: &Value<'_>) -> BTreeMap<E
     }
     for (key, _) in variables.iter().filter(|(_, text)| reference::is_broken(text)) {
         let message = format!("`{}.{key}` begins a reference to a secret and names none", value.path);
-        let hint = "write it as ${secrets.NAME}";
+        let hint = "write it as ${secrets.NAME}, or as ${secrets.PROVIDER:PLACE} for a value of a provider";
         reader.report(Code::WrongValue, value.key_of(key.as_str()), message, hint);
     }
     let bytes: usize = variables.iter().map(|(key, text)| key.as_str().len() + text.len() + 2).sum();

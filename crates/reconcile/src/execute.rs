@@ -18,6 +18,7 @@ use havre_store::{Environment, StoreError};
 
 use crate::database::execute::{is_empty, remove_environment};
 use crate::prepare;
+use crate::provider;
 use crate::task_log;
 use crate::variable;
 use crate::world::World;
@@ -156,7 +157,9 @@ impl Executor<'_> {
     async fn run(&self, step: &Step) -> Result<bool, Fault> {
         match step {
             Step::EnsureSecrets { release } => {
-                variable::of_release(self.world, self.release(*release)?).await?;
+                let release = self.release(*release)?;
+                provider::ensure(self.world, release).await?;
+                variable::of_release(self.world, release).await?;
             }
             Step::EnsureNetworks => prepare::networks(self.world, self.environment).await?,
             Step::EnsureVolumes { release } => self.ensure_volumes(*release).await?,

@@ -15,6 +15,7 @@ pub mod job;
 pub mod lfs;
 pub mod observe;
 pub mod pipeline;
+pub mod provider;
 pub mod public;
 pub mod purge;
 pub mod registry;

@@ -1,16 +1,17 @@
 //! What is added to the environment of a task beside the specification of its release: secrets, and how its databases are reached.
-//! The one place that decides to look them up; which variables follow is derived in `havre_core::secret::variables` and
+//! The one place that decides to look them up; which variables follow is derived in `havre_decide::secret::provider` and
 //! `havre_decide::database::variable`. Also what keeps them out of logs. Tests: `tests/it/secret.rs`, `tests/it/database.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use havre_core::id::ReleaseId;
 use havre_core::name::{EnvKey, ProjectName};
 use havre_core::release::Release;
 use havre_core::secret::Secret;
-use havre_core::secret::variables::{Variables, derive_variables, secrets_of};
+use havre_core::secret::variables::Variables;
 use havre_core::service::{Place, Service};
 use havre_core::task::spec::TaskSpec;
+use havre_decide::secret::provider::reference::{Missing, derive, wants_values};
 use havre_decide::secret::redact::Redactor;
 use havre_store::{Store, StoreError, View};
 
@@ -80,28 +81,35 @@ async fn read_databases(store: &Store, release: &Release) -> Result<BTreeMap<Env
 }
 
 async fn read_secrets(store: &Store, release: &Release) -> Result<Variables, VariableError> {
-    let Some(work) = release.spec.tasks().filter(|work| !secrets_of(work).is_empty()) else {
+    let Some(work) = release.spec.tasks().filter(|work| wants_values(work)) else {
         return Ok(Variables::default());
     };
     let (id, service) = (release.id, release.service);
-    let found = store.read(move |view| Ok((view.get_service(service)?.place, view.open_release_secrets(id))));
+    let found = store.read(move |view| {
+        let opened = view.open_release_secrets(id);
+        let opened = opened.and_then(|values| Ok((values, view.open_release_values(id)?)));
+        Ok((view.get_service(service)?.place, opened))
+    });
     let (place, opened) = found.await.map_err(VariableError::Store)?;
     match opened {
-        Ok(values) => derive_variables(work, &values)
+        Ok((values, fetched)) => derive(work, &values, &fetched)
             .map_err(|missing| VariableError::Unusable(missing_text(id, &place, &missing))),
         Err(
             error @ (StoreError::SecretGone { .. }
             | StoreError::Sealed { .. }
             | StoreError::NoMasterKey
             | StoreError::NotFound { .. }),
-        ) => Err(VariableError::Unusable(unusable_text(id, &error))),
+        ) => Err(unusable(id, &error)),
         Err(error) => Err(VariableError::Store(error)),
     }
 }
 
-fn missing_text(release: ReleaseId, place: &Place, missing: &BTreeSet<EnvKey>) -> String {
+fn missing_text(release: ReleaseId, place: &Place, missing: &Missing) -> String {
     let Place { project, environment, .. } = place;
-    let names: Vec<&str> = missing.iter().map(EnvKey::as_str).collect();
+    if let (true, Some(value)) = (missing.secrets.is_empty(), missing.values.first()) {
+        return format!("{release} was never given the value {value}; deploy again");
+    }
+    let names: Vec<&str> = missing.secrets.iter().map(EnvKey::as_str).collect();
     let first = names.first().copied().unwrap_or_default();
     let fork = match environment.pull() {
         Some(_) => " (the preview of a fork never gets any)",
@@ -114,12 +122,13 @@ fn missing_text(release: ReleaseId, place: &Place, missing: &BTreeSet<EnvKey>) -
     )
 }
 
-fn unusable_text(release: ReleaseId, error: &StoreError) -> String {
-    format!(
+/// What cannot be opened stays so until a person acts.
+pub(crate) fn unusable(release: ReleaseId, error: &StoreError) -> VariableError {
+    VariableError::Unusable(format!(
         "{release} cannot have its secrets: {}; `havre secret list` shows those there are, `havre secret set` gives one a new value, \
          and a deploy or `havre restart` takes the newest",
         chain(error)
-    )
+    ))
 }
 
 /// Keeps the values a release starts with out of text. Best effort: a value that cannot be opened is in no task either.

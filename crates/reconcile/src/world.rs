@@ -18,6 +18,7 @@ use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::network::NetworkSpec;
 use havre_engine::task::EngineTask;
+use havre_provider::Providers;
 use havre_source::Source;
 use havre_source::git::lfs::LfsFolder;
 use havre_store::Store;
@@ -99,6 +100,8 @@ pub struct World {
     pub source: Arc<dyn Source>,
     /// Opens repositories of backups.
     pub repositories: Arc<dyn Repositories>,
+    /// Gives values that are kept outside.
+    pub providers: Arc<dyn Providers>,
     /// Places and networks.
     pub settings: Arc<Settings>,
     /// Wakes the runner from inside.
@@ -152,6 +155,7 @@ impl World {
             limits: seams.limits,
             source: seams.source,
             repositories: seams.repositories,
+            providers: seams.providers,
             settings: Arc::new(settings),
             wake: Arc::default(),
             certificates_wake: Arc::default(),
@@ -238,6 +242,8 @@ pub struct Seams {
     pub source: Arc<dyn Source>,
     /// Opens repositories of backups.
     pub repositories: Arc<dyn Repositories>,
+    /// Gives values that are kept outside.
+    pub providers: Arc<dyn Providers>,
 }
 
 /// The engine's last answer, valid until something may have changed.

@@ -53,6 +53,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration { number: 27, name: "rebuild", sql: include_str!("../migrations/0027_rebuild.sql") },
     Migration { number: 26, name: "volume", sql: include_str!("../migrations/0026_volume.sql") },
+    Migration { number: 28, name: "provider", sql: include_str!("../migrations/0028_provider.sql") },
 ];
 
 struct Applied {

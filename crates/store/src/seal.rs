@@ -216,7 +216,7 @@ impl Place<'_> {
 }
 
 /// Columns with sealed values, for the check at the start.
-pub(crate) const SEALED: [(&str, &str); 17] = [
+pub(crate) const SEALED: [(&str, &str); 18] = [
     ("materials", "sealed_key"),
     ("orders", "sealed_key"),
     ("issuers", "sealed_eab"),
@@ -228,7 +228,8 @@ pub(crate) const SEALED: [(&str, &str); 17] = [
     ("webhooks", "sealed_secret"),
     ("registries", "sealed_password"),
     ("build_secrets", "sealed_value"),
-    // What secrets are sealed with; `secrets` itself holds nothing of the master key.
+    ("secret_providers", "sealed_credential"),
+    // What secrets are sealed with; `secrets` and `release_values` themselves hold nothing of the master key.
     ("data_keys", "sealed_key"),
     ("databases", "sealed_password"),
     ("database_roles", "sealed_password"),

@@ -57,7 +57,7 @@ fn read(row: &Row<'_>) -> Result<SecretRow, StoreError> {
 }
 
 /// The column `environment`.
-fn scope(environment: Option<&EnvironmentName>) -> &str {
+pub(crate) fn scope(environment: Option<&EnvironmentName>) -> &str {
     environment.map_or("", EnvironmentName::as_str)
 }
 
@@ -139,7 +139,7 @@ impl View<'_> {
         Ok(users)
     }
 
-    fn may_have_secrets(&self, place: &ServicePlace) -> Result<bool, StoreError> {
+    pub(crate) fn may_have_secrets(&self, place: &ServicePlace) -> Result<bool, StoreError> {
         let Some(number) = place.environment.pull() else { return Ok(true) };
         // A preview nobody knows of is nobody's.
         Ok(self.find_preview(&place.project, number)?.is_some_and(|preview| preview.has_secrets()))
@@ -210,13 +210,13 @@ impl View<'_> {
 
     /// Those of them that are kept and can be opened, for whoever must keep them out of a text.
     pub fn list_release_values(&self, id: ReleaseId) -> Result<Vec<(EnvKey, Secret)>, StoreError> {
+        let mut values = self.list_readable_values(id)?;
         let versions = self.release_secrets(id)?;
         if versions.is_empty() {
-            return Ok(Vec::new());
+            return Ok(values);
         }
         let project = self.get_service(self.get_release(id)?.service)?.place.project;
         let key = self.get_data_key(&project)?;
-        let mut values = Vec::new();
         for secret in self.list_secrets_of(&project, &versions)? {
             if let Ok(value) = self.open_secret(&key, &secret) {
                 values.push((secret.name, value));
@@ -225,24 +225,23 @@ impl View<'_> {
         Ok(values)
     }
 
-    /// Every value of a project's secrets that is kept, old versions included, for whoever must keep them out of a text.
+    /// Every value of a project's secrets that is kept, old versions and those of providers included, for whoever must keep them out of a text.
     ///
     /// # Errors
     /// `Sealed` and `NoMasterKey` where one cannot be opened: nobody can say then whether a text holds it.
     pub fn list_secret_values(&self, project: &ProjectName) -> Result<Vec<(EnvKey, Secret)>, StoreError> {
         let sql = format!("{SELECT} WHERE project = ?1 ORDER BY name, version");
         let secrets = row::list(self.connection, &sql, [project.as_str()], read)?;
+        let mut values = self.list_project_values(project)?;
         if secrets.is_empty() {
-            return Ok(Vec::new());
+            return Ok(values);
         }
         let key = self.get_data_key(project)?;
-        secrets
-            .into_iter()
-            .map(|secret| {
-                let value = self.open_secret(&key, &secret)?;
-                Ok((secret.name, value))
-            })
-            .collect()
+        for secret in secrets {
+            let value = self.open_secret(&key, &secret)?;
+            values.push((secret.name, value));
+        }
+        Ok(values)
     }
 
     /// The rows that are there of these versions.
@@ -269,7 +268,7 @@ impl View<'_> {
         key.open(&sealed, value_place(&row))
     }
 
-    fn find_data_key(&self, project: &ProjectName) -> Result<Option<MasterKey>, StoreError> {
+    pub(crate) fn find_data_key(&self, project: &ProjectName) -> Result<Option<MasterKey>, StoreError> {
         let sql = "SELECT sealed_key FROM data_keys WHERE project = ?1";
         let sealed: Option<Vec<u8>> =
             row::find(self.connection, sql, [project.as_str()], |row| Ok(row.get(0)?))?;
@@ -280,7 +279,7 @@ impl View<'_> {
         Ok(Some(MasterKey::new(*bytes)))
     }
 
-    fn get_data_key(&self, project: &ProjectName) -> Result<MasterKey, StoreError> {
+    pub(crate) fn get_data_key(&self, project: &ProjectName) -> Result<MasterKey, StoreError> {
         self.find_data_key(project)?.ok_or_else(|| StoreError::not_found("data key of", project))
     }
 }
@@ -411,6 +410,7 @@ impl Tx<'_> {
         for name in own {
             self.delete_secret(project, Some(environment), &name)?;
         }
+        self.forget_environment_providers(project, environment)?;
         Ok(())
     }
 
@@ -451,13 +451,14 @@ impl Tx<'_> {
                 (project.as_str(), secret.name.as_str(), column(secret.version.number()), sealed),
             )?;
         }
-        let values = u64::try_from(secrets.len()).unwrap_or(u64::MAX);
+        let fetched = self.reseal_values(project, &old, &new)?;
+        let values = u64::try_from(secrets.len() + fetched).unwrap_or(u64::MAX);
         self.tell_secret(Event::KeyRotated { project: project.clone(), values })?;
         Ok(values)
     }
 
     /// Makes a data key, in place of the one before: whoever calls seals everything anew.
-    fn make_data_key(&mut self, project: &ProjectName) -> Result<MasterKey, StoreError> {
+    pub(crate) fn make_data_key(&mut self, project: &ProjectName) -> Result<MasterKey, StoreError> {
         let mut bytes = Zeroizing::new([0_u8; 32]);
         fill(bytes.as_mut_slice()).map_err(|source| StoreError::Random { source })?;
         let sealed = self.master_key()?.seal(&Secret::new(bytes.to_vec()), key_place(project))?;
@@ -498,7 +499,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn tell_secret(&mut self, event: Event) -> Result<(), StoreError> {
+    pub(crate) fn tell_secret(&mut self, event: Event) -> Result<(), StoreError> {
         self.append(Subject::Node, EventKind::Secret(event))?;
         Ok(())
     }

@@ -312,6 +312,7 @@ impl Tx<'_> {
             "DELETE FROM job_runs WHERE service = ?1",
             "DELETE FROM site_releases WHERE release IN (SELECT id FROM releases WHERE service = ?1)",
             "DELETE FROM release_secrets WHERE release IN (SELECT id FROM releases WHERE service = ?1)",
+            "DELETE FROM release_values WHERE release IN (SELECT id FROM releases WHERE service = ?1)",
             "DELETE FROM releases WHERE service = ?1",
             "DELETE FROM builds WHERE service = ?1",
             "DELETE FROM services WHERE id = ?1",

@@ -5,7 +5,7 @@
 //! | 400 | `body_invalid` `query_invalid` `name_invalid` `confirm_missing` `payload_invalid` | the request itself is wrong; sending it again cannot help |
 //! | 401 | `unauthorised` `delivery_refused` | no valid access token; a delivery whose sender does not know the secret of the webhook |
 //! | 403 | `machine_only` `forbidden` | known, but not allowed through this door |
-//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `build_secret_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `ssh_key_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` `secret_not_found` `database_not_found` `backup_target_not_found` `backup_run_not_found` `copy_not_found` `swap_not_found` `snapshot_not_found` `restore_not_found` `drill_not_found` | there is no such thing |
+//! | 404 | `path_not_found` `environment_not_found` `service_not_found` `release_not_found` `deployment_not_found` `build_not_found` `build_secret_not_found` `pipeline_not_found` `preview_not_found` `repository_not_found` `task_not_found` `token_not_found` `ssh_key_not_found` `certificate_not_found` `issuer_not_found` `provider_not_found` `registry_not_found` `remote_not_found` `webhook_not_found` `job_not_found` `job_run_not_found` `secret_not_found` `secret_provider_not_found` `database_not_found` `backup_target_not_found` `backup_run_not_found` `copy_not_found` `swap_not_found` `snapshot_not_found` `restore_not_found` `drill_not_found` | there is no such thing |
 //! | 405 | `method_not_allowed` | the path exists, the method does not |
 //! | 408 | `upload_stalled` | the client stopped sending |
 //! | 409 | `route_taken` `state_changed` `being_destroyed` `other_kind` `nothing_live` `nothing_to_roll_back_to` `nothing_to_promote` `already_live` `already_over` `name_taken` `build_needed` `not_scalable` `task_not_running` `not_renewable` `no_master_key` `delivery_repeated` `job_running` `secret_in_use` `database_in_use` `rotation_running` `backup_running` `backup_target_in_use` `backup_target_elsewhere` `no_backup_target` `no_backup_repository` `kit_shown` `copy_running` `swap_running` `swap_refused` `too_many_restores` `drill_running` | right in itself, but not in the present state |
@@ -65,6 +65,7 @@ pub enum Code {
     JobRunNotFound,
     JobRunning,
     SecretNotFound,
+    SecretProviderNotFound,
     SecretInUse,
     SecretInvalid,
     DatabaseNotFound,
@@ -171,6 +172,7 @@ impl Code {
             Self::JobRunNotFound => ("job_run_not_found", StatusCode::NOT_FOUND),
             Self::JobRunning => ("job_running", StatusCode::CONFLICT),
             Self::SecretNotFound => ("secret_not_found", StatusCode::NOT_FOUND),
+            Self::SecretProviderNotFound => ("secret_provider_not_found", StatusCode::NOT_FOUND),
             Self::SecretInUse => ("secret_in_use", StatusCode::CONFLICT),
             Self::SecretInvalid => ("secret_invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::DatabaseNotFound => ("database_not_found", StatusCode::NOT_FOUND),
@@ -478,6 +480,7 @@ fn not_found_code(kind: &str) -> Code {
         "remote repository" => Code::RemoteNotFound,
         "webhook" => Code::WebhookNotFound,
         "secret" | "data key of" => Code::SecretNotFound,
+        "secret provider" => Code::SecretProviderNotFound,
         _ => Code::PathNotFound,
     }
 }
@@ -502,7 +505,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> (\""))
             .map(|(_, rest)| rest.split('"').next().unwrap())
             .collect();
-        assert_eq!(names.len(), 97);
+        assert_eq!(names.len(), 98);
         for name in names {
             assert_eq!(page.matches(&format!("`{name}`")).count(), 1, "{name} must be on the page once");
         }

@@ -12,7 +12,7 @@ use havre_core::id::{
 };
 use havre_core::name::{
     BuildSecretName, DatabaseName, DnsName, EnvKey, EnvironmentName, IssuerName, JobName, ProjectName,
-    SshKeyName, TargetName, TokenName, VolumeName,
+    ProviderName, SshKeyName, TargetName, TokenName, VolumeName,
 };
 use havre_core::preview::PullNumber;
 use havre_core::registry::RegistryHost;
@@ -168,6 +168,21 @@ pub(crate) struct SecretPath {
 }
 
 impl FromRequestParts<AppState> for SecretPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let params = Segments::of(parts, state).await?;
+        Ok(Self { project: params.parse("project")?, name: params.parse("name")? })
+    }
+}
+
+/// Names in the path of a secret provider.
+pub(crate) struct SecretProviderPath {
+    pub(crate) project: ProjectName,
+    pub(crate) name: ProviderName,
+}
+
+impl FromRequestParts<AppState> for SecretProviderPath {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {

@@ -21,6 +21,9 @@ use havre_api::release::{ListQuery, ReleaseList};
 use havre_api::remote::{Remote, SetRemoteRequest};
 use havre_api::repository::{ProtectRequest, ProtectResponse, Repository};
 use havre_api::route_table::RouteTable;
+use havre_api::secret_provider::{
+    SecretProviderList, SetSecretProviderRequest, TestSecretProviderRequest, TestedSecretProvider,
+};
 use havre_api::service::{MaintenanceRequest, ScaleRequest, ScaleResponse, ServiceStatus};
 use havre_api::ssh_key::{AddSshKeyRequest, AuthorizedKey, SshKeyList};
 use havre_api::task::{ExecRequest, LogEntry, LogQuery, RunRequest, SessionClient, SessionServer};
@@ -93,6 +96,24 @@ fn release() -> Value {
         "artifact": { "kind": "site", "digest": format!("sha256:{}", "ab".repeat(32)) },
         "spec": spec(), "revision": 3, "build": "b4", "commit": "", "created_at": AT,
     })
+}
+
+#[test]
+fn secret_providers() {
+    let settings = json!({ "kind": "vault", "url": "https://vault.example.org:8200", "namespace": "team", "role_id": "app" });
+    golden::<SetSecretProviderRequest>(
+        json!({ "environment": "production", "settings": settings, "credential": "x" }),
+    );
+    golden::<SetSecretProviderRequest>(json!({ "settings": { "kind": "file" } }));
+    golden::<SecretProviderList>(json!({ "providers": [{
+        "name": "vault-main", "environment": "production", "settings": settings, "set_at": AT, "set_by": { "kind": "local" },
+    }] }));
+    golden::<TestSecretProviderRequest>(json!({ "environment": "production", "location": "op://v/i/f" }));
+    golden::<TestSecretProviderRequest>(json!({}));
+    golden::<TestedSecretProvider>(json!({ "is_good": true, "text": "it answers" }));
+    let request: SetSecretProviderRequest =
+        serde_json::from_value(json!({ "settings": settings, "credential": "planted" })).expect("is one");
+    assert!(!format!("{request:?}").contains("planted"));
 }
 
 #[test]

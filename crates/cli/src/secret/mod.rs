@@ -3,6 +3,7 @@
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod list;
+pub(crate) mod provider;
 pub(crate) mod remove;
 pub(crate) mod reveal;
 pub(crate) mod rotate;

@@ -21,20 +21,21 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(invocation: &Invocation, options: Options) -> Result<Exit, CliError> {
-    let value = read_value(&options.name)?;
+    let value = read_value(&format!("value of {}", options.name), VALUE_MAX)?;
     set_all(invocation, BTreeMap::from([(options.name, value)]), options.then).await
 }
 
-fn read_value(name: &EnvKey) -> Result<String, CliError> {
+/// Something secret, at most so many bytes of it, from standard input or a prompt.
+pub(super) fn read_value(what: &str, most: usize) -> Result<String, CliError> {
     let failed = |error: std::io::Error| CliError::io("read the value", &error);
     let mut text = String::new();
     if std::io::stdin().is_terminal() {
-        output::say(&format!("value of {name} (it is not shown; pipe one of several lines in):"));
+        output::say(&format!("{what} (it is not shown; pipe one of several lines in):"));
         let _silence = terminal::silence().map_err(failed)?;
         std::io::stdin().read_line(&mut text).map_err(failed)?;
     } else {
         // Room for more than is allowed, so that a longer one is refused and not cut.
-        let limit = u64::try_from(VALUE_MAX).unwrap_or(u64::MAX).saturating_add(16);
+        let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(16);
         std::io::stdin().lock().take(limit).read_to_string(&mut text).map_err(failed)?;
     }
     match without_end(&text) {

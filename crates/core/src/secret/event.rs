@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{EnvKey, EnvironmentName, ProjectName};
+use crate::id::ReleaseId;
+use crate::name::{EnvKey, EnvironmentName, ProjectName, ProviderName};
 use crate::secret::value::{SecretVersion, scope_text};
 
-/// A past-tense fact. Its subject is the installation: a secret belongs to a project, not to one service.
+/// A past-tense fact. Its subject is the installation, where it says no other: a secret belongs to a project, not to one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum Event {
@@ -47,6 +48,31 @@ pub enum Event {
         /// Values that were sealed anew.
         values: u64,
     },
+    /// There is a provider of that name, or it is another one.
+    ProviderSet {
+        /// The project.
+        project: ProjectName,
+        /// For which environment; absent for every one that has none of its own.
+        environment: Option<EnvironmentName>,
+        /// The provider.
+        provider: ProviderName,
+    },
+    /// The provider is gone.
+    ProviderRemoved {
+        /// The project.
+        project: ProjectName,
+        /// Of which environment; absent for that of every one.
+        environment: Option<EnvironmentName>,
+        /// The provider.
+        provider: ProviderName,
+    },
+    /// A provider gave values to a release. Its subject is the service.
+    Fetched {
+        /// The release.
+        release: ReleaseId,
+        /// References, each with the version that came.
+        values: Vec<String>,
+    },
 }
 
 impl std::fmt::Display for Event {
@@ -69,6 +95,14 @@ impl std::fmt::Display for Event {
             Self::KeyRotated { project, values } => {
                 write!(f, "data key of {project} replaced, {values} values sealed anew")
             }
+            Self::ProviderSet { project, environment, provider } => {
+                write!(f, "secret provider {provider} of {project} set {}", scope_text(environment.as_ref()))
+            }
+            Self::ProviderRemoved { project, environment, provider } => {
+                let scope = scope_text(environment.as_ref());
+                write!(f, "secret provider {provider} of {project} removed {scope}")
+            }
+            Self::Fetched { release, values } => write!(f, "{release} got {}", values.join(", ")),
         }
     }
 }

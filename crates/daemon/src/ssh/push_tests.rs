@@ -56,6 +56,14 @@ impl SnapshotStreams for Nothing {
 
 #[async_trait::async_trait]
 impl TaskStreams for Nothing {
+    async fn try_provider(
+        &self,
+        _provider: havre_decide::secret::provider::OpenProvider,
+        _location: Option<havre_decide::secret::provider::reference::Location>,
+    ) -> Result<String, String> {
+        Err("there is none".to_owned())
+    }
+
     async fn logs(&self, _service: ServiceId, _query: LogQuery) -> Lines<LogEntry> {
         nothing()
     }

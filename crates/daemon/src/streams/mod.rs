@@ -1,12 +1,13 @@
 //! Logs, commands in tasks and one-off tasks, from the engine to the API, as plain data. Reads only; desired state is
 //! never touched. `kept` reads the last logs of removed tasks, `job` the log of a run of a job, `database` what a database writes,
-//! `insight` what its server says about itself, `tunnel` carries bytes to one.
+//! `insight` what its server says about itself, `tunnel` carries bytes to one, `provider` asks one of secrets.
 
 mod database;
 mod insight;
 mod job;
 mod kept;
 mod logs;
+mod provider;
 mod session;
 mod tunnel;
 
@@ -28,6 +29,8 @@ use havre_core::task::EngineState;
 use havre_core::task::spec::{Purpose, derive_one_off};
 use havre_data::copy::transfer;
 use havre_data::world::World;
+use havre_decide::secret::provider::OpenProvider;
+use havre_decide::secret::provider::reference::Location;
 use havre_engine::Engine;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecSpec, TerminalSize};
@@ -205,6 +208,14 @@ impl TaskStreams for EngineStreams {
     ) -> Result<(), TaskStreamError> {
         let taken = transfer::import(&self.world, copy, pieces).await;
         taken.map_err(TaskStreamError::NotRunning)
+    }
+
+    async fn try_provider(
+        &self,
+        provider: OpenProvider,
+        location: Option<Location>,
+    ) -> Result<String, String> {
+        provider::look(self.world.providers.as_ref(), &provider, location).await
     }
 
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError> {

@@ -30,6 +30,7 @@ mod mariadb;
 mod point_in_time;
 mod preview;
 mod promote;
+mod provider;
 mod push;
 mod push_ssh;
 mod rebuild;

@@ -48,7 +48,7 @@ fn inspect(world: &World) -> (String, String) {
 }
 
 /// Files below a folder with these bytes in them.
-fn files_with(folder: &Path, planted: &[u8]) -> Vec<String> {
+pub(crate) fn files_with(folder: &Path, planted: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

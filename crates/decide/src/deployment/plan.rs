@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::course::Course;
+use crate::secret::provider::reference::wants_values;
 use crate::service::plan::{drain_deadline, start_timeout};
 use crate::service::seen::{Seen, SeenTask};
 use crate::service::step::{Blocker, Step};
@@ -14,7 +15,6 @@ use havre_core::name::DatabaseName;
 use havre_core::quantity::Span;
 use havre_core::release::Release;
 use havre_core::route::{Checks, Health};
-use havre_core::secret::variables::secrets_of;
 use havre_core::service::Service;
 use havre_core::service::spec::{Strategy, TaskWork};
 use havre_core::task::event::DrainReason;
@@ -217,7 +217,7 @@ impl Subject<'_> {
         let mut steps = vec![Step::EnsureArtifact { release }];
         if let Some(work) = self.work() {
             steps.insert(0, Step::EnsureNetworks);
-            if !secrets_of(work).is_empty() {
+            if wants_values(work) {
                 // First of all: without them nothing else is worth a change.
                 steps.insert(0, Step::EnsureSecrets { release });
             }

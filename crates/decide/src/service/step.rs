@@ -12,7 +12,8 @@ use havre_core::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
 pub enum Step {
-    /// Every secret of a release has the value that was recorded with it, and it can be opened. Changes nothing.
+    /// Every secret of a release has the value that was recorded with it, and it can be opened; values of providers that are not recorded yet
+    /// are fetched. Changes nothing else.
     EnsureSecrets {
         /// Which.
         release: ReleaseId,

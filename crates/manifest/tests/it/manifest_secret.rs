@@ -42,6 +42,21 @@ fn a_variable_of_an_environment_takes_the_place_of_a_secret() {
 }
 
 #[test]
+fn values_of_providers_may_be_referred_to_beside_secrets() {
+    let value = "x://${secrets.USER}:${secrets.vault-main:secret/data/app#password}@${secrets.op:op://My Vault/db/host}";
+    let (env, _, used) = api(&format!("env = {{ URL = \"{value}\" }}"), "production");
+    assert_eq!(env, [format!("URL={value}")]);
+    assert_eq!(used, ["USER"]);
+    let many: Vec<String> =
+        (0..65).map(|number| format!("V{number} = \"${{secrets.v:a#f{number}}}\"")).collect();
+    let text = refused(&format!("env = {{ {} }}", many.join(", ")));
+    assert!(text.contains("refers to 65 values of providers, and 64 are fetched at most"), "{text}");
+    let text = "project = \"shop\"\n[services.api]\ndockerfile = \"Dockerfile\"\n[services.api.test]\ncommand = [\"x\"]\nenv = { A = \"${secrets.v:a#b}\" }\n";
+    let text = parse(text).expect_err("must be refused").to_string();
+    assert!(text.contains("refers to a secret, and tests get none"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_its_line() {
     let both = refused("env = { A = \"x\" }\nsecrets = [\"A\"]");
     assert!(both.contains("A is in `env` as well, on line 4"), "{both}");
@@ -51,6 +66,8 @@ fn what_cannot_be_is_refused_with_its_line() {
         ("secrets = [\"a-b\"]", "is not a valid environment variable name"),
         ("secrets = { A = \"x\" }", "values never stand in this file"),
         ("env = { A = \"${secrets.b-c}\" }", "begins a reference to a secret and names none"),
+        ("env = { A = \"${secrets.vault:../x#y}\" }", "begins a reference to a secret and names none"),
+        ("env = { A = \"${secrets.op:op://vault/item}\" }", "${secrets.PROVIDER:PLACE}"),
     ] {
         let text = refused(lines);
         assert!(text.contains(part), "{lines}: {text}");

@@ -28,6 +28,7 @@ mod pipeline_paths;
 mod pipeline_test;
 mod preview;
 mod promotion;
+mod provider;
 mod public;
 mod public_tls;
 mod purge;

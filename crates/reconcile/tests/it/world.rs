@@ -32,6 +32,7 @@ use havre_engine::Engine;
 use havre_engine::fake::FakeEngine;
 use havre_engine::fake::script::Script;
 use havre_engine::log::LogSource;
+use havre_provider::fake::FakeProviders;
 use havre_reconcile::clock::ManualClock;
 use havre_reconcile::public::{PublicAnswer, PublicError, PublicProbe};
 use havre_reconcile::world::{PlatformFiles, Seams, Settings, World as Common, edge_network};
@@ -63,6 +64,7 @@ pub(crate) struct Outside {
     pub(crate) hub: Arc<FakeHub>,
     pub(crate) source: Arc<FakeSource>,
     pub(crate) places: Arc<FakePlaces>,
+    pub(crate) providers: Arc<FakeProviders>,
     /// Exit code of release commands.
     pub(crate) command_exit: Arc<AtomicI64>,
 }
@@ -119,6 +121,7 @@ impl Outside {
             hub: Arc::default(),
             source: Arc::default(),
             places: Arc::default(),
+            providers: Arc::default(),
             command_exit: Arc::default(),
         };
         for folder in ["sites", "logs", "job-logs", "builds", "backup"] {
@@ -163,6 +166,7 @@ impl Outside {
             limits: Arc::clone(&self.hub) as _,
             source: Arc::clone(&self.source) as _,
             repositories: Arc::clone(&self.places) as _,
+            providers: Arc::clone(&self.providers) as _,
         };
         let settings = Settings {
             edge_network: edge_network("10.213.0.0/16", "10.213.0.1".parse().unwrap()),

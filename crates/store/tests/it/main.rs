@@ -26,6 +26,7 @@ mod job;
 mod open;
 mod pipeline;
 mod preview;
+mod provider;
 mod purge;
 mod rebuild;
 mod registry;

@@ -218,7 +218,8 @@ fn last_good(view: &View<'_>, service: &Service) -> Result<ReleaseId, Refusal> {
     for id in succeeded.range(..live.id).rev().filter(|id| !removed.contains(id)) {
         let earlier = view.get_release(*id)?;
         // A restart is a copy; going back to what runs already is not what anybody means. Other values of secrets are a difference.
-        let has_other_secrets = view.release_secrets(*id)? != view.release_secrets(live.id)?;
+        let has_other_secrets = view.release_secrets(*id)? != view.release_secrets(live.id)?
+            || view.release_values(*id)? != view.release_values(live.id)?;
         if earlier.artifact != live.artifact || earlier.spec != live.spec || has_other_secrets {
             return Ok(*id);
         }

@@ -3,6 +3,7 @@
 
 pub mod history;
 pub mod list;
+pub mod provider;
 pub mod remove;
 pub mod reveal;
 pub mod rotate;

@@ -12,6 +12,8 @@ use havre_core::copy::DumpFormat;
 use havre_core::event::Actor;
 use havre_core::id::{CopyId, DatabaseId, JobRunId, ServiceId, TaskId, TunnelId};
 use havre_core::secret::Secret;
+use havre_decide::secret::provider::OpenProvider;
+use havre_decide::secret::provider::reference::Location;
 use tokio::sync::mpsc;
 
 use crate::error::{Code, Refusal};
@@ -87,6 +89,13 @@ pub trait TaskStreams: Send + Sync + 'static {
         copy: CopyId,
         pieces: mpsc::Receiver<Option<Bytes>>,
     ) -> Result<(), TaskStreamError>;
+
+    /// Asks a secret provider whether it answers and takes its credential, and has a value at a place; what was seen or is wrong, for people.
+    async fn try_provider(
+        &self,
+        provider: OpenProvider,
+        location: Option<Location>,
+    ) -> Result<String, String>;
 
     /// A command in a one-off task of its own, removed when it ends or when the session is dropped.
     async fn run(&self, service: ServiceId, request: RunRequest) -> Result<ExecSession, TaskStreamError>;

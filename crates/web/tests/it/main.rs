@@ -29,6 +29,7 @@ mod remote_ssh;
 mod repository;
 mod restore;
 mod secret;
+mod secret_provider;
 mod serve;
 mod service;
 mod ssh_key;

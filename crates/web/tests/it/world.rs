@@ -24,6 +24,8 @@ use havre_core::release::Release;
 use havre_core::secret::Secret;
 use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
+use havre_decide::secret::provider::OpenProvider;
+use havre_decide::secret::provider::reference::Location;
 use havre_store::{NewRelease, OpenOptions, Store, Tx};
 use havre_web::build::intake::{ContextIntake, ContextUpload, IntakeError, ReceivedContext};
 use havre_web::git::gateway::GitGateway;
@@ -458,6 +460,19 @@ impl FakeStreams {
 
 #[async_trait]
 impl TaskStreams for FakeStreams {
+    /// Answers with what it was asked; a provider of files is away.
+    async fn try_provider(
+        &self,
+        provider: OpenProvider,
+        location: Option<Location>,
+    ) -> Result<String, String> {
+        let credential = provider.credential.as_ref().and_then(Secret::expose_text).unwrap_or("-").len();
+        let place = location.map_or("-".to_owned(), |location| location.to_string());
+        let asked =
+            format!("{}/{} {} {credential} {place}", provider.project, provider.name, provider.spec.kind());
+        if provider.spec.url().is_some() { Ok(asked) } else { Err(asked) }
+    }
+
     async fn logs(&self, service: ServiceId, query: LogQuery) -> LogAnswer {
         self.note(service, format!("logs {}", serde_json::to_string(&query).expect("is JSON")));
         self.logs.lock().expect("no holder panics").pop_front().expect("a planted answer")

@@ -267,7 +267,7 @@ fn write_config(folder: &Path, slot: &Slot) -> PathBuf {
     let at = |name: &str| toml::Value::String(folder.join(name).display().to_string());
     let text = format!(
         "[control]\ndata_dir = {}\nmaster_key = {}\nsites_dir = {}\nsocket = {}\nedge_socket = {}\ngit_socket = {}\n\
-         remote_private = true\nlisten = \"{}\"\npublic_url = \"http://{}\"\nedge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
+         remote_private = true\nprovider_private = true\nlisten = \"{}\"\npublic_url = \"http://{}\"\nedge_network = \"{}\"\nedge_pool = \"{}\"\nenvironment_pool = \"{}\"\n\n\
          [build]\ncache = \"1000GB\"\n\n[edge]\nname = \"edge\"\nlisten = [\"127.0.0.1:0\"]\nhttps = []\nworkers = 2\n\
          control_socket = {}\nstate_dir = {}\nsites_dir = {}\n",
         at("data"),
