@@ -529,7 +529,7 @@ pub const PREVIEWS: Keys = Keys {
 };
 
 /// Every table.
-pub const TABLES: [&Keys; 29] = [
+pub const TABLES: [&Keys; 31] = [
     &ROOT,
     &SOURCE,
     &SERVICE,

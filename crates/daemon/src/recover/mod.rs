@@ -17,12 +17,12 @@ use havre_core::backup::What;
 use havre_core::backup::target::OpenTarget;
 use havre_core::event::Actor;
 use havre_data::backup::owner::claim;
-use havre_data::backup::repositories::Repositories as _;
 use havre_data::backup::unpack::{CONFIG, STORE as SAVED_STORE, fetch, unpack};
 use havre_decide::backup::owner::{Claim, Owner};
 use havre_decide::backup::rebuild::{Saved, Seen, alive, left, plan};
 use havre_decide::backup::restore::choose_of;
 use havre_reconcile::clock::{Clock as _, SystemClock};
+use havre_reconcile::repositories::Repositories as _;
 use havre_store::rebuild::{check_file, settle_file};
 use havre_store::{MasterKey, NewRecovery, Store};
 

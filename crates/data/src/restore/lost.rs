@@ -1,19 +1,16 @@
 //! Databases whose data went with another server: their newest backup is put back, each into a new volume under the same name. What comes next
 //! is decided in `havre_decide::backup::lost`; the row, the wish and the restore are one transaction. Tests: `tests/it/rebuild.rs`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use havre_core::backup::policy::what_of;
-use havre_core::backup::target::TargetState;
-use havre_core::database::Database;
 use havre_core::event::Actor;
-use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::lost::{Lost, Next, next, said};
+use havre_decide::backup::lost::{Lost, Next, next};
 use havre_decide::backup::restore::derive_in_place;
+use havre_reconcile::database::lost::targets;
 use havre_reconcile::deployment::chain;
-use havre_store::{NewRestore, StoreError, Tx, View};
+use havre_store::{NewRestore, StoreError, Tx};
 
 use crate::world::World;
 
@@ -22,23 +19,6 @@ const OPEN_MAX: usize = 4;
 
 /// Pause after an error.
 const RETRY: Duration = Duration::from_secs(60);
-
-/// Why a database does not start although it should, for people; nothing for one that has its data.
-pub(crate) fn why(
-    view: &View<'_>,
-    database: &Database,
-    now: Timestamp,
-) -> Result<Option<String>, StoreError> {
-    let Some(lost) = view.find_loss(database)? else { return Ok(None) };
-    let points = view.list_points(&what_of(database))?;
-    let targets = targets(view)?;
-    Ok(Some(said(&next(&lost, &points, &targets, now), &lost.name)))
-}
-
-fn targets(view: &View<'_>) -> Result<BTreeMap<TargetName, TargetState>, StoreError> {
-    let targets = view.list_backup_targets()?;
-    Ok(targets.into_iter().map(|target| (target.spec.name, target.state)).collect())
-}
 
 /// Begins what is due; when to look again if nothing happens before.
 pub(super) async fn put_back(world: &World) -> Result<Option<Timestamp>, StoreError> {

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub(crate) mod execute;
+pub mod lost;
 pub mod variable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,6 @@ use havre_store::{Environment, StoreError, View};
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::chain;
-use crate::restore::lost;
 use crate::service::record_waiting;
 use crate::world::World;
 

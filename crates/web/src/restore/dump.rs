@@ -49,7 +49,8 @@ pub(crate) async fn dump(
         let points = find_points(view, &path)?;
         chosen(&points, &wanted(query.snapshot, query.at)?, &path)
     });
-    give(state, slot, point.await?).await
+    let point = point.await?;
+    give(state, slot, point).await
 }
 
 /// The bytes of a point, while somebody holds one of the streams there may be.

@@ -34,11 +34,6 @@ impl Repository {
         Self { programs: Some(folder), ..self }
     }
 
-    /// Where it lies.
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Writes a file, with the folders it lies in.
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.folder.path().join(path);
