@@ -27,6 +27,7 @@ start_s3() {
 }
 
 # s3 METHOD KEY [CURL_ARGUMENT...]: one request, signed; the key begins below the bucket. Fails on anything but 2xx.
+# A body needs its own header (x-amz-content-sha256: UNSIGNED-PAYLOAD), since this curl does not hash it.
 s3() {
   curl -sS --fail --max-time 60 --user "$S3_KEY_ID:$S3_KEY" --aws-sigv4 aws:amz:us-east-1:s3 -X "$1" "${@:3}" "$s3_at/$S3_BUCKET${2:+/$2}"
 }
