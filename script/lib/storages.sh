@@ -18,7 +18,7 @@ start_s3() {
     ports+=("-$name=$at")
     at=$((at + 1))
   done
-  (cd "$folder" && exec "$weed" server -ip=127.0.0.1 -ip.bind=127.0.0.1 -filer -s3 -s3.iam=false -master.volumeSizeLimitMB=64 -volume.max=40 \
+  (cd "$folder" && exec "$weed" -logdir="$folder" server -ip=127.0.0.1 -ip.bind=127.0.0.1 -filer -s3 -s3.iam=false -master.volumeSizeLimitMB=64 -volume.max=40 \
     -master.telemetry=false "-dir=$folder" "-s3.config=$folder/s3.json" "${ports[@]}" -s3.port.iceberg=0 -s3.port.lance=0) \
     > "$folder/log" 2>&1 < /dev/null &
   storages+=("$!")
@@ -69,7 +69,8 @@ CONFIG
 stop_storages() {
   local pid
   for pid in "${storages[@]}"; do
-    kill "$pid" 2> /dev/null || continue
+    # Nothing they keep is wanted any more, and a graceful end takes half a minute.
+    kill -9 "$pid" 2> /dev/null || continue
     wait "$pid" 2> /dev/null || true
   done
   storages=()
