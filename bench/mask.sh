@@ -24,8 +24,6 @@ cpus     = "2"
 settings = { max_wal_size = "4GB" }
 backup   = false
 
-[environments.production]
-
 [environments.staging]
 hosts = { app = ["staging.shop.localhost"] }
 TOML
