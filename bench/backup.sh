@@ -136,10 +136,3 @@ inside createdb -U postgres peer
 start=$(now); docker_cli exec -i -u postgres "$db" pg_restore -U postgres -d peer --single-transaction < "$home/plain.dump"
 printf '%-44s %8.1f s\n' 'pg_restore of a file into a running server' "$(since "$start")"
 [ "$(sql "SELECT count(*) FROM pgbench_accounts")" = "$rows" ] || die "rows are missing"
-for name in back db; do "$bin/havre" db destroy "$name" --yes > /dev/null 2>&1 || true; done
-docker_cli volume ls -q --filter "label=dev.havre.installation=$installation" > "$home/volumes"
-cd /
-volumes=$(cat "$home/volumes")
-world_stop
-# shellcheck disable=SC2086  # one name each
-[ -z "$volumes" ] || docker_cli volume rm $volumes > /dev/null

@@ -9,18 +9,24 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . script/lib/example-images.sh
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${HAVRE_TARGET_DIR:-$(havre_cache_dir)/target}}"
-bin="$CARGO_TARGET_DIR/release"
+# Programs that were built already, in a folder; else they are built here.
+bin="${HAVRE_BENCH_PROGRAMS:-$CARGO_TARGET_DIR/release}"
 port="${HAVRE_BENCH_PORT:-18480}"
+# A second world on the same Docker needs another port and other addresses: 10.N.0.0 and 10.(N+1).0.0.
+net="${HAVRE_BENCH_NET:-235}"
 image=havre-test/faults:1
 
-# world_start: builds what is needed and starts Havre; $home, $HAVRE_SOCKET and $target are set then.
+# world_start [sealed]: builds what is needed and starts Havre, with a master key where it says so; $home, $HAVRE_SOCKET and $target
+# are set then.
 world_start() {
   need_root "the benchmark (it talks to Docker)"
   apt_install jq curl
   ensure_docker
   ensure_faults_image
-  say "Building Havre (release)."
-  cargo build --release --locked --quiet -p havre-daemon -p havre-cli -p havre-bench
+  if [ -z "${HAVRE_BENCH_PROGRAMS:-}" ]; then
+    say "Building Havre (release)."
+    cargo build --release --locked --quiet -p havre-daemon -p havre-cli -p havre-bench
+  fi
   home="$(mktemp -d "${TMPDIR:-/tmp}/havre-bench.XXXXXX")"
   export HAVRE_SOCKET="$home/control.sock"
   target="127.0.0.1:$port"
@@ -32,9 +38,9 @@ sites_dir = "$home/data/sites"
 socket = "$HAVRE_SOCKET"
 edge_socket = "$home/edge.sock"
 listen = "127.0.0.1:$((port + 1))"
-edge_network = "havre-bench-edge"
-edge_pool = "10.235.0.0/20"
-environment_pool = "10.236.0.0/20"
+edge_network = "havre-bench-$port"
+edge_pool = "10.$net.0.0/20"
+environment_pool = "10.$((net + 1)).0.0/20"
 
 [build]
 # This machine's cache of builds is its owner's.
@@ -47,6 +53,7 @@ control_socket = "$home/edge.sock"
 state_dir = "$home/edge"
 sites_dir = "$home/data/sites"
 CONFIG
+  [ "${1:-}" != sealed ] || "$bin/havred" key create --config "$home/havred.toml" > /dev/null
   "$bin/havred" supervise --config "$home/havred.toml" > "$home/havred.log" 2>&1 < /dev/null &
   havred=$!
   trap world_stop EXIT
@@ -62,6 +69,7 @@ world_stop() {
   local filter="label=dev.havre.installation=$installation" id
   docker_cli ps -aq --filter "$filter" | while read -r id; do docker_cli rm -f "$id" > /dev/null; done
   docker_cli network ls -q --filter "$filter" | while read -r id; do docker_cli network rm "$id" > /dev/null; done
+  docker_cli volume ls -q --filter "$filter" | while read -r id; do docker_cli volume rm "$id" > /dev/null || true; done
   docker_cli image ls -q --filter "$filter" | sort -u | while read -r id; do docker_cli image rm -f "$id" > /dev/null || true; done
   rm -rf "$home"
 }
