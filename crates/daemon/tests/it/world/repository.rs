@@ -1,6 +1,6 @@
 //! A work tree of a person who pushes, with the system's git, that knows nothing of this machine's configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
