@@ -105,6 +105,33 @@ pub enum RepositoryError {
     },
 }
 
+/// What is done when a stream that was stored is read again.
+pub(crate) const READ_BACK: &str = "read a snapshot back";
+/// What is done when a repository is opened to be used.
+pub(crate) const READ_INDEX: &str = "read the index";
+
+impl RepositoryError {
+    /// Whether what lies there may be damaged, so that [`Repository::repair`](crate::Repository::repair) may help.
+    pub fn may_be_damage(&self) -> bool {
+        match self {
+            Self::Differs { .. } => true,
+            Self::Failed { doing, .. } => matches!(*doing, READ_BACK | READ_INDEX),
+            Self::Missing { .. }
+            | Self::Occupied { .. }
+            | Self::WrongPassword { .. }
+            | Self::SnapshotMissing { .. }
+            | Self::Source { .. }
+            | Self::Empty
+            | Self::Cancelled
+            | Self::CredentialsRefused { .. }
+            | Self::BucketMissing { .. }
+            | Self::ClockOff { .. }
+            | Self::AnotherMachine { .. }
+            | Self::Away { .. } => false,
+        }
+    }
+}
+
 fn off(ahead_seconds: &Option<i64>) -> String {
     match *ahead_seconds {
         Some(seconds @ 0..) => format!("it is {seconds} s ahead"),

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::dump::{self, Dump, PART_BYTES, Part};
-use crate::error::RepositoryError;
+use crate::error::{READ_BACK, RepositoryError};
 use crate::repository::{Entry, Pruned, Repository, Snapshot, Stored};
 use crate::source::Source;
 
@@ -37,6 +37,8 @@ struct World {
     marked: u64,
     made: u64,
     broken: Option<String>,
+    /// A file that later streams rely on is damaged, and nobody has set it aside.
+    is_rotten: bool,
 }
 
 /// The fake.
@@ -82,6 +84,11 @@ impl FakeRepository {
             }
             held.bytes = bytes.into();
         }
+    }
+
+    /// Damages a file that every later stream relies on; a repair finds it.
+    pub fn rot(&self) {
+        self.lock().is_rotten = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
@@ -157,6 +164,10 @@ impl Repository for FakeRepository {
         read.map_err(|error| RepositoryError::Source { reason: error.to_string() })?;
         let content = ended.judge(content(&bytes), cancel).await?;
         let mut world = self.opened()?;
+        if world.is_rotten {
+            let reason = "a file is shorter than it was".to_owned();
+            return Err(RepositoryError::Failed { doing: READ_BACK, place: PLACE.to_owned(), reason });
+        }
         world.made += 1;
         let id = hash(world.made.to_string().as_bytes()).parse().expect("64 hex digits are an id");
         let snapshot =
@@ -219,8 +230,19 @@ impl Repository for FakeRepository {
         Ok(world.held.iter().filter_map(|held| compare(held).err()).map(|error| error.to_string()).collect())
     }
 
-    async fn repair(&self) -> Result<Vec<String>, RepositoryError> {
+    async fn incomplete(&self) -> Result<Vec<SnapshotId>, RepositoryError> {
         let world = self.opened()?;
+        Ok(world
+            .held
+            .iter()
+            .filter(|held| compare(held).is_err())
+            .map(|held| held.snapshot.id.clone())
+            .collect())
+    }
+
+    async fn repair(&self) -> Result<Vec<String>, RepositoryError> {
+        let mut world = self.opened()?;
+        world.is_rotten = false;
         Ok(world
             .held
             .iter()

@@ -128,6 +128,13 @@ pub trait Repository: std::fmt::Debug + Send + Sync + 'static {
     /// Only those every method has.
     async fn check(&self) -> Result<Vec<String>, RepositoryError>;
 
+    /// Snapshots that need what is not there any more, as far as the repository knows what it has: nothing is read for it but what
+    /// describes them. A damaged file counts as there until [`Repository::repair`] has found it.
+    ///
+    /// # Errors
+    /// Only those every method has.
+    async fn incomplete(&self) -> Result<Vec<SnapshotId>, RepositoryError>;
+
     /// Sets damaged files aside, so that what they held is stored again by the next run, and says which. Nothing is deleted. Snapshots
     /// that needed them do not verify any more, unless a later run brings the same bytes.
     ///

@@ -6,7 +6,9 @@
 mod bucket;
 mod folder;
 mod label;
+mod look;
 mod place;
+mod said;
 mod sftp;
 mod storage;
 mod stream;
@@ -280,6 +282,15 @@ impl Repository for ResticRepository {
 
     async fn check(&self) -> Result<Vec<String>, RepositoryError> {
         self.write(Place::check).await
+    }
+
+    async fn incomplete(&self) -> Result<Vec<SnapshotId>, RepositoryError> {
+        let stays = self.layout.clone().read_owned().await;
+        blocking(&self.place, move |place| {
+            let _stays = stays;
+            place.incomplete()
+        })
+        .await
     }
 
     async fn repair(&self) -> Result<Vec<String>, RepositoryError> {

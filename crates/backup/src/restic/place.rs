@@ -21,10 +21,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::dump::{PART_BYTES, Part};
-use crate::error::RepositoryError;
+use crate::error::{READ_BACK, READ_INDEX, RepositoryError};
 use crate::fault::Fault;
 use crate::repository::{Entry, Pruned, Snapshot};
 use crate::restic::label::{self, PENDING};
+use crate::restic::said::in_one_line;
 use crate::restic::storage::{Backend, Storage, Trouble};
 use crate::restic::stream::{Blobs, OneFile, Watch, Watched};
 
@@ -63,9 +64,9 @@ pub(super) struct Pending {
 }
 
 /// An open repository and the storage below it.
-struct Open<S> {
-    backend: Arc<Backend>,
-    inner: Repository<S>,
+pub(super) struct Open<S> {
+    pub(super) backend: Arc<Backend>,
+    pub(super) inner: Repository<S>,
 }
 
 /// A snapshot that can be read.
@@ -112,7 +113,7 @@ impl Place {
     }
 
     fn failed(&self, doing: &'static str, reason: impl ToString) -> RepositoryError {
-        RepositoryError::Failed { doing, place: self.location(), reason: reason.to_string() }
+        RepositoryError::Failed { doing, place: self.location(), reason: in_one_line(&reason.to_string()) }
     }
 
     /// What the storage said by itself.
@@ -121,12 +122,17 @@ impl Place {
         fault.into_error(doing, self.location(), text)
     }
 
-    fn troubled(&self, doing: &'static str, trouble: Trouble) -> RepositoryError {
+    pub(super) fn troubled(&self, doing: &'static str, trouble: Trouble) -> RepositoryError {
         trouble.fault.into_error(doing, self.location(), trouble.text)
     }
 
     /// The storage's own words where it has some: they name the file, and what `rustic_core` says may come from far above.
-    fn said(&self, doing: &'static str, backend: &Backend, error: &RusticError) -> RepositoryError {
+    pub(super) fn said(
+        &self,
+        doing: &'static str,
+        backend: &Backend,
+        error: &RusticError,
+    ) -> RepositoryError {
         match backend.trouble() {
             Some(trouble) => self.troubled(doing, trouble),
             None => self.failed(doing, error.display_log()),
@@ -179,9 +185,9 @@ impl Place {
     }
 
     /// Open, and with the whole index in memory: one entry for each blob, which are a megabyte on average.
-    fn indexed(&self) -> Result<Open<IndexedFullStatus>, RepositoryError> {
+    pub(super) fn indexed(&self) -> Result<Open<IndexedFullStatus>, RepositoryError> {
         let Open { backend, inner } = self.opened()?;
-        let inner = inner.to_indexed().map_err(|error| self.said("read the index", &backend, &error))?;
+        let inner = inner.to_indexed().map_err(|error| self.said(READ_INDEX, &backend, &error))?;
         Ok(Open { backend, inner })
     }
 
@@ -287,7 +293,7 @@ impl Place {
         produced: &Content,
         cancel: &CancellationToken,
     ) -> Result<Snapshot, RepositoryError> {
-        let doing = "read a snapshot back";
+        let doing = READ_BACK;
         let Open { backend, inner } = self.indexed()?;
         let inner = Arc::new(inner);
         let node = self.node(&backend, &inner, pending.tree, entry)?;
@@ -349,7 +355,7 @@ impl Place {
     /// What a reader of the repository says is about the repository, not about a source.
     fn unread(&self, error: RepositoryError) -> RepositoryError {
         match error {
-            RepositoryError::Source { reason } => self.failed("read a snapshot back", reason),
+            RepositoryError::Source { reason } => self.failed(READ_BACK, reason),
             other => other,
         }
     }
@@ -367,7 +373,7 @@ impl Place {
         if node.content.as_deref() == Some(content) && node.meta.size == produced.bytes {
             return Ok(());
         }
-        Err(self.failed("read a snapshot back", "its two descriptions differ"))
+        Err(self.failed(READ_BACK, "its two descriptions differ"))
     }
 
     fn node(
@@ -536,7 +542,7 @@ fn same(expected: &Content, found: Content) -> Result<(), RepositoryError> {
     Err(RepositoryError::Differs { expected: expected.clone(), found })
 }
 
-fn file_id(id: &SnapshotId) -> RusticResult<FileId> {
+pub(super) fn file_id(id: &SnapshotId) -> RusticResult<FileId> {
     id.hex().parse::<Id>().map(FileId::from)
 }
 

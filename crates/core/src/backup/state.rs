@@ -134,7 +134,7 @@ impl fmt::Display for Failure {
             Self::Interrupted => f.write_str("Havre ended while it ran"),
             Self::Cancelled => f.write_str("it was cancelled"),
             Self::Gone => {
-                f.write_str("its snapshot is not in the repository any more, and Havre has not removed it")
+                f.write_str("its snapshot, or part of it, is not in the repository any more, and Havre has not removed it")
             }
             Self::OutOfOrder { seen } => {
                 write!(f, "{seen} was seen at a point where it cannot come; please report this")
@@ -455,7 +455,7 @@ mod tests {
         let (state, removed) = run(&[produced(same()), stored('1', same()), back, Observation::Gone]);
         assert_eq!(
             reason(&state),
-            "verifying: its snapshot is not in the repository any more, and Havre has not removed it"
+            "verifying: its snapshot, or part of it, is not in the repository any more, and Havre has not removed it"
         );
         assert_eq!(removed, Vec::new());
     }

@@ -4,6 +4,7 @@
 //! A target has one thing under way at most, a look at it included. A run that is begun in its row, and that nobody here is at, was
 //! interrupted: Havre was killed, or its step broke off. It is marked as failed, and another one is made.
 
+mod heal;
 mod keep;
 pub mod owner;
 mod pause;
@@ -45,6 +46,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// A target that could not be used is looked at again this often.
 const LOOK_AGAIN: Span = Span::seconds(60);
 
+/// Damage is looked for again this long after it was, where runs go on failing.
+const HEAL_AGAIN: Span = Span::seconds(6 * 3600);
+
 /// What the loop remembers in memory only.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
@@ -54,6 +58,10 @@ pub(crate) struct Desk {
     repositories: Mutex<BTreeMap<TargetName, Arc<dyn Repository>>>,
     /// When each target was last looked at.
     looked_at: Mutex<BTreeMap<TargetName, Timestamp>>,
+    /// Targets whose snapshots were compared with what is there, since this process began and since damage was found.
+    compared: Mutex<BTreeSet<TargetName>>,
+    /// When damage was last looked for in a target, where no run has ended well since.
+    healed_at: Mutex<BTreeMap<TargetName, Timestamp>>,
     /// What an earlier process left was removed.
     is_tidy: AtomicBool,
     /// Havre stops.
@@ -103,6 +111,28 @@ impl Desk {
 
     fn forget_repository(&self, target: &TargetName) {
         self.repositories.lock().expect("no holder panics").remove(target);
+    }
+
+    /// Whether damage is to be looked for now, which reads the whole repository; then it counts as done.
+    fn is_healing_due(&self, target: &TargetName, now: Timestamp) -> bool {
+        let mut healed_at = self.healed_at.lock().expect("no holder panics");
+        let last = healed_at.get(target).copied();
+        let is_due = last.is_none_or(|last| last > now || now.since(last) >= HEAL_AGAIN.duration());
+        if is_due {
+            healed_at.insert(target.clone(), now);
+            self.compared.lock().expect("no holder panics").remove(target);
+        }
+        is_due
+    }
+
+    /// Takes in that a run has ended well; `true` where its target is to be compared with what is there.
+    fn ended_well(&self, target: &TargetName) -> bool {
+        self.healed_at.lock().expect("no holder panics").remove(target);
+        !self.compared.lock().expect("no holder panics").contains(target)
+    }
+
+    fn has_compared(&self, target: &TargetName) {
+        self.compared.lock().expect("no holder panics").insert(target.clone());
     }
 
     fn stop(&self) -> CancellationToken {
@@ -325,6 +355,7 @@ fn start(world: &World, row: BackupRun, cancel: CancellationToken) {
 async fn save(world: &World, row: &BackupRun, cancel: &CancellationToken) -> Result<(), String> {
     let saved = run::run(world, row, cancel).await.map_err(|error| chain(&error))?;
     let Some(opened) = saved else { return Ok(()) };
+    heal::compare(world, &row.target, opened.repository.as_ref()).await?;
     keep::tidy(world, &row.what, &row.target, opened.repository.as_ref()).await
 }
 

@@ -15,6 +15,7 @@ use havre_reconcile::deployment::chain;
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::heal;
 use super::producer::{self, Subject};
 use super::repositories::{self, Opened};
 use super::stream::Sink;
@@ -161,6 +162,9 @@ async fn work(
         Err(error) => {
             // Where the producer has failed that is known, and this only followed from it.
             course.see(Observation::Broken { reason: chain(&error) }).await?;
+            if error.may_be_damage() {
+                heal::heal(world, &run.target, opened.repository.as_ref()).await;
+            }
             if matches!(error, RepositoryError::Missing { .. } | RepositoryError::Failed { .. }) {
                 // Says whether the target can still be used.
                 let _ = repositories::open(world, &run.target).await;

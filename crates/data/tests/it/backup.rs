@@ -273,6 +273,25 @@ async fn a_good_one_that_somebody_has_removed_is_good_no_longer() {
 }
 
 #[tokio::test]
+async fn damage_costs_one_run_and_what_is_not_whole_is_good_no_longer() {
+    let control = Outside::new().control();
+    prepare(&control).await;
+    rounds(&control).await;
+    let first = of_db(&control).await.remove(0);
+    let repository = repository(&control).await;
+    repository.damage(first.snapshot.as_ref().unwrap());
+    repository.rot();
+    later(&control, 24 * 3600).await;
+    later(&control, 3600).await;
+    let runs = runs(&control).await;
+    let met = |run: &&BackupRun| format!("{:?}", run.state).contains("a file is shorter than it was");
+    assert_eq!(runs.iter().filter(met).count(), 1, "{runs:?}");
+    assert_eq!(states(&of_db(&control).await[..1]), ["good"], "{runs:?}");
+    let first = runs.iter().find(|run| run.id == first.id).unwrap();
+    assert!(failure(first).contains("or part of it, is not in the repository any more"), "{runs:?}");
+}
+
+#[tokio::test]
 async fn what_was_asked_for_runs_although_nothing_is_due() {
     let control = Outside::new().control();
     prepare(&control).await;

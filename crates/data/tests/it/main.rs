@@ -17,6 +17,7 @@ mod kill;
 mod loops;
 #[path = "../../../reconcile/tests/it/outward.rs"]
 mod outward;
+mod places;
 mod rebuild;
 mod recovery;
 mod restore;

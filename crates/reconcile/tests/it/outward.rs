@@ -21,23 +21,12 @@ use havre_reconcile::repositories::Repositories;
 
 /// Places of repositories: an empty one each, until somebody makes a repository there.
 #[derive(Debug, Default)]
-pub(crate) struct FakePlaces(Mutex<BTreeMap<String, FakeRepository>>);
+pub(crate) struct FakePlaces(pub(crate) Mutex<BTreeMap<String, FakeRepository>>);
 
 impl FakePlaces {
     /// What lies at a place, for whoever has no password.
     pub(crate) fn at(&self, place: &str) -> FakeRepository {
         self.0.lock().unwrap().entry(place.to_owned()).or_default().clone()
-    }
-
-    /// An empty place instead, as a mount point is whose disk is not there; what lay there before.
-    pub(crate) fn unplug(&self, place: &str) -> FakeRepository {
-        let before = self.at(place);
-        self.put(place, FakeRepository::default());
-        before
-    }
-
-    pub(crate) fn put(&self, place: &str, repository: FakeRepository) {
-        self.0.lock().unwrap().insert(place.to_owned(), repository);
     }
 }
 

@@ -207,7 +207,8 @@ async fn a_database_waits_for_its_files_and_then_starts() {
     let is_held = || world.store.read(move |view| view.is_volume_held(database));
     assert!(is_held().await.unwrap());
     let loading = RestoreState::Working { progress: Part::Loading { since: at(200) } };
-    let progress = Part::Checking { since: at(5000), loaded: content(), keys: None };
+    let progress =
+        Part::Checking { since: at(5000), loaded: content(), keys: None, files: Structure::NotAsked };
     let checking = RestoreState::Working { progress };
     let (from, to) = (restore.state.clone(), loading.clone());
     world.write(200, move |tx| tx.set_restore_state(id, &from, &to)).await;
