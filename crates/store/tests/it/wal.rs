@@ -11,7 +11,7 @@ use havre_core::id::DatabaseId;
 use havre_core::name::TargetName;
 use havre_decide::backup::line::{BaseFacts, Recovery};
 use havre_decide::backup::plan::Duty;
-use havre_decide::backup::proof::{Failure, Findings, Progress as Part, Stage};
+use havre_decide::backup::proof::{Failure, Findings, Progress as Part, Stage, Structure};
 use havre_decide::backup::restore::State as RestoreState;
 use havre_decide::backup::spool::Trouble;
 use havre_decide::backup::wal::{Lsn, SEGMENT_BYTES, Segment};
