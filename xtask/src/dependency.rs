@@ -11,7 +11,7 @@ use crate::tree::Tree;
 const REASONS: &str = "docs/dependencies.md";
 
 /// Crate of ours, what must not ship with it, and why. Every way counts, however long.
-const BANS: [(&str, &[&str], &str); 24] = [
+const BANS: [(&str, &[&str], &str); 25] = [
     (
         "havre-manifest",
         &["tokio", "hyper", "havre-api", "havre-store", "havre-engine", "havre-build", "havre-source"],
@@ -56,6 +56,26 @@ const BANS: [(&str, &[&str], &str); 24] = [
             "aws-lc-rs",
         ],
         "it decides and does no I/O",
+    ),
+    (
+        "havre-rescue",
+        &[
+            "tokio",
+            "hyper",
+            "axum",
+            "rusqlite",
+            "bollard",
+            "havre-api",
+            "havre-store",
+            "havre-engine",
+            "havre-build",
+            "havre-acme",
+            "havre-source",
+            "havre-backup",
+            "havre-x509",
+            "aws-lc-rs",
+        ],
+        "it decides what becomes of data and does no I/O",
     ),
     (
         "havre-schedule",

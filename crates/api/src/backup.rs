@@ -11,7 +11,7 @@ use havre_core::event::Actor;
 use havre_core::id::{BackupRunId, DrillId};
 use havre_core::name::{MediumName, TargetName};
 use havre_core::time::Timestamp;
-use havre_decide::backup::check::Problem;
+use havre_rescue::check::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -5,7 +5,7 @@ use havre_core::backup::SnapshotId;
 use havre_core::id::{BackupRunId, DrillId, RestoreId};
 use havre_core::name::{DatabaseName, EnvironmentName, ProjectName, TargetName};
 use havre_core::time::Timestamp;
-use havre_decide::backup::{drill, restore};
+use havre_rescue::{drill, restore};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

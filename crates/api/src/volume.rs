@@ -4,7 +4,7 @@ use havre_core::backup::SnapshotId;
 use havre_core::id::VolumeRestoreId;
 use havre_core::name::{EnvironmentName, ProjectName, ServiceName, TargetName, VolumeName};
 use havre_core::time::Timestamp;
-use havre_decide::backup::volume;
+use havre_rescue::volume;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -1,5 +1,5 @@
 //! `havred backup-check`: what of backups somebody has to look at, out of the store alone, so that cron or a probe learns of it while control does
-//! not run. Wiring only; what it is, is decided in `havre_decide::backup::check`. Tests: `tests/it/drill_to_a_second.rs`.
+//! not run. Wiring only; what it is, is decided in `havre_rescue::check`. Tests: `tests/it/drill_to_a_second.rs`.
 
 use std::process::ExitCode;
 

@@ -4,7 +4,6 @@
 //! A crate of its own because it enforces a ban: no I/O, no async, no clock, no randomness. Everything here is a plain
 //! function of its arguments; `now` is one of them.
 
-pub mod backup;
 pub mod build;
 pub mod certificate;
 pub mod copy;

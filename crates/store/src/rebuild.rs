@@ -1,5 +1,5 @@
 //! A store that came back on another server: its file is looked at before anything believes it, and one transaction makes its rows true of a
-//! server where nothing is. What becomes of each row is decided in `havre_decide::backup::rebuild`. Tests: `tests/it/rebuild.rs`.
+//! server where nothing is. What becomes of each row is decided in `havre_rescue::rebuild`. Tests: `tests/it/rebuild.rs`.
 
 use std::io;
 use std::path::Path;
@@ -10,10 +10,10 @@ use havre_core::backup::policy::what_of;
 use havre_core::copy::state::State as CopyState;
 use havre_core::database::Database;
 use havre_core::time::Timestamp;
-use havre_decide::backup::owner::{Claim, Owner};
-use havre_decide::backup::proof::{Failure, Observation};
-use havre_decide::backup::rebuild::{Seen, SeenDatabase, SeenService, Step, ended_swap, plan};
-use havre_decide::backup::restore::observe;
+use havre_rescue::owner::{Claim, Owner};
+use havre_rescue::proof::{Failure, Observation};
+use havre_rescue::rebuild::{Seen, SeenDatabase, SeenService, Step, ended_swap, plan};
+use havre_rescue::restore::observe;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;

@@ -7,10 +7,10 @@ use havre_core::database::event::Fact;
 use havre_core::database::{Database, RoleState};
 use havre_core::id::{BackupRunId, DatabaseId, EnvironmentId, SwapId};
 use havre_core::name::{DatabaseName, ServiceName, TargetName};
-use havre_decide::backup::line::saved_in;
 use havre_decide::swap::plan::Next;
 use havre_decide::swap::state::{Outcome, State};
 use havre_decide::swap::{KEPT, Names, Swap, Wish, aside_name, exchanged, upgrade_name, upgraded};
+use havre_rescue::line::saved_in;
 use rusqlite::Row;
 
 use crate::backup::NewRestore;

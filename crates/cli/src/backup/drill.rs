@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use havre_api::restore::Drill;
 use havre_core::name::DatabaseName;
-use havre_decide::backup::drill::Method;
+use havre_rescue::drill::Method;
 
 use crate::database::path;
 use crate::exit::{CliError, Exit};

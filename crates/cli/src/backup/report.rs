@@ -6,9 +6,9 @@ use havre_api::restore::{Drill, DrillList, DrillReport};
 use havre_core::backup::manifest::Manifest;
 use havre_core::id::DrillId;
 use havre_core::time::Timestamp;
-use havre_decide::backup::drill::Verdict;
-use havre_decide::backup::proof::{Findings, Keys, Structure};
-use havre_decide::backup::report::Report;
+use havre_rescue::drill::Verdict;
+use havre_rescue::proof::{Findings, Keys, Structure};
+use havre_rescue::report::Report;
 
 use super::drill::{behind, took, tried};
 use crate::exit::{CliError, Exit};

@@ -1,5 +1,5 @@
 //! `havred recover`: Havre itself comes back on an empty server, out of a repository of backups. Wiring only: what becomes of each row is
-//! decided in `havre_decide::backup::rebuild`. Until its last step there is no store, so that whatever ends it, it can be begun again.
+//! decided in `havre_rescue::rebuild`. Until its last step there is no store, so that whatever ends it, it can be begun again.
 //! Tests: `tests/it/rebuild.rs`, and at the end of the file.
 
 mod options;
@@ -18,11 +18,11 @@ use havre_core::backup::target::OpenTarget;
 use havre_core::event::Actor;
 use havre_data::backup::owner::claim;
 use havre_data::backup::unpack::{CONFIG, STORE as SAVED_STORE, fetch, unpack};
-use havre_decide::backup::owner::{Claim, Owner};
-use havre_decide::backup::rebuild::{Saved, Seen, alive, left, plan};
-use havre_decide::backup::restore::choose_of;
 use havre_reconcile::clock::{Clock as _, SystemClock};
 use havre_reconcile::repositories::Repositories as _;
+use havre_rescue::owner::{Claim, Owner};
+use havre_rescue::rebuild::{Saved, Seen, alive, left, plan};
+use havre_rescue::restore::choose_of;
 use havre_store::rebuild::{check_file, settle_file};
 use havre_store::{MasterKey, NewRecovery, Store};
 

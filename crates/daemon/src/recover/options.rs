@@ -6,8 +6,8 @@ use havre_core::backup::RepositoryId;
 use havre_core::backup::location::Location;
 use havre_core::ssh_key::Fingerprint;
 use havre_core::time::Timestamp;
-use havre_decide::backup::place::{Beside, PlaceError, parse};
-use havre_decide::backup::restore::Wanted;
+use havre_rescue::place::{Beside, PlaceError, parse};
+use havre_rescue::restore::Wanted;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {

@@ -10,7 +10,7 @@ use havre_api::environment::ApplyResponse;
 use havre_api::restore::{Drill, DrillReport, RestorePointList};
 use havre_core::backup::run::RunState;
 use havre_core::time::Timestamp;
-use havre_decide::backup::drill::Method;
+use havre_rescue::drill::Method;
 use hyper::Method as Verb;
 use rusqlite::Connection;
 use serde_json::json;

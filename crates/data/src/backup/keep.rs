@@ -9,9 +9,9 @@ use havre_core::event::Actor;
 use havre_core::id::BackupRunId;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::line::forget_bases;
-use havre_decide::backup::plan::{PRUNE_EVERY, is_prune_due};
 use havre_reconcile::deployment::chain;
+use havre_rescue::line::forget_bases;
+use havre_rescue::plan::{PRUNE_EVERY, is_prune_due};
 
 use super::owner;
 use super::run::{gone, tag};

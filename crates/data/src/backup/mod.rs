@@ -30,8 +30,8 @@ use havre_core::id::BackupRunId;
 use havre_core::name::TargetName;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
-use havre_decide::backup::plan::{Asked, Cause, Choice, Duty, Seen, plan};
 use havre_reconcile::deployment::chain;
+use havre_rescue::plan::{Asked, Cause, Choice, Duty, Seen, plan};
 use havre_store::{StoreError, View};
 use tokio_util::sync::CancellationToken;
 

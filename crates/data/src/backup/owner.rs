@@ -1,9 +1,9 @@
 //! Who removes what in a repository: one Havre. One that came back on another server says in each repository that it is the one; the old one, if
-//! it is still alive, sees that and removes nothing there from then on. Judged in `havre_decide::backup::owner`. Tests: `tests/it/rebuild.rs`.
+//! it is still alive, sees that and removes nothing there from then on. Judged in `havre_rescue::owner`. Tests: `tests/it/rebuild.rs`.
 
 use havre_backup::{Entry, Repository, RepositoryError, Snapshot, Source};
-use havre_decide::backup::owner::{Claim, Owner, Verdict, judge};
 use havre_reconcile::deployment::chain;
+use havre_rescue::owner::{Claim, Owner, Verdict, judge};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::World;

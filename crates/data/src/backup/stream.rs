@@ -12,13 +12,13 @@ use havre_core::event::Actor;
 use havre_core::id::BackupRunId;
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
-use havre_decide::backup::base::BaseWatch;
-use havre_decide::backup::ledger::Ledger;
-use havre_decide::backup::producer::reason;
 use havre_decide::secret::redact::{Redactor, Stream};
 use havre_engine::exec::ExecSession;
 use havre_engine::log::LogSource;
 use havre_reconcile::deployment::chain;
+use havre_rescue::base::BaseWatch;
+use havre_rescue::ledger::Ledger;
+use havre_rescue::producer::reason;
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use crate::world::World;

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use havre_backup::{Repository, RepositoryError, Tally};
 use havre_core::backup::Content;
-use havre_decide::backup::rebuild::Saved;
+use havre_rescue::rebuild::Saved;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 

@@ -1,5 +1,5 @@
 //! Copies: a snapshot goes into a server, and what is then in there is looked at. All of it by programs inside the task of the server, so that
-//! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_decide::backup::load`. What
+//! no port is open for it and no password leaves the task. What is said, and what an answer means, is in `havre_rescue::load`. What
 //! is particular to each server is in `postgres`, `mariadb` and `redis`.
 
 use std::collections::BTreeMap;
@@ -15,9 +15,6 @@ use havre_core::backup::manifest::Manifest;
 use havre_core::database::spec::{DatabaseSpec, Kind};
 use havre_core::name::{EnvKey, TargetName};
 use havre_core::service::spec::Argv;
-use havre_decide::backup::load;
-use havre_decide::backup::producer::reason;
-use havre_decide::backup::proof::{Failure, Findings, Keys, Observation};
 use havre_decide::database::mariadb::error;
 use havre_decide::database::plan::Health;
 use havre_engine::error::EngineError;
@@ -25,6 +22,9 @@ use havre_engine::exec::{ExecOutput, ExecSession, ExecSpec};
 use havre_engine::log::LogSource;
 use havre_reconcile::database::client;
 use havre_reconcile::deployment::chain;
+use havre_rescue::load;
+use havre_rescue::producer::reason;
+use havre_rescue::proof::{Failure, Findings, Keys, Observation};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

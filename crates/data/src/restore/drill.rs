@@ -1,5 +1,5 @@
 //! One drill: starts its server where nobody can reach it, fills it, looks at what came of it, and throws it away. Each part is recorded before
-//! the next one begins; what follows from what was seen is `havre_decide::backup::drill`. What is particular to a drill to a second is in `second`.
+//! the next one begins; what follows from what was seen is `havre_rescue::drill`. What is particular to a drill to a second is in `second`.
 
 use havre_core::database::Image;
 use havre_core::database::task::NO_SERVICE;
@@ -7,16 +7,16 @@ use havre_core::event::Actor;
 use havre_core::id::DrillId;
 use havre_core::task::EngineState;
 use havre_core::task::spec::Purpose;
-use havre_decide::backup::drill::{
-    Drill, PREPARE_MAX, State, derive_drill, drill_container, drill_place, drill_volume, observe,
-};
-use havre_decide::backup::proof::{Failure, Observation, Progress};
-use havre_decide::backup::recovery::{Part, derive_drilled};
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
 use havre_reconcile::deployment::chain;
 use havre_reconcile::execute::Fault;
 use havre_reconcile::registry;
+use havre_rescue::drill::{
+    Drill, PREPARE_MAX, State, derive_drill, drill_container, drill_place, drill_volume, observe,
+};
+use havre_rescue::proof::{Failure, Observation, Progress};
+use havre_rescue::recovery::{Part, derive_drilled};
 use tokio_util::sync::CancellationToken;
 
 use super::{copy, second};

@@ -1,15 +1,15 @@
 //! Databases whose data went with another server: their newest backup is put back, each into a new volume under the same name. What comes next
-//! is decided in `havre_decide::backup::lost`; the row, the wish and the restore are one transaction. Tests: `tests/it/rebuild.rs`.
+//! is decided in `havre_rescue::lost`; the row, the wish and the restore are one transaction. Tests: `tests/it/rebuild.rs`.
 
 use std::time::Duration;
 
 use havre_core::backup::policy::what_of;
 use havre_core::event::Actor;
 use havre_core::time::Timestamp;
-use havre_decide::backup::lost::{Lost, Next, next};
-use havre_decide::backup::restore::derive_in_place;
 use havre_reconcile::database::lost::targets;
 use havre_reconcile::deployment::chain;
+use havre_rescue::lost::{Lost, Next, next};
+use havre_rescue::restore::derive_in_place;
 use havre_store::{NewRestore, StoreError, Tx};
 
 use crate::world::World;

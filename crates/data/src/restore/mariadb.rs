@@ -1,15 +1,15 @@
 //! MariaDB: its client reads a snapshot while the server runs, up to the first statement that fails. Whom the snapshot names as the one who made
 //! something is made right before that goes in, and gets in nowhere. What is said, and what an answer means, is in
-//! `havre_decide::backup::mariadb`.
+//! `havre_rescue::mariadb`.
 
 use std::collections::BTreeMap;
 
 use havre_core::backup::Content;
-use havre_decide::backup::ledger::Owners;
-use havre_decide::backup::proof::{Assertion, Failure, Findings, Structure};
-use havre_decide::backup::{load, mariadb as saved};
 use havre_decide::database::mariadb::{error, owner, session};
 use havre_engine::error::EngineError;
+use havre_rescue::ledger::Owners;
+use havre_rescue::proof::{Assertion, Failure, Findings, Structure};
+use havre_rescue::{load, mariadb as saved};
 
 use super::copy::{self, Server, Source, loader, unreadable};
 use crate::world::World;

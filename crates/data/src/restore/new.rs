@@ -1,5 +1,5 @@
 //! One restore: waits for its new database, fills it, and looks at what came of it. Each part is recorded before the next one begins; what
-//! follows from what was seen is `havre_decide::backup::restore`.
+//! follows from what was seen is `havre_rescue::restore`.
 
 use havre_core::database::Database;
 use havre_core::database::state::{State as Server, StopReason};
@@ -7,9 +7,9 @@ use havre_core::database::task::database_container;
 use havre_core::event::Actor;
 use havre_core::id::RestoreId;
 use havre_core::time::Timestamp;
-use havre_decide::backup::proof::{Failure, Findings, Observation, Progress};
-use havre_decide::backup::restore::{PREPARE_MAX, Restore, State, observe};
 use havre_reconcile::deployment::chain;
+use havre_rescue::proof::{Failure, Findings, Observation, Progress};
+use havre_rescue::restore::{PREPARE_MAX, Restore, State, observe};
 use havre_store::StoreError;
 use tokio_util::sync::CancellationToken;
 

@@ -1,16 +1,16 @@
 //! PostgreSQL: `pg_restore` reads a snapshot in one transaction while the server runs. Who owns something in it is made before, and gets in
-//! nowhere. What is said, and what an answer means, is in `havre_decide::backup::load`.
+//! nowhere. What is said, and what an answer means, is in `havre_rescue::load`.
 
 use std::collections::BTreeMap;
 
 use havre_core::backup::{Content, What};
 use havre_core::database::role::{RoleName, postgres_owners};
 use havre_core::name::{DatabaseName, EnvKey};
-use havre_decide::backup::load;
-use havre_decide::backup::producer::{postgres_count, postgres_session};
-use havre_decide::backup::proof::{Assertion, Failure, Findings, Structure};
 use havre_engine::error::EngineError;
 use havre_reconcile::deployment::chain;
+use havre_rescue::load;
+use havre_rescue::producer::{postgres_count, postgres_session};
+use havre_rescue::proof::{Assertion, Failure, Findings, Structure};
 use havre_store::{StoreError, View};
 
 use super::copy::{self, Server, Source, loader, unreadable};

@@ -1,6 +1,6 @@
 //! One restore to a second: fills the volume of a new database with the files of a base backup and with WAL, and has a server without a network
 //! read it up to that second. Its own server waits meanwhile, and starts when that is over. Which containers and words is decided in
-//! `havre_decide::backup::recovery`. Tests: `tests/it/recovery.rs`.
+//! `havre_rescue::recovery`. Tests: `tests/it/recovery.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use havre_core::name::{DatabaseName, TargetName};
 use havre_core::service::spec::StopSignal;
 use havre_core::task::EngineState;
 use havre_core::task::spec::Purpose;
-use havre_decide::backup::line::{Piece, Recovery};
-use havre_decide::backup::load::judge_structure;
-use havre_decide::backup::producer::{postgres_session, reason};
-use havre_decide::backup::proof::{Failure, Observation, Structure};
-use havre_decide::backup::recovery::{
-    Part, ask, container, derive, give_wal, is_through, make_folders, signal, sweep, unpack_base, unpack_wal,
-    verify,
-};
-use havre_decide::backup::restore::Restore;
 use havre_decide::secret::redact::Redactor;
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
 use havre_reconcile::deployment::chain;
 use havre_reconcile::execute::Fault;
 use havre_reconcile::{registry, task_log};
+use havre_rescue::line::{Piece, Recovery};
+use havre_rescue::load::judge_structure;
+use havre_rescue::producer::{postgres_session, reason};
+use havre_rescue::proof::{Failure, Observation, Structure};
+use havre_rescue::recovery::{
+    Part, ask, container, derive, give_wal, is_through, make_folders, signal, sweep, unpack_base, unpack_wal,
+    verify,
+};
+use havre_rescue::restore::Restore;
 use tokio_util::sync::CancellationToken;
 
 use super::copy::{self, Server};

@@ -1,14 +1,14 @@
 //! Redis and Valkey: a snapshot goes onto the volume of a server that keeps nothing, is looked at there, and is read by the next server when it
-//! starts. What is said, and what an answer means, is in `havre_decide::backup::keys`. Tests: `tests/it/restore_redis.rs`.
+//! starts. What is said, and what an answer means, is in `havre_rescue::keys`. Tests: `tests/it/restore_redis.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use havre_core::backup::Content;
-use havre_decide::backup::keys::{self, Settled};
-use havre_decide::backup::load::{self, Format, first_line};
-use havre_decide::backup::producer::{reason, redis_ask};
-use havre_decide::backup::proof::{Failure, Findings, Keys};
+use havre_rescue::keys::{self, Settled};
+use havre_rescue::load::{self, Format, first_line};
+use havre_rescue::producer::{reason, redis_ask};
+use havre_rescue::proof::{Failure, Findings, Keys};
 
 use super::copy::{self, Said, Server, Source, loader};
 use crate::world::World;

@@ -1,13 +1,13 @@
 //! Which drills are due. A drill tries the newest dump there is, wherever it lies, or in turn a second that a base backup and WAL bring back.
-//! Chosen in `havre_decide::backup::drill` and `aim`, and again in the transaction that records it.
+//! Chosen in `havre_rescue::drill` and `aim`, and again in the transaction that records it.
 
 use havre_core::backup::policy::{of_database, what_of};
 use havre_core::database::Database;
 use havre_core::event::Actor;
 use havre_core::time::Timestamp;
-use havre_decide::backup::aim::{Pick, number};
-use havre_decide::backup::drill::{Method, Past, due_at, turn};
-use havre_decide::backup::restore::{Wanted, choose};
+use havre_rescue::aim::{Pick, number};
+use havre_rescue::drill::{Method, Past, due_at, turn};
+use havre_rescue::restore::{Wanted, choose};
 use havre_store::{NewDrill, StoreError, Tx, View};
 
 use crate::world::World;

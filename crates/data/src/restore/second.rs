@@ -1,13 +1,13 @@
 //! A drill to a second: the files of a base backup and WAL go on its volume, and a server without a network reads up to that second, where nobody
 //! can reach it. What is then looked at is what a drill of a dump looks at. Which containers and words is decided in
-//! `havre_decide::backup::recovery`. Tests: `tests/it/drill_to_a_second.rs`.
+//! `havre_rescue::recovery`. Tests: `tests/it/drill_to_a_second.rs`.
 
 use havre_core::backup::Content;
-use havre_decide::backup::aim::Aim;
-use havre_decide::backup::drill::Drill;
-use havre_decide::backup::proof::{Failure, Observation, Structure};
-use havre_decide::backup::recovery::{Part, derive_drilled};
 use havre_reconcile::deployment::chain;
+use havre_rescue::aim::Aim;
+use havre_rescue::drill::Drill;
+use havre_rescue::proof::{Failure, Observation, Structure};
+use havre_rescue::recovery::{Part, derive_drilled};
 use tokio_util::sync::CancellationToken;
 
 use super::copy::Server;

@@ -1,5 +1,5 @@
 //! One restore into a new volume: makes it, fills it, and reads what is in there. Each part is recorded before the next one begins; what follows
-//! from what was seen is `havre_decide::backup::volume`. A load that a Havre that has ended had begun is nobody's: its volume goes, and it is
+//! from what was seen is `havre_rescue::volume`. A load that a Havre that has ended had begun is nobody's: its volume goes, and it is
 //! begun again.
 
 use std::io;
@@ -12,12 +12,12 @@ use havre_core::artifact::Artifact;
 use havre_core::backup::Content;
 use havre_core::event::Actor;
 use havre_core::id::VolumeRestoreId;
-use havre_decide::backup::tree::{Tree, Walk};
-use havre_decide::backup::volume::{Observation, State, VolumeRestore, observe};
 use havre_engine::error::EngineError;
 use havre_engine::files::VolumeFiles;
 use havre_engine::network::VolumeSpec;
 use havre_reconcile::deployment::chain;
+use havre_rescue::tree::{Tree, Walk};
+use havre_rescue::volume::{Observation, State, VolumeRestore, observe};
 use havre_store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

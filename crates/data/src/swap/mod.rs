@@ -13,7 +13,6 @@ use havre_core::backup::state::State as RunState;
 use havre_core::database::{Database, RoleState};
 use havre_core::id::{DatabaseId, SwapId};
 use havre_core::task::spec::Purpose;
-use havre_decide::backup::restore::State as RestoreState;
 use havre_decide::swap::Swap;
 use havre_decide::swap::plan::{Part, Seen, Side, Step, User, plan};
 use havre_decide::swap::state::State;
@@ -21,6 +20,7 @@ use havre_engine::error::EngineError;
 use havre_engine::task::EngineTask;
 use havre_reconcile::deployment::chain;
 use havre_reconcile::service::record_waiting;
+use havre_rescue::restore::State as RestoreState;
 use havre_store::{StoreError, View};
 use tokio_util::sync::CancellationToken;
 

@@ -7,13 +7,13 @@ use havre_core::event::Actor;
 use havre_core::id::DrillId;
 use havre_core::quantity::Span;
 use havre_core::task::spec::Purpose;
-use havre_decide::backup::drill::{Drill, State, derive_drill, drill_place, drill_volume};
-use havre_decide::backup::proof::Progress;
-use havre_decide::backup::report::Report;
 use havre_engine::Engine as _;
 use havre_engine::fake::knobs::Operation;
 use havre_engine::fake::script::{Program, Script};
 use havre_engine::network::VolumeSpec;
+use havre_rescue::drill::{Drill, State, derive_drill, drill_place, drill_volume};
+use havre_rescue::proof::Progress;
+use havre_rescue::report::Report;
 use serde_json::json;
 
 use crate::backup;

@@ -4,9 +4,9 @@
 use havre_backup::Repository as _;
 use havre_core::event::Actor;
 use havre_data::backup::owner::claim;
-use havre_decide::backup::lost::ATTEMPTS_MAX;
-use havre_decide::backup::owner::Claim;
 use havre_engine::fake::script::Program;
+use havre_rescue::lost::ATTEMPTS_MAX;
+use havre_rescue::owner::Claim;
 use havre_store::NewRecovery;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::restore::{rounds, saved, server, with};
 use crate::world::{Control, Outside};
 use crate::{backup, database};
 
-fn owner(digit: char) -> havre_decide::backup::owner::Owner {
+fn owner(digit: char) -> havre_rescue::owner::Owner {
     digit.to_string().repeat(32).parse().unwrap()
 }
 

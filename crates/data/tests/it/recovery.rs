@@ -5,11 +5,11 @@ use havre_core::database::Database;
 use havre_core::event::Actor;
 use havre_core::id::RestoreId;
 use havre_core::task::spec::Purpose;
-use havre_decide::backup::line::{Piece, Recovery};
-use havre_decide::backup::proof::Progress;
-use havre_decide::backup::restore::{Restore, State, derive_recovered};
 use havre_engine::Engine as _;
 use havre_engine::fake::script::{Program, Script};
+use havre_rescue::line::{Piece, Recovery};
+use havre_rescue::proof::Progress;
+use havre_rescue::restore::{Restore, State, derive_recovered};
 use havre_store::NewRestore;
 
 use crate::wal::{base, bases, look, prepare, server, stretches, two_segments};

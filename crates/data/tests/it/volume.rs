@@ -7,13 +7,13 @@ use havre_core::backup::state::State as RunState;
 use havre_core::event::Actor;
 use havre_core::id::{BackupRunId, ServiceId, VolumeRestoreId};
 use havre_data::{backup as loops, restore};
-use havre_decide::backup::volume::{State, what_of};
 use havre_engine::Engine as _;
 use havre_engine::error::EngineError;
 use havre_engine::fake::files::tar_of;
 use havre_engine::fake::knobs::Operation;
 use havre_engine::fake::script::Script;
 use havre_engine::network::VolumeSpec;
+use havre_rescue::volume::{State, what_of};
 use havre_store::{NewVolumeRestore, VolumePause};
 use tokio_util::sync::CancellationToken;
 

@@ -5,11 +5,11 @@ use havre_core::backup::What;
 use havre_core::backup::run::RunFilter;
 use havre_core::name::TargetName;
 use havre_data::backup::wal;
-use havre_decide::backup::line::{Base, Stretch};
-use havre_decide::backup::wal::{SEGMENT_BYTES, Segment};
 use havre_engine::exec::ExecOutput;
 use havre_engine::fake::script::{Program, Script};
 use havre_engine::log::LogSource;
+use havre_rescue::line::{Base, Stretch};
+use havre_rescue::wal::{SEGMENT_BYTES, Segment};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

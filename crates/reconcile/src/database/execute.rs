@@ -13,12 +13,12 @@ use havre_core::event::Actor;
 use havre_core::id::EnvironmentId;
 use havre_core::task::EngineState;
 use havre_core::task::spec::environment_network;
-use havre_decide::backup::keys::filling;
 use havre_decide::database::plan::{Next, Plan, Seen, Step, not_started};
 use havre_decide::database::tuning;
 use havre_decide::secret::redact::Redactor;
 use havre_engine::image::PullPolicy;
 use havre_engine::network::VolumeSpec;
+use havre_rescue::keys::filling;
 use havre_store::{Environment, StoreError, Tx};
 
 use super::client;

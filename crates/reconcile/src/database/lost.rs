@@ -8,7 +8,7 @@ use havre_core::backup::target::TargetState;
 use havre_core::database::Database;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::lost::{next, said};
+use havre_rescue::lost::{next, said};
 use havre_store::{StoreError, View};
 
 /// Why a database does not start although it should, for people; nothing for one that has its data.

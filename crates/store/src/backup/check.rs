@@ -1,12 +1,12 @@
-//! What somebody has to look at, out of rows alone. What that is, is decided in `havre_decide::backup::check`. Tests: `tests/it/check.rs`.
+//! What somebody has to look at, out of rows alone. What that is, is decided in `havre_rescue::check`. Tests: `tests/it/check.rs`.
 
 use havre_core::backup::policy::{BackupPolicy, of_database, what_of};
 use havre_core::backup::target::BackupTarget;
 use havre_core::database::Database;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::check::{self, Problem, Saved, is_drilled};
-use havre_decide::backup::drill::Method;
+use havre_rescue::check::{self, Problem, Saved, is_drilled};
+use havre_rescue::drill::Method;
 
 use crate::error::StoreError;
 use crate::view::View;

@@ -1,4 +1,4 @@
-//! Drills and their signed reports. What follows from what was seen is decided in `havre_decide::backup::drill`. Tests: `tests/it/drill.rs`.
+//! Drills and their signed reports. What follows from what was seen is decided in `havre_rescue::drill`. Tests: `tests/it/drill.rs`.
 
 use havre_core::backup::event::Event;
 use havre_core::backup::manifest::Manifest;
@@ -7,11 +7,11 @@ use havre_core::database::spec::DatabaseSpec;
 use havre_core::database::{Database, Image};
 use havre_core::id::{DrillId, EnvironmentId};
 use havre_core::name::{DatabaseName, EnvironmentName, ProjectName, TargetName};
-use havre_decide::backup::aim::{Aim, Pick, aim};
-use havre_decide::backup::drill::{Drill, Method, Past, Signed, State, Verdict, cleaned};
-use havre_decide::backup::line::{Base, base_of, saved_in};
-use havre_decide::backup::report::Report;
-use havre_decide::backup::restore::{SpecError, derive_recovered};
+use havre_rescue::aim::{Aim, Pick, aim};
+use havre_rescue::drill::{Drill, Method, Past, Signed, State, Verdict, cleaned};
+use havre_rescue::line::{Base, base_of, saved_in};
+use havre_rescue::report::Report;
+use havre_rescue::restore::{SpecError, derive_recovered};
 use rusqlite::Row;
 
 use crate::error::StoreError;

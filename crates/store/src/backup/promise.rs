@@ -14,9 +14,9 @@ use havre_core::name::TargetName;
 use havre_core::quantity::Span;
 use havre_core::service::Service;
 use havre_core::time::Timestamp;
-use havre_decide::backup::line::{base_of, base_policy};
-use havre_decide::backup::plan::{Duty, Trouble};
-use havre_decide::backup::volume::{has_volume, saved_of, what_of as volume_what};
+use havre_rescue::line::{base_of, base_policy};
+use havre_rescue::plan::{Duty, Trouble};
+use havre_rescue::volume::{has_volume, saved_of, what_of as volume_what};
 
 use crate::error::StoreError;
 use crate::row::{self, Origin};

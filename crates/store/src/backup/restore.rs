@@ -1,4 +1,4 @@
-//! Restores: each makes a database that nobody has yet. What follows from what was seen is decided in `havre_decide::backup::restore`.
+//! Restores: each makes a database that nobody has yet. What follows from what was seen is decided in `havre_rescue::restore`.
 //! Tests: `tests/it/restore.rs`.
 
 use std::collections::BTreeSet;
@@ -11,9 +11,9 @@ use havre_core::database::spec::DatabaseSpec;
 use havre_core::database::state::State as Server;
 use havre_core::id::{DatabaseId, EnvironmentId, RestoreId};
 use havre_core::name::{DatabaseName, TargetName};
-use havre_decide::backup::line::{Recovery, saved_in};
-use havre_decide::backup::proof::Progress;
-use havre_decide::backup::restore::{Point, Restore, State};
+use havre_rescue::line::{Recovery, saved_in};
+use havre_rescue::proof::Progress;
+use havre_rescue::restore::{Point, Restore, State};
 use rusqlite::Row;
 
 use crate::error::StoreError;

@@ -5,7 +5,7 @@ use havre_core::backup::target::{BackupTarget, OpenTarget, TARGETS_MAX, TargetSp
 use havre_core::backup::{RepositoryId, What};
 use havre_core::name::TargetName;
 use havre_core::secret::Secret;
-use havre_decide::backup::kit::{self, PASSWORD_BYTES};
+use havre_rescue::kit::{self, PASSWORD_BYTES};
 use rusqlite::Row;
 use zeroize::Zeroizing;
 

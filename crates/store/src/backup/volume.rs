@@ -1,5 +1,5 @@
 //! Restores of volumes, and tasks that are paused while one of theirs is read. What follows from what was seen is decided in
-//! `havre_decide::backup::volume`. Tests: `tests/it/volume.rs`.
+//! `havre_rescue::volume`. Tests: `tests/it/volume.rs`.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use havre_core::backup::manifest::Manifest;
 use havre_core::id::{BackupRunId, ServiceId, TaskId, VolumeRestoreId};
 use havre_core::name::{TargetName, VolumeName};
 use havre_core::service::{Place, Service};
-use havre_decide::backup::volume::{RESTORED_MAX, State, VolumeRestore, what_of};
+use havre_rescue::volume::{RESTORED_MAX, State, VolumeRestore, what_of};
 use rusqlite::Row;
 
 use crate::error::StoreError;

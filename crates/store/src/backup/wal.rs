@@ -1,14 +1,14 @@
 //! WAL: where base backups lie in it, which stretches repositories have, and what is told of what waits. Which seconds follow from that is decided
-//! in `havre_decide::backup::line`, what becomes of what waits in `spool`. Tests: `tests/it/wal.rs`.
+//! in `havre_rescue::line`, what becomes of what waits in `spool`. Tests: `tests/it/wal.rs`.
 
 use havre_core::backup::event::Event;
 use havre_core::backup::{Content, SnapshotId, What};
 use havre_core::id::{BackupRunId, DatabaseId};
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::line::{Base, BaseFacts, Stretch, is_broken, saved_in};
-use havre_decide::backup::spool::Trouble;
-use havre_decide::backup::wal::{Lsn, Segment};
+use havre_rescue::line::{Base, BaseFacts, Stretch, is_broken, saved_in};
+use havre_rescue::spool::Trouble;
+use havre_rescue::wal::{Lsn, Segment};
 use rusqlite::Row;
 
 use crate::error::StoreError;

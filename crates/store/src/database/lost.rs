@@ -1,4 +1,4 @@
-//! Databases whose data went with the server it was on. When it comes back is decided in `havre_decide::backup::lost`. Tests:
+//! Databases whose data went with the server it was on. When it comes back is decided in `havre_rescue::lost`. Tests:
 //! `tests/it/rebuild.rs`.
 
 use havre_core::database::Database;
@@ -7,7 +7,7 @@ use havre_core::database::role::RoleName;
 use havre_core::database::state::{State, StopReason};
 use havre_core::id::EnvironmentId;
 use havre_core::name::DatabaseName;
-use havre_decide::backup::lost::Lost;
+use havre_rescue::lost::Lost;
 use rusqlite::Row;
 
 use crate::error::StoreError;

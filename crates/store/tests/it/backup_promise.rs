@@ -10,7 +10,7 @@ use havre_core::backup::{Content, SnapshotId};
 use havre_core::database::spec::DatabaseSpec;
 use havre_core::name::TargetName;
 use havre_core::quantity::Span;
-use havre_decide::backup::plan::{Duty, Trouble};
+use havre_rescue::plan::{Duty, Trouble};
 
 use crate::world::{World, at, environment};
 

@@ -1,10 +1,10 @@
 //! What somebody has to look at, out of rows alone; and drills to a second, which are drills of the database as those of dumps are.
 
 use havre_core::time::Timestamp;
-use havre_decide::backup::aim::Pick;
-use havre_decide::backup::drill::{Drill, Method, State, Verdict};
-use havre_decide::backup::proof::{Failure, Stage};
-use havre_decide::backup::report::Report;
+use havre_rescue::aim::Pick;
+use havre_rescue::drill::{Drill, Method, State, Verdict};
+use havre_rescue::proof::{Failure, Stage};
+use havre_rescue::report::Report;
 use havre_store::{NewDrill, StoreError};
 
 use crate::wal::{db, save, stretch, world};

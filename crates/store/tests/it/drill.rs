@@ -1,8 +1,8 @@
 //! Drills: one of each thing at a time, and a report that shows when somebody has changed it.
 
-use havre_decide::backup::drill::{Drill, State, Verdict};
-use havre_decide::backup::proof::{Failure, Findings, Progress, Stage};
-use havre_decide::backup::report::Report;
+use havre_rescue::drill::{Drill, State, Verdict};
+use havre_rescue::proof::{Failure, Findings, Progress, Stage};
+use havre_rescue::report::Report;
 use havre_store::{NewDrill, StoreError};
 
 use crate::restore::manifest;

@@ -22,8 +22,8 @@ async fn a_store_is_seen_with_and_without_its_owner() {
     assert!(!none.exists(), "nothing is made");
 }
 
-fn signed() -> havre_decide::backup::drill::Signed {
-    havre_decide::backup::drill::Signed { text: "{}".to_owned(), signature: "0".repeat(64) }
+fn signed() -> havre_rescue::drill::Signed {
+    havre_rescue::drill::Signed { text: "{}".to_owned(), signature: "0".repeat(64) }
 }
 
 #[tokio::test]

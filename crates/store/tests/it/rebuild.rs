@@ -6,8 +6,8 @@ use havre_core::backup::target::{TargetSpec, TargetState};
 use havre_core::database::Database;
 use havre_core::database::state::State as Server;
 use havre_core::id::{EnvironmentId, RestoreId};
-use havre_decide::backup::proof::{Failure, Findings, Stage};
-use havre_decide::backup::restore::{Restore, State};
+use havre_rescue::proof::{Failure, Findings, Stage};
+use havre_rescue::restore::{Restore, State};
 use havre_store::rebuild::{check_file, settle_file};
 use havre_store::{NewRecovery, NewRestore, Store, StoreError};
 

@@ -6,8 +6,8 @@ use havre_core::backup::Content;
 use havre_core::backup::manifest::Manifest;
 use havre_core::backup::state::About;
 use havre_core::id::EnvironmentId;
-use havre_decide::backup::proof::{Failure, Findings, Keys, Progress, Stage};
-use havre_decide::backup::restore::{Restore, State};
+use havre_rescue::proof::{Failure, Findings, Keys, Progress, Stage};
+use havre_rescue::restore::{Restore, State};
 use havre_store::{NewRestore, StoreError};
 
 use crate::world::{World, at, environment};

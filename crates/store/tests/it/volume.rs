@@ -11,8 +11,8 @@ use havre_core::deployment::state::State as Deployment;
 use havre_core::id::{BackupRunId, ServiceId, TaskId};
 use havre_core::name::VolumeName;
 use havre_core::quantity::Span;
-use havre_decide::backup::tree::Tree;
-use havre_decide::backup::volume::{RESTORED_MAX, State, VolumeRestore};
+use havre_rescue::tree::Tree;
+use havre_rescue::volume::{RESTORED_MAX, State, VolumeRestore};
 use havre_store::{NewRelease, NewVolumeRestore, StoreError, VolumePause};
 
 use crate::world::{World, apply, at, image, tasks};

@@ -9,12 +9,12 @@ use havre_core::database::spec::DatabaseSpec;
 use havre_core::database::state::State as Server;
 use havre_core::id::DatabaseId;
 use havre_core::name::TargetName;
-use havre_decide::backup::line::{BaseFacts, Recovery};
-use havre_decide::backup::plan::Duty;
-use havre_decide::backup::proof::{Failure, Findings, Progress as Part, Stage, Structure};
-use havre_decide::backup::restore::State as RestoreState;
-use havre_decide::backup::spool::Trouble;
-use havre_decide::backup::wal::{Lsn, SEGMENT_BYTES, Segment};
+use havre_rescue::line::{BaseFacts, Recovery};
+use havre_rescue::plan::Duty;
+use havre_rescue::proof::{Failure, Findings, Progress as Part, Stage, Structure};
+use havre_rescue::restore::State as RestoreState;
+use havre_rescue::spool::Trouble;
+use havre_rescue::wal::{Lsn, SEGMENT_BYTES, Segment};
 use havre_store::{NewRestore, NewStretch, StoreError};
 
 use crate::world::{World, at, environment};

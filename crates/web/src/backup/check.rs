@@ -1,4 +1,4 @@
-//! `GET /v1/backup-check`: what somebody has to look at, out of rows alone. What that is, is decided in `havre_decide::backup::check`; whoever
+//! `GET /v1/backup-check`: what somebody has to look at, out of rows alone. What that is, is decided in `havre_rescue::check`; whoever
 //! asks where control does not run is answered by `havred backup-check`. Tests: `tests/it/backup.rs`.
 
 use axum::Json;

@@ -13,10 +13,10 @@ use havre_core::backup::run::BackupRun;
 use havre_core::backup::target::BackupTarget;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::drill::{Method, State as DrillState};
-use havre_decide::backup::line::{base_of, base_policy, saved_in};
-use havre_decide::backup::stock::{LIVE_MEDIUM, Stock, take_stock, target_gaps};
-use havre_decide::backup::volume::what_of as volume_what;
+use havre_rescue::drill::{Method, State as DrillState};
+use havre_rescue::line::{base_of, base_policy, saved_in};
+use havre_rescue::stock::{LIVE_MEDIUM, Stock, take_stock, target_gaps};
+use havre_rescue::volume::what_of as volume_what;
 use havre_store::View;
 
 use crate::error::Refusal;

@@ -8,7 +8,7 @@ use havre_api::environment::{Action, ApplyRequest, Change};
 use havre_core::job::spec::{JOBS_MAX, JobSpec, KEEP_MAX, RETRIES_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
 use havre_core::name::{EnvironmentName, JobName};
 use havre_core::service::spec::{SPEC_VERSION, ServiceSpec, TaskWork, Work, defaults};
-use havre_decide::backup::volume::problems;
+use havre_rescue::volume::problems;
 
 use crate::database;
 use crate::error::{Code, Refusal};

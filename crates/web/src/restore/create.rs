@@ -6,8 +6,8 @@ use havre_api::error::ErrorBody;
 use havre_api::restore::{CreateRestoreRequest, CreateRestoreResponse};
 use havre_core::database::spec::{DATABASES_MAX, DatabaseSpec};
 use havre_core::name::ServiceName;
-use havre_decide::backup::line::Recovery;
-use havre_decide::backup::restore::{Point, derive_in_place, derive_recovered, derive_spec, free_name};
+use havre_rescue::line::Recovery;
+use havre_rescue::restore::{Point, derive_in_place, derive_recovered, derive_spec, free_name};
 use havre_store::{NewRestore, StoreError, View};
 use http::StatusCode;
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use havre_api::error::ErrorBody;
 use havre_api::restore::DumpQuery;
-use havre_decide::backup::restore::Point;
+use havre_rescue::restore::Point;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 

@@ -13,10 +13,10 @@ pub mod volume;
 use havre_api::restore::RestorePoint;
 use havre_core::backup::What;
 use havre_core::time::Timestamp;
-use havre_decide::backup::drill::{Drill, State as DrillState, Verdict};
-use havre_decide::backup::line::{Base, Recovery, Stretch, resolve};
-use havre_decide::backup::report::Report;
-use havre_decide::backup::restore::{ChoiceError, Point, Restore, State, Wanted, choose};
+use havre_rescue::drill::{Drill, State as DrillState, Verdict};
+use havre_rescue::line::{Base, Recovery, Stretch, resolve};
+use havre_rescue::report::Report;
+use havre_rescue::restore::{ChoiceError, Point, Restore, State, Wanted, choose};
 use havre_store::View;
 
 use crate::error::{Code, Refusal};

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use havre_api::error::ErrorBody;
 use havre_api::restore::{RestoreInterval, RestorePointList};
-use havre_decide::backup::line::intervals;
+use havre_rescue::line::intervals;
 
 use crate::error::Refusal;
 use crate::extract::DatabasePath;

@@ -2,9 +2,9 @@
 //! which WAL they need. Without that nobody could bring them back, so it is part of the verdict.
 
 use havre_core::backup::state::Exit;
-use havre_decide::backup::base::{ask_tablespaces, base_backup, tablespaces};
-use havre_decide::backup::producer::{postgres_ask_version, postgres_session, postgres_version, reason};
 use havre_reconcile::deployment::chain;
+use havre_rescue::base::{ask_tablespaces, base_backup, tablespaces};
+use havre_rescue::producer::{postgres_ask_version, postgres_session, postgres_version, reason};
 
 use super::{PATIENCE, Produced, Server};
 use crate::backup::stream::{Sink, Unread, pipe};

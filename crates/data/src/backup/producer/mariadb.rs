@@ -2,10 +2,10 @@
 //! dump; its last line must have come, since nothing else tells a dump that is whole from one that was cut.
 
 use havre_core::backup::state::Exit;
-use havre_decide::backup::mariadb::{ASK_VERSION, BEGINNINGS, dump, end, parse_version};
-use havre_decide::backup::producer::reason;
 use havre_decide::database::mariadb::{error, session};
 use havre_reconcile::deployment::chain;
+use havre_rescue::mariadb::{ASK_VERSION, BEGINNINGS, dump, end, parse_version};
+use havre_rescue::producer::reason;
 
 use super::{PATIENCE, Produced, Server};
 use crate::backup::stream::{Sink, Unread, pipe};

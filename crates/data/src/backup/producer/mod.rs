@@ -1,5 +1,5 @@
 //! Producers: what gives the bytes of each thing that is saved, and says honestly how it ended. A program's verdict is its exit code,
-//! asked for after its last byte. What is said to servers of databases is made in `havre_decide::backup::producer`.
+//! asked for after its last byte. What is said to servers of databases is made in `havre_rescue::producer`.
 
 mod base;
 mod mariadb;
@@ -23,12 +23,12 @@ use havre_core::id::DatabaseId;
 use havre_core::name::{DatabaseName, EnvKey, TargetName};
 use havre_core::service::Place;
 use havre_core::service::spec::Argv;
-use havre_decide::backup::line::BaseFacts;
-use havre_decide::backup::producer::{application, file_name};
 use havre_decide::secret::redact::Redactor;
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecSession, ExecSpec};
 use havre_engine::log::LogSource;
+use havre_rescue::line::BaseFacts;
+use havre_rescue::producer::{application, file_name};
 use havre_store::StoreError;
 
 use super::stream::{Sink, Tail, Unread};

@@ -10,14 +10,14 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use havre_core::backup::state::Exit;
 use havre_core::database::spec::Kind;
-use havre_decide::backup::producer::{
-    TABLES_MAX, Told, beginnings, parse_line, postgres_count, postgres_dump, postgres_end, postgres_open,
-    postgres_session, reason,
-};
 use havre_engine::error::EngineError;
 use havre_engine::exec::{ExecOutput, ExecSession};
 use havre_engine::log::LogSource;
 use havre_reconcile::deployment::chain;
+use havre_rescue::producer::{
+    TABLES_MAX, Told, beginnings, parse_line, postgres_count, postgres_dump, postgres_end, postgres_open,
+    postgres_session, reason,
+};
 use tokio::sync::mpsc;
 
 use super::{PATIENCE, Produced, Server};

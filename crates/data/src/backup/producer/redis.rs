@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use havre_core::backup::state::Exit;
-use havre_decide::backup::producer::{
+use havre_reconcile::deployment::chain;
+use havre_rescue::producer::{
     beginnings, parse_redis_info, reason, redis_ask, redis_dump, redis_read, redis_remove,
 };
-use havre_reconcile::deployment::chain;
 
 use super::{PATIENCE, Produced, Server};
 use crate::backup::stream::{Sink, Unread, pipe};

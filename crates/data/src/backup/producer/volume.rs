@@ -1,5 +1,5 @@
-//! Volumes of services: the engine gives their files out as one tar. Which of them are saved is `havre_decide::backup::volume`; whether the tar
-//! is whole says `havre_decide::backup::tree`, since engines do not.
+//! Volumes of services: the engine gives their files out as one tar. Which of them are saved is `havre_rescue::volume`; whether the tar
+//! is whole says `havre_rescue::tree`, since engines do not.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use havre_core::id::{BackupRunId, ServiceId};
 use havre_core::name::VolumeName;
 use havre_core::service::Place;
 use havre_core::task::spec::volume_name;
-use havre_decide::backup::tree::{Tree, Walk};
-use havre_decide::backup::volume::{PAUSE_MAX, source_version};
 use havre_engine::files::{ROOT, VolumeFiles};
 use havre_reconcile::deployment::chain;
+use havre_rescue::tree::{Tree, Walk};
+use havre_rescue::volume::{PAUSE_MAX, source_version};
 use havre_store::{StoreError, View};
 
 use super::Produced;

@@ -1,5 +1,5 @@
 //! What a look does: lists a spool, brings files of it into a repository, takes them away, makes a mark. By programs inside the task of the
-//! server, as for every backup; what they are told is in `havre_decide::backup::base`.
+//! server, as for every backup; what they are told is in `havre_rescue::base`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use havre_core::database::Database;
 use havre_core::event::Actor;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::base;
-use havre_decide::backup::line::{base_of, forget_stretches};
-use havre_decide::backup::producer::{postgres_session, reason, wal_file_name};
-use havre_decide::backup::spool::{Batch, BatchWatch, Mark};
-use havre_decide::backup::wal::{Segment, WalFile};
 use havre_engine::exec::ExecSession;
 use havre_engine::log::LogSource;
 use havre_reconcile::deployment::chain;
+use havre_rescue::base;
+use havre_rescue::line::{base_of, forget_stretches};
+use havre_rescue::producer::{postgres_session, reason, wal_file_name};
+use havre_rescue::spool::{Batch, BatchWatch, Mark};
+use havre_rescue::wal::{Segment, WalFile};
 use havre_store::NewStretch;
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio_util::sync::CancellationToken;

@@ -1,5 +1,5 @@
 //! The loop of WAL: what servers have handed out goes to every target of their policy, and leaves their disks once all of them have it. Every
-//! choice is in `havre_decide::backup::spool`. Tests: `tests/it/wal.rs`.
+//! choice is in `havre_rescue::spool`. Tests: `tests/it/wal.rs`.
 //!
 //! A database is looked at by one task at a time, and each target takes from it by itself: neither databases nor targets wait for each other.
 //! Whatever is cut off is seen again: a file leaves a disk only after the rows say that its snapshots are there.
@@ -18,11 +18,9 @@ use havre_core::event::Actor;
 use havre_core::id::DatabaseId;
 use havre_core::name::TargetName;
 use havre_core::time::Timestamp;
-use havre_decide::backup::spool::{
-    Batch, CLOSED_AT, Held, Mark, Plan, Trouble, is_mark_due, judge, plan, until,
-};
-use havre_decide::backup::wal::WalFile;
 use havre_reconcile::deployment::chain;
+use havre_rescue::spool::{Batch, CLOSED_AT, Held, Mark, Plan, Trouble, is_mark_due, judge, plan, until};
+use havre_rescue::wal::WalFile;
 use havre_store::{StoreError, View};
 use tokio_util::sync::CancellationToken;
 

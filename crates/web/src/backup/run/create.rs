@@ -10,8 +10,8 @@ use havre_core::backup::target::BackupTarget;
 use havre_core::database::Database;
 use havre_core::name::{DatabaseName, TargetName};
 use havre_core::service::Place;
-use havre_decide::backup::line::base_policy;
-use havre_decide::backup::volume::{has_volume, saved_of, what_of};
+use havre_rescue::line::base_policy;
+use havre_rescue::volume::{has_volume, saved_of, what_of};
 use havre_store::{StoreError, View};
 use http::StatusCode;
 

@@ -5,8 +5,8 @@ use axum::Json;
 use axum::extract::State;
 use havre_api::backup::{BackupKit, BackupKitQuery};
 use havre_api::error::ErrorBody;
-use havre_decide::backup::kit::{self, Kit};
-use havre_decide::backup::place;
+use havre_rescue::kit::{self, Kit};
+use havre_rescue::place;
 use havre_store::StoreError;
 
 use crate::access::gate::Caller;

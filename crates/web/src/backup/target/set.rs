@@ -8,7 +8,7 @@ use havre_api::error::ErrorBody;
 use havre_core::backup::credential;
 use havre_core::backup::target::TargetSpec;
 use havre_core::secret::Secret;
-use havre_decide::backup::stock::is_reserved;
+use havre_rescue::stock::is_reserved;
 
 use crate::access::gate::Caller;
 use crate::backup::{credential_refused, wire_target};

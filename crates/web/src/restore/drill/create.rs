@@ -6,9 +6,9 @@ use havre_api::error::ErrorBody;
 use havre_api::restore::{CreateDrillQuery, Drill};
 use havre_core::backup::policy::of_database;
 use havre_core::database::Database;
-use havre_decide::backup::aim::Pick;
-use havre_decide::backup::drill::Method;
-use havre_decide::backup::restore::{SpecError, Wanted, derive_spec};
+use havre_rescue::aim::Pick;
+use havre_rescue::drill::Method;
+use havre_rescue::restore::{SpecError, Wanted, derive_spec};
 use havre_store::{NewDrill, View};
 use http::StatusCode;
 

@@ -5,8 +5,8 @@ use axum::extract::State;
 use havre_api::error::ErrorBody;
 use havre_api::volume::{CreateVolumeRestoreRequest, CreateVolumeRestoreResponse};
 use havre_core::name::VolumeName;
-use havre_decide::backup::restore::Point;
-use havre_decide::backup::volume::free_name;
+use havre_rescue::restore::Point;
+use havre_rescue::volume::free_name;
 use havre_store::{NewVolumeRestore, StoreError, View};
 use http::StatusCode;
 

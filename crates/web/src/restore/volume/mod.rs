@@ -7,8 +7,8 @@ pub mod get;
 pub mod list;
 pub mod points;
 
-use havre_decide::backup::restore::{Point, Wanted};
-use havre_decide::backup::volume::{State, VolumeRestore, what_of};
+use havre_rescue::restore::{Point, Wanted};
+use havre_rescue::volume::{State, VolumeRestore, what_of};
 use havre_store::View;
 
 use crate::error::Refusal;

@@ -10,7 +10,7 @@ use havre_core::name::{DatabaseName, TargetName};
 use havre_core::quantity::Span;
 use havre_core::time::Timestamp;
 
-use crate::backup::restore::Point;
+use crate::restore::Point;
 
 /// Times the newest backup is put back without being asked for.
 pub const ATTEMPTS_MAX: u32 = 3;

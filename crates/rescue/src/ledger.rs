@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::backup::producer::TABLES_MAX;
+use crate::producer::TABLES_MAX;
 use havre_core::database::role::RoleName;
 
 /// Longest beginning of a line that is looked at: a name of 64 characters, twice its bytes, and the columns of a wide table.

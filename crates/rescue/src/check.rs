@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::drill::{Drill, Method, State};
-use crate::backup::spool::{self, Plan};
+use crate::drill::{Drill, Method, State};
+use crate::spool::{self, Plan};
 use havre_core::backup::What;
 use havre_core::backup::age::{self, Promise};
 use havre_core::backup::policy::BackupPolicy;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::backup::mariadb;
-use crate::backup::producer::{TABLES_MAX, Told, parse_line, postgres_session};
-use crate::backup::proof::{Assertion, Failure, Structure};
+use crate::mariadb;
+use crate::producer::{TABLES_MAX, Told, parse_line, postgres_session};
+use crate::proof::{Assertion, Failure, Structure};
 use havre_core::database::role::SUPERUSER;
 use havre_core::database::spec::Kind;
 use havre_core::name::DatabaseName;

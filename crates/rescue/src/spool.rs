@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::backup::line::Stretch;
-use crate::backup::tar::Watch;
-use crate::backup::wal::{SEGMENT_BYTES, Segment, WalFile, check_segment};
+use crate::line::Stretch;
+use crate::tar::Watch;
+use crate::wal::{SEGMENT_BYTES, Segment, WalFile, check_segment};
 use havre_core::name::TargetName;
 use havre_core::quantity::{ByteSize, Span};
 use havre_core::time::Timestamp;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::drill::{Drill, Method, State, Verdict};
+use crate::drill::{Drill, Method, State, Verdict};
 use havre_core::backup::manifest::Manifest;
 use havre_core::id::DrillId;
 use havre_core::name::TargetName;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::wal::{Lsn, Segment};
+use crate::wal::{Lsn, Segment};
 use havre_core::backup::manifest::Manifest;
 use havre_core::backup::policy::{BackupPolicy, what_of};
 use havre_core::backup::retention::Keep;
@@ -278,7 +278,7 @@ pub(crate) mod tests {
 
     use super::super::proof::tests::{AT, content, manifest};
     use super::*;
-    use crate::backup::wal::SEGMENT_BYTES;
+    use crate::wal::SEGMENT_BYTES;
 
     pub(crate) fn minute(count: u64) -> Timestamp {
         AT.after(Span::seconds(60 * count).duration())

@@ -1,10 +1,10 @@
 //! Base backups: what is said to a server so that it gives its files out, and where in the WAL they lie, as their own tar says. Tests at the end
 //! of the file.
 
-use crate::backup::line::BaseFacts;
-use crate::backup::spool::Mark;
-use crate::backup::tar::{Entry, Watch};
-use crate::backup::wal::{self, Lsn, Segment, WalError, WalFile};
+use crate::line::BaseFacts;
+use crate::spool::Mark;
+use crate::tar::{Entry, Watch};
+use crate::wal::{self, Lsn, Segment, WalError, WalFile};
 use havre_core::database::role::SUPERUSER;
 use havre_core::time::Timestamp;
 use serde::Deserialize;

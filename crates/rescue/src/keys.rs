@@ -3,12 +3,12 @@
 //! even look at it. So while a database is filled its server keeps nothing and drops nothing, and only what was compared gets the settings
 //! it shall have. Words and texts only; who runs them is the loop. Tests at the end of the file.
 
-use crate::backup::load::first_line;
-use crate::backup::producer::{parse_redis_info, redis_client, words};
-use crate::backup::proof::{Failure, Findings, Keys, Structure};
-use crate::database::tuning::redis_settings;
+use crate::load::first_line;
+use crate::producer::{parse_redis_info, redis_client, words};
+use crate::proof::{Failure, Findings, Keys, Structure};
 use havre_core::backup::Content;
 use havre_core::database::spec::{DatabaseSpec, Kind, Persistence};
+use havre_decide::database::tuning::redis_settings;
 
 /// Where a snapshot lies until it has been looked at: on the volume, which has room for the data, under a name that the server does not read.
 const ARRIVED: &str = "/data/.havre-restore.rdb";

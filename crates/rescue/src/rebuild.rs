@@ -13,7 +13,7 @@ use havre_core::service::Place;
 use havre_core::source::RefName;
 use havre_core::time::Timestamp;
 
-use crate::swap::state::State as Swap;
+use havre_decide::swap::state::State as Swap;
 
 /// Something that was saved later than this ago may come from a server that still works.
 pub const ALIVE: Span = Span::seconds(2 * 3600);
@@ -241,7 +241,7 @@ pub fn left(seen: &Seen) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::swap::state::Outcome;
+    use havre_decide::swap::state::Outcome;
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_978_400_000);
 

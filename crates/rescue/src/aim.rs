@@ -8,7 +8,7 @@ use std::slice;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::line::{Base, Interval, Recovery, Stretch, interval, resolve};
+use crate::line::{Base, Interval, Recovery, Stretch, interval, resolve};
 use havre_core::name::{DatabaseName, TargetName};
 use havre_core::time::Timestamp;
 

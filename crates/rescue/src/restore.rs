@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::line::Recovery;
-use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
+use crate::line::Recovery;
+use crate::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
 use havre_core::backup::SnapshotId;
 use havre_core::backup::manifest::Manifest;
 use havre_core::database::spec::{CPUS, DatabaseSpec, Kind, Persistence};

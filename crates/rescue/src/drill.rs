@@ -4,10 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::aim::Aim;
-use crate::backup::keys;
-use crate::backup::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
-use crate::database::tuning;
+use crate::aim::Aim;
+use crate::keys;
+use crate::proof::{self, Failure, Findings, Next, Observation, Progress, Stage};
 use havre_core::backup::manifest::Manifest;
 use havre_core::database::Image;
 use havre_core::database::spec::{DatabaseSpec, Kind, PIDS, STOP_GRACE};
@@ -21,6 +20,7 @@ use havre_core::secret::variables::Variables;
 use havre_core::service::Place;
 use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 use havre_core::time::Timestamp;
+use havre_decide::database::tuning;
 
 /// Most memory of a drill of PostgreSQL or MariaDB, whatever its database has: it runs beside it.
 pub const MEMORY_MAX: ByteSize = ByteSize::mebibytes(1024);

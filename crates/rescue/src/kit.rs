@@ -6,7 +6,7 @@ use havre_core::secret::Secret;
 use havre_core::ssh_key::Fingerprint;
 use havre_core::time::Timestamp;
 
-use crate::backup::place::quoted;
+use crate::place::quoted;
 
 /// Bytes of chance in a password. As many as the keys of the repository itself have.
 pub const PASSWORD_BYTES: usize = 32;

@@ -8,7 +8,7 @@ use havre_core::artifact::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::backup::tar::number;
+use crate::tar::number;
 
 /// Bytes of a block.
 const BLOCK: usize = 512;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::backup::mariadb;
+use crate::mariadb;
 use havre_core::backup::What;
 use havre_core::database::role::SUPERUSER;
 use havre_core::database::spec::Kind;
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(file_name(&what("shop"), Some(Kind::Mariadb)), "shop-production-db.sql");
         assert_eq!(file_name(&What::Platform, None), "platform.tar");
         assert_eq!(wal_file_name(&what("shop")), "shop-production-db-wal.tar");
-        let base = crate::backup::line::saved_in(&"base/shop/production/db".parse().expect("is one"));
+        let base = crate::line::saved_in(&"base/shop/production/db".parse().expect("is one"));
         assert_eq!(base, what("shop"));
         let base: What = "base/shop/production/db".parse().expect("is one");
         assert_eq!(file_name(&base, Some(Kind::Postgres)), "shop-production-db-base.tar");

@@ -13,7 +13,7 @@ use havre_core::service::{Place, Service};
 use havre_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::backup::tree::Tree;
+use crate::tree::Tree;
 
 /// Longest time tasks are paused while a volume of theirs is read: nobody is answered meanwhile.
 pub const PAUSE_MAX: Span = Span::seconds(900);

@@ -1,10 +1,10 @@
 //! What is said to a MariaDB server so that it gives everything out, and to one into which that goes back; and what the answers mean. Rows are
 //! counted by `ledger`, in the dump itself. Tests at the end of the file; against a real server in `daemon/tests/it/mariadb.rs`.
 
-use crate::backup::producer::{TABLES_MAX, application};
-use crate::backup::proof::Structure;
-use crate::database::mariadb::{client, session};
+use crate::producer::{TABLES_MAX, application};
+use crate::proof::Structure;
 use havre_core::name::{DatabaseName, TargetName};
+use havre_decide::database::mariadb::{client, session};
 
 /// Seconds a statement of the user may take.
 const ASSERTION_TIMEOUT: u64 = 600;

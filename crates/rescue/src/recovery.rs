@@ -4,10 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::backup::aim::Aim;
-use crate::backup::drill::{Drill, derive_server, drill_container, drill_place, drill_volume};
-use crate::backup::restore::Restore;
-use crate::database::tuning;
+use crate::aim::Aim;
+use crate::drill::{Drill, derive_server, drill_container, drill_place, drill_volume};
+use crate::restore::Restore;
 use havre_core::database::role::SUPERUSER;
 use havre_core::database::spec::{DatabaseSpec, PIDS, STOP_GRACE};
 use havre_core::database::task::{NO_SERVICE, database_volume, volume_path};
@@ -21,6 +20,7 @@ use havre_core::service::Place;
 use havre_core::service::spec::{Argv, StopSignal};
 use havre_core::task::spec::{NO_RELEASE, Purpose, TaskSpec};
 use havre_core::time::Timestamp;
+use havre_decide::database::tuning;
 
 /// Where the WAL lies meanwhile, on the same volume.
 const FOLDER: &str = "/var/lib/postgresql/havre-restore";
