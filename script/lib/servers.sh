@@ -21,11 +21,11 @@ ensure_certificate_servers() {
   [ -x "$HAVRE_SERVERS_DIR/pebble-newer/usr/bin/pebble" ] || unpack_newer_pebble
 }
 
-ensure_ensure_git_lfs() {
+ensure_git_lfs() {
   [ -x "$HAVRE_SERVERS_DIR/git-lfs/usr/bin/git-lfs" ] || unpack_package git-lfs git-lfs
 }
 
-registry_server() {
+ensure_registry_server() {
   [ -x "$(registry_server)" ] || unpack_package docker-registry registry
 }
 

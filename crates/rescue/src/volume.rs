@@ -324,7 +324,8 @@ mod tests {
                     matches!(one, Observation::Loaded { content, tree } if *content == saved().content && *tree == found)
                 };
                 prop_assert!(seen.iter().any(is_right), "{:?}", seen);
-                prop_assert!(seen.contains(&Observation::Checked { tree: found.clone() }));
+                let checked = Observation::Checked { tree: found.clone() };
+                prop_assert!(seen.contains(&checked));
             }
         }
     }

@@ -46,14 +46,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 23, name: "deploy_key", sql: include_str!("../migrations/0023_deploy_key.sql") },
     Migration { number: 24, name: "wal", sql: include_str!("../migrations/0024_wal.sql") },
     Migration { number: 25, name: "swap", sql: include_str!("../migrations/0025_swap.sql") },
-    Migration {
-        number: 31,
-        name: "drill_to_a_second",
-        sql: include_str!("../migrations/0031_drill_to_a_second.sql"),
-    },
-    Migration { number: 27, name: "rebuild", sql: include_str!("../migrations/0027_rebuild.sql") },
     Migration { number: 26, name: "volume", sql: include_str!("../migrations/0026_volume.sql") },
+    Migration { number: 27, name: "rebuild", sql: include_str!("../migrations/0027_rebuild.sql") },
     Migration { number: 28, name: "provider", sql: include_str!("../migrations/0028_provider.sql") },
+    Migration {
+        number: 29,
+        name: "drill_to_a_second",
+        sql: include_str!("../migrations/0029_drill_to_a_second.sql"),
+    },
 ];
 
 struct Applied {

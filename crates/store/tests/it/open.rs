@@ -94,7 +94,7 @@ fn a_changed_migration_is_refused() {
 fn a_newer_schema_is_refused() {
     assert_eq!(
         open_after("INSERT INTO migrations VALUES (99, 'future', 'x')"),
-        "could not open the store: it was written by a newer havred (schema 99, this one knows 31); \
+        "could not open the store: it was written by a newer havred (schema 99, this one knows 29); \
          start that version again, or restore the backup made before the upgrade"
     );
 }

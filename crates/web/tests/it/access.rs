@@ -84,7 +84,7 @@ async fn no_route_answers_without_a_token() {
         assert_eq!(read(response).await, (401, unauthorised()), "{method} {path}");
         refused += 1;
     }
-    assert_eq!(refused, 130);
+    assert_eq!(refused, 141);
     // Neither unknown paths nor unknown methods nor the edge's own paths tell anything.
     for (method, path) in
         [("GET", "/"), ("GET", "/v1/nothing"), ("PATCH", "/v1/projects"), ("GET", "/edge/v1/table")]

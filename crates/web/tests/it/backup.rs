@@ -198,7 +198,7 @@ async fn what_cannot_be_saved_is_refused() {
     let volume = json!({ "kind": "volume", "project": "dropit", "environment": "production", "service": "api", "volume": "data" });
     for (body, status, code) in [
         (json!({ "what": other }), 404, "database_not_found"),
-        (json!({ "what": volume }), 422, "backup_unsupported"),
+        (json!({ "what": volume }), 404, "service_not_found"),
         (json!({ "what": database(), "target": "bucket" }), 404, "backup_target_not_found"),
     ] {
         let (found, answer) = world.ask("POST", RUNS, body).await;
