@@ -1,5 +1,6 @@
 //! 1Password by a Connect server: a vault and an item by name or id, and a field of the item. Tests: `tests/it/onepassword.rs`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use havre_core::secret::Secret;
@@ -30,14 +31,14 @@ impl OnePassword<'_> {
         let mut fetched = BTreeMap::new();
         for location in locations {
             let Form::Item { vault, item, section, field } = location.form() else { continue };
-            if !vaults.contains_key(vault.as_str()) {
-                vaults.insert(vault, self.find("/v1/vaults", "name", vault).await?);
-            }
-            let place = (vault.as_str(), item.as_str());
-            if !items.contains_key(&place) {
-                items.insert(place, self.item(&vaults[vault.as_str()], item).await?);
-            }
-            let found = &items[&place];
+            let vault_id = match vaults.entry(vault) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.find("/v1/vaults", "name", vault).await?),
+            };
+            let found = match items.entry((vault, item)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.item(vault_id, item).await?),
+            };
             let value = text_of(location, field_of(location, found, section.as_deref(), field)?)?;
             let version = found["version"].as_u64().map(|version| version.to_string());
             let version = ValueVersion::new(version.as_deref().unwrap_or_default());

@@ -42,7 +42,7 @@ use havre_source::git::lfs::LfsFolder;
 use havre_store::{OpenOptions, Store};
 use havre_x509::inspect::leaf_der;
 
-use crate::loops::World;
+use crate::loops::{self, World};
 use crate::outward::{FakeCdn, FakeForge, FakeHub, FakePlaces};
 
 /// What must be free before a build starts.
@@ -186,7 +186,7 @@ impl Outside {
                 never: self.path("master.key"),
             },
         };
-        let world = Common::new(store, seams, settings).into();
+        let world = loops::world(Common::new(store, seams, settings));
         Control { world, outside: self.clone() }
     }
 }

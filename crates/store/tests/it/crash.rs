@@ -96,7 +96,9 @@ async fn a_killed_writer_leaves_rows_and_events_in_agreement() {
 async fn a_failing_disk_leaves_rows_and_events_in_agreement() {
     if let Some(path) = std::env::var_os(STORE) {
         let store = Store::open(options(path.into())).unwrap();
-        let bytes = Some(1024 * 1024);
+        store.write(at(0), Actor::Havre, step).await.unwrap();
+        // More than the log of all migrations has.
+        let bytes = Some(2 * 1024 * 1024);
         rustix::process::setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum: bytes }).unwrap();
         // The log is emptied into the file now and then, but the limit is on both.
         for _ in 0..10_000 {
