@@ -214,6 +214,8 @@ async fn contents_of_git_lfs_come_along_with_what_is_fetched() {
     assert!(!download.to_ascii_lowercase().contains("authorization"), "{download}");
     assert!(download.to_ascii_lowercase().contains("\r\nx-for: this content\r\n"), "{download}");
 
+    // The first content is kept here by now; another one has to be fetched.
+    upstream.write("note", &hook.forge.keep_content(b"something else\n"));
     hook.forge.damage_contents();
     upstream.write("Dockerfile", &dockerfile(2));
     let commit = upstream.commit("Change something else");

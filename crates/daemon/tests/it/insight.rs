@@ -24,7 +24,7 @@ const FILL_POSTGRES: &str = "CREATE ROLE reader LOGIN; GRANT CREATE ON SCHEMA pu
     EXPLAIN SELECT * FROM orders WHERE email = 'ada2@example.org'";
 const FILL_MARIADB: &str = "CREATE TABLE notes (id INT PRIMARY KEY, email VARCHAR(99), KEY by_email (email)); \
     INSERT INTO notes SELECT seq, CONCAT('ada', seq, '@example.org') FROM seq_1_to_5000; \
-    SELECT COUNT(*) FROM notes WHERE email = 'ada1@example.org'";
+    SELECT COUNT(*) FROM notes WHERE email = 'ada1@example.org'; ANALYZE TABLE notes";
 
 /// Makes a database; its container, once it answers.
 async fn make(world: &World, spec: Value) -> String {
