@@ -141,13 +141,30 @@ impl<R> Watched<R> {
     }
 }
 
+impl<R: Read> Watched<R> {
+    /// Reads until the buffer is full, or the stream ends. `rustic_core` 0.13 makes its buffer as small as the smallest piece it was ever given, and
+    /// reads the rest of the stream with that: a single piece of one byte would make it read byte by byte.
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.inner.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}
+
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.cancel.is_cancelled() {
             self.watch.set(End::Cancelled);
             return Err(io::Error::other("cancelled"));
         }
-        match self.inner.read(buffer) {
+        match self.fill(buffer) {
             Ok(0) if !buffer.is_empty() => {
                 self.watch.set(End::Reached(self.content()));
                 Ok(0)
@@ -157,7 +174,6 @@ impl<R: Read> Read for Watched<R> {
                 self.bytes += count as u64;
                 Ok(count)
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 let is_cancelled = self.cancel.is_cancelled();
                 self.watch.set(if is_cancelled { End::Cancelled } else { End::Failed(error.to_string()) });
@@ -227,6 +243,24 @@ mod tests {
         let mut watched = Watched::new(inner, watch.clone(), cancel.clone());
         let result = watched.read_to_end(&mut Vec::new());
         (watch, result)
+    }
+
+    /// Gives one byte at a time.
+    struct Trickles(&'static [u8]);
+
+    impl Read for Trickles {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let most = buffer.len().min(1);
+            Read::read(&mut self.0, &mut buffer[..most])
+        }
+    }
+
+    #[test]
+    fn pieces_are_as_large_as_they_were_asked_for_but_for_the_last() {
+        let mut watched = Watched::new(Trickles(b"0123456789"), Watch::default(), CancellationToken::new());
+        let mut buffer = [0; 4];
+        let sizes = [(); 4].map(|()| watched.read(&mut buffer).expect("is read"));
+        assert_eq!(sizes, [4, 4, 2, 0]);
     }
 
     #[test]
