@@ -60,8 +60,10 @@ CONFIG
   /usr/sbin/sshd -D -e -f "$folder/sshd_config" > "$folder/log" 2>&1 < /dev/null &
   storages+=("$!")
   printf '[127.0.0.1]:%s %s\n' "$port" "$(cat "$folder/host.pub")" > "$folder/known_hosts"
+  # shellcheck disable=SC2034  # for whoever sources this
   sftp_command="ssh -F /dev/null -i $folder/user -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes \
 -o UserKnownHostsFile=$folder/known_hosts -p $port $(id -un)@127.0.0.1 -s sftp"
+  # shellcheck disable=SC2034  # for whoever sources this
   ssh_fingerprint=$(ssh-keygen -lf "$folder/host.pub" | cut -d' ' -f2)
   wait_until 30 bash -c ": < /dev/tcp/127.0.0.1/$port" || die "sshd does not listen: $(tail -n 3 "$folder/log")"
 }
