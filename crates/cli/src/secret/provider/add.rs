@@ -39,7 +39,7 @@ pub(crate) struct Options {
     name: ProviderName,
     /// What it is
     kind: Kind,
-    /// Where it answers, such as https://vault.example.org:8200; for bitwarden https://bitwarden.com where nothing is said
+    /// Where it answers, such as `https://vault.example.org:8200`; for bitwarden `https://bitwarden.com` where nothing is said
     #[arg(long)]
     url: Option<ServerUrl>,
     /// The role of AppRole that logs in to a Vault; its secret id comes from standard input. Without one a token does
