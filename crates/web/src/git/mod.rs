@@ -1,4 +1,4 @@
-//! Git over HTTP: the two paths its clients ask, those of Git LFS ([`lfs`]), and what a person who pushes is told. The repositories themselves are
+//! Git over HTTP: the two paths its clients ask, those of Git LFS (`lfs`), and what a person who pushes is told. The repositories themselves are
 //! the daemon's ([`gateway`]). Refusals are plain text, because that is what git shows.
 
 pub mod exchange;
