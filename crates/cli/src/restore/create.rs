@@ -26,23 +26,8 @@ pub(super) async fn run(
     let asked: CreateRestoreResponse =
         client.call(Method::POST, &path(&scope, database, "/restores"), &request).await?;
     let plan = plan(database, &asked);
-    let Some(restore) = asked.restore.clone().filter(|_| !dry_run) else {
-        if json {
-            output::json(&asked)?
-        } else {
-            output::data(&plan)?
-        }
-        return Ok(Exit::Ok);
-    };
-    output::say(plan.trim_end());
-    if detach {
-        if json {
-            output::json(&asked)?
-        } else {
-            output::data(&format!("{}\n", restore.id))?
-        }
-        return Ok(Exit::Ok);
-    }
+    let begun = asked.restore.clone().filter(|_| !dry_run).map(|restore| (restore.id.to_string(), restore));
+    let Some(restore) = super::show(json, &asked, &plan, begun, detach)? else { return Ok(Exit::Ok) };
     tokio::select! {
         result = follow(&client, restore, json) => result,
         _ = tokio::signal::ctrl_c() => {

@@ -14,6 +14,7 @@ use crate::backup::saved::Saved;
 use crate::database::path;
 use crate::exit::{CliError, Exit};
 use crate::invocation::Invocation;
+use crate::output;
 
 /// `havre restore DATABASE`, or one of its commands.
 #[derive(Debug, clap::Args)]
@@ -55,6 +56,31 @@ struct Options {
     /// Write the bytes of the snapshot to this file, or to standard output (-), and make nothing else
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "dry_run", "detach"])]
     to: Option<std::path::PathBuf>,
+}
+
+/// Shows what was asked for; the restore to follow, unless that was all. `begun` is its id, and it, where one was begun.
+fn show<A: serde::Serialize, R>(
+    json: bool,
+    asked: &A,
+    plan: &str,
+    begun: Option<(String, R)>,
+    detach: bool,
+) -> Result<Option<R>, CliError> {
+    let (text, follow) = match begun {
+        None => (plan.to_owned(), None),
+        Some((id, restore)) => {
+            output::say(plan.trim_end());
+            (format!("{id}\n"), Some(restore).filter(|_| !detach))
+        }
+    };
+    if follow.is_none() {
+        if json {
+            output::json(asked)?;
+        } else {
+            output::data(&text)?;
+        }
+    }
+    Ok(follow)
 }
 
 /// What somebody wants to go back to.

@@ -19,6 +19,9 @@ pub(super) async fn heal(world: &World, target: &TargetName, repository: &dyn Re
         return;
     }
     match repository.repair().await {
+        Ok(aside) if aside.is_empty() => {
+            tracing::warn!(backup_target = %target, "a backup could not be read back, and no file of its repository is damaged; its index was made anew");
+        }
         Ok(aside) => {
             let files = aside.join(", ");
             tracing::error!(backup_target = %target, %files, "a backup repository is damaged: these files were set aside, and what they held is stored again by the next run; look at its disk");
